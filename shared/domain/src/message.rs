@@ -1,0 +1,100 @@
+//! A message: what may be sent, and what was stored.
+
+use crate::text::{bounded, text_newtype};
+use crate::{ConversationId, Invalid, MessageId, Timestamp, User, UserId};
+
+text_newtype! {
+    /// What a message says: 1 to 2000 characters, not only white space; kept exactly as sent.
+    Content, |text| {
+        let text = bounded(text, 2000)?;
+        if text.trim().is_empty() { Err(Invalid::Blank) } else { Ok(text) }
+    }
+}
+
+text_newtype! {
+    /// The name a client gives to a send, so that a repeat is known as one: 1 to 64 characters.
+    ClientMessageId, |text| bounded(text, 64)
+}
+
+/// The place of a message in its conversation: 1, 2, 3 and so on without gaps. 0 is the place before the first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[serde(transparent)]
+pub struct Seq(pub i64);
+
+/// A message that asks to be stored.
+#[derive(Clone, Debug)]
+pub struct NewMessage {
+    /// Made before the message is stored, so that a store whose outcome is in doubt can be repeated.
+    pub id: MessageId,
+    /// Where it goes.
+    pub conversation_id: ConversationId,
+    /// Who sends it, as their token said.
+    pub sender_id: UserId,
+    /// What it says.
+    pub content: Content,
+    /// The client's own name for it.
+    pub client_message_id: Option<ClientMessageId>,
+}
+
+/// A stored message.
+#[derive(Clone, Debug)]
+pub struct Message {
+    /// Its id.
+    pub id: MessageId,
+    /// Where it is.
+    pub conversation_id: ConversationId,
+    /// Its place there.
+    pub seq: Seq,
+    /// Who sent it, with their profile as it is now.
+    pub sender: User,
+    /// What it says.
+    pub content: String,
+    /// The client's own name for it.
+    pub client_message_id: Option<String>,
+    /// When it was stored.
+    pub created_at: Timestamp,
+    /// When the other side read it.
+    pub read_at: Option<Timestamp>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn content_counts_characters_not_bytes() {
+        assert!(Content::parse("😀".repeat(2000)).is_ok());
+        assert_eq!(
+            Content::parse("a".repeat(2001)),
+            Err(Invalid::TooLong {
+                limit: 2000,
+                actual: 2001
+            })
+        );
+    }
+
+    #[test]
+    fn content_is_kept_as_sent() {
+        assert_eq!(Content::parse("  hi \n").unwrap().as_str(), "  hi \n");
+    }
+
+    #[test]
+    fn content_without_anything_to_read_is_refused() {
+        assert_eq!(Content::parse(""), Err(Invalid::Empty));
+        assert_eq!(Content::parse(" \t\n\u{3000}"), Err(Invalid::Blank));
+        assert_eq!(Content::parse("a\0b"), Err(Invalid::Nul));
+    }
+
+    #[test]
+    fn client_message_id_has_1_to_64_characters() {
+        assert!(ClientMessageId::parse("é".repeat(64)).is_ok());
+        assert_eq!(ClientMessageId::parse(""), Err(Invalid::Empty));
+        assert_eq!(
+            ClientMessageId::parse("a".repeat(65)),
+            Err(Invalid::TooLong {
+                limit: 64,
+                actual: 65
+            })
+        );
+    }
+}

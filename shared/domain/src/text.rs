@@ -1,0 +1,81 @@
+//! The checks that all text from outside shares.
+
+/// Why a value was refused. Reads on after the field's name: "content: must not be empty".
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Invalid {
+    /// There is nothing in it.
+    #[error("must not be empty")]
+    Empty,
+    /// There is only white space in it.
+    #[error("must not be blank")]
+    Blank,
+    /// It has more Unicode scalar values than allowed.
+    #[error("must be at most {limit} characters long, not {actual}")]
+    TooLong {
+        /// The most that is allowed.
+        limit: usize,
+        /// What there was.
+        actual: usize,
+    },
+    /// Postgres cannot hold U+0000 in text.
+    #[error("must not contain U+0000")]
+    Nul,
+    /// It holds a control character, which would grow sixfold as JSON and has no place in a name.
+    #[error("must not contain control characters")]
+    Control,
+    /// It is not a UUID.
+    #[error("must be a UUID")]
+    NotUuid,
+}
+
+/// Checks that `text` has 1 to `limit` Unicode scalar values and no U+0000.
+pub(crate) fn bounded(text: String, limit: usize) -> Result<String, Invalid> {
+    if text.is_empty() {
+        return Err(Invalid::Empty);
+    }
+    let actual = text.chars().count();
+    if actual > limit {
+        return Err(Invalid::TooLong { limit, actual });
+    }
+    if text.contains('\0') {
+        return Err(Invalid::Nul);
+    }
+    Ok(text)
+}
+
+/// Declares a newtype over `String` whose only way in is its check, for code and serde alike.
+macro_rules! text_newtype {
+    ($(#[$doc:meta])* $name:ident, $check:expr) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+        #[serde(into = "String", try_from = "String")]
+        pub struct $name(String);
+
+        impl $name {
+            /// The value, if it is a valid one.
+            pub fn parse(text: impl Into<String>) -> Result<Self, crate::Invalid> {
+                let check: fn(String) -> Result<String, crate::Invalid> = $check;
+                check(text.into()).map(Self)
+            }
+
+            /// The value as it is written.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = crate::Invalid;
+            fn try_from(text: String) -> Result<Self, crate::Invalid> {
+                Self::parse(text)
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(value: $name) -> String {
+                value.0
+            }
+        }
+    };
+}
+pub(crate) use text_newtype;

@@ -1,0 +1,165 @@
+//! What clients send: one JSON object a frame, parsed once, here.
+
+use domain::{ClientMessageId, Content, ConversationId};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// The most characters that a frame's `id` may have.
+const FRAME_ID_LIMIT: usize = 64;
+
+/// The name a client gives to a frame; its answer carries it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub struct FrameId(String);
+
+impl TryFrom<String> for FrameId {
+    type Error = String;
+    fn try_from(text: String) -> Result<Self, String> {
+        match text.chars().count() {
+            0..=FRAME_ID_LIMIT => Ok(Self(text)),
+            actual => Err(format!(
+                "must be at most {FRAME_ID_LIMIT} characters long, not {actual}"
+            )),
+        }
+    }
+}
+
+impl From<FrameId> for String {
+    fn from(id: FrameId) -> String {
+        id.0
+    }
+}
+
+/// `join_conversation`: from now on this connection gets the conversation's messages.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct JoinConversation {
+    /// Which.
+    pub conversation_id: ConversationId,
+}
+
+/// `leave_conversation`: from now on it does not.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LeaveConversation {
+    /// Which.
+    pub conversation_id: ConversationId,
+}
+
+/// `send_message`: store this and tell the others.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SendMessage {
+    /// Where it goes.
+    pub conversation_id: ConversationId,
+    /// What it says.
+    pub content: Content,
+    /// The client's own name for it, which makes a repeat harmless.
+    pub client_message_id: Option<ClientMessageId>,
+}
+
+/// A frame that no route takes: all that is asked is whether it names an action.
+#[derive(Clone, Debug, Deserialize)]
+pub struct AnyFrame {
+    /// What it asks for, whatever that is.
+    pub action: Option<Value>,
+}
+
+/// Outside input that was refused: which field, and why.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Refused(pub String);
+
+/// Reads a frame: its `id` as far as it can be told, and the rest or why it was refused.
+pub fn read_frame<T: DeserializeOwned>(body: &str) -> (Option<FrameId>, Result<T, Refused>) {
+    let frame = match read_json(body, "the frame") {
+        Ok(frame) => frame,
+        Err(refused) => return (None, Err(refused)),
+    };
+    match Option::<FrameId>::deserialize(frame.get("id").unwrap_or(&Value::Null)) {
+        Ok(id) => (id, read_value(frame)),
+        Err(error) => (None, Err(Refused(format!("id: {error}")))),
+    }
+}
+
+/// Reads an HTTP request's body.
+pub fn read_object<T: DeserializeOwned>(body: &str) -> Result<T, Refused> {
+    read_value(read_json(body, "the body")?)
+}
+
+fn read_json(text: &str, what: &str) -> Result<Value, Refused> {
+    match serde_json::from_str(text) {
+        Ok(object @ Value::Object(_)) => Ok(object),
+        Ok(_) => Err(Refused(format!("{what} must be a JSON object"))),
+        Err(error) => Err(Refused(format!("{what} must be JSON: {error}"))),
+    }
+}
+
+fn read_value<T: DeserializeOwned>(object: Value) -> Result<T, Refused> {
+    serde_path_to_error::deserialize(object).map_err(|error| {
+        let path = error.path().to_string();
+        let reason = error.into_inner();
+        // A missing field is an error of the whole object, and says itself which field it is.
+        Refused(if path == "." {
+            reason.to_string()
+        } else {
+            format!("{path}: {reason}")
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(body: &str) -> String {
+        read_frame::<SendMessage>(body).1.unwrap_err().0
+    }
+
+    const CONVERSATION: &str = r#""conversationId":"0197f1c0-0000-7000-8000-000000000000""#;
+
+    #[test]
+    fn a_refusal_names_the_field_and_the_reason() {
+        assert_eq!(
+            refusal(&format!(r#"{{{CONVERSATION},"content":""}}"#)),
+            "content: must not be empty"
+        );
+        assert_eq!(refusal(&format!("{{{CONVERSATION}}}")), "missing field `content`");
+        assert_eq!(
+            refusal(&format!(r#"{{{CONVERSATION},"content":5}}"#)),
+            "content: invalid type: integer `5`, expected a string"
+        );
+        assert_eq!(
+            refusal(r#"{"conversationId":"x","content":"hi"}"#),
+            "conversationId: must be a UUID"
+        );
+        assert_eq!(refusal("[]"), "the frame must be a JSON object");
+        assert!(refusal("hello").starts_with("the frame must be JSON: "));
+        assert!(refusal("").starts_with("the frame must be JSON: "));
+    }
+
+    #[test]
+    fn the_id_is_known_although_the_rest_is_refused() {
+        let (id, frame) = read_frame::<SendMessage>(r#"{"id":"a","content":5}"#);
+        assert_eq!(id.map(String::from), Some("a".to_owned()));
+        assert!(frame.is_err());
+    }
+
+    #[test]
+    fn an_id_that_is_none_is_refused() {
+        assert!(refusal(r#"{"id":5}"#).starts_with("id: "));
+        assert!(refusal(&format!(r#"{{"id":"{}"}}"#, "a".repeat(65))).starts_with("id: "));
+        assert!(
+            read_frame::<JoinConversation>(&format!(r#"{{"id":"{}",{CONVERSATION}}}"#, "é".repeat(64)))
+                .1
+                .is_ok()
+        );
+    }
+
+    #[test]
+    fn unknown_fields_are_ignored() {
+        let body = format!(r#"{{"action":"join_conversation","extra":[1],{CONVERSATION}}}"#);
+        assert!(read_frame::<JoinConversation>(&body).1.is_ok());
+    }
+}

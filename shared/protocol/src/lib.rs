@@ -1,0 +1,16 @@
+//! The shapes on the wire: frames in, frames out, HTTP bodies. What a client sees is here and nowhere else.
+
+mod error;
+mod event;
+mod frame;
+mod message;
+pub mod rest;
+mod timestamp;
+
+pub use error::{Code, ErrorBody, ErrorFrame};
+pub use event::{Answer, Event};
+pub use frame::{
+    AnyFrame, FrameId, JoinConversation, LeaveConversation, Refused, SendMessage, read_frame, read_object,
+};
+pub use message::{Message, User};
+pub use timestamp::Time;
