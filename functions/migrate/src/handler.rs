@@ -1,0 +1,32 @@
+//! Applies the migrations that the database does not have yet. What is there already is left alone, so it may run at any time.
+
+use serde::Serialize;
+use tokio_postgres::NoTls;
+
+refinery::embed_migrations!("../../migrations");
+
+/// Any number will do, as long as nobody else locks the same.
+const LOCK: i64 = 0x5357_4954_4348; // "SWITCH"
+
+/// What was done.
+#[derive(Debug, Serialize)]
+pub(crate) struct Report {
+    applied: Vec<String>,
+}
+
+/// Whoever invokes this runs the service, so errors are told in full.
+pub(crate) async fn handle(url: &str) -> Result<Report, lambda_runtime::Error> {
+    let (mut client, connection) = tokio_postgres::connect(url, NoTls).await?;
+    let connection = tokio::spawn(connection);
+    // Two runs at once would both find the same migrations missing. Held until the connection ends.
+    client.execute("select pg_advisory_lock($1)", &[&LOCK]).await?;
+    let report = migrations::runner().run_async(&mut client).await?;
+    drop(client);
+    connection.await??;
+    let applied = report
+        .applied_migrations()
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    Ok(Report { applied })
+}

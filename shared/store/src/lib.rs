@@ -1,0 +1,14 @@
+//! Postgres: the only crate that knows SQL.
+//!
+//! Every call is one round trip on a pooled connection, whose prepared statements live as long as it does, and every
+//! statement may safely run twice: when a connection turns out to be dead the call is repeated on a fresh one, although
+//! the first try may have been committed.
+
+mod conversations;
+mod messages;
+mod pool;
+mod users;
+
+pub use conversations::{Conversation, FindOrCreate};
+pub use messages::Sent;
+pub use pool::{InvalidDatabaseUrl, Store};

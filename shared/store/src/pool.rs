@@ -1,0 +1,134 @@
+//! The connections of a process, and what becomes of a call when one of them fails.
+
+use std::error::Error;
+use std::time::Duration;
+
+use deadpool_postgres::{Client, Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
+use domain::{Dependency, Failure};
+use tokio::time::timeout;
+use tokio_postgres::error::SqlState;
+use tokio_postgres::{Config, NoTls};
+
+/// A process handles one event at a time, so one connection would do; a second one stands in while the first is replaced.
+const CONNECTIONS: usize = 2;
+
+/// How long a connection may take to open, and a statement to answer. A client waits for both.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+const STATEMENT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The database, as one Lambda process sees it. Opens no connection before the first call.
+#[derive(Clone, Debug)]
+pub struct Store {
+    pool: Pool,
+}
+
+/// The database URL cannot be understood. It holds a password, so it is not repeated here.
+#[derive(Debug, thiserror::Error)]
+#[error("not a Postgres URL: {0}")]
+pub struct InvalidDatabaseUrl(String);
+
+impl Store {
+    /// A pool for the database at `url`, as libpq writes it: `postgres://user:password@host:port/database`.
+    pub fn new(url: &str) -> Result<Self, InvalidDatabaseUrl> {
+        let mut config: Config = url.parse().map_err(|error| InvalidDatabaseUrl(reason(&error)))?;
+        if config.get_connect_timeout().is_none() {
+            config.connect_timeout(CONNECT_TIMEOUT);
+        }
+        // Checking a connection with a query of its own would double the round trips; a dead one is found out and replaced by `run`.
+        let recycling = ManagerConfig {
+            recycling_method: RecyclingMethod::Fast,
+        };
+        let pool = Pool::builder(Manager::from_config(config, NoTls, recycling))
+            .max_size(CONNECTIONS)
+            .runtime(Runtime::Tokio1)
+            .wait_timeout(Some(CONNECT_TIMEOUT))
+            .create_timeout(Some(CONNECT_TIMEOUT))
+            .build()
+            .map_err(|error| InvalidDatabaseUrl(error.to_string()))?;
+        Ok(Self { pool })
+    }
+
+    /// Runs one call on a pooled connection, and once more on another if it met a dead one or lost a race.
+    pub(crate) async fn run<T, F>(&self, call: impl Fn(Client) -> F) -> Result<T, Failure>
+    where
+        F: Future<Output = Result<T, tokio_postgres::Error>>,
+    {
+        match self.try_once(&call).await {
+            Err(Attempt::LostRace(_) | Attempt::Dead(_)) => self.try_once(&call).await.map_err(Attempt::into_failure),
+            done => done.map_err(Attempt::into_failure),
+        }
+    }
+
+    async fn try_once<T, F>(&self, call: impl Fn(Client) -> F) -> Result<T, Attempt>
+    where
+        F: Future<Output = Result<T, tokio_postgres::Error>>,
+    {
+        let client = self
+            .pool
+            .get()
+            .await
+            .map_err(|error| Attempt::Unavailable(error.into()))?;
+        let tried = match timeout(STATEMENT_TIMEOUT, call(client)).await {
+            Ok(done) => done.map_err(Attempt::from),
+            Err(elapsed) => Err(Attempt::Unavailable(elapsed.into())),
+        };
+        if let Err(Attempt::Dead(_) | Attempt::Unavailable(_)) = &tried {
+            // What ended this connection (a restart, a long freeze) ended its idle neighbour too, and one that has not answered
+            // in time may still: nobody shall get either.
+            self.pool.retain(|_, _| false);
+        }
+        tried
+    }
+}
+
+/// Why a try did not succeed.
+enum Attempt {
+    /// Another statement was there first; a repeat sees what it did.
+    LostRace(tokio_postgres::Error),
+    /// The connection was dead; another one may not be.
+    Dead(tokio_postgres::Error),
+    /// The database cannot serve now.
+    Unavailable(Box<dyn Error + Send + Sync>),
+    /// The database does not accept what it was asked.
+    Unexpected(tokio_postgres::Error),
+}
+
+impl From<tokio_postgres::Error> for Attempt {
+    fn from(error: tokio_postgres::Error) -> Self {
+        match error.code() {
+            Some(code) if lost_race(code) => Self::LostRace(error),
+            Some(code) if unavailable(code) => Self::Unavailable(error.into()),
+            None if error.is_closed() => Self::Dead(error),
+            _ => Self::Unexpected(error),
+        }
+    }
+}
+
+impl Attempt {
+    fn into_failure(self) -> Failure {
+        match self {
+            Self::LostRace(error) | Self::Dead(error) => Failure::unavailable(Dependency::Postgres, error),
+            Self::Unavailable(cause) => Failure::unavailable(Dependency::Postgres, cause),
+            Self::Unexpected(error) => Failure::unexpected(Dependency::Postgres, error),
+        }
+    }
+}
+
+/// Two statements met, and the one that lost sees what the other did when it runs again: an equal `clientMessageId` or pair
+/// at once, or locks taken in opposite order.
+fn lost_race(code: &SqlState) -> bool {
+    *code == SqlState::UNIQUE_VIOLATION || *code == SqlState::T_R_DEADLOCK_DETECTED
+}
+
+/// Connection exceptions (08), insufficient resources (53), operator intervention (57: shutting down, starting up).
+fn unavailable(code: &SqlState) -> bool {
+    ["08", "53", "57"]
+        .iter()
+        .any(|class| code.code().starts_with(class))
+}
+
+fn reason(error: &tokio_postgres::Error) -> String {
+    error
+        .source()
+        .map_or_else(|| error.to_string(), ToString::to_string)
+}
