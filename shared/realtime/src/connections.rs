@@ -1,0 +1,365 @@
+//! Connections and the leases that keep their users online.
+//!
+//! Whether a user went online or offline is decided by the one write that moves their online mark: a connect sees in the item
+//! as it was whether the mark was there; a disconnect removes it on condition that nothing happened since it looked.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use aws_config::SdkConfig;
+use aws_config::retry::RetryConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, ReturnValue};
+use domain::{ConnectionId, Dependency, Failure, UserId};
+use futures_util::future::{join_all, try_join_all};
+
+use crate::aws::dynamodb_failure;
+use crate::table::{
+    Item, KEY, LAST_SEEN_AT, LATEST_LEASE, Lease, Millis, ONLINE_SHARD, TTL, USER_ID, VERSION,
+    connection_key, lease_attribute, leases, member_attribute, millis, now, number, read_number, room_key,
+    rooms, shard, ttl, user_key,
+};
+
+/// How often a write that lost against another one looks again. Each loss is another write's success, so a user's 20
+/// connections closing at once need at most 20.
+const CONDITIONAL_TRIES: usize = 24;
+
+/// The table of connections.
+#[derive(Clone, Debug)]
+pub struct Connections {
+    pub(crate) client: Client,
+    pub(crate) table: String,
+    lease: Duration,
+}
+
+/// What a connect found.
+#[derive(Clone, Debug)]
+pub struct Connected {
+    /// The version of the transition, if the user was offline until now.
+    pub came_online: Option<u64>,
+    /// The user's other connections whose leases still hold, the oldest first.
+    pub others: Vec<ConnectionId>,
+}
+
+/// What a disconnect left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Disconnected {
+    /// No connection of the user is left; this call was the one to notice.
+    WentOffline {
+        /// The version of the transition.
+        version: u64,
+    },
+    /// The user has other connections, or was offline already.
+    Unchanged,
+}
+
+impl Connections {
+    /// The table called `table`, where a lease holds for `lease`.
+    pub fn new(sdk: &SdkConfig, table: String, lease: Duration) -> Self {
+        let timeouts = TimeoutConfig::builder()
+            .connect_timeout(Duration::from_millis(500))
+            .operation_attempt_timeout(Duration::from_secs(1))
+            .operation_timeout(Duration::from_secs(3))
+            .build();
+        let retries = RetryConfig::standard()
+            .with_max_attempts(3)
+            .with_initial_backoff(Duration::from_millis(50));
+        let config = aws_sdk_dynamodb::config::Builder::from(sdk)
+            .timeout_config(timeouts)
+            .retry_config(retries)
+            .build();
+        Self {
+            client: Client::from_conf(config),
+            table,
+            lease,
+        }
+    }
+
+    /// Writes down a connection that is about to open. The connection's own item comes first: should the second write fail, what
+    /// is left is out of sight and its TTL removes it.
+    pub async fn connect(&self, user: &UserId, connection: &ConnectionId) -> Result<Connected, Failure> {
+        self.client
+            .put_item()
+            .table_name(&self.table)
+            .item(KEY, connection_key(connection))
+            .item(USER_ID, AttributeValue::S(user.as_str().to_owned()))
+            .item(TTL, ttl())
+            .send()
+            .await
+            .map_err(dynamodb_failure)?;
+
+        let now = now();
+        let lease = Lease {
+            expires_at: now + millis(self.lease),
+            opened_at: now,
+        };
+        let before = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .key(KEY, user_key(user))
+            .update_expression(
+                "SET #lease = :lease, #shard = :shard, #latest = :expires, #version = if_not_exists(#version, :zero) + :one",
+            )
+            .expression_attribute_names("#lease", lease_attribute(connection))
+            .expression_attribute_names("#shard", ONLINE_SHARD)
+            .expression_attribute_names("#latest", LATEST_LEASE)
+            .expression_attribute_names("#version", VERSION)
+            .expression_attribute_values(":lease", lease.into())
+            .expression_attribute_values(":shard", shard(user))
+            .expression_attribute_values(":expires", number(lease.expires_at))
+            .expression_attribute_values(":zero", number(0))
+            .expression_attribute_values(":one", number(1))
+            .return_values(ReturnValue::AllOld)
+            .send()
+            .await
+            .map_err(dynamodb_failure)?
+            .attributes
+            .unwrap_or_default();
+
+        let version = version(&before) + 1;
+        let came_online = (!before.contains_key(ONLINE_SHARD)).then_some(version);
+        let mut others: Vec<_> = unexpired(&before, now)
+            .filter(|(other, _)| other != connection)
+            .collect();
+        others.sort_by_key(|(_, lease)| lease.opened_at);
+        Ok(Connected {
+            came_online,
+            others: others.into_iter().map(|(id, _)| id).collect(),
+        })
+    }
+
+    /// Forgets a connection that is closed. The write that leaves its user without an unexpired lease takes the online mark away
+    /// too; it is conditional on the version it saw, so whatever happens at the same time, one write decides.
+    pub async fn disconnect(
+        &self,
+        user: &UserId,
+        connection: &ConnectionId,
+    ) -> Result<Disconnected, Failure> {
+        for _ in 0..CONDITIONAL_TRIES {
+            let keys = [connection_key(connection), user_key(user)];
+            let mut items = self.read(keys.clone()).await?;
+            let [own, user_item] = keys.map(|key| take(&mut items, &key));
+
+            let now = now();
+            let alone = unexpired(&user_item, now).all(|(other, _)| other == *connection);
+            let goes_offline = alone && user_item.contains_key(ONLINE_SHARD);
+            let unknown = !user_item.contains_key(&lease_attribute(connection));
+            if unknown && !goes_offline {
+                self.forget_rooms(connection, &own).await?;
+                return Ok(Disconnected::Unchanged);
+            }
+            let seen = version(&user_item);
+            if self
+                .remove_lease(user, connection, seen, goes_offline.then_some(now))
+                .await?
+            {
+                self.forget_rooms(connection, &own).await?;
+                return Ok(match goes_offline {
+                    true => Disconnected::WentOffline { version: seen + 1 },
+                    false => Disconnected::Unchanged,
+                });
+            }
+        }
+        Err(Failure::unavailable(
+            Dependency::DynamoDb,
+            "lost every conditional write against another one",
+        ))
+    }
+
+    /// Forgets connections that turned out to be gone (410) or have to go, silently: the online mark stays, and the sweep announces.
+    pub async fn forget(&self, user: &UserId, connections: &[ConnectionId]) -> Result<(), Failure> {
+        let forgotten = join_all(
+            connections
+                .iter()
+                .map(|connection| self.forget_one(user, connection)),
+        )
+        .await;
+        forgotten.into_iter().collect()
+    }
+
+    async fn forget_one(&self, user: &UserId, connection: &ConnectionId) -> Result<(), Failure> {
+        let key = connection_key(connection);
+        let own = take(&mut self.read([key.clone()]).await?, &key);
+        let removed = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .key(KEY, user_key(user))
+            .update_expression("REMOVE #lease SET #version = #version + :one")
+            .condition_expression("attribute_exists(#lease)")
+            .expression_attribute_names("#lease", lease_attribute(connection))
+            .expression_attribute_names("#version", VERSION)
+            .expression_attribute_values(":one", number(1))
+            .send()
+            .await;
+        match removed {
+            Err(error)
+                if error
+                    .as_service_error()
+                    .is_some_and(|e| e.is_conditional_check_failed_exception()) => {}
+            done => {
+                done.map_err(dynamodb_failure)?;
+            }
+        }
+        self.forget_rooms(connection, &own).await
+    }
+
+    /// Those of `users` who are online now, in the order they were given.
+    pub async fn online(&self, users: impl IntoIterator<Item = &UserId>) -> Result<Vec<UserId>, Failure> {
+        let users: Vec<_> = users.into_iter().collect();
+        let mut items = self.read(users.iter().map(|user| user_key(user))).await?;
+        let now = now();
+        let online = users.into_iter().filter(|user| {
+            let item = take(&mut items, &user_key(user));
+            unexpired(&item, now).next().is_some()
+        });
+        Ok(online.cloned().collect())
+    }
+
+    /// Whether a lease was given so lately that the connection's `$connect` may still be running: until that is done, a push to
+    /// it meets 410 although the connection is about to open.
+    pub(crate) fn is_young(&self, lease: Lease) -> bool {
+        const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
+        now() < lease.expires_at.saturating_sub(millis(self.lease)) + millis(CONNECT_TIMEOUT)
+    }
+
+    /// Reads up to 100 items in one round trip, as they are now. A key without an item is left out.
+    pub(crate) async fn read(
+        &self,
+        keys: impl IntoIterator<Item = AttributeValue>,
+    ) -> Result<Vec<Item>, Failure> {
+        let keys = keys
+            .into_iter()
+            .map(|key| Item::from([(KEY.to_owned(), key)]))
+            .collect();
+        let mut wanted = KeysAndAttributes::builder()
+            .consistent_read(true)
+            .set_keys(Some(keys))
+            .build()
+            .expect("it has keys");
+        let mut items = Vec::new();
+        loop {
+            let page = self
+                .client
+                .batch_get_item()
+                .request_items(&self.table, wanted)
+                .send()
+                .await
+                .map_err(dynamodb_failure)?;
+            items.extend(page.responses.into_iter().flatten().flat_map(|(_, found)| found));
+            match page
+                .unprocessed_keys
+                .and_then(|mut left| left.remove(&self.table))
+            {
+                Some(left) => wanted = left,
+                None => return Ok(items),
+            }
+        }
+    }
+
+    /// Removes a lease, and the online mark too if the user was last seen at `offline_at`; false if the item is no longer as seen.
+    async fn remove_lease(
+        &self,
+        user: &UserId,
+        connection: &ConnectionId,
+        seen: u64,
+        offline_at: Option<Millis>,
+    ) -> Result<bool, Failure> {
+        let mut update = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .key(KEY, user_key(user))
+            .condition_expression("#version = :seen")
+            .expression_attribute_names("#lease", lease_attribute(connection))
+            .expression_attribute_names("#version", VERSION)
+            .expression_attribute_values(":seen", number(seen))
+            .expression_attribute_values(":next", number(seen + 1));
+        update = match offline_at {
+            None => update.update_expression("SET #version = :next REMOVE #lease"),
+            Some(at) => update
+                .update_expression("SET #version = :next, #lastSeen = :at REMOVE #lease, #shard, #latest")
+                .expression_attribute_names("#lastSeen", LAST_SEEN_AT)
+                .expression_attribute_names("#shard", ONLINE_SHARD)
+                .expression_attribute_names("#latest", LATEST_LEASE)
+                .expression_attribute_values(":at", number(at)),
+        };
+        match update.send().await {
+            Ok(_) => Ok(true),
+            Err(error)
+                if error
+                    .as_service_error()
+                    .is_some_and(|e| e.is_conditional_check_failed_exception()) =>
+            {
+                Ok(false)
+            }
+            Err(error) => Err(dynamodb_failure(error)),
+        }
+    }
+
+    /// Takes a connection out of the conversations that it joined, then removes its own item.
+    async fn forget_rooms(&self, connection: &ConnectionId, own: &Item) -> Result<(), Failure> {
+        let joined: HashSet<_> = rooms(own).collect();
+        try_join_all(
+            joined
+                .into_iter()
+                .map(|room| self.remove_member(room, connection)),
+        )
+        .await?;
+        if !own.is_empty() {
+            self.client
+                .delete_item()
+                .table_name(&self.table)
+                .key(KEY, connection_key(connection))
+                .send()
+                .await
+                .map_err(dynamodb_failure)?;
+        }
+        Ok(())
+    }
+
+    pub(crate) async fn remove_member(
+        &self,
+        room: domain::ConversationId,
+        connection: &ConnectionId,
+    ) -> Result<(), Failure> {
+        let removed = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .key(KEY, room_key(room))
+            .update_expression("REMOVE #member")
+            .condition_expression("attribute_exists(#member)")
+            .expression_attribute_names("#member", member_attribute(connection))
+            .send()
+            .await;
+        match removed {
+            Err(error)
+                if error
+                    .as_service_error()
+                    .is_some_and(|e| e.is_conditional_check_failed_exception()) =>
+            {
+                Ok(())
+            }
+            done => done.map(drop).map_err(dynamodb_failure),
+        }
+    }
+}
+
+/// The item with this key, empty if there is none.
+pub(crate) fn take(items: &mut Vec<Item>, key: &AttributeValue) -> Item {
+    match items.iter().position(|item| item.get(KEY) == Some(key)) {
+        Some(found) => items.swap_remove(found),
+        None => Item::new(),
+    }
+}
+
+fn version(item: &Item) -> u64 {
+    read_number(item, VERSION).unwrap_or(0)
+}
+
+fn unexpired(item: &Item, now: Millis) -> impl Iterator<Item = (ConnectionId, Lease)> {
+    leases(item).filter(move |(_, lease)| lease.expires_at > now)
+}

@@ -1,0 +1,15 @@
+//! Who is connected, which conversations they joined, and how a frame reaches them.
+//!
+//! [`Connections`] is the DynamoDB table and the only place that knows its attributes; [`Push`] is the API Gateway connection
+//! callback. Both clients live as long as the process and are shared by all its events.
+
+mod aws;
+mod connections;
+mod push;
+mod rooms;
+mod table;
+
+pub use aws::load_sdk_config;
+pub use connections::{Connected, Connections, Disconnected};
+pub use push::{Delivery, Push};
+pub use rooms::{Audience, Joined, Left};

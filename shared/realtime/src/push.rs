@@ -1,0 +1,127 @@
+//! Frames to connections over the API Gateway callbacks.
+//!
+//! A push is one attempt with a short time limit and a little patience; it never fails its caller, it says what became of it.
+
+use std::time::Duration;
+
+use aws_config::SdkConfig;
+use aws_config::retry::RetryConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_sdk_apigatewaymanagement::Client;
+use aws_sdk_apigatewaymanagement::error::DisplayErrorContext;
+use aws_sdk_apigatewaymanagement::primitives::Blob;
+use bytes::Bytes;
+use domain::ConnectionId;
+use futures_util::StreamExt;
+use futures_util::stream;
+use tokio::time::{Instant, timeout_at};
+
+/// How many pushes are under way at once: each costs a socket.
+const CONCURRENCY: usize = 64;
+
+/// What one try may take, and what all tries of all pushes of an event may take together: the sender waits for them.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_millis(700);
+const FAN_OUT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// What became of a push.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delivery {
+    /// API Gateway has it.
+    Sent,
+    /// There is no such connection.
+    Gone,
+    /// It did not work, and nothing is known of the connection.
+    Failed,
+}
+
+/// The connection callbacks of one API.
+#[derive(Clone, Debug)]
+pub struct Push {
+    client: Client,
+}
+
+impl Push {
+    /// The callbacks at `endpoint`, the API's URL with its stage.
+    pub fn new(sdk: &SdkConfig, endpoint: &str) -> Self {
+        let timeouts = TimeoutConfig::builder()
+            .connect_timeout(Duration::from_millis(500))
+            .operation_attempt_timeout(ATTEMPT_TIMEOUT)
+            .operation_timeout(FAN_OUT_TIMEOUT)
+            .build();
+        // Retries a connection that broke while the function was frozen, 429 and 5xx.
+        let retries = RetryConfig::standard()
+            .with_max_attempts(3)
+            .with_initial_backoff(Duration::from_millis(25));
+        let config = aws_sdk_apigatewaymanagement::config::Builder::from(sdk)
+            .endpoint_url(endpoint)
+            .timeout_config(timeouts)
+            .retry_config(retries)
+            .build();
+        Self {
+            client: Client::from_conf(config),
+        }
+    }
+
+    /// Sends `frame` to all `connections` at once, and says which of them are gone. None of them waits for another.
+    pub async fn fan_out(&self, connections: Vec<ConnectionId>, frame: Bytes) -> Vec<ConnectionId> {
+        let deadline = Instant::now() + FAN_OUT_TIMEOUT;
+        let pushes = connections.into_iter().map(|connection| {
+            let frame = frame.clone();
+            async move {
+                let delivery = timeout_at(deadline, self.post(&connection, frame))
+                    .await
+                    .unwrap_or_else(|_| {
+                        tracing::warn!(%connection, "push to {connection} took too long");
+                        Delivery::Failed
+                    });
+                (connection, delivery)
+            }
+        });
+        stream::iter(pushes)
+            .buffer_unordered(CONCURRENCY)
+            .filter_map(async |(connection, delivery)| (delivery == Delivery::Gone).then_some(connection))
+            .collect()
+            .await
+    }
+
+    /// Sends one frame to one connection.
+    pub async fn post(&self, connection: &ConnectionId, frame: Bytes) -> Delivery {
+        let sent = self
+            .client
+            .post_to_connection()
+            .connection_id(connection.as_str())
+            .data(Blob::new(frame))
+            .send()
+            .await;
+        match sent {
+            Ok(_) => Delivery::Sent,
+            Err(error) if error.as_service_error().is_some_and(|e| e.is_gone_exception()) => Delivery::Gone,
+            Err(error) => {
+                tracing::warn!(%connection, error = %DisplayErrorContext(&error), "push to {connection} failed");
+                Delivery::Failed
+            }
+        }
+    }
+
+    /// Closes a connection. One that is gone already is as closed as can be.
+    pub async fn close(&self, connection: &ConnectionId) {
+        let closed = self
+            .client
+            .delete_connection()
+            .connection_id(connection.as_str())
+            .send()
+            .await;
+        match closed {
+            Err(error) if !error.as_service_error().is_some_and(|e| e.is_gone_exception()) => {
+                tracing::warn!(%connection, error = %DisplayErrorContext(&error), "closing {connection} failed");
+            }
+            _ => {}
+        }
+    }
+
+    /// Sends a connection its last frame, and closes it.
+    pub async fn hang_up(&self, connection: &ConnectionId, frame: Bytes) {
+        self.post(connection, frame).await;
+        self.close(connection).await;
+    }
+}

@@ -1,0 +1,224 @@
+//! Which connections joined which conversations.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::types::{
+    AttributeValue, CancellationReason, ConditionCheck, ReturnValuesOnConditionCheckFailure,
+    TransactWriteItem, Update,
+};
+use domain::{ConnectionId, ConversationId, Dependency, Failure, Participants, UserId};
+
+use crate::aws::dynamodb_failure;
+use crate::connections::{Connections, take};
+use crate::table::{
+    KEY, Lease, ROOMS, TTL, connection_key, lease_attribute, leases, member_attribute, members, number,
+    room_key, ttl, user_key,
+};
+
+/// How many conversations a connection may have joined at once.
+const MAX_ROOMS: usize = 100;
+
+/// How often a join is repeated that met another write to the same items.
+const TRANSACTION_TRIES: usize = 10;
+
+/// What became of a join.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Joined {
+    /// The connection gets the conversation's messages now, or did already.
+    Joined,
+    /// It has joined as many conversations as it may.
+    TooMany,
+    /// The connection is not known: it was swept or pruned.
+    NotConnected,
+}
+
+/// What became of a leave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Left {
+    /// The connection does not get the conversation's messages, whether it did or not.
+    Left,
+    /// The connection is not known: it was swept or pruned.
+    NotConnected,
+}
+
+/// Whom a message concerns at this moment.
+#[derive(Clone, Debug)]
+pub struct Audience {
+    /// The connections that joined the conversation, with their users.
+    pub joined: Vec<(ConnectionId, UserId)>,
+    leases: HashMap<ConnectionId, Lease>,
+}
+
+impl Connections {
+    /// Writes down that a connection joined a conversation, in its own item and in the conversation's: in both or in neither,
+    /// and only while the connection holds its lease.
+    pub async fn join(
+        &self,
+        user: &UserId,
+        connection: &ConnectionId,
+        conversation: ConversationId,
+    ) -> Result<Joined, Failure> {
+        for _ in 0..TRANSACTION_TRIES {
+            let sent = self
+                .client
+                .transact_write_items()
+                .transact_items(
+                    TransactWriteItem::builder()
+                        .condition_check(self.holds_lease(user, connection))
+                        .build(),
+                )
+                .transact_items(
+                    TransactWriteItem::builder()
+                        .update(self.add_room(connection, conversation))
+                        .build(),
+                )
+                .transact_items(
+                    TransactWriteItem::builder()
+                        .update(self.add_member(user, connection, conversation))
+                        .build(),
+                )
+                .send()
+                .await;
+            let Err(error) = sent else {
+                return Ok(Joined::Joined);
+            };
+            match error.as_service_error() {
+                Some(TransactWriteItemsError::TransactionCanceledException(canceled)) => {
+                    if let Some(refused) = refusal(canceled.cancellation_reasons()) {
+                        return Ok(refused);
+                    }
+                }
+                _ => return Err(dynamodb_failure(error)),
+            }
+        }
+        Err(Failure::unavailable(
+            Dependency::DynamoDb,
+            "every try of a join met another write",
+        ))
+    }
+
+    /// Writes down that a connection left a conversation.
+    pub async fn leave(
+        &self,
+        connection: &ConnectionId,
+        conversation: ConversationId,
+    ) -> Result<Left, Failure> {
+        let left = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .key(KEY, connection_key(connection))
+            .update_expression("DELETE #rooms :room")
+            .condition_expression("attribute_exists(#key)")
+            .expression_attribute_names("#key", KEY)
+            .expression_attribute_names("#rooms", ROOMS)
+            .expression_attribute_values(":room", AttributeValue::Ss(vec![conversation.to_string()]))
+            .send();
+        let (left, removed) = tokio::join!(left, self.remove_member(conversation, connection));
+        removed?;
+        match left {
+            Ok(_) => Ok(Left::Left),
+            Err(error)
+                if error
+                    .as_service_error()
+                    .is_some_and(|e| e.is_conditional_check_failed_exception()) =>
+            {
+                Ok(Left::NotConnected)
+            }
+            Err(error) => Err(dynamodb_failure(error)),
+        }
+    }
+
+    /// Everything that a push to a conversation needs, in one consistent read.
+    pub async fn audience(
+        &self,
+        conversation: ConversationId,
+        participants: &Participants,
+    ) -> Result<Audience, Failure> {
+        let room_key = room_key(conversation);
+        let keys = participants.iter().map(user_key).chain([room_key.clone()]);
+        let mut items = self.read(keys).await?;
+        let room = take(&mut items, &room_key);
+        Ok(Audience {
+            joined: members(&room).collect(),
+            leases: items.iter().flat_map(leases).collect(),
+        })
+    }
+
+    /// Forgets those of `gone` whose `$connect` cannot still be running.
+    pub async fn prune(&self, audience: &Audience, gone: &[ConnectionId]) -> Result<(), Failure> {
+        for (connection, user) in audience
+            .joined
+            .iter()
+            .filter(|(connection, _)| gone.contains(connection))
+        {
+            if !audience
+                .leases
+                .get(connection)
+                .is_some_and(|lease| self.is_young(*lease))
+            {
+                self.forget(user, std::slice::from_ref(connection)).await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn holds_lease(&self, user: &UserId, connection: &ConnectionId) -> ConditionCheck {
+        ConditionCheck::builder()
+            .table_name(&self.table)
+            .key(KEY, user_key(user))
+            .condition_expression("attribute_exists(#lease)")
+            .expression_attribute_names("#lease", lease_attribute(connection))
+            .build()
+            .expect("all it needs is set")
+    }
+
+    fn add_room(&self, connection: &ConnectionId, conversation: ConversationId) -> Update {
+        Update::builder()
+            .table_name(&self.table)
+            .key(KEY, connection_key(connection))
+            .update_expression("SET #ttl = :ttl ADD #rooms :rooms")
+            .condition_expression(
+                "attribute_exists(#key) AND (attribute_not_exists(#rooms) OR size(#rooms) < :max OR contains(#rooms, :room))",
+            )
+            .expression_attribute_names("#key", KEY)
+            .expression_attribute_names("#rooms", ROOMS)
+            .expression_attribute_names("#ttl", TTL)
+            .expression_attribute_values(":rooms", AttributeValue::Ss(vec![conversation.to_string()]))
+            .expression_attribute_values(":room", AttributeValue::S(conversation.to_string()))
+            .expression_attribute_values(":max", number(MAX_ROOMS))
+            .expression_attribute_values(":ttl", ttl())
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .build()
+            .expect("all it needs is set")
+    }
+
+    fn add_member(&self, user: &UserId, connection: &ConnectionId, conversation: ConversationId) -> Update {
+        Update::builder()
+            .table_name(&self.table)
+            .key(KEY, room_key(conversation))
+            .update_expression("SET #member = :user, #ttl = :ttl")
+            .expression_attribute_names("#member", member_attribute(connection))
+            .expression_attribute_names("#ttl", TTL)
+            .expression_attribute_values(":user", AttributeValue::S(user.as_str().to_owned()))
+            .expression_attribute_values(":ttl", ttl())
+            .build()
+            .expect("all it needs is set")
+    }
+}
+
+/// What the reasons of a cancelled join say, in the order of its items: lease, connection, conversation. `None` if another
+/// write was in the way and the join may be repeated.
+fn refusal(reasons: &[CancellationReason]) -> Option<Joined> {
+    let failed = |reason: &&CancellationReason| reason.code() == Some("ConditionalCheckFailed");
+    let lease = reasons.first().filter(failed);
+    let connection = reasons.get(1).filter(failed);
+    match (lease, connection) {
+        (Some(_), _) => Some(Joined::NotConnected),
+        // The item comes along if there is one: then it was the number of rooms that failed.
+        (None, Some(reason)) if reason.item().is_some_and(|item| !item.is_empty()) => Some(Joined::TooMany),
+        (None, Some(_)) => Some(Joined::NotConnected),
+        (None, None) => None,
+    }
+}

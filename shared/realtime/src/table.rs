@@ -1,0 +1,137 @@
+//! The `connections` table: its keys and its attributes.
+//!
+//! | key | attributes |
+//! |---|---|
+//! | `USER#<userId>` | `lease#<connectionId>` for each connection: `{expiresAt, openedAt}`; `onlineShard`, the online mark; `version`, one more with every write; `latestLease`; `lastSeenAt` |
+//! | `CONN#<connectionId>` | `userId`; `rooms`, the set of joined conversations; `ttl` |
+//! | `ROOM#<conversationId>` | `member#<connectionId>` for each joined connection: its user; `ttl` |
+//!
+//! Times are milliseconds since 1970, except `ttl`, which DynamoDB wants in seconds. `onlineShard` and `latestLease` are the
+//! keys of the sparse index `online`: it holds the users who are marked online, ordered by when the last of their leases ends.
+
+use std::collections::HashMap;
+use std::time::{Duration, SystemTime};
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use domain::{ConnectionId, ConversationId, UserId};
+
+pub(crate) const KEY: &str = "pk";
+pub(crate) const USER_ID: &str = "userId";
+pub(crate) const ROOMS: &str = "rooms";
+pub(crate) const TTL: &str = "ttl";
+pub(crate) const VERSION: &str = "version";
+pub(crate) const ONLINE_SHARD: &str = "onlineShard";
+pub(crate) const LATEST_LEASE: &str = "latestLease";
+pub(crate) const LAST_SEEN_AT: &str = "lastSeenAt";
+const EXPIRES_AT: &str = "expiresAt";
+const OPENED_AT: &str = "openedAt";
+const LEASE_PREFIX: &str = "lease#";
+const MEMBER_PREFIX: &str = "member#";
+
+/// How many partitions the index of online users is spread over: one takes 1,000 writes a second.
+const SHARDS: u32 = 8;
+
+/// No connection outlives 2 hours (API Gateway quota), so nothing said of one is of use after that; an hour on top is for clocks.
+const TIME_TO_LIVE: Duration = Duration::from_secs(3 * 60 * 60);
+
+pub(crate) type Item = HashMap<String, AttributeValue>;
+
+pub(crate) fn user_key(id: &UserId) -> AttributeValue {
+    AttributeValue::S(format!("USER#{id}"))
+}
+
+pub(crate) fn connection_key(id: &ConnectionId) -> AttributeValue {
+    AttributeValue::S(format!("CONN#{id}"))
+}
+
+pub(crate) fn room_key(id: ConversationId) -> AttributeValue {
+    AttributeValue::S(format!("ROOM#{id}"))
+}
+
+pub(crate) fn lease_attribute(connection: &ConnectionId) -> String {
+    format!("{LEASE_PREFIX}{connection}")
+}
+
+pub(crate) fn member_attribute(connection: &ConnectionId) -> String {
+    format!("{MEMBER_PREFIX}{connection}")
+}
+
+/// The part of the online index that a user is in; the same for as long as they are marked online.
+pub(crate) fn shard(user: &UserId) -> AttributeValue {
+    number(user.as_str().bytes().map(u32::from).sum::<u32>() % SHARDS)
+}
+
+pub(crate) fn number(value: impl ToString) -> AttributeValue {
+    AttributeValue::N(value.to_string())
+}
+
+/// Milliseconds since 1970.
+pub(crate) type Millis = u64;
+
+pub(crate) fn now() -> Millis {
+    let since = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .expect("the clock is past 1970");
+    millis(since)
+}
+
+pub(crate) fn millis(duration: Duration) -> Millis {
+    duration
+        .as_millis()
+        .try_into()
+        .expect("a time of this age fits 64 bits")
+}
+
+pub(crate) fn ttl() -> AttributeValue {
+    number((now() + millis(TIME_TO_LIVE)) / 1000)
+}
+
+/// A connection's promise that it is alive, until it expires.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Lease {
+    pub(crate) expires_at: Millis,
+    pub(crate) opened_at: Millis,
+}
+
+impl From<Lease> for AttributeValue {
+    fn from(lease: Lease) -> Self {
+        Self::M(HashMap::from([
+            (EXPIRES_AT.to_owned(), number(lease.expires_at)),
+            (OPENED_AT.to_owned(), number(lease.opened_at)),
+        ]))
+    }
+}
+
+/// The leases in a user's item, expired ones included.
+pub(crate) fn leases(item: &Item) -> impl Iterator<Item = (ConnectionId, Lease)> {
+    item.iter().filter_map(|(name, value)| {
+        let connection = ConnectionId::parse(name.strip_prefix(LEASE_PREFIX)?).ok()?;
+        let fields = value.as_m().ok()?;
+        let lease = Lease {
+            expires_at: read_number(fields, EXPIRES_AT)?,
+            opened_at: read_number(fields, OPENED_AT)?,
+        };
+        Some((connection, lease))
+    })
+}
+
+/// The joined connections in a conversation's item.
+pub(crate) fn members(item: &Item) -> impl Iterator<Item = (ConnectionId, UserId)> {
+    item.iter().filter_map(|(name, value)| {
+        let connection = ConnectionId::parse(name.strip_prefix(MEMBER_PREFIX)?).ok()?;
+        Some((connection, UserId::parse(value.as_s().ok()?.as_str()).ok()?))
+    })
+}
+
+/// The joined conversations in a connection's item.
+pub(crate) fn rooms(item: &Item) -> impl Iterator<Item = ConversationId> {
+    let rooms = item.get(ROOMS).and_then(|value| value.as_ss().ok());
+    rooms
+        .into_iter()
+        .flatten()
+        .filter_map(|id| ConversationId::parse(id).ok())
+}
+
+pub(crate) fn read_number(item: &Item, attribute: &str) -> Option<u64> {
+    item.get(attribute)?.as_n().ok()?.parse().ok()
+}
