@@ -1,0 +1,13 @@
+//! The authorizer of `$connect`: verifies the token once for the whole life of a connection.
+
+mod handler;
+
+use edge::token::Verifier;
+use lambda_runtime::service_fn;
+
+#[tokio::main]
+async fn main() -> Result<(), lambda_runtime::Error> {
+    edge::telemetry::init();
+    let verifier = &Verifier::from_env()?;
+    lambda_runtime::run(service_fn(|event| handler::handle(verifier, event))).await
+}

@@ -1,0 +1,18 @@
+//! Leaving needs no permission: a conversation that was never joined is left just as well.
+
+use edge::Error;
+use edge::websocket::Caller;
+use protocol::{Event, LeaveConversation};
+use realtime::{Connections, Left};
+
+pub(crate) async fn handle(
+    connections: &Connections,
+    caller: &Caller,
+    frame: LeaveConversation,
+) -> Result<Event, Error> {
+    let conversation_id = frame.conversation_id;
+    match connections.leave(&caller.connection_id, conversation_id).await? {
+        Left::Left => Ok(Event::LeftConversation { conversation_id }),
+        Left::NotConnected => Err(Error::connection_lost()),
+    }
+}

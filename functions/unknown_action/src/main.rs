@@ -1,0 +1,9 @@
+//! `$default`: whatever no other route takes.
+
+mod handler;
+
+#[tokio::main]
+async fn main() -> Result<(), lambda_runtime::Error> {
+    edge::telemetry::init();
+    edge::websocket::run_unrouted(handler::handle).await
+}

@@ -1,0 +1,119 @@
+//! A refusal: what the client may read, and apart from it what only the log gets.
+
+use std::borrow::Cow;
+use std::error::Error as StdError;
+
+use domain::{Failure, FailureKind};
+use protocol::{Code, Refused};
+
+/// Why a request is not carried out.
+#[derive(Debug)]
+pub struct Error {
+    /// What the client branches on.
+    pub code: Code,
+    /// What the client's developer reads.
+    pub message: Cow<'static, str>,
+    /// Whether the connection is of no more use and is closed after this.
+    pub ends_connection: bool,
+    /// What really happened, for the log.
+    pub cause: Option<Box<dyn StdError + Send + Sync>>,
+}
+
+impl Error {
+    fn new(code: Code, message: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            code,
+            message: message.into(),
+            ends_connection: false,
+            cause: None,
+        }
+    }
+
+    /// The request cannot be understood or breaks a limit; `message` says which field and why.
+    pub fn invalid_request(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(Code::InvalidRequest, message)
+    }
+
+    /// There is no valid token; `message` says what is wrong with it, without repeating any of it.
+    pub fn unauthenticated(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(Code::Unauthenticated, message)
+    }
+
+    /// The token of the connection has expired since it opened.
+    pub fn token_expired() -> Self {
+        let error = Self::new(
+            Code::TokenExpired,
+            "the token has expired: connect again with a new one",
+        );
+        Self {
+            ends_connection: true,
+            ..error
+        }
+    }
+
+    /// The same whether the conversation exists or not.
+    pub fn not_a_participant() -> Self {
+        Self::new(
+            Code::Forbidden,
+            "conversationId: no conversation of yours has this id",
+        )
+    }
+
+    /// The thing that a field names does not exist.
+    pub fn not_found(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(Code::NotFound, message)
+    }
+
+    /// The connection's lease is gone: nobody would reach it, so the client has to make a new one.
+    pub fn connection_lost() -> Self {
+        let error = Self::new(
+            Code::Unavailable,
+            "this connection is no longer known: connect again",
+        );
+        Self {
+            ends_connection: true,
+            ..error
+        }
+    }
+}
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        let error = match failure.kind {
+            FailureKind::Unavailable => {
+                Self::new(Code::Unavailable, "the service cannot do this now: try again")
+            }
+            FailureKind::Unexpected => Self::new(Code::Internal, "the service made a mistake"),
+        };
+        Self {
+            cause: Some(failure.into()),
+            ..error
+        }
+    }
+}
+
+impl From<Refused> for Error {
+    fn from(refused: Refused) -> Self {
+        Self::invalid_request(refused.0)
+    }
+}
+
+impl Error {
+    /// Whether it is the client's doing, so that the same request fails for ever.
+    pub fn is_refusal(&self) -> bool {
+        self.cause.is_none()
+    }
+
+    /// Logs the error if it is the service's and not the client's. Messages of the others may repeat what the client sent.
+    pub fn log(&self) {
+        if let Some(cause) = &self.cause {
+            let mut chain = cause.to_string();
+            let mut source = cause.source();
+            while let Some(error) = source {
+                chain.push_str(&format!(": {error}"));
+                source = error.source();
+            }
+            tracing::error!(code = ?self.code, cause = chain, "the request failed");
+        }
+    }
+}

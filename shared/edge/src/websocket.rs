@@ -1,0 +1,201 @@
+//! The events of the WebSocket API: who is calling, what they sent, and how they are answered.
+//!
+//! An answer is the function's return value, which API Gateway hands to the client as the route response. Only the last frame of
+//! a connection goes over the callback, since nothing can be returned to a connection that is closed first.
+
+use std::time::SystemTime;
+
+use aws_lambda_events::apigw::{ApiGatewayProxyResponse, ApiGatewayWebsocketProxyRequest};
+use aws_lambda_events::encodings::Body;
+use domain::{AvatarUrl, ConnectionId, DisplayName, Invalid, Name, Profile, UserId};
+use lambda_runtime::{LambdaEvent, service_fn};
+use protocol::{Answer, AnyFrame, ErrorFrame, Event, FrameId};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::Error;
+use crate::token::context;
+
+/// Whose connection an event is about, as the authorizer said when it opened.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// The user.
+    pub user_id: UserId,
+    /// The connection.
+    pub connection_id: ConnectionId,
+}
+
+/// Serves a route of frames: reads each as a `T`, and answers it with the event that `handle` gives.
+///
+/// `hang_up` sends a connection its last frame and closes it.
+pub async fn run_frames<T: DeserializeOwned>(
+    handle: impl AsyncFn(&Caller, T) -> Result<Event, Error>,
+    hang_up: impl AsyncFn(&ConnectionId, String),
+) -> Result<(), lambda_runtime::Error> {
+    let (handle, hang_up) = (&handle, &hang_up);
+    lambda_runtime::run(service_fn(
+        move |event: LambdaEvent<ApiGatewayWebsocketProxyRequest>| async move {
+            let event = event.payload;
+            let caller = caller(&event)?;
+            let (id, answer) = answer(&caller, &event, handle).await;
+            match answer {
+                Ok(event) => respond(&Answer { id, event }),
+                Err(error) => {
+                    error.log();
+                    let frame = ErrorFrame::new(id, error.code, error.message);
+                    if !error.ends_connection {
+                        return respond(&frame);
+                    }
+                    hang_up(&caller.connection_id, serde_json::to_string(&frame)?).await;
+                    Ok(accepted())
+                }
+            }
+        },
+    ))
+    .await
+}
+
+/// Serves the route of the frames that no other route takes: each is answered with an error, and nothing else happens.
+///
+/// It has no effect that an expired token could have, so it does not close the connection; the next frame with one does.
+pub async fn run_unrouted(refuse: impl Fn(AnyFrame) -> Error) -> Result<(), lambda_runtime::Error> {
+    let refuse = &refuse;
+    lambda_runtime::run(service_fn(
+        move |event: LambdaEvent<ApiGatewayWebsocketProxyRequest>| async move {
+            let (id, frame) = protocol::read_frame(event.payload.body.as_deref().unwrap_or_default());
+            let error = frame.map_or_else(Error::from, refuse);
+            respond(&ErrorFrame::new(id, error.code, error.message))
+        },
+    ))
+    .await
+}
+
+/// Serves `$connect`: an error refuses the connection.
+pub async fn run_connect(
+    handle: impl AsyncFn(&Caller, Profile) -> Result<(), Error>,
+) -> Result<(), lambda_runtime::Error> {
+    let handle = &handle;
+    lambda_runtime::run(service_fn(
+        move |event: LambdaEvent<ApiGatewayWebsocketProxyRequest>| async move {
+            let event = event.payload;
+            let caller = caller(&event)?;
+            let status = match handle(&caller, profile(&event)?).await {
+                Ok(()) => 200,
+                Err(error) => {
+                    error.log();
+                    crate::http::status(error.code).as_u16()
+                }
+            };
+            Ok::<_, lambda_runtime::Error>(response(status.into(), None))
+        },
+    ))
+    .await
+}
+
+/// Serves `$disconnect`. Its answer goes nowhere; an error makes Lambda count the event as failed.
+pub async fn run_disconnect(
+    handle: impl AsyncFn(&Caller) -> Result<(), Error>,
+) -> Result<(), lambda_runtime::Error> {
+    let handle = &handle;
+    lambda_runtime::run(service_fn(
+        move |event: LambdaEvent<ApiGatewayWebsocketProxyRequest>| async move {
+            let caller = caller(&event.payload)?;
+            handle(&caller).await.map_err(|error| {
+                error.log();
+                format!("the disconnect of {} was not carried out", caller.connection_id)
+            })?;
+            Ok::<_, lambda_runtime::Error>(accepted())
+        },
+    ))
+    .await
+}
+
+async fn answer<T: DeserializeOwned>(
+    caller: &Caller,
+    event: &ApiGatewayWebsocketProxyRequest,
+    handle: &impl AsyncFn(&Caller, T) -> Result<Event, Error>,
+) -> (Option<FrameId>, Result<Event, Error>) {
+    let (id, frame) = protocol::read_frame(event.body.as_deref().unwrap_or_default());
+    if token_expired(event) {
+        return (id, Err(Error::token_expired()));
+    }
+    match frame {
+        Ok(frame) => (id, handle(caller, frame).await),
+        Err(refused) => (id, Err(refused.into())),
+    }
+}
+
+/// The event lacks what API Gateway and the authorizer put into every event: the route is misconfigured.
+#[derive(Debug, thiserror::Error)]
+enum Unexpected {
+    #[error("the event has no {0}")]
+    Missing(&'static str),
+    #[error("the event's {0} {1}")]
+    Invalid(&'static str, Invalid),
+}
+
+fn caller(event: &ApiGatewayWebsocketProxyRequest) -> Result<Caller, Unexpected> {
+    // The principal is all that `$disconnect` is sure to carry.
+    let user_id = field(event, context::PRINCIPAL_ID).ok_or(Unexpected::Missing("principalId"))?;
+    let connection_id = event
+        .request_context
+        .connection_id
+        .as_deref()
+        .ok_or(Unexpected::Missing("connectionId"))?;
+    Ok(Caller {
+        user_id: UserId::parse(user_id).map_err(|reason| Unexpected::Invalid("principalId", reason))?,
+        connection_id: ConnectionId::parse(connection_id)
+            .map_err(|reason| Unexpected::Invalid("connectionId", reason))?,
+    })
+}
+
+fn profile(event: &ApiGatewayWebsocketProxyRequest) -> Result<Profile, Unexpected> {
+    let said = |name| field(event, name);
+    Ok(Profile {
+        name: said(context::NAME)
+            .map(Name::parse)
+            .transpose()
+            .map_err(|reason| Unexpected::Invalid(context::NAME, reason))?,
+        display_name: said(context::DISPLAY_NAME)
+            .map(DisplayName::parse)
+            .transpose()
+            .map_err(|reason| Unexpected::Invalid(context::DISPLAY_NAME, reason))?,
+        avatar_url: said(context::AVATAR_URL)
+            .map(AvatarUrl::parse)
+            .transpose()
+            .map_err(|reason| Unexpected::Invalid(context::AVATAR_URL, reason))?,
+    })
+}
+
+/// Without leeway: that is for clocks that differ, and this connection's time has been running since it was verified.
+fn token_expired(event: &ApiGatewayWebsocketProxyRequest) -> bool {
+    let expires_at = field(event, context::TOKEN_EXPIRES_AT).and_then(|seconds| seconds.parse::<u64>().ok());
+    let now = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs());
+    expires_at.is_none_or(|expires_at| expires_at <= now)
+}
+
+fn field<'a>(event: &'a ApiGatewayWebsocketProxyRequest, name: &str) -> Option<&'a str> {
+    event
+        .request_context
+        .authorizer
+        .fields
+        .get(name)
+        .and_then(Value::as_str)
+}
+
+fn respond(frame: &impl serde::Serialize) -> Result<ApiGatewayProxyResponse, lambda_runtime::Error> {
+    Ok(response(200, Some(serde_json::to_string(frame)?)))
+}
+
+fn accepted() -> ApiGatewayProxyResponse {
+    response(200, None)
+}
+
+fn response(status_code: i64, body: Option<String>) -> ApiGatewayProxyResponse {
+    let mut response = ApiGatewayProxyResponse::default();
+    response.status_code = status_code;
+    response.body = body.map(Body::Text);
+    response
+}
