@@ -1,0 +1,113 @@
+//! `@connections`: what functions say to connected clients. SigV4 signatures of any key are accepted, and none is asked for.
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, Path, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use serde_json::{Value, json};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use tokio_tungstenite::tungstenite::Utf8Bytes;
+use uuid::Uuid;
+
+use crate::websocket::{Connection, Gateway, Undeliverable, is_connection_id};
+
+/// API Gateway's quota, in bytes.
+const MAX_PAYLOAD: usize = 128 * 1024;
+
+/// The routes below the stage. SDKs differ in whether they encode the `@`.
+pub(crate) fn routes(gateway: Gateway) -> Router {
+    let stage = gateway.stage().to_owned();
+    let connection = get(describe).post(push).delete(close);
+    Router::new()
+        .route(&format!("/{stage}/@connections/{{id}}"), connection.clone())
+        .route(&format!("/{stage}/%40connections/{{id}}"), connection)
+        .layer(DefaultBodyLimit::disable())
+        .with_state(gateway)
+}
+
+async fn push(State(gateway): State<Gateway>, Path(id): Path<String>, body: Bytes) -> Response {
+    if body.len() > MAX_PAYLOAD {
+        let message = json!({ "message": "Message too long" });
+        return failed(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "PayloadTooLargeException",
+            Some(message),
+        );
+    }
+    let Ok(text) = Utf8Bytes::try_from(body) else {
+        let message = json!({ "message": "The message must be UTF-8" });
+        return failed(StatusCode::BAD_REQUEST, "BadRequestException", Some(message));
+    };
+    match find(&gateway, &id).map(|connection| connection.send(text)) {
+        Ok(sent) => delivered(sent, StatusCode::OK),
+        Err(refused) => *refused,
+    }
+}
+
+async fn close(State(gateway): State<Gateway>, Path(id): Path<String>) -> Response {
+    match find(&gateway, &id).map(|connection| connection.close()) {
+        Ok(sent) => delivered(sent, StatusCode::NO_CONTENT),
+        Err(refused) => *refused,
+    }
+}
+
+async fn describe(State(gateway): State<Gateway>, Path(id): Path<String>) -> Response {
+    let connection = match find(&gateway, &id) {
+        Ok(connection) => connection,
+        Err(refused) => return *refused,
+    };
+    let at = |time: OffsetDateTime| time.format(&Rfc3339).unwrap_or_default();
+    let description = json!({
+        "connectedAt": at(connection.connected_at),
+        "lastActiveAt": at(connection.last_active()),
+        "identity": connection.identity,
+    });
+    (request_id(), axum::Json(description)).into_response()
+}
+
+fn find(gateway: &Gateway, id: &str) -> Result<std::sync::Arc<Connection>, Box<Response>> {
+    if !is_connection_id(id) {
+        let message = json!({ "message": format!("Invalid connectionId: {id}") });
+        return Err(Box::new(failed(
+            StatusCode::BAD_REQUEST,
+            "BadRequestException",
+            Some(message),
+        )));
+    }
+    gateway.registry().get(id).ok_or_else(|| Box::new(gone()))
+}
+
+fn delivered(sent: Result<(), Undeliverable>, status: StatusCode) -> Response {
+    match sent {
+        Ok(()) => (status, request_id()).into_response(),
+        Err(Undeliverable::Gone) => gone(),
+        Err(Undeliverable::BufferFull) => {
+            let message = json!({ "message": "The client does not read what it is sent" });
+            failed(
+                StatusCode::TOO_MANY_REQUESTS,
+                "LimitExceededException",
+                Some(message),
+            )
+        }
+    }
+}
+
+/// API Gateway names the error in a header and sends no body with it.
+fn gone() -> Response {
+    failed(StatusCode::GONE, "GoneException", None)
+}
+
+fn failed(status: StatusCode, error_type: &'static str, body: Option<Value>) -> Response {
+    let headers = (request_id(), [("x-amzn-errortype", error_type)]);
+    match body {
+        Some(body) => (status, headers.0, headers.1, axum::Json(body)).into_response(),
+        None => (status, headers.0, headers.1).into_response(),
+    }
+}
+
+fn request_id() -> [(&'static str, String); 1] {
+    [("x-amzn-requestid", Uuid::new_v4().to_string())]
+}

@@ -1,0 +1,93 @@
+//! The command line.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Runs Switchboard on this machine: builds the functions, starts Postgres and DynamoDB, and serves the APIs of the template.
+#[derive(Debug, Parser)]
+#[command(
+    name = "cargo dev",
+    bin_name = "cargo dev",
+    version,
+    args_conflicts_with_subcommands = true
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+    #[command(flatten)]
+    pub(crate) stack: StackArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Prints a token for the local secret
+    Token(TokenArgs),
+    /// What the stack runs beside itself, to end its children when it is killed
+    #[command(name = crate::keeper::ARGUMENT, hide = true)]
+    KeepChildren,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StackArgs {
+    /// The port to serve at; 0 for any that is free
+    #[arg(long, default_value_t = 8700)]
+    pub(crate) port: u16,
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
+    /// Start with an empty database, and throw it away at the end
+    #[arg(long)]
+    pub(crate) ephemeral: bool,
+    /// Use this Postgres instead of running one
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
+    pub(crate) database_url: Option<String>,
+    /// Build the functions optimised, as for AWS
+    #[arg(long)]
+    pub(crate) release: bool,
+    /// The most processes of one function
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) max_instances: u16,
+    /// Refuse events when all processes of a function are busy, instead of keeping them waiting
+    #[arg(long)]
+    pub(crate) throttle: bool,
+    /// Close a connection after this long without a frame
+    #[arg(long, default_value = "10m", value_parser = humantime::parse_duration, value_name = "DURATION")]
+    pub(crate) idle_timeout: Duration,
+    /// Close a connection that is this old
+    #[arg(long, default_value = "2h", value_parser = humantime::parse_duration, value_name = "DURATION")]
+    pub(crate) max_lifetime: Duration,
+    /// The SAM template to run
+    #[arg(long, default_value = "infra/template.yaml", value_name = "PATH")]
+    pub(crate) template: PathBuf,
+    /// Send invocations to this Invoke API instead of running the functions
+    #[arg(long, value_name = "URL")]
+    pub(crate) lambda_endpoint: Option<String>,
+    /// A setting for the Postgres that is run, as NAME=VALUE
+    #[arg(long, value_name = "SETTING", hide = true)]
+    pub(crate) postgres_setting: Vec<String>,
+    /// Stop when standard input ends: whoever holds its other end need not stop us
+    #[arg(long, hide = true)]
+    pub(crate) stop_with_stdin: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DataArgs {
+    /// Where the database and the local secret are kept
+    #[arg(long, default_value = ".switchboard", value_name = "PATH")]
+    pub(crate) data_dir: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TokenArgs {
+    /// The user id, the token's `sub`
+    pub(crate) user: String,
+    /// The name that others see
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// How long the token is valid
+    #[arg(long, default_value = "1h", value_parser = humantime::parse_duration, value_name = "DURATION")]
+    pub(crate) expires_in: Duration,
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
+}

@@ -1,0 +1,74 @@
+//! Builds the functions, as many at once as cargo will.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use serde::Deserialize;
+use tokio::process::Command;
+
+use crate::template::Function;
+
+/// Builds the binaries of `functions`; the folder they are in. Cargo's own messages go to the terminal.
+pub(crate) async fn build(functions: &[Function], release: bool) -> Result<PathBuf, String> {
+    let mut folders: BTreeMap<&Path, BTreeSet<&str>> = BTreeMap::new();
+    for function in functions {
+        folders
+            .entry(&function.code)
+            .or_default()
+            .insert(&function.binary);
+    }
+    let mut built = None;
+    for (folder, binaries) in folders {
+        cargo_build(folder, &binaries, release).await?;
+        let target = target_directory(folder)
+            .await?
+            .join(if release { "release" } else { "debug" });
+        if built.as_ref().is_some_and(|other| *other != target) {
+            return Err("functions of different cargo workspaces are not supported here".to_owned());
+        }
+        built = Some(target);
+    }
+    Ok(built.unwrap_or_default())
+}
+
+async fn cargo_build(folder: &Path, binaries: &BTreeSet<&str>, release: bool) -> Result<(), String> {
+    let mut cargo = cargo(folder);
+    // The binaries of the whole workspace, without naming packages: so features are resolved as in every other build here.
+    cargo
+        .arg("build")
+        .args(binaries.iter().flat_map(|binary| ["--bin", binary]));
+    if release {
+        cargo.arg("--release");
+    }
+    let status = cargo
+        .status()
+        .await
+        .map_err(|error| format!("cargo cannot be run: {error}"))?;
+    match status.success() {
+        true => Ok(()),
+        false => Err("the functions cannot be built: see above".to_owned()),
+    }
+}
+
+async fn target_directory(folder: &Path) -> Result<PathBuf, String> {
+    #[derive(Deserialize)]
+    struct Metadata {
+        target_directory: PathBuf,
+    }
+    let output = cargo(folder)
+        .args(["metadata", "--format-version=1", "--no-deps", "--offline"])
+        .stderr(Stdio::null())
+        .output()
+        .await
+        .map_err(|error| format!("cargo cannot be run: {error}"))?;
+    let metadata: Metadata = serde_json::from_slice(&output.stdout)
+        .map_err(|error| format!("cargo does not say where it builds {}: {error}", folder.display()))?;
+    Ok(metadata.target_directory)
+}
+
+fn cargo(folder: &Path) -> Command {
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.current_dir(folder).stdin(Stdio::null()).kill_on_drop(true);
+    cargo
+}

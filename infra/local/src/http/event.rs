@@ -1,0 +1,117 @@
+//! Payload format 2.0. Keys that have nothing to say are absent, as on AWS.
+
+use std::net::SocketAddr;
+
+use axum::http::HeaderMap;
+use axum::http::header;
+use axum::http::request::Parts;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use serde_json::{Map, Value, json};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::routing::{Match, decode};
+use crate::template::Values;
+use crate::websocket::{CLF, query};
+
+pub(super) fn event(
+    values: &Values,
+    api: &str,
+    matched: &Match<'_>,
+    from: SocketAddr,
+    head: &Parts,
+    body: &[u8],
+) -> Value {
+    let now = OffsetDateTime::now_utc();
+    let route_key = match matched.route.path.as_str() {
+        "$default" => "$default".to_owned(),
+        path => format!("{} {path}", matched.route.method.as_deref().unwrap_or("ANY")),
+    };
+    let path = decode(head.uri.path());
+    let user_agent = head.headers.get(header::USER_AGENT).map(text).unwrap_or_default();
+    let mut event = json!({
+        "version": "2.0",
+        "routeKey": route_key,
+        "rawPath": path,
+        "rawQueryString": head.uri.query().unwrap_or_default(),
+        "headers": headers(&head.headers),
+        "requestContext": {
+            "accountId": values.account,
+            "apiId": api,
+            "domainName": values.domain(api),
+            "domainPrefix": api,
+            "http": {
+                "method": head.method.as_str(),
+                "path": path,
+                "protocol": "HTTP/1.1",
+                "sourceIp": from.ip().to_string(),
+                "userAgent": user_agent,
+            },
+            "requestId": Uuid::new_v4().to_string(),
+            "routeKey": route_key,
+            "stage": "$default",
+            "time": now.format(CLF).expect("every part of the format exists"),
+            "timeEpoch": u64::try_from(now.unix_timestamp_nanos() / 1_000_000).unwrap_or_default(),
+        },
+        "isBase64Encoded": false,
+    });
+    let cookies: Vec<String> = head
+        .headers
+        .get_all(header::COOKIE)
+        .iter()
+        .flat_map(|value| {
+            text(value)
+                .split(';')
+                .map(|cookie| cookie.trim().to_owned())
+                .collect::<Vec<_>>()
+        })
+        .collect();
+    if !cookies.is_empty() {
+        event["cookies"] = cookies.into();
+    }
+    let parameters = parameters(head.uri.query().unwrap_or_default());
+    if !parameters.is_empty() {
+        event["queryStringParameters"] = parameters.into();
+    }
+    if !matched.parameters.is_empty() {
+        event["pathParameters"] = json!(matched.parameters);
+    }
+    if !body.is_empty() {
+        let (body, encoded) = match std::str::from_utf8(body) {
+            Ok(text) => (text.to_owned(), false),
+            Err(_) => (BASE64_STANDARD.encode(body), true),
+        };
+        event["body"] = body.into();
+        event["isBase64Encoded"] = encoded.into();
+    }
+    event
+}
+
+/// Lower case, repeated ones joined with commas; cookies have a place of their own.
+fn headers(headers: &HeaderMap) -> Map<String, Value> {
+    headers
+        .keys()
+        .filter(|name| **name != header::COOKIE)
+        .map(|name| {
+            let values: Vec<_> = headers.get_all(name).iter().map(text).collect();
+            (name.as_str().to_owned(), values.join(",").into())
+        })
+        .collect()
+}
+
+/// Decoded, repeated ones joined with commas.
+fn parameters(raw: &str) -> Map<String, Value> {
+    let mut joined: Map<String, Value> = Map::new();
+    for (name, value) in query(raw) {
+        let entry = joined.entry(name);
+        entry
+            .and_modify(|before| *before = format!("{},{value}", before.as_str().unwrap_or_default()).into())
+            .or_insert_with(|| value.into());
+    }
+    joined
+}
+
+fn text(value: &header::HeaderValue) -> String {
+    String::from_utf8_lossy(value.as_bytes()).into_owned()
+}

@@ -1,0 +1,174 @@
+//! A process of a function, from its start to its end.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
+use tokio::process::{Child, Command};
+use tokio::time::{Instant, sleep_until};
+use uuid::Uuid;
+
+use super::InvokeError;
+use super::host::{Host, Instance, Phase};
+
+/// How long a process may take until it asks for its first event.
+const INIT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Why a process has ended.
+enum End {
+    Exited(Option<ExitStatus>),
+    TimedOut(Duration),
+    NotStarted(std::io::Error),
+}
+
+/// Runs one process until it exits, crashes or takes too long.
+pub(super) async fn run(host: Host, instance: Arc<Instance>) {
+    let (end, started) = match start(&host, &instance) {
+        Err(error) => (End::NotStarted(error), false),
+        Ok(mut child) => {
+            let pid = child.id();
+            pid.inspect(|pid| host.inner().keeper.watch(*pid));
+            let (end, started) = watch(&mut child, &instance).await;
+            pid.inspect(|pid| host.inner().keeper.release(*pid));
+            (end, started)
+        }
+    };
+    host.ended(&instance, started, |request_id| match &end {
+        End::Exited(status) => exit_error(request_id, *status),
+        End::TimedOut(after) => InvokeError::function(
+            "Sandbox.Timedout",
+            format!(
+                "RequestId: {request_id} Error: Task timed out after {:.2} seconds",
+                after.as_secs_f64()
+            ),
+        ),
+        End::NotStarted(error) => InvokeError::function(
+            "Runtime.InvalidEntrypoint",
+            format!("RequestId: {request_id} Error: the binary cannot be started: {error}"),
+        ),
+    });
+}
+
+/// What Lambda says of a process that ended in the middle of an event.
+pub(super) fn exit_error(request_id: Uuid, status: Option<ExitStatus>) -> InvokeError {
+    let reason = match status {
+        Some(status) if !status.success() => format!("Runtime exited with error: {}", exit_reason(status)),
+        _ => "Runtime exited without providing a reason".to_owned(),
+    };
+    InvokeError::function(
+        "Runtime.ExitError",
+        format!("RequestId: {request_id} Error: {reason}"),
+    )
+}
+
+/// As Go prints it, since Lambda does: `exit status 1`, `signal: killed`.
+fn exit_reason(status: ExitStatus) -> String {
+    use std::os::unix::process::ExitStatusExt;
+    match (
+        status.code(),
+        status.signal().map(nix::sys::signal::Signal::try_from),
+    ) {
+        (Some(code), _) => format!("exit status {code}"),
+        (None, Some(Ok(nix::sys::signal::Signal::SIGKILL))) => "signal: killed".to_owned(),
+        (None, Some(Ok(signal))) => format!("signal: {signal}"),
+        (None, _) => status.to_string(),
+    }
+}
+
+fn start(host: &Host, instance: &Instance) -> std::io::Result<Child> {
+    let name = &instance.pool.function.name;
+    let mut child = Command::new(host.inner().config.binaries.join(&instance.pool.function.binary))
+        .env_clear()
+        .envs(environment(host, instance))
+        // Ctrl-C in the terminal is for the local stack alone.
+        .process_group(0)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()?;
+    child
+        .stdout
+        .take()
+        .map(|out| tokio::spawn(print_lines(name.clone(), out)));
+    child
+        .stderr
+        .take()
+        .map(|err| tokio::spawn(print_lines(name.clone(), err)));
+    Ok(child)
+}
+
+/// What a `provided.al2023` function finds in its environment, and where its dependencies are.
+fn environment(host: &Host, instance: &Instance) -> BTreeMap<String, String> {
+    let inner = host.inner();
+    let function = &instance.pool.function;
+    let mut all: BTreeMap<String, String> = [
+        ("AWS_ACCESS_KEY_ID", "local"),
+        ("AWS_SECRET_ACCESS_KEY", "local"),
+        ("AWS_SESSION_TOKEN", "local"),
+        ("AWS_REGION", &inner.config.region),
+        ("AWS_DEFAULT_REGION", &inner.config.region),
+        ("AWS_LAMBDA_FUNCTION_NAME", &function.name),
+        ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", &function.memory_mb.to_string()),
+        ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST"),
+        ("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand"),
+        (
+            "AWS_LAMBDA_LOG_GROUP_NAME",
+            &format!("/aws/lambda/{}", function.name),
+        ),
+        (
+            "AWS_LAMBDA_LOG_STREAM_NAME",
+            &format!("local/[$LATEST]{}", instance.id.simple()),
+        ),
+        (
+            "AWS_LAMBDA_RUNTIME_API",
+            &format!("http://{}/{}", inner.runtime_api, instance.id),
+        ),
+        ("LANG", "en_US.UTF-8"),
+        ("PATH", "/usr/local/bin:/usr/bin:/bin:/opt/bin"),
+        ("TZ", ":UTC"),
+        ("_HANDLER", "bootstrap"),
+    ]
+    .into_iter()
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .collect();
+    all.extend(inner.config.environment.clone());
+    all.extend(function.environment.clone());
+    all
+}
+
+/// Waits until the process ends, and ends it when it takes too long. Says too whether it ever asked for an event.
+async fn watch(child: &mut Child, instance: &Instance) -> (End, bool) {
+    let mut phases = instance.phase.subscribe();
+    let started_at = Instant::now();
+    let mut started = false;
+    loop {
+        let phase = *phases.borrow_and_update();
+        started |= phase != Phase::Starting;
+        let (limit, allowed) = match phase {
+            Phase::Starting => (Some(started_at + INIT_TIMEOUT), INIT_TIMEOUT),
+            Phase::Idle => (None, Duration::ZERO),
+            Phase::Busy { until } => (Some(until), instance.pool.function.timeout),
+        };
+        tokio::select! {
+            status = child.wait() => return (End::Exited(status.ok()), started),
+            () = sleep_until(limit.unwrap_or_else(Instant::now)), if limit.is_some() => {
+                // Nothing is left of the process but the error; that it cannot be killed only means that it is gone.
+                let _ = child.kill().await;
+                return (End::TimedOut(allowed), started);
+            }
+            changed = phases.changed() => changed.expect("the instance outlives its task"),
+        }
+    }
+}
+
+async fn print_lines(function: String, output: impl AsyncRead + Unpin) {
+    let mut lines = BufReader::new(output).lines();
+    while let Ok(Some(line)) = lines.next_line().await {
+        // A terminal that is gone must not stop the function, which waits until its lines are read.
+        let _ = writeln!(std::io::stderr(), "{function} | {line}");
+    }
+}

@@ -1,0 +1,50 @@
+//! The local stack: API Gateway, Lambda, DynamoDB and Postgres on one machine, as the SAM template says.
+//!
+//! It knows nothing of messaging. It routes on the action field like the real gateway, so it cannot hide our mistakes.
+
+mod callbacks;
+mod cli;
+mod compile;
+mod dev_api;
+mod http;
+mod keeper;
+mod lambda;
+mod services;
+mod stack;
+mod steps;
+mod template;
+mod token;
+mod websocket;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use cli::{Cli, Command, TokenArgs};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let done = match cli.command {
+        Some(Command::KeepChildren) => {
+            keeper::run();
+            Ok(())
+        }
+        Some(Command::Token(args)) => print_token(&args),
+        None => stack::run(cli.stack),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(reason) => {
+            eprintln!("error: {reason}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn print_token(args: &TokenArgs) -> Result<(), String> {
+    let secret = token::secret(&args.data.data_dir)?;
+    println!(
+        "{}",
+        token::issue(&secret, &args.user, args.name.as_deref(), args.expires_in)?
+    );
+    Ok(())
+}

@@ -1,0 +1,203 @@
+//! CloudFormation's intrinsic functions: `Ref`, `Fn::GetAtt` and `Fn::Sub`, in the short and the long form.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
+
+/// What stands in for an AWS account on this machine.
+#[derive(Clone, Debug)]
+pub(crate) struct Values {
+    pub(crate) region: String,
+    pub(crate) account: String,
+    pub(crate) stack_name: String,
+    /// Where both APIs are served, as `http://host:port`.
+    pub(crate) base_url: String,
+    /// Environment variables of functions that are not taken from the template.
+    pub(crate) overrides: BTreeMap<String, String>,
+}
+
+const URL_SUFFIX: &str = "amazonaws.com";
+
+impl Values {
+    /// The ARN of a function.
+    pub(crate) fn function_arn(&self, name: &str) -> String {
+        format!("arn:aws:lambda:{}:{}:function:{name}", self.region, self.account)
+    }
+
+    /// The name of the function that an ARN, or a URI that contains one, is of.
+    pub(crate) fn function_of<'a>(&self, uri: &'a str) -> Option<&'a str> {
+        let (_, name) = uri.split_once(&self.function_arn(""))?;
+        name.split('/').next()
+    }
+
+    /// The host that API Gateway gives to an API.
+    pub(crate) fn domain(&self, api: &str) -> String {
+        format!("{api}.execute-api.{}.{URL_SUFFIX}", self.region)
+    }
+
+    fn pseudo_parameter(&self, name: &str) -> Option<&str> {
+        Some(match name {
+            "AWS::Region" => &self.region,
+            "AWS::AccountId" => &self.account,
+            "AWS::StackName" => &self.stack_name,
+            "AWS::Partition" => "aws",
+            "AWS::URLSuffix" => URL_SUFFIX,
+            _ => return None,
+        })
+    }
+}
+
+/// What a resource is to those that refer to it.
+#[derive(Debug)]
+pub(crate) struct Referent {
+    /// What `Ref` gives.
+    pub(crate) physical_id: String,
+    /// What `Fn::GetAtt` gives.
+    pub(crate) attributes: BTreeMap<&'static str, String>,
+}
+
+/// The names that expressions of a template may use.
+#[derive(Debug)]
+pub(crate) struct Scope<'a> {
+    pub(crate) values: &'a Values,
+    pub(crate) parameters: BTreeMap<String, Value>,
+    pub(crate) resources: BTreeMap<String, Referent>,
+}
+
+impl Scope<'_> {
+    /// `expression` with every intrinsic function in it replaced by its value.
+    pub(crate) fn resolve(&self, expression: &Value) -> Result<Value, String> {
+        match expression {
+            Value::Object(map) => match single(map) {
+                Some(("Ref", Value::String(name))) => self.reference(name),
+                Some(("Fn::GetAtt", argument)) => self.attribute(argument),
+                Some(("Fn::Sub", argument)) => self.substitute(argument).map(Value::String),
+                Some((name, _)) if name.starts_with("Fn::") => Err(format!("{name} is not supported here")),
+                _ => map
+                    .iter()
+                    .map(|(key, value)| Ok((key.clone(), self.resolve(value)?)))
+                    .collect(),
+            },
+            Value::Array(items) => items.iter().map(|item| self.resolve(item)).collect(),
+            plain => Ok(plain.clone()),
+        }
+    }
+
+    fn reference(&self, name: &str) -> Result<Value, String> {
+        if let Some(value) = self.values.pseudo_parameter(name) {
+            return Ok(value.into());
+        }
+        if let Some(resource) = self.resources.get(name) {
+            return Ok(resource.physical_id.clone().into());
+        }
+        match self.parameters.get(name) {
+            Some(Value::Null) => Err(format!(
+                "the parameter {name} has no default, and nothing here gives it a value"
+            )),
+            Some(value) => Ok(value.clone()),
+            None => Err(format!(
+                "refers to {name}, which is neither a parameter nor a resource"
+            )),
+        }
+    }
+
+    fn attribute(&self, argument: &Value) -> Result<Value, String> {
+        let name = match argument {
+            Value::String(dotted) => dotted.clone(),
+            Value::Array(parts) => parts
+                .iter()
+                .filter_map(Value::as_str)
+                .collect::<Vec<_>>()
+                .join("."),
+            _ => return Err("Fn::GetAtt takes a resource and an attribute".to_owned()),
+        };
+        let (resource, attribute) = name
+            .split_once('.')
+            .ok_or("Fn::GetAtt takes a resource and an attribute")?;
+        let referent = self
+            .resources
+            .get(resource)
+            .ok_or(format!("refers to the unknown resource {resource}"))?;
+        let value = referent
+            .attributes
+            .get(attribute)
+            .ok_or(format!("{resource} has no attribute {attribute} here"))?;
+        Ok(value.clone().into())
+    }
+
+    fn substitute(&self, argument: &Value) -> Result<String, String> {
+        let Value::String(text) = argument else {
+            return Err("Fn::Sub with a map of variables is not supported here".to_owned());
+        };
+        let mut result = String::new();
+        let mut rest = text.as_str();
+        while let Some((before, after)) = rest.split_once("${") {
+            let (name, after) = after
+                .split_once('}')
+                .ok_or(format!("{text:?} has a ${{ without an end"))?;
+            result.push_str(before);
+            match name.strip_prefix('!') {
+                Some(literal) => result.push_str(&format!("${{{literal}}}")),
+                None if name.contains('.') => result.push_str(&plain(&self.attribute(&name.into())?)),
+                None => result.push_str(&plain(&self.reference(name)?)),
+            }
+            rest = after;
+        }
+        result.push_str(rest);
+        Ok(self.localise(result))
+    }
+
+    /// An API's own address leads to this machine.
+    fn localise(&self, text: String) -> String {
+        let apis = self.resources.values().map(|resource| &resource.physical_id);
+        let found = apis
+            .map(|api| format!("https://{}", self.values.domain(api)))
+            .find(|url| text.starts_with(url));
+        match found {
+            Some(url) => text.replacen(&url, &self.values.base_url, 1),
+            None => text,
+        }
+    }
+}
+
+/// A value as it is written in a string or an environment variable.
+pub(crate) fn plain(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+/// The one entry of a map that has just one.
+fn single(map: &Map<String, Value>) -> Option<(&str, &Value)> {
+    let mut entries = map.iter();
+    match (entries.next(), entries.next()) {
+        (Some((key, value)), None) => Some((key, value)),
+        _ => None,
+    }
+}
+
+/// YAML as JSON, with the short forms (`!Ref x`) in the long one (`{"Ref": "x"}`).
+pub(crate) fn to_json(yaml: serde_norway::Value) -> Result<Value, String> {
+    use serde_norway::Value as Yaml;
+    Ok(match yaml {
+        Yaml::Null => Value::Null,
+        Yaml::Bool(value) => value.into(),
+        Yaml::Number(number) => serde_json::to_value(number).map_err(|error| error.to_string())?,
+        Yaml::String(text) => text.into(),
+        Yaml::Sequence(items) => items.into_iter().map(to_json).collect::<Result<_, _>>()?,
+        Yaml::Mapping(map) => {
+            let entries = map
+                .into_iter()
+                .map(|(key, value)| Ok((plain(&to_json(key)?), to_json(value)?)));
+            Value::Object(entries.collect::<Result<_, String>>()?)
+        }
+        Yaml::Tagged(tagged) => {
+            let argument = to_json(tagged.value)?;
+            match tagged.tag.to_string().trim_start_matches('!') {
+                "Ref" => json!({ "Ref": argument }),
+                name => json!({ format!("Fn::{name}"): argument }),
+            }
+        }
+    })
+}

@@ -1,0 +1,89 @@
+//! Tokens for this machine: the secret they are signed with, and how one is made.
+
+use std::fs::{self, OpenOptions};
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use serde::Serialize;
+use uuid::Uuid;
+
+/// The secret: `JWT_SECRET` if it is set, else one that is made once and kept in the data directory.
+pub(crate) fn secret(data_dir: &Path) -> Result<String, String> {
+    if let Some(secret) = std::env::var("JWT_SECRET")
+        .ok()
+        .filter(|secret| !secret.is_empty())
+    {
+        return Ok(secret);
+    }
+    let file = data_dir.join("jwt-secret");
+    let failed = |error: std::io::Error| format!("{}: {error}", file.display());
+    match fs::read_to_string(&file) {
+        Ok(secret) => return Ok(secret.trim().to_owned()),
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        Err(error) => return Err(failed(error)),
+    }
+    fs::create_dir_all(data_dir).map_err(failed)?;
+    let secret = format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple());
+    // Whole before it has its name, and never over one that is there: another command may be doing the same.
+    let draft = data_dir.join(format!("jwt-secret.{}", std::process::id()));
+    let mut draft_file = OpenOptions::new()
+        .create(true)
+        .truncate(true)
+        .write(true)
+        .mode(0o600)
+        .open(&draft)
+        .map_err(failed)?;
+    writeln!(draft_file, "{secret}").map_err(failed)?;
+    let linked = fs::hard_link(&draft, &file);
+    fs::remove_file(&draft).map_err(failed)?;
+    match linked {
+        Ok(()) => Ok(secret),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => fs::read_to_string(&file)
+            .map(|secret| secret.trim().to_owned())
+            .map_err(failed),
+        Err(error) => Err(failed(error)),
+    }
+}
+
+/// A token for `user` that is valid for `expires_in`.
+pub(crate) fn issue(
+    secret: &str,
+    user: &str,
+    name: Option<&str>,
+    expires_in: Duration,
+) -> Result<String, String> {
+    #[derive(Serialize)]
+    struct Claims<'a> {
+        sub: &'a str,
+        exp: u64,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        iss: Option<String>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        aud: Option<String>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        name: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        preferred_username: Option<&'a str>,
+    }
+    if !(1..=128).contains(&user.chars().count()) {
+        return Err("the user must have 1 to 128 characters".to_owned());
+    }
+    let configured = |variable| std::env::var(variable).ok().filter(|value| !value.is_empty());
+    let expires_at = SystemTime::now() + expires_in;
+    let claims = Claims {
+        sub: user,
+        exp: expires_at
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .map_or(0, |since| since.as_secs()),
+        // What the functions will check, if the environment says so.
+        iss: configured("JWT_ISSUER"),
+        aud: configured("JWT_AUDIENCE"),
+        name,
+        preferred_username: name,
+    };
+    let key = EncodingKey::from_secret(secret.as_bytes());
+    jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &key).map_err(|error| error.to_string())
+}

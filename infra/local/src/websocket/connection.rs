@@ -1,0 +1,168 @@
+//! An open connection: frames in, frames out, and its end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::{SinkExt, StreamExt};
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
+use tokio_tungstenite::tungstenite::{Error, Message};
+
+use super::Gateway;
+use super::event::Peer;
+use super::registry::{Connection, Outgoing};
+
+/// API Gateway's quotas, in bytes.
+const MAX_FRAME: usize = 32 * 1024;
+const MAX_MESSAGE: usize = 128 * 1024;
+
+/// How long a client that does not read may hold up a frame to it.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long the other side may take to answer a close frame.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+
+type Socket = WebSocketStream<TokioIo<hyper::upgrade::Upgraded>>;
+
+/// Why a connection ended, as `$disconnect` is told.
+struct End {
+    code: u16,
+    reason: String,
+}
+
+/// Serves a connection until it ends, then runs `$disconnect`.
+pub(super) async fn run(
+    gateway: Gateway,
+    peer: Peer,
+    connection: Arc<Connection>,
+    upgrade: OnUpgrade,
+    frames: mpsc::Receiver<Outgoing>,
+) {
+    let end = match upgrade.await {
+        Ok(upgraded) => {
+            let config = WebSocketConfig::default()
+                .read_buffer_size(4 * 1024)
+                .max_frame_size(Some(MAX_FRAME))
+                .max_message_size(Some(MAX_MESSAGE));
+            let socket =
+                WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, Some(config)).await;
+            serve(&gateway, &peer, &connection, socket, frames).await
+        }
+        Err(_) => lost(),
+    };
+    gateway.registry().remove(&connection.id);
+    gateway.0.disconnect(&peer, end.code, &end.reason).await;
+}
+
+async fn serve(
+    gateway: &Gateway,
+    peer: &Peer,
+    connection: &Arc<Connection>,
+    mut socket: Socket,
+    mut frames: mpsc::Receiver<Outgoing>,
+) -> End {
+    let limits = gateway.0.limits;
+    let ends_at = Instant::now() + limits.lifetime;
+    let mut idle_at = Instant::now() + limits.idle;
+    loop {
+        tokio::select! {
+            frame = frames.recv() => {
+                match frame {
+                    Some(Outgoing::Text(text)) => {
+                        match timeout(WRITE_TIMEOUT, socket.send(Message::Text(text))).await {
+                            Ok(Ok(())) => {}
+                            Ok(Err(_)) | Err(_) => return lost(),
+                        }
+                    }
+                    Some(Outgoing::Close) | None => {
+                        return close(gateway, connection, socket, CloseCode::Normal, "Connection Closed Normally").await;
+                    }
+                }
+                connection.touch();
+                idle_at = Instant::now() + limits.idle;
+            }
+            message = socket.next() => match message {
+                Some(Ok(Message::Text(text))) => {
+                    connection.touch();
+                    idle_at = Instant::now() + limits.idle;
+                    // Every message is invoked at once; nothing promises that they are handled in order.
+                    tokio::spawn(super::route::route(gateway.clone(), peer.clone(), connection.clone(), text));
+                }
+                Some(Ok(Message::Binary(_))) => {
+                    return close(gateway, connection, socket, CloseCode::Unsupported, "Binary messages are not supported").await;
+                }
+                // The library answers pings. They do not count as activity.
+                Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {}
+                Some(Ok(Message::Close(frame))) => return closed_by_client(socket, frame).await,
+                Some(Err(Error::Capacity(_))) => {
+                    return close(gateway, connection, socket, CloseCode::Size, "Message too long").await;
+                }
+                Some(Err(Error::Utf8(_))) => {
+                    return close(gateway, connection, socket, CloseCode::Invalid, "Invalid UTF-8").await;
+                }
+                Some(Err(Error::Protocol(_))) => {
+                    return close(gateway, connection, socket, CloseCode::Protocol, "Protocol error").await;
+                }
+                Some(Err(_)) | None => return lost(),
+            },
+            () = sleep_until(idle_at.min(ends_at)) => {
+                return close(gateway, connection, socket, CloseCode::Away, "Going away").await;
+            }
+        }
+    }
+}
+
+/// Closes the connection from this side, and gives the other one a moment to agree.
+async fn close(
+    gateway: &Gateway,
+    connection: &Connection,
+    mut socket: Socket,
+    code: CloseCode,
+    reason: &'static str,
+) -> End {
+    // From now on callbacks answer that it is gone.
+    gateway.registry().remove(&connection.id);
+    let frame = CloseFrame {
+        code,
+        reason: reason.into(),
+    };
+    let farewell = async {
+        socket.close(Some(frame)).await?;
+        while socket.next().await.transpose()?.is_some() {}
+        Ok::<_, Error>(())
+    };
+    // Whether it agrees makes no difference.
+    let _ = timeout(CLOSE_TIMEOUT, farewell).await;
+    End {
+        code: code.into(),
+        reason: reason.to_owned(),
+    }
+}
+
+async fn closed_by_client(mut socket: Socket, frame: Option<CloseFrame>) -> End {
+    // Sends the answering close frame; the client may not wait for it.
+    let _ = timeout(CLOSE_TIMEOUT, socket.close(None)).await;
+    match frame {
+        Some(CloseFrame { code, reason }) => End {
+            code: code.into(),
+            reason: reason.to_string(),
+        },
+        None => End {
+            code: 1005,
+            reason: "Client-side close frame status not set".to_owned(),
+        },
+    }
+}
+
+/// The socket broke without a close frame.
+fn lost() -> End {
+    End {
+        code: 1006,
+        reason: "Connection closed abnormally".to_owned(),
+    }
+}

@@ -1,0 +1,204 @@
+//! The events that functions get. Keys that have nothing to say are absent, as on AWS.
+
+use axum::http::HeaderMap;
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+use time::OffsetDateTime;
+use time::format_description::BorrowedFormatItem;
+use time::macros::format_description;
+
+use super::Inner;
+use super::registry::{epoch_ms, new_id};
+
+/// Common Log Format, `09/Feb/2024:18:11:43 +0000`.
+pub(crate) const CLF: &[BorrowedFormatItem<'_>] = format_description!(
+    "[day]/[month repr:short]/[year]:[hour]:[minute]:[second] [offset_hour sign:mandatory][offset_minute]"
+);
+
+/// Where a client is, and what it says it is.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Identity {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) user_agent: Option<String>,
+    pub(crate) source_ip: String,
+}
+
+/// What the events of one connection have in common.
+#[derive(Clone, Debug)]
+pub(super) struct Peer {
+    pub(super) connection_id: String,
+    pub(super) connected_at: OffsetDateTime,
+    pub(super) identity: Identity,
+    /// What the authorizer handed on, with the principal.
+    pub(super) authorizer: Option<Map<String, Value>>,
+}
+
+/// An event and the id of its request.
+pub(super) struct Event {
+    pub(super) request_id: String,
+    pub(super) payload: Value,
+}
+
+impl Inner {
+    /// What the authorizer and `$connect` get.
+    pub(super) fn connect_event(
+        &self,
+        peer: &Peer,
+        headers: &HeaderMap,
+        query: &[(String, String)],
+    ) -> Event {
+        let (request_id, context) = self.context(peer, "$connect", "CONNECT");
+        let mut payload = json!({ "requestContext": context, "isBase64Encoded": false });
+        // Those of the handshake itself do not reach the function.
+        let reaches_function = |name: &str| !matches!(name, "connection" | "upgrade" | "content-length");
+        set_headers(&mut payload, headers, reaches_function);
+        set_query(&mut payload, query);
+        Event { request_id, payload }
+    }
+
+    /// What the authorizer gets before `$connect`.
+    pub(super) fn authorizer_event(
+        &self,
+        peer: &Peer,
+        headers: &HeaderMap,
+        query: &[(String, String)],
+    ) -> Event {
+        let (request_id, context) = self.context(peer, "$connect", "CONNECT");
+        let mut payload = json!({
+            "type": "REQUEST",
+            "methodArn": self.connect_arn(),
+            "queryStringParameters": {},
+            "multiValueQueryStringParameters": {},
+            "stageVariables": {},
+            "requestContext": context,
+        });
+        set_headers(&mut payload, headers, |_| true);
+        set_query(&mut payload, query);
+        Event { request_id, payload }
+    }
+
+    /// What the function of a message gets.
+    pub(super) fn message_event(&self, peer: &Peer, route_key: &str, body: &str) -> Event {
+        let (request_id, mut context) = self.context(peer, route_key, "MESSAGE");
+        context.insert("messageId".to_owned(), new_id().into());
+        Event {
+            request_id,
+            payload: json!({ "requestContext": context, "body": body, "isBase64Encoded": false }),
+        }
+    }
+
+    /// What `$disconnect` gets.
+    pub(super) fn disconnect_event(&self, peer: &Peer, status_code: u16, reason: &str) -> Event {
+        let (request_id, mut context) = self.context(peer, "$disconnect", "DISCONNECT");
+        context.insert("disconnectStatusCode".to_owned(), status_code.into());
+        context.insert("disconnectReason".to_owned(), reason.into());
+        let host = self.values.domain(&self.api.id);
+        let payload = json!({
+            "headers": { "Host": host, "x-api-key": "", "X-Forwarded-For": "", "x-restapi": "" },
+            "multiValueHeaders": { "Host": [host], "x-api-key": [""], "X-Forwarded-For": [""], "x-restapi": [""] },
+            "requestContext": context,
+            "isBase64Encoded": false,
+        });
+        Event { request_id, payload }
+    }
+
+    /// The ARN that an authorizer's policy has to allow.
+    pub(super) fn connect_arn(&self) -> String {
+        let Self { api, values, .. } = self;
+        format!(
+            "arn:aws:execute-api:{}:{}:{}/{}/$connect",
+            values.region, values.account, api.id, api.stage
+        )
+    }
+
+    fn context(&self, peer: &Peer, route_key: &str, event_type: &str) -> (String, Map<String, Value>) {
+        let now = OffsetDateTime::now_utc();
+        let request_id = new_id();
+        let mut context = json!({
+            "routeKey": route_key,
+            "eventType": event_type,
+            "extendedRequestId": request_id,
+            "requestTime": now.format(CLF).expect("every part of the format exists"),
+            "messageDirection": "IN",
+            "stage": self.api.stage,
+            "connectedAt": epoch_ms(peer.connected_at),
+            "requestTimeEpoch": epoch_ms(now),
+            "identity": peer.identity,
+            "requestId": request_id,
+            "domainName": self.values.domain(&self.api.id),
+            "connectionId": peer.connection_id,
+            "apiId": self.api.id,
+        });
+        if let Some(authorizer) = &peer.authorizer {
+            context["authorizer"] = authorizer.clone().into();
+        }
+        match context {
+            Value::Object(context) => (request_id, context),
+            _ => unreachable!("it was made as an object"),
+        }
+    }
+}
+
+/// API Gateway shows handshake headers in the spelling that browsers use.
+fn set_headers(payload: &mut Value, headers: &HeaderMap, keep: impl Fn(&str) -> bool) {
+    let mut single = Map::new();
+    let mut multiple = Map::new();
+    for name in headers.keys().filter(|name| keep(name.as_str())) {
+        let values: Vec<Value> = headers
+            .get_all(name)
+            .iter()
+            .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned().into())
+            .collect();
+        let name = canonical(name.as_str());
+        single.insert(name.clone(), values.last().cloned().unwrap_or_default());
+        multiple.insert(name, values.into());
+    }
+    payload["headers"] = single.into();
+    payload["multiValueHeaders"] = multiple.into();
+}
+
+/// `sec-websocket-key` as `Sec-WebSocket-Key`: HTTP libraries lower the case, API Gateway keeps what was sent.
+fn canonical(name: &str) -> String {
+    let capital = |word: &str| match word {
+        "websocket" => "WebSocket".to_owned(),
+        _ => word[..1].to_uppercase() + &word[1..],
+    };
+    name.split('-')
+        .map(|word| {
+            if word.is_empty() {
+                String::new()
+            } else {
+                capital(word)
+            }
+        })
+        .collect::<Vec<_>>()
+        .join("-")
+}
+
+fn set_query(payload: &mut Value, query: &[(String, String)]) {
+    if query.is_empty() {
+        return;
+    }
+    let mut single = Map::new();
+    let mut multiple: Map<String, Value> = Map::new();
+    for (name, value) in query {
+        single.insert(name.clone(), value.clone().into());
+        if let Value::Array(values) = multiple.entry(name.clone()).or_insert_with(|| json!([])) {
+            values.push(value.clone().into());
+        }
+    }
+    payload["queryStringParameters"] = single.into();
+    payload["multiValueQueryStringParameters"] = multiple.into();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn header_names_are_spelled_as_browsers_do() {
+        assert_eq!(canonical("sec-websocket-key"), "Sec-WebSocket-Key");
+        assert_eq!(canonical("host"), "Host");
+    }
+}

@@ -1,0 +1,204 @@
+//! The handshake: the upgrade waits until the authorizer and `$connect` have agreed.
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, Version, header};
+use hyper::upgrade::OnUpgrade;
+use serde::Deserialize;
+use serde_json::Value;
+use time::OffsetDateTime;
+use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+
+use super::event::{Identity, Peer};
+use super::registry::{Connection, new_id};
+use super::{Gateway, Inner, connection};
+use crate::lambda::InvokeError;
+
+/// Answers a request to open a connection.
+pub(crate) async fn handshake(gateway: Gateway, from: SocketAddr, request: Request) -> Response<Body> {
+    let Some(accept) = accept_key(&request) else {
+        let mut response = refused(StatusCode::UPGRADE_REQUIRED);
+        response
+            .headers_mut()
+            .insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+        return response;
+    };
+    // In a task of its own: a client that gives up does not undo what its `$connect` has begun.
+    let opened = tokio::spawn(open(gateway, from, request, accept)).await;
+    opened.unwrap_or_else(|_| refused(StatusCode::INTERNAL_SERVER_ERROR))
+}
+
+async fn open(gateway: Gateway, from: SocketAddr, mut request: Request, accept: String) -> Response<Body> {
+    let inner = &gateway.0;
+    let upgrade = hyper::upgrade::on(&mut request);
+    let headers = request.headers();
+    let query = query(request.uri().query().unwrap_or_default());
+    let peer = Peer {
+        connection_id: new_id(),
+        connected_at: OffsetDateTime::now_utc(),
+        identity: Identity {
+            user_agent: text(headers, header::USER_AGENT),
+            source_ip: from.ip().to_string(),
+        },
+        authorizer: None,
+    };
+    match inner.connect(peer, headers, &query).await {
+        Ok((peer, subprotocol)) => accept_connection(&gateway, peer, upgrade, &accept, subprotocol),
+        Err(status) => refused(status),
+    }
+}
+
+impl Inner {
+    /// Asks the authorizer and `$connect`: who the peer is then, and the subprotocol that `$connect` chose, or the status to refuse with.
+    async fn connect(
+        &self,
+        mut peer: Peer,
+        headers: &HeaderMap,
+        query: &[(String, String)],
+    ) -> Result<(Peer, Option<String>), StatusCode> {
+        let asked_at = Instant::now();
+        if let Some(authorizer) = &self.api.authorizer {
+            let event = self.authorizer_event(&peer, headers, query);
+            peer.authorizer = Some(self.authorize(authorizer, event).await?);
+        }
+        let Some(route) = self.api.routes.get("$connect") else {
+            return Ok((peer, None));
+        };
+        let mut event = self.connect_event(&peer, headers, query);
+        if peer.authorizer.is_some() {
+            let latency = u64::try_from(asked_at.elapsed().as_millis()).unwrap_or(u64::MAX);
+            event.payload["requestContext"]["authorizer"]["integrationLatency"] = latency.into();
+        }
+        let invoked = self
+            .lambda
+            .invoke(&route.function, event.payload.to_string().into());
+        let result = match timeout(route.timeout, invoked).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(InvokeError::Function(_))) => return Err(StatusCode::BAD_GATEWAY),
+            Ok(Err(InvokeError::NotFound | InvokeError::Throttled | InvokeError::Unreachable(_))) => {
+                return Err(StatusCode::INTERNAL_SERVER_ERROR);
+            }
+            Err(_) => return Err(StatusCode::GATEWAY_TIMEOUT),
+        };
+        let result: ConnectResult = serde_json::from_slice(&result).map_err(|_| StatusCode::BAD_GATEWAY)?;
+        match StatusCode::from_u16(result.status_code) {
+            Ok(status) if status.is_success() => Ok((peer, result.subprotocol(headers))),
+            Ok(status) => Err(status),
+            Err(_) => Err(StatusCode::BAD_GATEWAY),
+        }
+    }
+}
+
+/// What `$connect` answers. All but the status and the subprotocol is dropped.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ConnectResult {
+    status_code: u16,
+    #[serde(default)]
+    headers: Option<serde_json::Map<String, Value>>,
+}
+
+impl ConnectResult {
+    /// The function picks one of those that the client offered; API Gateway never picks by itself.
+    fn subprotocol(&self, headers: &HeaderMap) -> Option<String> {
+        let offered = text(headers, header::SEC_WEBSOCKET_PROTOCOL)?;
+        let chosen = self
+            .headers
+            .as_ref()?
+            .iter()
+            .find(|(name, _)| name.eq_ignore_ascii_case("Sec-WebSocket-Protocol"))?;
+        let chosen = chosen.1.as_str()?;
+        offered
+            .split(',')
+            .any(|one| one.trim() == chosen)
+            .then(|| chosen.to_owned())
+    }
+}
+
+fn accept_connection(
+    gateway: &Gateway,
+    peer: Peer,
+    upgrade: OnUpgrade,
+    accept: &str,
+    subprotocol: Option<String>,
+) -> Response<Body> {
+    let (connection, frames) = Connection::new(
+        peer.connection_id.clone(),
+        peer.identity.clone(),
+        peer.connected_at,
+    );
+    // Before the 101: as soon as the client knows that it is connected, callbacks find it.
+    gateway.registry().insert(connection.clone());
+    tokio::spawn(connection::run(
+        gateway.clone(),
+        peer,
+        connection,
+        upgrade,
+        frames,
+    ));
+    let mut response = Response::builder()
+        .status(StatusCode::SWITCHING_PROTOCOLS)
+        .header(header::CONNECTION, "upgrade")
+        .header(header::UPGRADE, "websocket")
+        .header(header::SEC_WEBSOCKET_ACCEPT, accept);
+    if let Some(subprotocol) = subprotocol {
+        response = response.header(header::SEC_WEBSOCKET_PROTOCOL, subprotocol);
+    }
+    response
+        .body(Body::empty())
+        .unwrap_or_else(|_| refused(StatusCode::BAD_GATEWAY))
+}
+
+/// The answer to the client's key, if the request is for a WebSocket.
+fn accept_key(request: &Request) -> Option<String> {
+    let headers = request.headers();
+    let has = |name, wanted: &str| {
+        text(headers, name).is_some_and(|value| {
+            value
+                .split(',')
+                .any(|part| part.trim().eq_ignore_ascii_case(wanted))
+        })
+    };
+    let wanted = request.method() == "GET"
+        && request.version() == Version::HTTP_11
+        && has(header::CONNECTION, "upgrade")
+        && has(header::UPGRADE, "websocket")
+        && has(header::SEC_WEBSOCKET_VERSION, "13");
+    let key = headers.get(header::SEC_WEBSOCKET_KEY)?;
+    wanted.then(|| derive_accept_key(key.as_bytes()))
+}
+
+fn refused(status: StatusCode) -> Response<Body> {
+    let message = status.canonical_reason().unwrap_or("Refused");
+    let body = serde_json::json!({ "message": message, "requestId": new_id() }).to_string();
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = status;
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+fn text(headers: &HeaderMap, name: header::HeaderName) -> Option<String> {
+    headers
+        .get(name)
+        .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
+}
+
+/// The decoded parameters of a query string, in order.
+pub(crate) fn query(raw: &str) -> Vec<(String, String)> {
+    let decode = |part: &str| {
+        percent_encoding::percent_decode_str(&part.replace('+', " "))
+            .decode_utf8_lossy()
+            .into_owned()
+    };
+    raw.split('&')
+        .filter(|pair| !pair.is_empty())
+        .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+        .map(|(name, value)| (decode(name), decode(value)))
+        .collect()
+}
