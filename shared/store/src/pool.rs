@@ -54,7 +54,9 @@ impl Store {
         F: Future<Output = Result<T, tokio_postgres::Error>>,
     {
         match self.try_once(&call).await {
-            Err(Attempt::LostRace(_) | Attempt::Dead(_)) => self.try_once(&call).await.map_err(Attempt::into_failure),
+            Err(Attempt::LostRace(_) | Attempt::Dead(_)) => {
+                self.try_once(&call).await.map_err(Attempt::into_failure)
+            }
             done => done.map_err(Attempt::into_failure),
         }
     }
