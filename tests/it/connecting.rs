@@ -1,0 +1,204 @@
+//! Who gets a connection, and how long they keep it.
+
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use protocol::Code;
+use serde_json::{Value, json};
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+
+use crate::harness::database::connect;
+use crate::harness::user::{pair, seconds_from_now};
+use crate::harness::{Client, Stack, User, eventually};
+
+#[tokio::test]
+async fn a_token_opens_a_connection_from_the_query_string_or_a_header() {
+    let stack = Stack::shared();
+    let alice = stack.user("Alice");
+    alice.connects().await.closes().await;
+
+    let mut request = format!("ws://127.0.0.1:{}/v1", stack.port)
+        .into_client_request()
+        .unwrap();
+    request.headers_mut().insert(
+        "Authorization",
+        format!("Bearer {}", alice.token()).parse().unwrap(),
+    );
+    Client::open(request).await.unwrap().closes().await;
+}
+
+#[tokio::test]
+async fn without_a_valid_token_the_handshake_is_refused() {
+    let stack = Stack::shared();
+    let alice = stack.user("Alice");
+    let refused = async |token: &str| {
+        Client::connect(&stack, token)
+            .await
+            .expect_err("nobody vouches for this token")
+    };
+    let without = |claim: &str| {
+        let mut claims = alice.claims();
+        claims.as_object_mut().unwrap().remove(claim);
+        alice.token_with(&claims)
+    };
+    let with = |claim: &str, value: Value| {
+        let mut claims = alice.claims();
+        claims[claim] = value;
+        alice.token_with(&claims)
+    };
+
+    let bare = format!("ws://127.0.0.1:{}/v1", stack.port);
+    assert_eq!(Client::open(bare).await.expect_err("there is no token"), 401);
+    for (why, token) in [
+        ("empty", String::new()),
+        ("no token at all", "nonsense".to_owned()),
+        ("expired", with("exp", json!(seconds_from_now(-31)))),
+        ("not yet valid", with("nbf", json!(seconds_from_now(60)))),
+        ("without expiry", without("exp")),
+        ("without a user", without("sub")),
+        ("with an empty user", with("sub", json!(""))),
+        (
+            "with a user that is too long",
+            with("sub", json!("x".repeat(129))),
+        ),
+        (
+            "with a name that is too long",
+            with("name", json!("x".repeat(10_000))),
+        ),
+        (
+            "signed with another secret",
+            signed(&alice, Algorithm::HS256, &"x".repeat(64)),
+        ),
+        (
+            "signed with another algorithm",
+            signed(&alice, Algorithm::HS512, &stack.secret),
+        ),
+        ("unsigned", unsigned(&alice, "none")),
+        ("unsigned, in capitals", unsigned(&alice, "None")),
+        (
+            "that says it is signed with a key pair",
+            relabelled(&alice, "RS256"),
+        ),
+    ] {
+        assert_eq!(refused(&token).await, 401, "a token that is {why}");
+    }
+}
+
+#[tokio::test]
+async fn clocks_may_differ_a_little_but_a_token_that_has_expired_ends_the_connection() {
+    let stack = Stack::shared();
+    let (alice, _, _, _, conversation) = pair(&stack).await;
+    let mut claims = alice.claims();
+    claims["exp"] = seconds_from_now(-10).into();
+    let mut phone = Client::connect(&stack, &alice.token_with(&claims))
+        .await
+        .expect("30 s of leeway");
+
+    let send = json!({ "action": "send_message", "conversationId": conversation, "content": "too late" });
+    assert_eq!(phone.is_refused(send).await.0, Code::TokenExpired);
+    assert_eq!(phone.is_closed().await, CloseCode::Normal);
+
+    let database = connect(&stack.postgres_url).await;
+    let stored = database
+        .query(
+            "select from messages where conversation_id::text = $1",
+            &[&conversation],
+        )
+        .await
+        .unwrap();
+    assert!(stored.is_empty(), "the frame did nothing");
+}
+
+#[tokio::test]
+async fn a_profile_is_kept_and_changes_with_the_token() {
+    let stack = Stack::shared();
+    let (alice, _, _, mut bob_phone, conversation) = pair(&stack).await;
+    bob_phone.joins(&conversation).await;
+
+    let mut claims = alice.claims();
+    claims["preferred_username"] = "Al".into();
+    claims.as_object_mut().unwrap().remove("picture");
+    let mut phone = Client::connect(&stack, &alice.token_with(&claims)).await.unwrap();
+    phone.says(&conversation, "call me Al").await;
+    let sender = bob_phone.receives_message().await.sender;
+    assert_eq!(
+        sender.display_name.as_deref(),
+        Some("Al"),
+        "preferred_username comes before nickname"
+    );
+    assert_eq!(sender.name.as_deref(), Some("Alice Example"));
+    assert!(
+        sender.avatar_url.is_some(),
+        "an absent claim keeps what is stored"
+    );
+}
+
+#[tokio::test]
+async fn the_oldest_of_too_many_connections_is_closed() {
+    let stack = Stack::shared();
+    let (alice, mut oldest, _, mut bob_phone, conversation) = pair(&stack).await;
+    oldest.joins(&conversation).await;
+    let mut others = Vec::new();
+    for _ in 1..20 {
+        others.push(alice.connects().await);
+    }
+    assert!(oldest.has_received().await.is_empty(), "20 are not too many");
+    let mut newest = alice.connects().await;
+    assert_eq!(oldest.is_closed().await, CloseCode::Normal);
+    newest.joins(&conversation).await;
+    let sent = bob_phone.says(&conversation, "who is there?").await;
+    assert_eq!(newest.receives_message().await, sent);
+}
+
+#[tokio::test]
+async fn a_user_is_online_while_a_connection_is_open() {
+    let stack = Stack::shared();
+    let (alice, mut alice_phone, bob, bob_phone, conversation) = pair(&stack).await;
+    let online = async |phone: &mut Client| match phone.joins(&conversation).await {
+        protocol::Event::JoinedConversation { online_user_ids, .. } => {
+            online_user_ids.into_iter().map(String::from).collect::<Vec<_>>()
+        }
+        other => panic!("answered with {other:?}"),
+    };
+    assert_eq!(online(&mut alice_phone).await.len(), 2);
+    bob_phone.closes().await;
+    let alice_phone = tokio::sync::Mutex::new(alice_phone);
+    eventually("Bob is offline", async || {
+        online(&mut *alice_phone.lock().await).await == [alice.id.clone()]
+    })
+    .await;
+    let _bob_laptop = bob.connects().await;
+    assert_eq!(online(&mut *alice_phone.lock().await).await.len(), 2);
+}
+
+#[tokio::test]
+async fn plain_http_is_told_to_upgrade() {
+    let answer = reqwest::get(Stack::shared().http("/v1")).await.unwrap();
+    assert_eq!(answer.status(), 426);
+}
+
+fn signed(user: &User, algorithm: Algorithm, secret: &str) -> String {
+    let key = EncodingKey::from_secret(secret.as_bytes());
+    jsonwebtoken::encode(&Header::new(algorithm), &user.claims(), &key).unwrap()
+}
+
+/// A valid token whose header names another algorithm and whose signature is left out.
+fn unsigned(user: &User, algorithm: &str) -> String {
+    let token = relabelled(user, algorithm);
+    token[..=token.rfind('.').unwrap()].to_owned()
+}
+
+/// A token with a header that names another algorithm, signed with the secret all the same.
+fn relabelled(user: &User, algorithm: &str) -> String {
+    let token = user.token();
+    let payload = token.split('.').nth(1).unwrap();
+    let header = base64url(&json!({ "alg": algorithm, "typ": "JWT" }).to_string());
+    let message = format!("{header}.{payload}");
+    let key = EncodingKey::from_secret(user.stack.secret.as_bytes());
+    let signature = jsonwebtoken::crypto::sign(message.as_bytes(), &key, Algorithm::HS256).unwrap();
+    format!("{message}.{signature}")
+}
+
+fn base64url(text: &str) -> String {
+    use base64::Engine;
+    base64::prelude::BASE64_URL_SAFE_NO_PAD.encode(text)
+}

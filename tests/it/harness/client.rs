@@ -1,0 +1,229 @@
+//! A connection of a user, over a real socket.
+
+use std::collections::VecDeque;
+
+use futures_util::{SinkExt, StreamExt};
+use protocol::{Answer, Code, ErrorFrame, Event, Message};
+use serde_json::{Value, json};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::protocol::frame::Frame as RawFrame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{CloseCode, Data, OpCode};
+use tokio_tungstenite::tungstenite::{self, Message as SocketMessage};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
+
+use super::{PATIENCE, Stack};
+
+/// A client that is connected.
+#[derive(Debug)]
+pub(crate) struct Client {
+    socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    /// Frames that came while another was waited for.
+    kept: VecDeque<Frame>,
+    asked: u32,
+}
+
+/// What a client got.
+#[derive(Clone, Debug)]
+pub(crate) enum Frame {
+    Event(Answer),
+    Error(ErrorFrame),
+    /// Made by the gateway itself.
+    Gateway(Value),
+}
+
+impl Frame {
+    fn read(text: &str) -> Self {
+        let frame: Value = serde_json::from_str(text).expect("every frame is JSON");
+        match (&frame["type"], &frame["message"]) {
+            (Value::String(kind), _) if kind == "error" => {
+                Self::Error(serde_json::from_value(frame).expect("an error frame is as the protocol says"))
+            }
+            (Value::String(_), _) => {
+                Self::Event(serde_json::from_value(frame).expect("an event is as the protocol says"))
+            }
+            (_, Value::String(_)) => Self::Gateway(frame),
+            _ => panic!("neither ours nor the gateway's: {frame}"),
+        }
+    }
+
+    fn id(&self) -> Option<String> {
+        match self {
+            Self::Event(answer) => answer.id.clone().map(String::from),
+            Self::Error(error) => error.id.clone().map(String::from),
+            Self::Gateway(_) => None,
+        }
+    }
+}
+
+impl Client {
+    /// Opens a connection with this token in the query string; the status if it is refused.
+    pub(crate) async fn connect(stack: &Stack, token: &str) -> Result<Self, u16> {
+        Self::open(&format!("ws://127.0.0.1:{}/v1?token={token}", stack.port)).await
+    }
+
+    /// Opens a connection to `request`.
+    pub(crate) async fn open(
+        request: impl tungstenite::client::IntoClientRequest + Unpin,
+    ) -> Result<Self, u16> {
+        match tokio_tungstenite::connect_async(request).await {
+            Ok((socket, _)) => Ok(Self {
+                socket,
+                kept: VecDeque::new(),
+                asked: 0,
+            }),
+            Err(tungstenite::Error::Http(response)) => Err(response.status().as_u16()),
+            Err(error) => panic!("the handshake failed otherwise than by a status: {error}"),
+        }
+    }
+
+    /// Sends text as it is.
+    pub(crate) async fn sends_text(&mut self, text: &str) {
+        self.socket
+            .send(SocketMessage::text(text))
+            .await
+            .expect("the connection is open");
+    }
+
+    /// Sends one message in frames of at most `size` bytes.
+    pub(crate) async fn sends_in_frames(&mut self, text: &str, size: usize) {
+        let pieces: Vec<_> = text.as_bytes().chunks(size).collect();
+        for (at, piece) in pieces.iter().enumerate() {
+            let kind = if at == 0 { Data::Text } else { Data::Continue };
+            let frame = RawFrame::message(piece.to_vec(), OpCode::Data(kind), at + 1 == pieces.len());
+            self.socket
+                .send(SocketMessage::Frame(frame))
+                .await
+                .expect("the connection is open");
+        }
+    }
+
+    /// Sends a frame with an id of its own.
+    pub(crate) async fn sends(&mut self, mut frame: Value) -> String {
+        self.asked += 1;
+        let id = format!("frame-{}", self.asked);
+        frame["id"] = id.clone().into();
+        self.sends_text(&frame.to_string()).await;
+        id
+    }
+
+    /// The answer to the frame with this id.
+    pub(crate) async fn is_answered(&mut self, id: &str) -> Frame {
+        self.receives_where(|frame| frame.id().as_deref() == Some(id))
+            .await
+    }
+
+    /// Sends a frame and gets the event that it caused.
+    pub(crate) async fn asks(&mut self, frame: Value) -> Event {
+        let id = self.sends(frame).await;
+        match self.is_answered(&id).await {
+            Frame::Event(answer) => answer.event,
+            other => panic!("answered with {other:?}"),
+        }
+    }
+
+    /// Sends a frame and gets the error that answers it: its code and message.
+    pub(crate) async fn is_refused(&mut self, frame: Value) -> (Code, String) {
+        let id = self.sends(frame).await;
+        match self.is_answered(&id).await {
+            Frame::Error(frame) => (frame.error.code, frame.error.message),
+            other => panic!("answered with {other:?}"),
+        }
+    }
+
+    pub(crate) async fn joins(&mut self, conversation: &str) -> Event {
+        self.asks(json!({ "action": "join_conversation", "conversationId": conversation }))
+            .await
+    }
+
+    /// Sends a message and gets it back as it is stored.
+    pub(crate) async fn says(&mut self, conversation: &str, content: &str) -> Message {
+        self.sends_message(json!({ "conversationId": conversation, "content": content }))
+            .await
+    }
+
+    /// The same with all fields in the caller's hand.
+    pub(crate) async fn sends_message(&mut self, mut fields: Value) -> Message {
+        fields["action"] = "send_message".into();
+        match self.asks(fields).await {
+            Event::NewMessage(message) => message,
+            other => panic!("answered with {other:?}"),
+        }
+    }
+
+    /// The next message that is pushed to this client.
+    pub(crate) async fn receives_message(&mut self) -> Message {
+        let pushed = |frame: &Frame| {
+            matches!(
+                frame,
+                Frame::Event(Answer {
+                    id: None,
+                    event: Event::NewMessage(_)
+                })
+            )
+        };
+        match self.receives_where(pushed).await {
+            Frame::Event(Answer {
+                event: Event::NewMessage(message),
+                ..
+            }) => message,
+            other => unreachable!("{other:?} is no message"),
+        }
+    }
+
+    /// Everything that came until now, unasked. Nothing can be under way any more that was pushed before an answer to this client,
+    /// so a frame of its own marks the end.
+    pub(crate) async fn has_received(&mut self) -> Vec<Frame> {
+        self.is_refused(json!({ "action": "no such action" })).await;
+        self.kept.drain(..).collect()
+    }
+
+    /// The next frame, whatever it is.
+    pub(crate) async fn receives(&mut self) -> Frame {
+        self.receives_where(|_| true).await
+    }
+
+    /// The first frame that fits; others are kept for later.
+    pub(crate) async fn receives_where(&mut self, fits: impl Fn(&Frame) -> bool) -> Frame {
+        if let Some(at) = self.kept.iter().position(&fits) {
+            return self.kept.remove(at).expect("it was just found");
+        }
+        loop {
+            match self.next().await {
+                SocketMessage::Text(text) => {
+                    let frame = Frame::read(&text);
+                    if fits(&frame) {
+                        return frame;
+                    }
+                    self.kept.push_back(frame);
+                }
+                other => panic!("waited for a frame and got {other:?}; before it: {:?}", self.kept),
+            }
+        }
+    }
+
+    /// Waits until the connection is closed by the other side; the close code.
+    pub(crate) async fn is_closed(&mut self) -> CloseCode {
+        loop {
+            match self.next().await {
+                SocketMessage::Close(Some(frame)) => return frame.code,
+                SocketMessage::Close(None) => return CloseCode::Status,
+                SocketMessage::Text(text) => self.kept.push_back(Frame::read(&text)),
+                _ => {}
+            }
+        }
+    }
+
+    /// Closes the connection.
+    pub(crate) async fn closes(mut self) {
+        self.socket.close(None).await.expect("the connection is open");
+        while let Some(Ok(_)) = self.socket.next().await {}
+    }
+
+    async fn next(&mut self) -> SocketMessage {
+        let next = timeout(PATIENCE, self.socket.next()).await;
+        let next = next.unwrap_or_else(|_| panic!("nothing came any more; kept: {:?}", self.kept));
+        next.expect("the connection is open")
+            .expect("the connection is sound")
+    }
+}

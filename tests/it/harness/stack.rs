@@ -1,0 +1,201 @@
+//! The real stack, started by the command that a person types.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tempfile::TempDir;
+use uuid::Uuid;
+
+use super::{Database, User};
+
+/// A running `cargo dev`.
+#[derive(Debug)]
+pub(crate) struct Stack {
+    child: Mutex<Child>,
+    pub(crate) pid: u32,
+    pub(crate) port: u16,
+    pub(crate) postgres_url: String,
+    pub(crate) secret: String,
+    log: PathBuf,
+    _folder: Option<TempDir>,
+}
+
+/// What a story wants otherwise than usual.
+#[derive(Debug, Default)]
+pub(crate) struct StackOptions<'a> {
+    pub(crate) args: &'a [&'a str],
+    pub(crate) env: &'a [(&'a str, &'a str)],
+    /// Where the data is kept, if it is to outlive the stack.
+    pub(crate) data_dir: Option<&'a Path>,
+}
+
+impl Stack {
+    /// The stack that all stories share which need no other: users and conversations are theirs alone, so they do not meet.
+    pub(crate) fn shared() -> Arc<Self> {
+        static SHARED: Mutex<Weak<Stack>> = Mutex::new(Weak::new());
+        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(running) = shared.upgrade() {
+            return running;
+        }
+        let stack = Arc::new(Self::start(&StackOptions {
+            args: &["--ephemeral"],
+            ..StackOptions::default()
+        }));
+        *shared = Arc::downgrade(&stack);
+        stack
+    }
+
+    /// A stack of one's own, with a database of its own on the shared server.
+    pub(crate) async fn own(args: &[&str]) -> (Self, Database) {
+        let database = Database::create().await;
+        let args = [&["--database-url", &database.url], args].concat();
+        let stack = Self::start(&StackOptions {
+            args: &args,
+            ..StackOptions::default()
+        });
+        (stack, database)
+    }
+
+    /// Starts a stack and waits for its `ready` line.
+    pub(crate) fn start(options: &StackOptions<'_>) -> Self {
+        let folder = options.data_dir.is_none().then(folder);
+        let data_dir = options
+            .data_dir
+            .unwrap_or_else(|| folder.as_ref().expect("made if none is given").path());
+        let log = data_dir.join("stack.log");
+        let secret = format!("{}{}", Uuid::new_v4(), Uuid::new_v4());
+        let mut child = command(options.args)
+            .args(["--port", "0", "--stop-with-stdin", "--data-dir"])
+            .arg(data_dir)
+            .args([
+                "--postgres-setting",
+                "fsync=off",
+                "--postgres-setting",
+                "full_page_writes=off",
+            ])
+            .env("JWT_SECRET", &secret)
+            .envs(options.env.iter().copied())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(File::create(&log).expect("the folder was just made"))
+            .spawn()
+            .expect("cargo runs this test too");
+        let mut postgres_url = None;
+        let mut port = None;
+        let mut ready = false;
+        for line in BufReader::new(child.stdout.take().expect("it is piped"))
+            .lines()
+            .map_while(Result::ok)
+        {
+            match line.split_once(' ').map(|(name, rest)| (name, rest.trim())) {
+                Some(("Postgres", url)) => postgres_url = Some(url.to_owned()),
+                Some(("WebSocket", url)) => port = url.split([':', '/']).find_map(|part| part.parse().ok()),
+                Some(("ready", _)) => {
+                    ready = true;
+                    break;
+                }
+                _ => {}
+            }
+        }
+        if !ready {
+            let _ = child.wait();
+            panic!("the stack did not start:\n{}", tail(&log));
+        }
+        Self {
+            pid: child.id(),
+            child: Mutex::new(child),
+            port: port.expect("printed before `ready`"),
+            postgres_url: postgres_url.expect("printed before `ready`"),
+            secret,
+            log,
+            _folder: folder,
+        }
+    }
+
+    /// A user whom no other story knows.
+    pub(crate) fn user(self: &Arc<Self>, name: &str) -> User {
+        User::new(self.clone(), name)
+    }
+
+    pub(crate) fn http(&self, path: &str) -> String {
+        format!("http://127.0.0.1:{}{path}", self.port)
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.pid.cast_signed()), signal).expect("it is running");
+    }
+
+    pub(crate) fn wait(&self) -> ExitStatus {
+        self.child().wait().expect("it is our child")
+    }
+
+    fn child(&self) -> std::sync::MutexGuard<'_, Child> {
+        self.child.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Stack {
+    fn drop(&mut self) {
+        let mut child = self.child();
+        if matches!(child.try_wait(), Ok(None)) {
+            let _ = kill(Pid::from_raw(self.pid.cast_signed()), Signal::SIGTERM);
+            let _ = child.wait();
+        }
+        if std::thread::panicking() {
+            eprintln!("the end of the stack's log:\n{}", tail(&self.log));
+        }
+    }
+}
+
+/// Runs `cargo dev` where it is expected to end by itself.
+pub(crate) fn run_to_end(args: &[&str]) -> Output {
+    let folder = folder();
+    command(args)
+        .arg("--data-dir")
+        .arg(folder.path())
+        .stdin(Stdio::null())
+        .output()
+        .expect("cargo runs this test too")
+}
+
+/// A temporary folder that another user may enter: Postgres runs as one when the tests run as root.
+pub(crate) fn folder() -> TempDir {
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt;
+    tempfile::Builder::new()
+        .prefix("switchboard-")
+        .permissions(Permissions::from_mode(0o755))
+        .tempdir()
+        .expect("there is a temporary folder")
+}
+
+fn command(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO"));
+    command
+        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+        .arg("--quiet")
+        .arg("dev")
+        .args(args);
+    // What the person who runs the tests has set is for their stack, not for these.
+    for variable in [
+        "DATABASE_URL",
+        "JWT_SECRET",
+        "JWT_JWKS_URL",
+        "JWT_ISSUER",
+        "JWT_AUDIENCE",
+    ] {
+        command.env_remove(variable);
+    }
+    command
+}
+
+fn tail(log: &Path) -> String {
+    let text = std::fs::read_to_string(log).unwrap_or_default();
+    let lines: Vec<_> = text.lines().collect();
+    lines[lines.len().saturating_sub(40)..].join("\n")
+}

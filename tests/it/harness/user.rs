@@ -1,0 +1,99 @@
+//! A person with a token.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use protocol::rest::FoundConversation;
+use reqwest::Response;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::{Client, Stack};
+
+/// Somebody who uses the service.
+#[derive(Clone, Debug)]
+pub(crate) struct User {
+    pub(crate) stack: Arc<Stack>,
+    pub(crate) id: String,
+    pub(crate) name: String,
+}
+
+impl User {
+    pub(super) fn new(stack: Arc<Stack>, name: &str) -> Self {
+        Self {
+            stack,
+            id: format!("{}-{}", name.to_lowercase(), Uuid::new_v4().simple()),
+            name: name.to_owned(),
+        }
+    }
+
+    /// The claims of a valid token.
+    pub(crate) fn claims(&self) -> Value {
+        json!({
+            "sub": self.id,
+            "exp": seconds_from_now(3600),
+            "name": format!("{} Example", self.name),
+            "nickname": self.name,
+            "picture": format!("https://example.com/{}.png", self.id),
+        })
+    }
+
+    /// A valid token.
+    pub(crate) fn token(&self) -> String {
+        self.token_with(&self.claims())
+    }
+
+    /// A token that says what it is told to, rightly signed.
+    pub(crate) fn token_with(&self, claims: &Value) -> String {
+        let key = EncodingKey::from_secret(self.stack.secret.as_bytes());
+        jsonwebtoken::encode(&Header::new(Algorithm::HS256), claims, &key).expect("claims are JSON")
+    }
+
+    /// Opens a connection.
+    pub(crate) async fn connects(&self) -> Client {
+        Client::connect(&self.stack, &self.token())
+            .await
+            .expect("a valid token opens a connection")
+    }
+
+    /// Posts to the HTTP API.
+    pub(crate) async fn posts(&self, path: &str, body: &Value) -> Response {
+        reqwest::Client::new()
+            .post(self.stack.http(path))
+            .bearer_auth(self.token())
+            .json(body)
+            .send()
+            .await
+            .expect("the stack is running")
+    }
+
+    /// Asks for the conversation with `other`: the status and the answer.
+    pub(crate) async fn asks_for_conversation_with(&self, other: &User) -> (u16, String) {
+        let answer = self
+            .posts(
+                "/api/conversations/find-or-create",
+                &json!({ "otherUserId": other.id }),
+            )
+            .await;
+        let status = answer.status().as_u16();
+        let found: FoundConversation = answer.json().await.expect("it answers as the protocol says");
+        (status, found.conversation_id.to_string())
+    }
+}
+
+/// Two users who have connected once, so that each is known, and their conversation.
+pub(crate) async fn pair(stack: &Arc<Stack>) -> (User, Client, User, Client, String) {
+    let (alice, bob) = (stack.user("Alice"), stack.user("Bob"));
+    let (alice_phone, bob_phone) = tokio::join!(alice.connects(), bob.connects());
+    let (_, conversation) = alice.asks_for_conversation_with(&bob).await;
+    (alice, alice_phone, bob, bob_phone, conversation)
+}
+
+/// As a token says when it expires.
+pub(crate) fn seconds_from_now(seconds: i64) -> i64 {
+    let now = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or(Duration::ZERO);
+    now.as_secs().cast_signed() + seconds
+}

@@ -1,0 +1,49 @@
+//! The database is brought up to date.
+
+use serde_json::Value;
+
+use crate::harness::database::connect;
+use crate::harness::{Database, Stack, StackOptions};
+
+#[tokio::test]
+async fn a_second_run_changes_nothing() {
+    let stack = Stack::shared();
+    let invoke = async || {
+        let url = stack.http("/2015-03-31/functions/migrate/invocations");
+        let answer = reqwest::Client::new().post(url).body("{}").send().await.unwrap();
+        assert!(!answer.headers().contains_key("x-amz-function-error"));
+        answer.json::<Value>().await.unwrap()
+    };
+    let (one, other) = tokio::join!(invoke(), invoke());
+    assert_eq!(
+        one["applied"],
+        Value::Array(Vec::new()),
+        "the stack has applied all of them at its start"
+    );
+    assert_eq!(one, other);
+}
+
+#[tokio::test]
+async fn two_runs_at_once_apply_each_migration_once() {
+    let database = Database::create().await;
+    let start = |url: String| {
+        tokio::task::spawn_blocking(move || {
+            Stack::start(&StackOptions {
+                args: &["--database-url", &url],
+                ..StackOptions::default()
+            })
+        })
+    };
+    let (one, other) = tokio::join!(start(database.url.clone()), start(database.url.clone()));
+    drop((one.unwrap(), other.unwrap()));
+    let applied = connect(&database.url).await;
+    let twice = "select from refinery_schema_history group by version having count(*) > 1";
+    assert!(applied.query(twice, &[]).await.unwrap().is_empty());
+    assert!(
+        !applied
+            .query("select from refinery_schema_history", &[])
+            .await
+            .unwrap()
+            .is_empty()
+    );
+}
