@@ -16,13 +16,8 @@ async fn a_token_opens_a_connection_from_the_query_string_or_a_header() {
     let alice = stack.user("Alice");
     alice.connects().await.closes().await;
 
-    let mut request = format!("ws://127.0.0.1:{}/v1", stack.port)
-        .into_client_request()
-        .unwrap();
-    request.headers_mut().insert(
-        "Authorization",
-        format!("Bearer {}", alice.token()).parse().unwrap(),
-    );
+    let mut request = format!("ws://127.0.0.1:{}/v1", stack.port).into_client_request().unwrap();
+    request.headers_mut().insert("Authorization", format!("Bearer {}", alice.token()).parse().unwrap());
     Client::open(request).await.unwrap().closes().await;
 }
 
@@ -30,11 +25,8 @@ async fn a_token_opens_a_connection_from_the_query_string_or_a_header() {
 async fn without_a_valid_token_the_handshake_is_refused() {
     let stack = Stack::shared();
     let alice = stack.user("Alice");
-    let refused = async |token: &str| {
-        Client::connect(&stack, token)
-            .await
-            .expect_err("nobody vouches for this token")
-    };
+    let refused =
+        async |token: &str| Client::connect(&stack, token).await.expect_err("nobody vouches for this token");
     let without = |claim: &str| {
         let mut claims = alice.claims();
         claims.as_object_mut().unwrap().remove(claim);
@@ -56,28 +48,13 @@ async fn without_a_valid_token_the_handshake_is_refused() {
         ("without expiry", without("exp")),
         ("without a user", without("sub")),
         ("with an empty user", with("sub", json!(""))),
-        (
-            "with a user that is too long",
-            with("sub", json!("x".repeat(129))),
-        ),
-        (
-            "with a name that is too long",
-            with("name", json!("x".repeat(10_000))),
-        ),
-        (
-            "signed with another secret",
-            signed(&alice, Algorithm::HS256, &"x".repeat(64)),
-        ),
-        (
-            "signed with another algorithm",
-            signed(&alice, Algorithm::HS512, &stack.secret),
-        ),
+        ("with a user that is too long", with("sub", json!("x".repeat(129)))),
+        ("with a name that is too long", with("name", json!("x".repeat(10_000)))),
+        ("signed with another secret", signed(&alice, Algorithm::HS256, &"x".repeat(64))),
+        ("signed with another algorithm", signed(&alice, Algorithm::HS512, &stack.secret)),
         ("unsigned", unsigned(&alice, "none")),
         ("unsigned, in capitals", unsigned(&alice, "None")),
-        (
-            "that says it is signed with a key pair",
-            relabelled(&alice, "RS256"),
-        ),
+        ("that says it is signed with a key pair", relabelled(&alice, "RS256")),
     ] {
         assert_eq!(refused(&token).await, 401, "a token that is {why}");
     }
@@ -89,9 +66,7 @@ async fn clocks_may_differ_a_little_but_a_token_that_has_expired_ends_the_connec
     let (alice, _, _, _, conversation) = pair(&stack).await;
     let mut claims = alice.claims();
     claims["exp"] = seconds_from_now(-10).into();
-    let mut phone = Client::connect(&stack, &alice.token_with(&claims))
-        .await
-        .expect("30 s of leeway");
+    let mut phone = Client::connect(&stack, &alice.token_with(&claims)).await.expect("30 s of leeway");
 
     let send = json!({ "action": "send_message", "conversationId": conversation, "content": "too late" });
     assert_eq!(phone.is_refused(send).await.0, Code::TokenExpired);
@@ -99,10 +74,7 @@ async fn clocks_may_differ_a_little_but_a_token_that_has_expired_ends_the_connec
 
     let database = connect(&stack.postgres_url).await;
     let stored = database
-        .query(
-            "select from messages where conversation_id::text = $1",
-            &[&conversation],
-        )
+        .query("select from messages where conversation_id::text = $1", &[&conversation])
         .await
         .unwrap();
     assert!(stored.is_empty(), "the frame did nothing");
@@ -120,16 +92,9 @@ async fn a_profile_is_kept_and_changes_with_the_token() {
     let mut phone = Client::connect(&stack, &alice.token_with(&claims)).await.unwrap();
     phone.says(&conversation, "call me Al").await;
     let sender = bob_phone.receives_message().await.sender;
-    assert_eq!(
-        sender.display_name.as_deref(),
-        Some("Al"),
-        "preferred_username comes before nickname"
-    );
+    assert_eq!(sender.display_name.as_deref(), Some("Al"), "preferred_username comes before nickname");
     assert_eq!(sender.name.as_deref(), Some("Alice Example"));
-    assert!(
-        sender.avatar_url.is_some(),
-        "an absent claim keeps what is stored"
-    );
+    assert!(sender.avatar_url.is_some(), "an absent claim keeps what is stored");
 }
 
 #[tokio::test]
@@ -162,10 +127,8 @@ async fn a_user_is_online_while_a_connection_is_open() {
     assert_eq!(online(&mut alice_phone).await.len(), 2);
     bob_phone.closes().await;
     let alice_phone = tokio::sync::Mutex::new(alice_phone);
-    eventually("Bob is offline", async || {
-        online(&mut *alice_phone.lock().await).await == [alice.id.clone()]
-    })
-    .await;
+    eventually("Bob is offline", async || online(&mut *alice_phone.lock().await).await == [alice.id.clone()])
+        .await;
     let _bob_laptop = bob.connects().await;
     assert_eq!(online(&mut *alice_phone.lock().await).await.len(), 2);
 }

@@ -10,19 +10,13 @@ async fn both_sides_ask_at_once_and_get_the_same_conversation() {
     for _ in 0..10 {
         let (alice, bob) = (stack.user("Alice"), stack.user("Bob"));
         tokio::join!(alice.connects(), bob.connects());
-        let ((alices_status, alices), (bobs_status, bobs)) = tokio::join!(
-            alice.asks_for_conversation_with(&bob),
-            bob.asks_for_conversation_with(&alice)
-        );
+        let ((alices_status, alices), (bobs_status, bobs)) =
+            tokio::join!(alice.asks_for_conversation_with(&bob), bob.asks_for_conversation_with(&alice));
         assert_eq!(alices, bobs);
         let mut statuses = [alices_status, bobs_status];
         statuses.sort_unstable();
         assert_eq!(statuses, [200, 201], "one of them made it, the other found it");
-        assert_eq!(
-            alice.asks_for_conversation_with(&bob).await,
-            (200, alices),
-            "and it stays the same"
-        );
+        assert_eq!(alice.asks_for_conversation_with(&bob).await, (200, alices), "and it stays the same");
     }
 }
 
@@ -42,11 +36,7 @@ async fn what_cannot_be_a_conversation_is_refused() {
         let answer = alice.posts("/api/conversations/find-or-create", &body).await;
         let status = answer.status().as_u16();
         let body: protocol::ErrorBody = answer.json().await.unwrap();
-        (
-            status,
-            serde_json::to_value(body.error.code).unwrap(),
-            body.error.message,
-        )
+        (status, serde_json::to_value(body.error.code).unwrap(), body.error.message)
     };
     let says = |status: u16, code: &str, message: &str| (status, json!(code), message.to_owned());
     assert_eq!(
@@ -61,14 +51,8 @@ async fn what_cannot_be_a_conversation_is_refused() {
         refused(json!({ "otherUserId": "" })).await,
         says(400, "invalid_request", "otherUserId: must not be empty")
     );
-    assert_eq!(
-        refused(json!({})).await,
-        says(400, "invalid_request", "missing field `otherUserId`")
-    );
-    assert_eq!(
-        refused(json!([])).await,
-        says(400, "invalid_request", "the body must be a JSON object")
-    );
+    assert_eq!(refused(json!({})).await, says(400, "invalid_request", "missing field `otherUserId`"));
+    assert_eq!(refused(json!([])).await, says(400, "invalid_request", "the body must be a JSON object"));
 }
 
 #[tokio::test]
@@ -81,11 +65,7 @@ async fn without_a_token_nobody_is_answered() {
         client.post(&url).bearer_auth("nonsense"),
         client.post(&url).basic_auth("a", Some("b")),
     ] {
-        let answer = request
-            .json(&json!({ "otherUserId": "bob" }))
-            .send()
-            .await
-            .unwrap();
+        let answer = request.json(&json!({ "otherUserId": "bob" })).send().await.unwrap();
         assert_eq!(answer.status(), 401);
         let body: Value = answer.json().await.unwrap();
         assert_eq!(body["error"]["code"], "unauthenticated");
@@ -112,10 +92,5 @@ async fn a_browser_on_another_site_may_ask() {
         .unwrap();
     assert_eq!(preflight.status(), 204);
     assert_eq!(preflight.headers()["access-control-allow-origin"], "*");
-    assert!(
-        preflight.headers()["access-control-allow-headers"]
-            .to_str()
-            .unwrap()
-            .contains("authorization")
-    );
+    assert!(preflight.headers()["access-control-allow-headers"].to_str().unwrap().contains("authorization"));
 }

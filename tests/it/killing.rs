@@ -22,12 +22,7 @@ async fn a_function_killed_in_the_middle_fails_one_frame_only() {
     // Somebody holds the conversation's row, so the send has to wait inside Postgres.
     let mut holder = connect(&database.url).await;
     let lock = holder.transaction().await.unwrap();
-    lock.execute(
-        "select from conversations where id::text = $1 for update",
-        &[&conversation],
-    )
-    .await
-    .unwrap();
+    lock.execute("select from conversations where id::text = $1 for update", &[&conversation]).await.unwrap();
     let message = json!({
         "action": "send_message", "conversationId": conversation, "content": "during", "clientMessageId": "retry me",
     });
@@ -40,17 +35,13 @@ async fn a_function_killed_in_the_middle_fails_one_frame_only() {
     })
     .await;
 
-    let functions: Vec<_> = children(stack.pid)
-        .into_iter()
-        .filter(|(_, name)| name == "send_message")
-        .collect();
+    let functions: Vec<_> =
+        children(stack.pid).into_iter().filter(|(_, name)| name == "send_message").collect();
     assert!(!functions.is_empty());
     for (pid, _) in functions {
         kill(Pid::from_raw(pid.cast_signed()), Signal::SIGKILL).unwrap();
     }
-    let Frame::Gateway(frame) = alice_phone
-        .receives_where(|frame| matches!(frame, Frame::Gateway(_)))
-        .await
+    let Frame::Gateway(frame) = alice_phone.receives_where(|frame| matches!(frame, Frame::Gateway(_))).await
     else {
         unreachable!("only such a frame fits");
     };
@@ -59,54 +50,36 @@ async fn a_function_killed_in_the_middle_fails_one_frame_only() {
     lock.rollback().await.unwrap();
 
     let retried = alice_phone.asks(message).await;
-    let protocol::Event::NewMessage(retried) = retried else {
-        panic!("answered with {retried:?}")
-    };
+    let protocol::Event::NewMessage(retried) = retried else { panic!("answered with {retried:?}") };
     assert_eq!(
         (retried.seq.0, retried.content.as_str()),
         (2, "during"),
         "whether or not the first try was committed"
     );
     assert_eq!(alice_phone.says(&conversation, "after").await.seq.0, 3);
-    let stored = observer
-        .query("select from messages where content = 'during'", &[])
-        .await
-        .unwrap();
+    let stored = observer.query("select from messages where content = 'during'", &[]).await.unwrap();
     assert_eq!(stored.len(), 1);
 }
 
 #[tokio::test]
 async fn a_killed_stack_leaves_nothing_running_and_loses_nothing() {
     let folder = folder();
-    let start = || {
-        Arc::new(Stack::start(&StackOptions {
-            data_dir: Some(folder.path()),
-            ..StackOptions::default()
-        }))
-    };
+    let start =
+        || Arc::new(Stack::start(&StackOptions { data_dir: Some(folder.path()), ..StackOptions::default() }));
     let stack = start();
     let (_, mut alice_phone, _, _, conversation) = pair(&stack).await;
     let sent = alice_phone.says(&conversation, "keep this").await;
 
     let started = children(stack.pid);
-    assert!(
-        started.iter().any(|(_, name)| name == "postgres"),
-        "among {started:?}"
-    );
+    assert!(started.iter().any(|(_, name)| name == "postgres"), "among {started:?}");
     stack.signal(Signal::SIGKILL);
     stack.wait();
-    eventually("its children are gone", async || {
-        started.iter().all(|(pid, _)| has_ended(*pid))
-    })
-    .await;
+    eventually("its children are gone", async || started.iter().all(|(pid, _)| has_ended(*pid))).await;
 
     let stack = start();
     let database = connect(&stack.postgres_url).await;
     let kept: String = database
-        .query_one(
-            "select content from messages where id = $1",
-            &[&sent.id.as_uuid()],
-        )
+        .query_one("select content from messages where id = $1", &[&sent.id.as_uuid()])
         .await
         .unwrap()
         .get(0);
@@ -120,22 +93,14 @@ async fn a_killed_stack_leaves_nothing_running_and_loses_nothing() {
 #[tokio::test]
 async fn a_stack_that_is_asked_to_stop_stops_everything() {
     for signal in [Signal::SIGINT, Signal::SIGTERM] {
-        let stack = Arc::new(Stack::start(&StackOptions {
-            args: &["--ephemeral"],
-            ..StackOptions::default()
-        }));
+        let stack =
+            Arc::new(Stack::start(&StackOptions { args: &["--ephemeral"], ..StackOptions::default() }));
         let (_, mut alice_phone, _, _, conversation) = pair(&stack).await;
         alice_phone.says(&conversation, "bye").await;
         let started = children(stack.pid);
-        assert!(
-            started.iter().any(|(_, name)| name == "send_message"),
-            "among {started:?}"
-        );
+        assert!(started.iter().any(|(_, name)| name == "send_message"), "among {started:?}");
         stack.signal(signal);
         assert!(stack.wait().success(), "it was asked to");
-        eventually("its children are gone", async || {
-            started.iter().all(|(pid, _)| has_ended(*pid))
-        })
-        .await;
+        eventually("its children are gone", async || started.iter().all(|(pid, _)| has_ended(*pid))).await;
     }
 }

@@ -15,11 +15,7 @@ async fn a_second_run_changes_nothing() {
         answer.json::<Value>().await.unwrap()
     };
     let (one, other) = tokio::join!(invoke(), invoke());
-    assert_eq!(
-        one["applied"],
-        Value::Array(Vec::new()),
-        "the stack has applied all of them at its start"
-    );
+    assert_eq!(one["applied"], Value::Array(Vec::new()), "the stack has applied all of them at its start");
     assert_eq!(one, other);
 }
 
@@ -28,10 +24,7 @@ async fn two_runs_at_once_apply_each_migration_once() {
     let database = Database::create().await;
     let start = |url: String| {
         tokio::task::spawn_blocking(move || {
-            Stack::start(&StackOptions {
-                args: &["--database-url", &url],
-                ..StackOptions::default()
-            })
+            Stack::start(&StackOptions { args: &["--database-url", &url], ..StackOptions::default() })
         })
     };
     let (one, other) = tokio::join!(start(database.url.clone()), start(database.url.clone()));
@@ -39,11 +32,5 @@ async fn two_runs_at_once_apply_each_migration_once() {
     let applied = connect(&database.url).await;
     let twice = "select from refinery_schema_history group by version having count(*) > 1";
     assert!(applied.query(twice, &[]).await.unwrap().is_empty());
-    assert!(
-        !applied
-            .query("select from refinery_schema_history", &[])
-            .await
-            .unwrap()
-            .is_empty()
-    );
+    assert!(!applied.query("select from refinery_schema_history", &[]).await.unwrap().is_empty());
 }

@@ -16,11 +16,8 @@ async fn a_message_is_stored_and_received() {
     let stack = Stack::shared();
     let (alice, mut alice_phone, bob, mut bob_phone, conversation) = pair(&stack).await;
     for client in [&mut alice_phone, &mut bob_phone] {
-        let Event::JoinedConversation {
-            last_seq,
-            mut online_user_ids,
-            ..
-        } = client.joins(&conversation).await
+        let Event::JoinedConversation { last_seq, mut online_user_ids, .. } =
+            client.joins(&conversation).await
         else {
             panic!("a join is answered with joined_conversation");
         };
@@ -42,10 +39,7 @@ async fn a_message_is_stored_and_received() {
     assert_eq!(received.sender.id.as_str(), alice.id);
     assert_eq!(received.sender.name.as_deref(), Some("Alice Example"));
     assert_eq!(received.sender.display_name.as_deref(), Some("Alice"));
-    assert_eq!(
-        received.sender.avatar_url,
-        Some(format!("https://example.com/{}.png", alice.id))
-    );
+    assert_eq!(received.sender.avatar_url, Some(format!("https://example.com/{}.png", alice.id)));
     assert_eq!(received.read_at, None);
 
     let database = connect(&stack.postgres_url).await;
@@ -92,15 +86,11 @@ async fn every_device_that_joined_gets_it_and_no_other() {
     for client in [&mut laptop, &mut bob_phone, &mut bob_laptop] {
         assert_eq!(client.receives_message().await, sent);
     }
-    assert!(
-        phone.has_received().await.is_empty(),
-        "the sending connection gets it only as its answer"
-    );
+    assert!(phone.has_received().await.is_empty(), "the sending connection gets it only as its answer");
     assert!(bob_tv.has_received().await.is_empty(), "it did not join");
 
-    let left = bob_laptop
-        .asks(json!({ "action": "leave_conversation", "conversationId": conversation }))
-        .await;
+    let left =
+        bob_laptop.asks(json!({ "action": "leave_conversation", "conversationId": conversation })).await;
     assert!(matches!(left, Event::LeftConversation { .. }));
     let second = phone.says(&conversation, "and to those who stayed").await;
     assert_eq!(bob_phone.receives_message().await, second);
@@ -128,28 +118,12 @@ async fn a_repeat_is_stored_once_and_pushed_again() {
 
     let mut changed = message;
     changed["content"] = "twice?".into();
-    assert_eq!(
-        alice_phone.sends_message(changed).await,
-        sent,
-        "the stored message is the answer"
-    );
-    assert_eq!(
-        bob_phone.receives_message().await,
-        sent,
-        "the first push may have been lost"
-    );
+    assert_eq!(alice_phone.sends_message(changed).await, sent, "the stored message is the answer");
+    assert_eq!(bob_phone.receives_message().await, sent, "the first push may have been lost");
 
     let bobs = json!({ "conversationId": conversation, "content": "mine", "clientMessageId": "first" });
-    assert_eq!(
-        bob_phone.sends_message(bobs).await.seq.0,
-        2,
-        "the name is the sender's own"
-    );
-    assert_eq!(
-        alice_phone.says(&conversation, "next").await.seq.0,
-        3,
-        "no number was lost"
-    );
+    assert_eq!(bob_phone.sends_message(bobs).await.seq.0, 2, "the name is the sender's own");
+    assert_eq!(alice_phone.says(&conversation, "next").await.seq.0, 3, "no number was lost");
 }
 
 #[tokio::test]
@@ -161,10 +135,8 @@ async fn equal_sends_at_once_are_one_message() {
         let message = json!({
             "conversationId": conversation, "content": "hi", "clientMessageId": format!("round {round}"),
         });
-        let (one, other) = tokio::join!(
-            phone.sends_message(message.clone()),
-            laptop.sends_message(message.clone())
-        );
+        let (one, other) =
+            tokio::join!(phone.sends_message(message.clone()), laptop.sends_message(message.clone()));
         assert_eq!(one, other);
         assert_eq!(one.seq.0, round, "the one that was second took no number");
     }
@@ -178,21 +150,13 @@ async fn fifty_sends_at_once_get_the_numbers_1_to_50() {
     let message = |number: usize| json!({ "action": "send_message", "conversationId": conversation, "content": format!("number {number}") });
     let mut asked = Vec::new();
     for number in 0..25 {
-        asked.push((
-            alice_phone.sends(message(number)).await,
-            bob_phone.sends(message(number)).await,
-        ));
+        asked.push((alice_phone.sends(message(number)).await, bob_phone.sends(message(number)).await));
     }
     let mut seqs = BTreeSet::new();
     for (alices, bobs) in asked {
-        for answer in [
-            alice_phone.is_answered(&alices).await,
-            bob_phone.is_answered(&bobs).await,
-        ] {
-            let crate::harness::Frame::Event(protocol::Answer {
-                event: Event::NewMessage(message),
-                ..
-            }) = answer
+        for answer in [alice_phone.is_answered(&alices).await, bob_phone.is_answered(&bobs).await] {
+            let crate::harness::Frame::Event(protocol::Answer { event: Event::NewMessage(message), .. }) =
+                answer
             else {
                 panic!("answered with {answer:?}");
             };
@@ -212,11 +176,9 @@ async fn the_longest_content_passes() {
     let stack = Stack::shared();
     let (_, mut alice_phone, _, mut bob_phone, conversation) = pair(&stack).await;
     bob_phone.joins(&conversation).await;
-    for content in [
-        "😀".repeat(2000),
-        format!(" \n{}\t ", "é".repeat(1996)),
-        "\u{1}\u{7f}\u{fffd}".to_owned(),
-    ] {
+    for content in
+        ["😀".repeat(2000), format!(" \n{}\t ", "é".repeat(1996)), "\u{1}\u{7f}\u{fffd}".to_owned()]
+    {
         assert_eq!(alice_phone.says(&conversation, &content).await.content, content);
         assert_eq!(bob_phone.receives_message().await.content, content);
     }
@@ -227,14 +189,8 @@ async fn content_that_is_none_is_refused_and_says_why() {
     let stack = Stack::shared();
     let (_, mut phone, _, _, conversation) = pair(&stack).await;
     let cases = [
-        (
-            json!("a".repeat(2001)),
-            "content: must be at most 2000 characters long, not 2001",
-        ),
-        (
-            json!("😀".repeat(2001)),
-            "content: must be at most 2000 characters long, not 2001",
-        ),
+        (json!("a".repeat(2001)), "content: must be at most 2000 characters long, not 2001"),
+        (json!("😀".repeat(2001)), "content: must be at most 2000 characters long, not 2001"),
         (json!(""), "content: must not be empty"),
         (json!(" \n\t\u{3000}"), "content: must not be blank"),
         (json!("a\0b"), "content: must not contain U+0000"),
@@ -243,16 +199,10 @@ async fn content_that_is_none_is_refused_and_says_why() {
     ];
     for (content, reason) in cases {
         let frame = json!({ "action": "send_message", "conversationId": conversation, "content": content });
-        assert_eq!(
-            phone.is_refused(frame).await,
-            (Code::InvalidRequest, reason.to_owned())
-        );
+        assert_eq!(phone.is_refused(frame).await, (Code::InvalidRequest, reason.to_owned()));
     }
     let missing = json!({ "action": "send_message", "conversationId": conversation });
-    assert_eq!(
-        phone.is_refused(missing).await,
-        (Code::InvalidRequest, "missing field `content`".to_owned())
-    );
+    assert_eq!(phone.is_refused(missing).await, (Code::InvalidRequest, "missing field `content`".to_owned()));
 
     let long = json!({ "id": "long", "action": "send_message", "conversationId": conversation, "content": "a".repeat(40 * 1024) });
     phone.sends_in_frames(&long.to_string(), 32 * 1024).await;
@@ -260,17 +210,10 @@ async fn content_that_is_none_is_refused_and_says_why() {
         panic!("it is too long")
     };
     assert_eq!(answer.error.code, Code::InvalidRequest);
-    assert_eq!(
-        answer.error.message,
-        "content: must be at most 2000 characters long, not 40960"
-    );
+    assert_eq!(answer.error.message, "content: must be at most 2000 characters long, not 40960");
     assert!(!answer.error.retryable);
 
-    assert_eq!(
-        phone.says(&conversation, "still here").await.seq.0,
-        1,
-        "nothing of all that was stored"
-    );
+    assert_eq!(phone.says(&conversation, "still here").await.seq.0, 1, "nothing of all that was stored");
 }
 
 #[tokio::test]
@@ -283,33 +226,18 @@ async fn other_fields_are_refused_by_name_too() {
         frame
     };
     let cases = [
-        (
-            "conversationId",
-            json!("nonsense"),
-            "conversationId: must be a UUID",
-        ),
-        (
-            "conversationId",
-            json!(7),
-            "conversationId: invalid type: integer `7`, expected a string",
-        ),
+        ("conversationId", json!("nonsense"), "conversationId: must be a UUID"),
+        ("conversationId", json!(7), "conversationId: invalid type: integer `7`, expected a string"),
         ("clientMessageId", json!(""), "clientMessageId: must not be empty"),
         (
             "clientMessageId",
             json!("x".repeat(65)),
             "clientMessageId: must be at most 64 characters long, not 65",
         ),
-        (
-            "clientMessageId",
-            json!("\0"),
-            "clientMessageId: must not contain U+0000",
-        ),
+        ("clientMessageId", json!("\0"), "clientMessageId: must not contain U+0000"),
     ];
     for (field, value, reason) in cases {
-        assert_eq!(
-            phone.is_refused(send(field, value)).await,
-            (Code::InvalidRequest, reason.to_owned())
-        );
+        assert_eq!(phone.is_refused(send(field, value)).await, (Code::InvalidRequest, reason.to_owned()));
     }
 }
 

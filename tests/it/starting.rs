@@ -12,10 +12,7 @@ fn refusal(output: &Output) -> String {
     let said = String::from_utf8_lossy(&output.stderr);
     let errors: Vec<_> = said.lines().filter(|line| line.starts_with("error: ")).collect();
     assert_eq!(errors.len(), 1, "{said}");
-    assert!(
-        said.trim_end().ends_with(errors[0]),
-        "it is the last line: {said}"
-    );
+    assert!(said.trim_end().ends_with(errors[0]), "it is the last line: {said}");
     errors[0].to_owned()
 }
 
@@ -25,9 +22,7 @@ fn a_taken_port_is_named() {
     let port = taken.local_addr().unwrap().port().to_string();
     let said = refusal(&run_to_end(&["--port", &port]));
     assert!(
-        said.starts_with(&format!(
-            "error: port {port} cannot be used: Address already in use"
-        )),
+        said.starts_with(&format!("error: port {port} cannot be used: Address already in use")),
         "{said}"
     );
 }
@@ -36,10 +31,7 @@ fn a_taken_port_is_named() {
 fn a_database_that_is_not_there_is_named() {
     let url = "postgres://nobody:secret@127.0.0.1:1/none";
     let said = refusal(&run_to_end(&["--port", "0", "--database-url", url]));
-    assert!(
-        said.starts_with("error: no Postgres at the database URL: "),
-        "{said}"
-    );
+    assert!(said.starts_with("error: no Postgres at the database URL: "), "{said}");
     assert!(!said.contains("secret"), "the password stays out of it: {said}");
 }
 
@@ -51,9 +43,7 @@ fn a_template_that_is_not_understood_is_refused_by_name() {
     let refused = |text: &str| {
         std::fs::write(&template, text).unwrap();
         let said = refusal(&run_to_end(&["--port", "0", "--template", path]));
-        said.strip_prefix(&format!("error: {path}: "))
-            .unwrap_or(&said)
-            .to_owned()
+        said.strip_prefix(&format!("error: {path}: ")).unwrap_or(&said).to_owned()
     };
     assert_eq!(
         refused("Resources: {Queue: {Type: AWS::SQS::Queue}}"),
@@ -95,16 +85,8 @@ async fn a_token_from_the_command_line_opens_a_connection() {
         .closes()
         .await;
 
-    let offered: serde_json::Value = reqwest::get(stack.http("/dev/token?user=alice"))
-        .await
-        .unwrap()
-        .json()
-        .await
-        .unwrap();
-    Client::connect(&stack, offered["token"].as_str().unwrap())
-        .await
-        .expect("so is this one")
-        .closes()
-        .await;
+    let offered: serde_json::Value =
+        reqwest::get(stack.http("/dev/token?user=alice")).await.unwrap().json().await.unwrap();
+    Client::connect(&stack, offered["token"].as_str().unwrap()).await.expect("so is this one").closes().await;
     assert_eq!(token(&[""]).status.code(), Some(1), "nobody has no name");
 }

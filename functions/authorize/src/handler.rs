@@ -43,11 +43,7 @@ fn allow(method_arn: &str, claims: Claims) -> Value {
         (context::DISPLAY_NAME, profile.display_name.map(String::from)),
         (context::AVATAR_URL, profile.avatar_url.map(String::from)),
     ];
-    said.extend(
-        profile
-            .into_iter()
-            .filter_map(|(name, value)| Some((name.to_owned(), value?.into()))),
-    );
+    said.extend(profile.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?.into()))));
     json!({
         "principalId": claims.user_id.as_str(),
         "policyDocument": {
@@ -59,8 +55,5 @@ fn allow(method_arn: &str, claims: Claims) -> Value {
 }
 
 fn diagnostic(error_type: &str, message: &str) -> Diagnostic {
-    Diagnostic {
-        error_type: error_type.to_owned(),
-        error_message: message.to_owned(),
-    }
+    Diagnostic { error_type: error_type.to_owned(), error_message: message.to_owned() }
 }

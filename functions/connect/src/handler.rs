@@ -16,10 +16,7 @@ pub(crate) struct State {
 
 pub(crate) async fn handle(state: &State, caller: &Caller, profile: Profile) -> Result<(), Error> {
     state.store.keep_user(&caller.user_id, &profile).await?;
-    let connected = state
-        .connections
-        .connect(&caller.user_id, &caller.connection_id)
-        .await?;
+    let connected = state.connections.connect(&caller.user_id, &caller.connection_id).await?;
 
     // The connection is written down and opens in any case; an old one that could not be closed is tried again by the next connect.
     let surplus = (connected.others.len() + 1).saturating_sub(state.max_connections);

@@ -5,8 +5,6 @@ use edge::websocket::Caller;
 use realtime::Connections;
 
 pub(crate) async fn handle(connections: &Connections, caller: &Caller) -> Result<(), Error> {
-    connections
-        .disconnect(&caller.user_id, &caller.connection_id)
-        .await?;
+    connections.disconnect(&caller.user_id, &caller.connection_id).await?;
     Ok(())
 }

@@ -20,9 +20,7 @@ pub(crate) async fn handle(state: &State, caller: &Caller, frame: JoinConversati
         .await?
         .ok_or_else(Error::not_a_participant)?;
     let (joined, online_user_ids) = tokio::try_join!(
-        state
-            .connections
-            .join(&caller.user_id, &caller.connection_id, conversation_id),
+        state.connections.join(&caller.user_id, &caller.connection_id, conversation_id),
         state.connections.online(conversation.participants.iter()),
     )?;
     match joined {

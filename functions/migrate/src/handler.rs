@@ -23,10 +23,6 @@ pub(crate) async fn handle(url: &str) -> Result<Report, lambda_runtime::Error> {
     let report = migrations::runner().run_async(&mut client).await?;
     drop(client);
     connection.await??;
-    let applied = report
-        .applied_migrations()
-        .iter()
-        .map(ToString::to_string)
-        .collect();
+    let applied = report.applied_migrations().iter().map(ToString::to_string).collect();
     Ok(Report { applied })
 }

@@ -10,8 +10,5 @@ use serde::de::IgnoredAny;
 async fn main() -> Result<(), lambda_runtime::Error> {
     edge::telemetry::init();
     let url = &env::required("DATABASE_URL")?;
-    lambda_runtime::run(service_fn(|_: lambda_runtime::LambdaEvent<IgnoredAny>| {
-        handler::handle(url)
-    }))
-    .await
+    lambda_runtime::run(service_fn(|_: lambda_runtime::LambdaEvent<IgnoredAny>| handler::handle(url))).await
 }

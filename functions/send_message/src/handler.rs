@@ -22,11 +22,7 @@ pub(crate) async fn handle(state: &State, caller: &Caller, frame: SendMessage) -
         content: frame.content,
         client_message_id: frame.client_message_id,
     };
-    let sent = state
-        .store
-        .send_message(&new)
-        .await?
-        .ok_or_else(Error::not_a_participant)?;
+    let sent = state.store.send_message(&new).await?.ok_or_else(Error::not_a_participant)?;
     let event = Event::NewMessage(sent.message.into());
     if let Err(failure) = tell(state, caller, &new, &sent.participants, &event).await {
         Error::from(failure).log();
@@ -42,15 +38,9 @@ async fn tell(
     participants: &Participants,
     event: &Event,
 ) -> Result<(), Failure> {
-    let audience = state
-        .connections
-        .audience(new.conversation_id, participants)
-        .await?;
+    let audience = state.connections.audience(new.conversation_id, participants).await?;
     let joined = audience.joined.iter().map(|(connection, _)| connection);
-    let others = joined
-        .filter(|connection| **connection != caller.connection_id)
-        .cloned()
-        .collect();
+    let others = joined.filter(|connection| **connection != caller.connection_id).cloned().collect();
     let frame = serde_json::to_vec(event).expect("an event is made of strings and numbers");
     let gone = state.push.fan_out(others, frame.into()).await;
     state.connections.prune(&audience, &gone).await

@@ -31,11 +31,7 @@ pub(crate) fn routes(gateway: Gateway) -> Router {
 async fn push(State(gateway): State<Gateway>, Path(id): Path<String>, body: Bytes) -> Response {
     if body.len() > MAX_PAYLOAD {
         let message = json!({ "message": "Message too long" });
-        return failed(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "PayloadTooLargeException",
-            Some(message),
-        );
+        return failed(StatusCode::PAYLOAD_TOO_LARGE, "PayloadTooLargeException", Some(message));
     }
     let Ok(text) = Utf8Bytes::try_from(body) else {
         let message = json!({ "message": "The message must be UTF-8" });
@@ -71,11 +67,7 @@ async fn describe(State(gateway): State<Gateway>, Path(id): Path<String>) -> Res
 fn find(gateway: &Gateway, id: &str) -> Result<std::sync::Arc<Connection>, Box<Response>> {
     if !is_connection_id(id) {
         let message = json!({ "message": format!("Invalid connectionId: {id}") });
-        return Err(Box::new(failed(
-            StatusCode::BAD_REQUEST,
-            "BadRequestException",
-            Some(message),
-        )));
+        return Err(Box::new(failed(StatusCode::BAD_REQUEST, "BadRequestException", Some(message))));
     }
     gateway.registry().get(id).ok_or_else(|| Box::new(gone()))
 }
@@ -86,11 +78,7 @@ fn delivered(sent: Result<(), Undeliverable>, status: StatusCode) -> Response {
         Err(Undeliverable::Gone) => gone(),
         Err(Undeliverable::BufferFull) => {
             let message = json!({ "message": "The client does not read what it is sent" });
-            failed(
-                StatusCode::TOO_MANY_REQUESTS,
-                "LimitExceededException",
-                Some(message),
-            )
+            failed(StatusCode::TOO_MANY_REQUESTS, "LimitExceededException", Some(message))
         }
     }
 }

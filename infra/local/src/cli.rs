@@ -7,12 +7,7 @@ use clap::{Args, Parser, Subcommand};
 
 /// Runs Switchboard on this machine: builds the functions, starts Postgres and DynamoDB, and serves the APIs of the template.
 #[derive(Debug, Parser)]
-#[command(
-    name = "cargo dev",
-    bin_name = "cargo dev",
-    version,
-    args_conflicts_with_subcommands = true
-)]
+#[command(name = "cargo dev", bin_name = "cargo dev", version, args_conflicts_with_subcommands = true)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
@@ -71,10 +66,13 @@ pub(crate) struct StackArgs {
     pub(crate) stop_with_stdin: bool,
 }
 
+/// Below the folder that the command is run in.
+pub(crate) const DEFAULT_DATA_DIR: &str = ".switchboard";
+
 #[derive(Debug, Args)]
 pub(crate) struct DataArgs {
     /// Where the database and the local secret are kept
-    #[arg(long, default_value = ".switchboard", value_name = "PATH")]
+    #[arg(long, default_value = DEFAULT_DATA_DIR, value_name = "PATH")]
     pub(crate) data_dir: PathBuf,
 }
 

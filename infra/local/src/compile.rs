@@ -13,17 +13,12 @@ use crate::template::Function;
 pub(crate) async fn build(functions: &[Function], release: bool) -> Result<PathBuf, String> {
     let mut folders: BTreeMap<&Path, BTreeSet<&str>> = BTreeMap::new();
     for function in functions {
-        folders
-            .entry(&function.code)
-            .or_default()
-            .insert(&function.binary);
+        folders.entry(&function.code).or_default().insert(&function.binary);
     }
     let mut built = None;
     for (folder, binaries) in folders {
         cargo_build(folder, &binaries, release).await?;
-        let target = target_directory(folder)
-            .await?
-            .join(if release { "release" } else { "debug" });
+        let target = target_directory(folder).await?.join(if release { "release" } else { "debug" });
         if built.as_ref().is_some_and(|other| *other != target) {
             return Err("functions of different cargo workspaces are not supported here".to_owned());
         }
@@ -35,16 +30,11 @@ pub(crate) async fn build(functions: &[Function], release: bool) -> Result<PathB
 async fn cargo_build(folder: &Path, binaries: &BTreeSet<&str>, release: bool) -> Result<(), String> {
     let mut cargo = cargo(folder);
     // The binaries of the whole workspace, without naming packages: so features are resolved as in every other build here.
-    cargo
-        .arg("build")
-        .args(binaries.iter().flat_map(|binary| ["--bin", binary]));
+    cargo.arg("build").args(binaries.iter().flat_map(|binary| ["--bin", binary]));
     if release {
         cargo.arg("--release");
     }
-    let status = cargo
-        .status()
-        .await
-        .map_err(|error| format!("cargo cannot be run: {error}"))?;
+    let status = cargo.status().await.map_err(|error| format!("cargo cannot be run: {error}"))?;
     match status.success() {
         true => Ok(()),
         false => Err("the functions cannot be built: see above".to_owned()),

@@ -21,18 +21,11 @@ struct Wanted {
 
 /// `GET /dev/token?user=U&name=N`.
 pub(crate) fn routes(secret: String) -> Router {
-    Router::new()
-        .route("/dev/token", get(issue))
-        .with_state(Arc::<str>::from(secret))
+    Router::new().route("/dev/token", get(issue)).with_state(Arc::<str>::from(secret))
 }
 
 async fn issue(State(secret): State<Arc<str>>, Query(wanted): Query<Wanted>) -> Response {
-    match token::issue(
-        &secret,
-        &wanted.user,
-        wanted.name.as_deref(),
-        Duration::from_secs(60 * 60),
-    ) {
+    match token::issue(&secret, &wanted.user, wanted.name.as_deref(), Duration::from_secs(60 * 60)) {
         Ok(token) => Json(json!({ "token": token })).into_response(),
         Err(reason) => (StatusCode::BAD_REQUEST, Json(json!({ "message": reason }))).into_response(),
     }

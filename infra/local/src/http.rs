@@ -42,11 +42,7 @@ impl Gateway {
     /// Answers a request.
     pub(crate) async fn serve(&self, from: SocketAddr, request: Request) -> Response<Body> {
         let inner = &self.0;
-        let cors = inner
-            .api
-            .cors
-            .as_ref()
-            .and_then(|cors| cors::answer(cors, &request));
+        let cors = inner.api.cors.as_ref().and_then(|cors| cors::answer(cors, &request));
         let mut response = match &cors {
             Some(cors) if cors.preflight => no_content(),
             _ => inner.respond(from, request).await,

@@ -31,11 +31,7 @@ pub(crate) enum InvokeError {
 
 impl InvokeError {
     fn function(error_type: &str, message: String) -> Self {
-        Self::Function(
-            json!({ "errorType": error_type, "errorMessage": message })
-                .to_string()
-                .into(),
-        )
+        Self::Function(json!({ "errorType": error_type, "errorMessage": message }).to_string().into())
     }
 }
 

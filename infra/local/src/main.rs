@@ -42,9 +42,6 @@ fn main() -> ExitCode {
 
 fn print_token(args: &TokenArgs) -> Result<(), String> {
     let secret = token::secret(&args.data.data_dir)?;
-    println!(
-        "{}",
-        token::issue(&secret, &args.user, args.name.as_deref(), args.expires_in)?
-    );
+    println!("{}", token::issue(&secret, &args.user, args.name.as_deref(), args.expires_in)?);
     Ok(())
 }

@@ -7,14 +7,12 @@ use std::time::Instant;
 
 use axum::Router;
 use axum::extract::{ConnectInfo, Request};
-use axum::http::StatusCode;
-use axum::response::IntoResponse;
 use axum::routing::any;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
-use crate::cli::StackArgs;
+use crate::cli::{DEFAULT_DATA_DIR, StackArgs};
 use crate::keeper::Keeper;
 use crate::lambda::{Host, HostConfig, InvokeError, Lambda, Remote, invoke_api_routes};
 use crate::services::dynamodb;
@@ -71,103 +69,69 @@ async fn start_and_serve(args: &StackArgs, started: &mut Started) -> Result<(), 
     // What can be wrong with the command line comes before what takes time.
     let listener = TcpListener::bind(("127.0.0.1", args.port))
         .await
-        .map_err(|error| {
-            format!(
-                "port {} cannot be used: {error}; choose another with --port",
-                args.port
-            )
-        })?;
+        .map_err(|error| format!("port {} cannot be used: {error}; choose another with --port", args.port))?;
     let port = listener.local_addr().map_err(|error| error.to_string())?.port();
     let data_dir = std::path::absolute(&args.data.data_dir).map_err(|error| error.to_string())?;
     let secret = token::secret(&data_dir)?;
     let values = values(port, &secret);
     let mut template = template::load(&args.template, &values)
         .map_err(|error| format!("{}: {error}", args.template.display()))?;
-    let needs_postgres = template
-        .functions
-        .iter()
-        .any(|function| function.environment.contains_key(DATABASE_URL));
+    let needs_postgres =
+        template.functions.iter().any(|function| function.environment.contains_key(DATABASE_URL));
     if let (true, Some(url)) = (needs_postgres, &args.database_url) {
         postgres::check(url).await?;
     }
 
     let keeper = Keeper::start()
         .map_err(|error| format!("the keeper of child processes cannot be started: {error}"))?;
-    let binaries = match &args.lambda_endpoint {
-        Some(_) => None,
-        None => {
-            let name = format!("building {} functions", template.functions.len());
-            Some(step(&name, compile::build(&template.functions, args.release)).await?)
-        }
-    };
-    let dynamodb = step("starting DynamoDB", dynamodb::start(&template.tables)).await?;
+    let mut addresses = Vec::new();
     if needs_postgres {
         let url = match &args.database_url {
             Some(url) => url.clone(),
             None => {
-                let postgres = step("starting Postgres", start_postgres(args, &data_dir, &keeper)).await?;
-                started.postgres.insert(postgres).url.clone()
+                let starting = start_postgres(args, &data_dir, &keeper);
+                started.postgres.insert(step("starting Postgres", starting).await?).url.clone()
             }
         };
-        println!("Postgres     {url}");
         for function in &mut template.functions {
-            function
-                .environment
-                .entry(DATABASE_URL.to_owned())
-                .and_modify(|value| value.clone_from(&url));
+            let given = function.environment.entry(DATABASE_URL.to_owned());
+            given.and_modify(|value| value.clone_from(&url));
         }
+        addresses.push(("Postgres", url));
     }
-    let lambda = match (&args.lambda_endpoint, binaries) {
-        (None, Some(binaries)) => {
-            let config = HostConfig {
-                max_instances: args.max_instances.into(),
-                throttle: args.throttle,
-                binaries,
-                environment: BTreeMap::from([(
-                    "AWS_ENDPOINT_URL_DYNAMODB".to_owned(),
-                    format!("http://{dynamodb}"),
-                )]),
-                region: REGION.to_owned(),
-            };
-            let functions = template.functions.iter().cloned();
-            let functions = functions
-                .map(|function| (values.function_arn(&function.name), function))
-                .collect();
-            let host = Host::start(functions, config, keeper)
-                .await
-                .map_err(|error| error.to_string())?;
+    let dynamodb = step("starting DynamoDB", dynamodb::start(&template.tables)).await?;
+    let lambda = match &args.lambda_endpoint {
+        Some(endpoint) => Lambda::Remote(Remote::new(endpoint)),
+        None => {
+            let host = start_functions(args, &template, &values, dynamodb, keeper).await?;
             Lambda::Host(started.host.insert(host).clone())
         }
-        (Some(endpoint), _) => Lambda::Remote(Remote::new(endpoint)),
-        (None, None) => unreachable!("without an endpoint the functions were built"),
     };
-    for function in template
-        .functions
-        .iter()
-        .filter(|function| function.invoke_at_start)
-    {
-        step(
-            &format!("invoking {}", function.name),
-            invoke_at_start(&lambda, &function.name),
-        )
-        .await?;
+    for function in template.functions.iter().filter(|function| function.invoke_at_start) {
+        step(&format!("invoking {}", function.name), invoke_at_start(&lambda, &function.name)).await?;
     }
 
-    let limits = Limits {
-        idle: args.idle_timeout,
-        lifetime: args.max_lifetime,
-    };
-    let router = router(template, &values, &lambda, limits, secret, port);
-    println!(
-        "ready        in {:.1} s; Ctrl-C stops it",
-        began.elapsed().as_secs_f64()
-    );
-    axum::serve(
-        listener,
-        router.into_make_service_with_connect_info::<SocketAddr>(),
-    )
-    .await
-    .map_err(|error| error.to_string())
+    let mut router = invoke_api_routes(lambda.clone()).merge(dev_api::routes(secret));
+    if let Some(api) = template.http {
+        addresses.push(("HTTP API", format!("http://localhost:{port}/")));
+        router = serve_http(router, http::Gateway::new(api, values.clone(), lambda.clone()));
+    }
+    if let Some(api) = template.websocket {
+        let limits = Limits { idle: args.idle_timeout, lifetime: args.max_lifetime };
+        let gateway = websocket::Gateway::new(api, values, lambda, limits);
+        let stage = gateway.stage();
+        addresses.push(("WebSocket", format!("ws://localhost:{port}/{stage}?token=TOKEN")));
+        addresses.push(("Callbacks", format!("http://localhost:{port}/{stage}/@connections/ID")));
+        router = serve_websocket(router, gateway);
+    }
+    addresses.push(("a token", format!("cargo dev token alice --name Alice{}", data_dir_option(args))));
+    for (name, address) in addresses {
+        println!("{name:<10}  {address}");
+    }
+    println!("ready in {:.1} s; Ctrl-C stops it", began.elapsed().as_secs_f64());
+    axum::serve(listener, router.into_make_service_with_connect_info::<SocketAddr>())
+        .await
+        .map_err(|error| error.to_string())
 }
 
 /// Every variable that the template gives to a function can be overridden by the same variable here.
@@ -188,12 +152,31 @@ fn values(port: u16, secret: &str) -> Values {
 async fn start_postgres(args: &StackArgs, data_dir: &Path, keeper: &Keeper) -> Result<Postgres, String> {
     let installation = postgres::find(data_dir).await?;
     eprintln!("    with the server in {}", installation.binaries.display());
-    let cluster = if args.ephemeral {
-        installation.scratch()
-    } else {
-        "data".to_owned()
-    };
+    let cluster = if args.ephemeral { installation.scratch() } else { "data".to_owned() };
     installation.start(&cluster, &args.postgres_setting, keeper).await
+}
+
+/// Builds the functions and runs them.
+async fn start_functions(
+    args: &StackArgs,
+    template: &Template,
+    values: &Values,
+    dynamodb: SocketAddr,
+    keeper: Keeper,
+) -> Result<Host, String> {
+    let building = compile::build(&template.functions, args.release);
+    let binaries = step(&format!("building {} functions", template.functions.len()), building).await?;
+    let config = HostConfig {
+        max_instances: args.max_instances.into(),
+        throttle: args.throttle,
+        binaries,
+        environment: BTreeMap::from([("AWS_ENDPOINT_URL_DYNAMODB".to_owned(), format!("http://{dynamodb}"))]),
+        region: REGION.to_owned(),
+    };
+    let functions = template.functions.iter();
+    let functions =
+        functions.map(|function| (values.function_arn(&function.name), function.clone())).collect();
+    Host::start(functions, config, keeper).await.map_err(|error| error.to_string())
 }
 
 async fn invoke_at_start(lambda: &Lambda, function: &str) -> Result<(), String> {
@@ -209,48 +192,30 @@ async fn invoke_at_start(lambda: &Lambda, function: &str) -> Result<(), String> 
     }
 }
 
-/// Everything that is served at the one port; prints where what is.
-fn router(
-    template: Template,
-    values: &Values,
-    lambda: &Lambda,
-    limits: Limits,
-    secret: String,
-    port: u16,
-) -> Router {
-    let mut router = invoke_api_routes(lambda.clone()).merge(dev_api::routes(secret));
-    if let Some(api) = template.websocket {
-        let gateway = websocket::Gateway::new(api, values.clone(), lambda.clone(), limits);
-        let stage = gateway.stage();
-        println!("WebSocket    ws://localhost:{port}/{stage}?token=…");
-        println!("Callbacks    http://localhost:{port}/{stage}/@connections/…");
-        let path = format!("/{stage}");
-        let handshake = {
-            let gateway = gateway.clone();
-            any(move |ConnectInfo(from), request: Request| websocket::handshake(gateway, from, request))
-        };
-        router = router.route(&path, handshake).merge(callbacks::routes(gateway));
-    }
-    match template.http {
-        None => router.fallback(StatusCode::NOT_FOUND),
-        Some(api) => {
-            println!("HTTP API     http://localhost:{port}/");
-            let gateway = http::Gateway::new(api, values.clone(), lambda.clone());
-            router.fallback(async move |ConnectInfo(from), request: Request| {
-                gateway.serve(from, request).await.into_response()
-            })
-        }
-    }
+/// Handshakes and callbacks, at the paths of the stage.
+fn serve_websocket(router: Router, gateway: websocket::Gateway) -> Router {
+    let path = format!("/{}", gateway.stage());
+    let callbacks = callbacks::routes(gateway.clone());
+    let handshake =
+        any(move |ConnectInfo(from), request: Request| websocket::handshake(gateway.clone(), from, request));
+    router.route(&path, handshake).merge(callbacks)
+}
+
+/// Every path that nothing else serves.
+fn serve_http(router: Router, gateway: http::Gateway) -> Router {
+    router.fallback(async move |ConnectInfo(from), request: Request| gateway.serve(from, request).await)
+}
+
+/// A token is signed with the secret in the data directory, so the command has to name the same one.
+fn data_dir_option(args: &StackArgs) -> String {
+    let data_dir = args.data.data_dir.display().to_string();
+    if data_dir == DEFAULT_DATA_DIR { String::new() } else { format!(" --data-dir {data_dir}") }
 }
 
 /// Ctrl-C, SIGTERM, a closed terminal, or the end of standard input if that counts.
 async fn asked_to_stop(with_stdin: bool) {
-    let mut signals = [
-        SignalKind::interrupt(),
-        SignalKind::terminate(),
-        SignalKind::hangup(),
-    ]
-    .map(|kind| signal(kind).expect("these signals can be handled on every Unix"));
+    let mut signals = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()]
+        .map(|kind| signal(kind).expect("these signals can be handled on every Unix"));
     let [interrupt, terminate, hangup] = &mut signals;
     tokio::select! {
         _ = interrupt.recv() => {}

@@ -12,10 +12,7 @@ use uuid::Uuid;
 
 /// The secret: `JWT_SECRET` if it is set, else one that is made once and kept in the data directory.
 pub(crate) fn secret(data_dir: &Path) -> Result<String, String> {
-    if let Some(secret) = std::env::var("JWT_SECRET")
-        .ok()
-        .filter(|secret| !secret.is_empty())
-    {
+    if let Some(secret) = std::env::var("JWT_SECRET").ok().filter(|secret| !secret.is_empty()) {
         return Ok(secret);
     }
     let file = data_dir.join("jwt-secret");
@@ -41,9 +38,9 @@ pub(crate) fn secret(data_dir: &Path) -> Result<String, String> {
     fs::remove_file(&draft).map_err(failed)?;
     match linked {
         Ok(()) => Ok(secret),
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => fs::read_to_string(&file)
-            .map(|secret| secret.trim().to_owned())
-            .map_err(failed),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            fs::read_to_string(&file).map(|secret| secret.trim().to_owned()).map_err(failed)
+        }
         Err(error) => Err(failed(error)),
     }
 }
@@ -75,9 +72,7 @@ pub(crate) fn issue(
     let expires_at = SystemTime::now() + expires_in;
     let claims = Claims {
         sub: user,
-        exp: expires_at
-            .duration_since(SystemTime::UNIX_EPOCH)
-            .map_or(0, |since| since.as_secs()),
+        exp: expires_at.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs()),
         // What the functions will check, if the environment says so.
         iss: configured("JWT_ISSUER"),
         aud: configured("JWT_AUDIENCE"),

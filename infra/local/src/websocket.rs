@@ -42,13 +42,7 @@ pub(crate) struct Limits {
 impl Gateway {
     /// Serves `api` with the functions of `lambda`.
     pub(crate) fn new(api: WebSocketApi, values: Values, lambda: Lambda, limits: Limits) -> Self {
-        Self(Arc::new(Inner {
-            api,
-            values,
-            lambda,
-            limits,
-            registry: Registry::default(),
-        }))
+        Self(Arc::new(Inner { api, values, lambda, limits, registry: Registry::default() }))
     }
 
     /// The stage, the first part of every path.

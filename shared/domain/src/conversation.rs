@@ -18,14 +18,8 @@ impl Participants {
     /// The pair of `one` and `other`, whatever their order.
     pub fn new(one: UserId, other: UserId) -> Result<Self, SameUser> {
         match one.cmp(&other) {
-            std::cmp::Ordering::Less => Ok(Self {
-                first: one,
-                second: other,
-            }),
-            std::cmp::Ordering::Greater => Ok(Self {
-                first: other,
-                second: one,
-            }),
+            std::cmp::Ordering::Less => Ok(Self { first: one, second: other }),
+            std::cmp::Ordering::Greater => Ok(Self { first: other, second: one }),
             std::cmp::Ordering::Equal => Err(SameUser),
         }
     }
@@ -56,10 +50,7 @@ mod tests {
 
     #[test]
     fn a_pair_is_the_same_from_both_sides() {
-        assert_eq!(
-            Participants::new(user("b"), user("a")),
-            Participants::new(user("a"), user("b"))
-        );
+        assert_eq!(Participants::new(user("b"), user("a")), Participants::new(user("a"), user("b")));
     }
 
     #[test]

@@ -39,20 +39,12 @@ pub enum FailureKind {
 impl Failure {
     /// A failure that may pass by itself.
     pub fn unavailable(dependency: Dependency, cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self {
-            dependency,
-            kind: FailureKind::Unavailable,
-            cause: cause.into(),
-        }
+        Self { dependency, kind: FailureKind::Unavailable, cause: cause.into() }
     }
 
     /// A failure that will not pass by itself.
     pub fn unexpected(dependency: Dependency, cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self {
-            dependency,
-            kind: FailureKind::Unexpected,
-            cause: cause.into(),
-        }
+        Self { dependency, kind: FailureKind::Unexpected, cause: cause.into() }
     }
 }
 

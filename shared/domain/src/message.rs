@@ -64,13 +64,7 @@ mod tests {
     #[test]
     fn content_counts_characters_not_bytes() {
         assert!(Content::parse("😀".repeat(2000)).is_ok());
-        assert_eq!(
-            Content::parse("a".repeat(2001)),
-            Err(Invalid::TooLong {
-                limit: 2000,
-                actual: 2001
-            })
-        );
+        assert_eq!(Content::parse("a".repeat(2001)), Err(Invalid::TooLong { limit: 2000, actual: 2001 }));
     }
 
     #[test]
@@ -89,12 +83,6 @@ mod tests {
     fn client_message_id_has_1_to_64_characters() {
         assert!(ClientMessageId::parse("é".repeat(64)).is_ok());
         assert_eq!(ClientMessageId::parse(""), Err(Invalid::Empty));
-        assert_eq!(
-            ClientMessageId::parse("a".repeat(65)),
-            Err(Invalid::TooLong {
-                limit: 64,
-                actual: 65
-            })
-        );
+        assert_eq!(ClientMessageId::parse("a".repeat(65)), Err(Invalid::TooLong { limit: 64, actual: 65 }));
     }
 }

@@ -6,11 +6,7 @@ use crate::{Invalid, UserId};
 /// The limits of the parts of a profile keep a whole one, as JSON, well below the 8 KB that API Gateway lets an authorizer hand on.
 fn profile_text(text: String, limit: usize) -> Result<String, Invalid> {
     let text = bounded(text, limit)?;
-    if text.chars().any(char::is_control) {
-        Err(Invalid::Control)
-    } else {
-        Ok(text)
-    }
+    if text.chars().any(char::is_control) { Err(Invalid::Control) } else { Ok(text) }
 }
 
 text_newtype! {

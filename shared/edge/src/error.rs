@@ -21,12 +21,7 @@ pub struct Error {
 
 impl Error {
     fn new(code: Code, message: impl Into<Cow<'static, str>>) -> Self {
-        Self {
-            code,
-            message: message.into(),
-            ends_connection: false,
-            cause: None,
-        }
+        Self { code, message: message.into(), ends_connection: false, cause: None }
     }
 
     /// The request cannot be understood or breaks a limit; `message` says which field and why.
@@ -41,22 +36,13 @@ impl Error {
 
     /// The token of the connection has expired since it opened.
     pub fn token_expired() -> Self {
-        let error = Self::new(
-            Code::TokenExpired,
-            "the token has expired: connect again with a new one",
-        );
-        Self {
-            ends_connection: true,
-            ..error
-        }
+        let error = Self::new(Code::TokenExpired, "the token has expired: connect again with a new one");
+        Self { ends_connection: true, ..error }
     }
 
     /// The same whether the conversation exists or not.
     pub fn not_a_participant() -> Self {
-        Self::new(
-            Code::Forbidden,
-            "conversationId: no conversation of yours has this id",
-        )
+        Self::new(Code::Forbidden, "conversationId: no conversation of yours has this id")
     }
 
     /// The thing that a field names does not exist.
@@ -66,14 +52,8 @@ impl Error {
 
     /// The connection's lease is gone: nobody would reach it, so the client has to make a new one.
     pub fn connection_lost() -> Self {
-        let error = Self::new(
-            Code::Unavailable,
-            "this connection is no longer known: connect again",
-        );
-        Self {
-            ends_connection: true,
-            ..error
-        }
+        let error = Self::new(Code::Unavailable, "this connection is no longer known: connect again");
+        Self { ends_connection: true, ..error }
     }
 }
 
@@ -85,10 +65,7 @@ impl From<Failure> for Error {
             }
             FailureKind::Unexpected => Self::new(Code::Internal, "the service made a mistake"),
         };
-        Self {
-            cause: Some(failure.into()),
-            ..error
-        }
+        Self { cause: Some(failure.into()), ..error }
     }
 }
 

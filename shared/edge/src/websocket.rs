@@ -33,25 +33,23 @@ pub async fn run_frames<T: DeserializeOwned>(
     hang_up: impl AsyncFn(&ConnectionId, String),
 ) -> Result<(), lambda_runtime::Error> {
     let (handle, hang_up) = (&handle, &hang_up);
-    lambda_runtime::run(service_fn(
-        move |event: LambdaEvent<ApiGatewayWebsocketProxyRequest>| async move {
-            let event = event.payload;
-            let caller = caller(&event)?;
-            let (id, answer) = answer(&caller, &event, handle).await;
-            match answer {
-                Ok(event) => respond(&Answer { id, event }),
-                Err(error) => {
-                    error.log();
-                    let frame = ErrorFrame::new(id, error.code, error.message);
-                    if !error.ends_connection {
-                        return respond(&frame);
-                    }
-                    hang_up(&caller.connection_id, serde_json::to_string(&frame)?).await;
-                    Ok(accepted())
+    lambda_runtime::run(service_fn(move |event: LambdaEvent<ApiGatewayWebsocketProxyRequest>| async move {
+        let event = event.payload;
+        let caller = caller(&event)?;
+        let (id, answer) = answer(&caller, &event, handle).await;
+        match answer {
+            Ok(event) => respond(&Answer { id, event }),
+            Err(error) => {
+                error.log();
+                let frame = ErrorFrame::new(id, error.code, error.message);
+                if !error.ends_connection {
+                    return respond(&frame);
                 }
+                hang_up(&caller.connection_id, serde_json::to_string(&frame)?).await;
+                Ok(accepted())
             }
-        },
-    ))
+        }
+    }))
     .await
 }
 
@@ -60,13 +58,11 @@ pub async fn run_frames<T: DeserializeOwned>(
 /// It has no effect that an expired token could have, so it does not close the connection; the next frame with one does.
 pub async fn run_unrouted(refuse: impl Fn(AnyFrame) -> Error) -> Result<(), lambda_runtime::Error> {
     let refuse = &refuse;
-    lambda_runtime::run(service_fn(
-        move |event: LambdaEvent<ApiGatewayWebsocketProxyRequest>| async move {
-            let (id, frame) = protocol::read_frame(event.payload.body.as_deref().unwrap_or_default());
-            let error = frame.map_or_else(Error::from, refuse);
-            respond(&ErrorFrame::new(id, error.code, error.message))
-        },
-    ))
+    lambda_runtime::run(service_fn(move |event: LambdaEvent<ApiGatewayWebsocketProxyRequest>| async move {
+        let (id, frame) = protocol::read_frame(event.payload.body.as_deref().unwrap_or_default());
+        let error = frame.map_or_else(Error::from, refuse);
+        respond(&ErrorFrame::new(id, error.code, error.message))
+    }))
     .await
 }
 
@@ -75,20 +71,18 @@ pub async fn run_connect(
     handle: impl AsyncFn(&Caller, Profile) -> Result<(), Error>,
 ) -> Result<(), lambda_runtime::Error> {
     let handle = &handle;
-    lambda_runtime::run(service_fn(
-        move |event: LambdaEvent<ApiGatewayWebsocketProxyRequest>| async move {
-            let event = event.payload;
-            let caller = caller(&event)?;
-            let status = match handle(&caller, profile(&event)?).await {
-                Ok(()) => 200,
-                Err(error) => {
-                    error.log();
-                    crate::http::status(error.code).as_u16()
-                }
-            };
-            Ok::<_, lambda_runtime::Error>(response(status.into(), None))
-        },
-    ))
+    lambda_runtime::run(service_fn(move |event: LambdaEvent<ApiGatewayWebsocketProxyRequest>| async move {
+        let event = event.payload;
+        let caller = caller(&event)?;
+        let status = match handle(&caller, profile(&event)?).await {
+            Ok(()) => 200,
+            Err(error) => {
+                error.log();
+                crate::http::status(error.code).as_u16()
+            }
+        };
+        Ok::<_, lambda_runtime::Error>(response(status.into(), None))
+    }))
     .await
 }
 
@@ -97,16 +91,14 @@ pub async fn run_disconnect(
     handle: impl AsyncFn(&Caller) -> Result<(), Error>,
 ) -> Result<(), lambda_runtime::Error> {
     let handle = &handle;
-    lambda_runtime::run(service_fn(
-        move |event: LambdaEvent<ApiGatewayWebsocketProxyRequest>| async move {
-            let caller = caller(&event.payload)?;
-            handle(&caller).await.map_err(|error| {
-                error.log();
-                format!("the disconnect of {} was not carried out", caller.connection_id)
-            })?;
-            Ok::<_, lambda_runtime::Error>(accepted())
-        },
-    ))
+    lambda_runtime::run(service_fn(move |event: LambdaEvent<ApiGatewayWebsocketProxyRequest>| async move {
+        let caller = caller(&event.payload)?;
+        handle(&caller).await.map_err(|error| {
+            error.log();
+            format!("the disconnect of {} was not carried out", caller.connection_id)
+        })?;
+        Ok::<_, lambda_runtime::Error>(accepted())
+    }))
     .await
 }
 
@@ -137,11 +129,8 @@ enum Unexpected {
 fn caller(event: &ApiGatewayWebsocketProxyRequest) -> Result<Caller, Unexpected> {
     // The principal is all that `$disconnect` is sure to carry.
     let user_id = field(event, context::PRINCIPAL_ID).ok_or(Unexpected::Missing("principalId"))?;
-    let connection_id = event
-        .request_context
-        .connection_id
-        .as_deref()
-        .ok_or(Unexpected::Missing("connectionId"))?;
+    let connection_id =
+        event.request_context.connection_id.as_deref().ok_or(Unexpected::Missing("connectionId"))?;
     Ok(Caller {
         user_id: UserId::parse(user_id).map_err(|reason| Unexpected::Invalid("principalId", reason))?,
         connection_id: ConnectionId::parse(connection_id)
@@ -170,19 +159,12 @@ fn profile(event: &ApiGatewayWebsocketProxyRequest) -> Result<Profile, Unexpecte
 /// Without leeway: that is for clocks that differ, and this connection's time has been running since it was verified.
 fn token_expired(event: &ApiGatewayWebsocketProxyRequest) -> bool {
     let expires_at = field(event, context::TOKEN_EXPIRES_AT).and_then(|seconds| seconds.parse::<u64>().ok());
-    let now = SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .map_or(0, |since| since.as_secs());
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
     expires_at.is_none_or(|expires_at| expires_at <= now)
 }
 
 fn field<'a>(event: &'a ApiGatewayWebsocketProxyRequest, name: &str) -> Option<&'a str> {
-    event
-        .request_context
-        .authorizer
-        .fields
-        .get(name)
-        .and_then(Value::as_str)
+    event.request_context.authorizer.fields.get(name).and_then(Value::as_str)
 }
 
 fn respond(frame: &impl serde::Serialize) -> Result<ApiGatewayProxyResponse, lambda_runtime::Error> {

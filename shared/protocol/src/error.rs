@@ -71,15 +71,7 @@ impl ErrorFrame {
     /// The answer to the frame `id`.
     pub fn new(id: Option<FrameId>, code: Code, message: impl Into<String>) -> Self {
         let retryable = code.retryable();
-        Self {
-            id,
-            error: ErrorDetail {
-                code,
-                message: message.into(),
-                retryable,
-                retry_after_ms: None,
-            },
-        }
+        Self { id, error: ErrorDetail { code, message: message.into(), retryable, retry_after_ms: None } }
     }
 }
 
@@ -102,11 +94,6 @@ pub struct HttpErrorDetail {
 impl ErrorBody {
     /// The body that says `code` and `message`.
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        Self {
-            error: HttpErrorDetail {
-                code,
-                message: message.into(),
-            },
-        }
+        Self { error: HttpErrorDetail { code, message: message.into() } }
     }
 }

@@ -7,12 +7,7 @@ use crate::{FrameId, Message};
 
 /// `{"type", "data"}`: something happened.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(
-    tag = "type",
-    content = "data",
-    rename_all = "snake_case",
-    rename_all_fields = "camelCase"
-)]
+#[serde(tag = "type", content = "data", rename_all = "snake_case", rename_all_fields = "camelCase")]
 pub enum Event {
     /// The caller's connection now gets the conversation's messages.
     JoinedConversation {

@@ -18,9 +18,7 @@ impl TryFrom<String> for FrameId {
     fn try_from(text: String) -> Result<Self, String> {
         match text.chars().count() {
             0..=FRAME_ID_LIMIT => Ok(Self(text)),
-            actual => Err(format!(
-                "must be at most {FRAME_ID_LIMIT} characters long, not {actual}"
-            )),
+            actual => Err(format!("must be at most {FRAME_ID_LIMIT} characters long, not {actual}")),
         }
     }
 }
@@ -101,11 +99,7 @@ fn read_value<T: DeserializeOwned>(object: Value) -> Result<T, Refused> {
         let path = error.path().to_string();
         let reason = error.into_inner();
         // A missing field is an error of the whole object, and says itself which field it is.
-        Refused(if path == "." {
-            reason.to_string()
-        } else {
-            format!("{path}: {reason}")
-        })
+        Refused(if path == "." { reason.to_string() } else { format!("{path}: {reason}") })
     })
 }
 
@@ -121,19 +115,13 @@ mod tests {
 
     #[test]
     fn a_refusal_names_the_field_and_the_reason() {
-        assert_eq!(
-            refusal(&format!(r#"{{{CONVERSATION},"content":""}}"#)),
-            "content: must not be empty"
-        );
+        assert_eq!(refusal(&format!(r#"{{{CONVERSATION},"content":""}}"#)), "content: must not be empty");
         assert_eq!(refusal(&format!("{{{CONVERSATION}}}")), "missing field `content`");
         assert_eq!(
             refusal(&format!(r#"{{{CONVERSATION},"content":5}}"#)),
             "content: invalid type: integer `5`, expected a string"
         );
-        assert_eq!(
-            refusal(r#"{"conversationId":"x","content":"hi"}"#),
-            "conversationId: must be a UUID"
-        );
+        assert_eq!(refusal(r#"{"conversationId":"x","content":"hi"}"#), "conversationId: must be a UUID");
         assert_eq!(refusal("[]"), "the frame must be a JSON object");
         assert!(refusal("hello").starts_with("the frame must be JSON: "));
         assert!(refusal("").starts_with("the frame must be JSON: "));

@@ -61,11 +61,6 @@ impl From<domain::Message> for Message {
 
 impl From<domain::User> for User {
     fn from(user: domain::User) -> Self {
-        Self {
-            id: user.id,
-            name: user.name,
-            display_name: user.display_name,
-            avatar_url: user.avatar_url,
-        }
+        Self { id: user.id, name: user.name, display_name: user.display_name, avatar_url: user.avatar_url }
     }
 }

@@ -15,11 +15,8 @@ pub struct Time(pub Timestamp);
 
 impl Serialize for Time {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let text = self
-            .0
-            .to_offset(time::UtcOffset::UTC)
-            .format(MILLISECONDS)
-            .map_err(serde::ser::Error::custom)?;
+        let text =
+            self.0.to_offset(time::UtcOffset::UTC).format(MILLISECONDS).map_err(serde::ser::Error::custom)?;
         serializer.serialize_str(&text)
     }
 }
@@ -27,9 +24,7 @@ impl Serialize for Time {
 impl<'de> Deserialize<'de> for Time {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        Timestamp::parse(&text, &Rfc3339)
-            .map(Self)
-            .map_err(serde::de::Error::custom)
+        Timestamp::parse(&text, &Rfc3339).map(Self).map_err(serde::de::Error::custom)
     }
 }
 
@@ -41,9 +36,6 @@ mod tests {
     #[test]
     fn times_are_utc_with_milliseconds() {
         let time = Time(datetime!(2026-11-22 12:00:00.5 +2));
-        assert_eq!(
-            serde_json::to_string(&time).unwrap(),
-            r#""2026-11-22T10:00:00.500Z""#
-        );
+        assert_eq!(serde_json::to_string(&time).unwrap(), r#""2026-11-22T10:00:00.500Z""#);
     }
 }

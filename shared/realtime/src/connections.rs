@@ -62,18 +62,13 @@ impl Connections {
             .operation_attempt_timeout(Duration::from_secs(1))
             .operation_timeout(Duration::from_secs(3))
             .build();
-        let retries = RetryConfig::standard()
-            .with_max_attempts(3)
-            .with_initial_backoff(Duration::from_millis(50));
+        let retries =
+            RetryConfig::standard().with_max_attempts(3).with_initial_backoff(Duration::from_millis(50));
         let config = aws_sdk_dynamodb::config::Builder::from(sdk)
             .timeout_config(timeouts)
             .retry_config(retries)
             .build();
-        Self {
-            client: Client::from_conf(config),
-            table,
-            lease,
-        }
+        Self { client: Client::from_conf(config), table, lease }
     }
 
     /// Writes down a connection that is about to open. The connection's own item comes first: should the second write fail, what
@@ -90,10 +85,7 @@ impl Connections {
             .map_err(dynamodb_failure)?;
 
         let now = now();
-        let lease = Lease {
-            expires_at: now + millis(self.lease),
-            opened_at: now,
-        };
+        let lease = Lease { expires_at: now + millis(self.lease), opened_at: now };
         let before = self
             .client
             .update_item()
@@ -120,14 +112,9 @@ impl Connections {
 
         let version = version(&before) + 1;
         let came_online = (!before.contains_key(ONLINE_SHARD)).then_some(version);
-        let mut others: Vec<_> = unexpired(&before, now)
-            .filter(|(other, _)| other != connection)
-            .collect();
+        let mut others: Vec<_> = unexpired(&before, now).filter(|(other, _)| other != connection).collect();
         others.sort_by_key(|(_, lease)| lease.opened_at);
-        Ok(Connected {
-            came_online,
-            others: others.into_iter().map(|(id, _)| id).collect(),
-        })
+        Ok(Connected { came_online, others: others.into_iter().map(|(id, _)| id).collect() })
     }
 
     /// Forgets a connection that is closed. The write that leaves its user without an unexpired lease takes the online mark away
@@ -151,10 +138,7 @@ impl Connections {
                 return Ok(Disconnected::Unchanged);
             }
             let seen = version(&user_item);
-            if self
-                .remove_lease(user, connection, seen, goes_offline.then_some(now))
-                .await?
-            {
+            if self.remove_lease(user, connection, seen, goes_offline.then_some(now)).await? {
                 self.forget_rooms(connection, &own).await?;
                 return Ok(match goes_offline {
                     true => Disconnected::WentOffline { version: seen + 1 },
@@ -162,20 +146,13 @@ impl Connections {
                 });
             }
         }
-        Err(Failure::unavailable(
-            Dependency::DynamoDb,
-            "lost every conditional write against another one",
-        ))
+        Err(Failure::unavailable(Dependency::DynamoDb, "lost every conditional write against another one"))
     }
 
     /// Forgets connections that turned out to be gone (410) or have to go, silently: the online mark stays, and the sweep announces.
     pub async fn forget(&self, user: &UserId, connections: &[ConnectionId]) -> Result<(), Failure> {
-        let forgotten = join_all(
-            connections
-                .iter()
-                .map(|connection| self.forget_one(user, connection)),
-        )
-        .await;
+        let forgotten =
+            join_all(connections.iter().map(|connection| self.forget_one(user, connection))).await;
         forgotten.into_iter().collect()
     }
 
@@ -196,9 +173,7 @@ impl Connections {
             .await;
         match removed {
             Err(error)
-                if error
-                    .as_service_error()
-                    .is_some_and(|e| e.is_conditional_check_failed_exception()) => {}
+                if error.as_service_error().is_some_and(|e| e.is_conditional_check_failed_exception()) => {}
             done => {
                 done.map_err(dynamodb_failure)?;
             }
@@ -230,10 +205,7 @@ impl Connections {
         &self,
         keys: impl IntoIterator<Item = AttributeValue>,
     ) -> Result<Vec<Item>, Failure> {
-        let keys = keys
-            .into_iter()
-            .map(|key| Item::from([(KEY.to_owned(), key)]))
-            .collect();
+        let keys = keys.into_iter().map(|key| Item::from([(KEY.to_owned(), key)])).collect();
         let mut wanted = KeysAndAttributes::builder()
             .consistent_read(true)
             .set_keys(Some(keys))
@@ -249,10 +221,7 @@ impl Connections {
                 .await
                 .map_err(dynamodb_failure)?;
             items.extend(page.responses.into_iter().flatten().flat_map(|(_, found)| found));
-            match page
-                .unprocessed_keys
-                .and_then(|mut left| left.remove(&self.table))
-            {
+            match page.unprocessed_keys.and_then(|mut left| left.remove(&self.table)) {
                 Some(left) => wanted = left,
                 None => return Ok(items),
             }
@@ -289,9 +258,7 @@ impl Connections {
         match update.send().await {
             Ok(_) => Ok(true),
             Err(error)
-                if error
-                    .as_service_error()
-                    .is_some_and(|e| e.is_conditional_check_failed_exception()) =>
+                if error.as_service_error().is_some_and(|e| e.is_conditional_check_failed_exception()) =>
             {
                 Ok(false)
             }
@@ -302,12 +269,7 @@ impl Connections {
     /// Takes a connection out of the conversations that it joined, then removes its own item.
     async fn forget_rooms(&self, connection: &ConnectionId, own: &Item) -> Result<(), Failure> {
         let joined: HashSet<_> = rooms(own).collect();
-        try_join_all(
-            joined
-                .into_iter()
-                .map(|room| self.remove_member(room, connection)),
-        )
-        .await?;
+        try_join_all(joined.into_iter().map(|room| self.remove_member(room, connection))).await?;
         if !own.is_empty() {
             self.client
                 .delete_item()
@@ -337,9 +299,7 @@ impl Connections {
             .await;
         match removed {
             Err(error)
-                if error
-                    .as_service_error()
-                    .is_some_and(|e| e.is_conditional_check_failed_exception()) =>
+                if error.as_service_error().is_some_and(|e| e.is_conditional_check_failed_exception()) =>
             {
                 Ok(())
             }

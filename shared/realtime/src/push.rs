@@ -49,17 +49,14 @@ impl Push {
             .operation_timeout(FAN_OUT_TIMEOUT)
             .build();
         // Retries a connection that broke while the function was frozen, 429 and 5xx.
-        let retries = RetryConfig::standard()
-            .with_max_attempts(3)
-            .with_initial_backoff(Duration::from_millis(25));
+        let retries =
+            RetryConfig::standard().with_max_attempts(3).with_initial_backoff(Duration::from_millis(25));
         let config = aws_sdk_apigatewaymanagement::config::Builder::from(sdk)
             .endpoint_url(endpoint)
             .timeout_config(timeouts)
             .retry_config(retries)
             .build();
-        Self {
-            client: Client::from_conf(config),
-        }
+        Self { client: Client::from_conf(config) }
     }
 
     /// Sends `frame` to all `connections` at once, and says which of them are gone. None of them waits for another.
@@ -68,9 +65,8 @@ impl Push {
         let pushes = connections.into_iter().map(|connection| {
             let frame = frame.clone();
             async move {
-                let delivery = timeout_at(deadline, self.post(&connection, frame))
-                    .await
-                    .unwrap_or_else(|_| {
+                let delivery =
+                    timeout_at(deadline, self.post(&connection, frame)).await.unwrap_or_else(|_| {
                         tracing::warn!(%connection, "push to {connection} took too long");
                         Delivery::Failed
                     });
@@ -105,12 +101,7 @@ impl Push {
 
     /// Closes a connection. One that is gone already is as closed as can be.
     pub async fn close(&self, connection: &ConnectionId) {
-        let closed = self
-            .client
-            .delete_connection()
-            .connection_id(connection.as_str())
-            .send()
-            .await;
+        let closed = self.client.delete_connection().connection_id(connection.as_str()).send().await;
         match closed {
             Err(error) if !error.as_service_error().is_some_and(|e| e.is_gone_exception()) => {
                 tracing::warn!(%connection, error = %DisplayErrorContext(&error), "closing {connection} failed");

@@ -64,14 +64,10 @@ impl Connections {
                 .client
                 .transact_write_items()
                 .transact_items(
-                    TransactWriteItem::builder()
-                        .condition_check(self.holds_lease(user, connection))
-                        .build(),
+                    TransactWriteItem::builder().condition_check(self.holds_lease(user, connection)).build(),
                 )
                 .transact_items(
-                    TransactWriteItem::builder()
-                        .update(self.add_room(connection, conversation))
-                        .build(),
+                    TransactWriteItem::builder().update(self.add_room(connection, conversation)).build(),
                 )
                 .transact_items(
                     TransactWriteItem::builder()
@@ -92,10 +88,7 @@ impl Connections {
                 _ => return Err(dynamodb_failure(error)),
             }
         }
-        Err(Failure::unavailable(
-            Dependency::DynamoDb,
-            "every try of a join met another write",
-        ))
+        Err(Failure::unavailable(Dependency::DynamoDb, "every try of a join met another write"))
     }
 
     /// Writes down that a connection left a conversation.
@@ -120,9 +113,7 @@ impl Connections {
         match left {
             Ok(_) => Ok(Left::Left),
             Err(error)
-                if error
-                    .as_service_error()
-                    .is_some_and(|e| e.is_conditional_check_failed_exception()) =>
+                if error.as_service_error().is_some_and(|e| e.is_conditional_check_failed_exception()) =>
             {
                 Ok(Left::NotConnected)
             }
@@ -140,24 +131,13 @@ impl Connections {
         let keys = participants.iter().map(user_key).chain([room_key.clone()]);
         let mut items = self.read(keys).await?;
         let room = take(&mut items, &room_key);
-        Ok(Audience {
-            joined: members(&room).collect(),
-            leases: items.iter().flat_map(leases).collect(),
-        })
+        Ok(Audience { joined: members(&room).collect(), leases: items.iter().flat_map(leases).collect() })
     }
 
     /// Forgets those of `gone` whose `$connect` cannot still be running.
     pub async fn prune(&self, audience: &Audience, gone: &[ConnectionId]) -> Result<(), Failure> {
-        for (connection, user) in audience
-            .joined
-            .iter()
-            .filter(|(connection, _)| gone.contains(connection))
-        {
-            if !audience
-                .leases
-                .get(connection)
-                .is_some_and(|lease| self.is_young(*lease))
-            {
+        for (connection, user) in audience.joined.iter().filter(|(connection, _)| gone.contains(connection)) {
+            if !audience.leases.get(connection).is_some_and(|lease| self.is_young(*lease)) {
                 self.forget(user, std::slice::from_ref(connection)).await?;
             }
         }

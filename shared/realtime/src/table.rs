@@ -69,17 +69,12 @@ pub(crate) fn number(value: impl ToString) -> AttributeValue {
 pub(crate) type Millis = u64;
 
 pub(crate) fn now() -> Millis {
-    let since = SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .expect("the clock is past 1970");
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("the clock is past 1970");
     millis(since)
 }
 
 pub(crate) fn millis(duration: Duration) -> Millis {
-    duration
-        .as_millis()
-        .try_into()
-        .expect("a time of this age fits 64 bits")
+    duration.as_millis().try_into().expect("a time of this age fits 64 bits")
 }
 
 pub(crate) fn ttl() -> AttributeValue {
@@ -126,10 +121,7 @@ pub(crate) fn members(item: &Item) -> impl Iterator<Item = (ConnectionId, UserId
 /// The joined conversations in a connection's item.
 pub(crate) fn rooms(item: &Item) -> impl Iterator<Item = ConversationId> {
     let rooms = item.get(ROOMS).and_then(|value| value.as_ss().ok());
-    rooms
-        .into_iter()
-        .flatten()
-        .filter_map(|id| ConversationId::parse(id).ok())
+    rooms.into_iter().flatten().filter_map(|id| ConversationId::parse(id).ok())
 }
 
 pub(crate) fn read_number(item: &Item, attribute: &str) -> Option<u64> {

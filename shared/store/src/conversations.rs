@@ -35,8 +35,7 @@ impl Store {
         id: ConversationId,
         user: &UserId,
     ) -> Result<Option<Conversation>, Failure> {
-        self.run(|client| async move { conversation_of(&client, id, user).await })
-            .await
+        self.run(|client| async move { conversation_of(&client, id, user).await }).await
     }
 
     /// The one conversation of `caller` and `other`, made if there is none; `caller`'s profile is kept on the way.
@@ -66,14 +65,9 @@ async fn conversation_of(
              where id = $1 and $2 in (first_user_id, second_user_id)",
         )
         .await?;
-    let row = client
-        .query_opt(&statement, &[&id.as_uuid(), &user.as_str()])
-        .await?;
+    let row = client.query_opt(&statement, &[&id.as_uuid(), &user.as_str()]).await?;
     row.map(|row| {
-        Ok(Conversation {
-            last_seq: Seq(row.try_get("last_seq")?),
-            participants: participants(&row)?,
-        })
+        Ok(Conversation { last_seq: Seq(row.try_get("last_seq")?), participants: participants(&row)? })
     })
     .transpose()
 }
@@ -123,16 +117,11 @@ async fn find_or_create(
             ],
         )
         .await?;
-    Ok(
-        match (
-            row.try_get::<_, Option<Uuid>>("found")?,
-            row.try_get::<_, Option<Uuid>>("created")?,
-        ) {
-            (Some(found), _) => FindOrCreate::Found(found.into()),
-            (None, Some(created)) => FindOrCreate::Created(created.into()),
-            (None, None) => FindOrCreate::NoSuchUser,
-        },
-    )
+    Ok(match (row.try_get::<_, Option<Uuid>>("found")?, row.try_get::<_, Option<Uuid>>("created")?) {
+        (Some(found), _) => FindOrCreate::Found(found.into()),
+        (None, Some(created)) => FindOrCreate::Created(created.into()),
+        (None, None) => FindOrCreate::NoSuchUser,
+    })
 }
 
 /// The pair that a row of `conversations` holds.

@@ -21,8 +21,7 @@ impl Store {
     /// Stores the message, or finds the one that an equal `client_message_id` stored; `None` if the sender takes no part in
     /// the conversation. It is committed when this returns.
     pub async fn send_message(&self, message: &NewMessage) -> Result<Option<Sent>, Failure> {
-        self.run(|client| async move { send(&client, message).await })
-            .await
+        self.run(|client| async move { send(&client, message).await }).await
     }
 }
 
@@ -79,20 +78,11 @@ async fn send(
                 &message.conversation_id.as_uuid(),
                 &message.sender_id.as_str(),
                 &message.content.as_str(),
-                &message
-                    .client_message_id
-                    .as_ref()
-                    .map(domain::ClientMessageId::as_str),
+                &message.client_message_id.as_ref().map(domain::ClientMessageId::as_str),
             ],
         )
         .await?;
-    row.map(|row| {
-        Ok(Sent {
-            message: message_of(&row)?,
-            participants: participants(&row)?,
-        })
-    })
-    .transpose()
+    row.map(|row| Ok(Sent { message: message_of(&row)?, participants: participants(&row)? })).transpose()
 }
 
 fn message_of(row: &Row) -> Result<Message, tokio_postgres::Error> {

@@ -35,9 +35,7 @@ impl Store {
             config.connect_timeout(CONNECT_TIMEOUT);
         }
         // Checking a connection with a query of its own would double the round trips; a dead one is found out and replaced by `run`.
-        let recycling = ManagerConfig {
-            recycling_method: RecyclingMethod::Fast,
-        };
+        let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
         let pool = Pool::builder(Manager::from_config(config, NoTls, recycling))
             .max_size(CONNECTIONS)
             .runtime(Runtime::Tokio1)
@@ -65,11 +63,7 @@ impl Store {
     where
         F: Future<Output = Result<T, tokio_postgres::Error>>,
     {
-        let client = self
-            .pool
-            .get()
-            .await
-            .map_err(|error| Attempt::Unavailable(error.into()))?;
+        let client = self.pool.get().await.map_err(|error| Attempt::Unavailable(error.into()))?;
         let tried = match timeout(STATEMENT_TIMEOUT, call(client)).await {
             Ok(done) => done.map_err(Attempt::from),
             Err(elapsed) => Err(Attempt::Unavailable(elapsed.into())),
@@ -124,13 +118,9 @@ fn lost_race(code: &SqlState) -> bool {
 
 /// Connection exceptions (08), insufficient resources (53), operator intervention (57: shutting down, starting up).
 fn unavailable(code: &SqlState) -> bool {
-    ["08", "53", "57"]
-        .iter()
-        .any(|class| code.code().starts_with(class))
+    ["08", "53", "57"].iter().any(|class| code.code().starts_with(class))
 }
 
 fn reason(error: &tokio_postgres::Error) -> String {
-    error
-        .source()
-        .map_or_else(|| error.to_string(), ToString::to_string)
+    error.source().map_or_else(|| error.to_string(), ToString::to_string)
 }

@@ -28,8 +28,7 @@ with said (id, name, display_name, avatar_url) as (
 impl Store {
     /// Makes sure that the user exists and that their profile is what their token says.
     pub async fn keep_user(&self, id: &UserId, profile: &Profile) -> Result<(), Failure> {
-        self.run(|client| async move { keep_user(&client, id, profile).await })
-            .await
+        self.run(|client| async move { keep_user(&client, id, profile).await }).await
     }
 }
 
@@ -40,9 +39,7 @@ async fn keep_user(
 ) -> Result<(), tokio_postgres::Error> {
     let statement = client.prepare_cached(&format!("{UPSERT_USER} select")).await?;
     let [name, display_name, avatar_url] = columns(profile);
-    client
-        .execute(&statement, &[&id.as_str(), &name, &display_name, &avatar_url])
-        .await?;
+    client.execute(&statement, &[&id.as_str(), &name, &display_name, &avatar_url]).await?;
     Ok(())
 }
 

@@ -67,11 +67,7 @@ impl Client {
         request: impl tungstenite::client::IntoClientRequest + Unpin,
     ) -> Result<Self, u16> {
         match tokio_tungstenite::connect_async(request).await {
-            Ok((socket, _)) => Ok(Self {
-                socket,
-                kept: VecDeque::new(),
-                asked: 0,
-            }),
+            Ok((socket, _)) => Ok(Self { socket, kept: VecDeque::new(), asked: 0 }),
             Err(tungstenite::Error::Http(response)) => Err(response.status().as_u16()),
             Err(error) => panic!("the handshake failed otherwise than by a status: {error}"),
         }
@@ -79,10 +75,7 @@ impl Client {
 
     /// Sends text as it is.
     pub(crate) async fn sends_text(&mut self, text: &str) {
-        self.socket
-            .send(SocketMessage::text(text))
-            .await
-            .expect("the connection is open");
+        self.socket.send(SocketMessage::text(text)).await.expect("the connection is open");
     }
 
     /// Sends one message in frames of at most `size` bytes.
@@ -91,10 +84,7 @@ impl Client {
         for (at, piece) in pieces.iter().enumerate() {
             let kind = if at == 0 { Data::Text } else { Data::Continue };
             let frame = RawFrame::message(piece.to_vec(), OpCode::Data(kind), at + 1 == pieces.len());
-            self.socket
-                .send(SocketMessage::Frame(frame))
-                .await
-                .expect("the connection is open");
+            self.socket.send(SocketMessage::Frame(frame)).await.expect("the connection is open");
         }
     }
 
@@ -109,8 +99,7 @@ impl Client {
 
     /// The answer to the frame with this id.
     pub(crate) async fn is_answered(&mut self, id: &str) -> Frame {
-        self.receives_where(|frame| frame.id().as_deref() == Some(id))
-            .await
+        self.receives_where(|frame| frame.id().as_deref() == Some(id)).await
     }
 
     /// Sends a frame and gets the event that it caused.
@@ -132,14 +121,12 @@ impl Client {
     }
 
     pub(crate) async fn joins(&mut self, conversation: &str) -> Event {
-        self.asks(json!({ "action": "join_conversation", "conversationId": conversation }))
-            .await
+        self.asks(json!({ "action": "join_conversation", "conversationId": conversation })).await
     }
 
     /// Sends a message and gets it back as it is stored.
     pub(crate) async fn says(&mut self, conversation: &str, content: &str) -> Message {
-        self.sends_message(json!({ "conversationId": conversation, "content": content }))
-            .await
+        self.sends_message(json!({ "conversationId": conversation, "content": content })).await
     }
 
     /// The same with all fields in the caller's hand.
@@ -153,20 +140,10 @@ impl Client {
 
     /// The next message that is pushed to this client.
     pub(crate) async fn receives_message(&mut self) -> Message {
-        let pushed = |frame: &Frame| {
-            matches!(
-                frame,
-                Frame::Event(Answer {
-                    id: None,
-                    event: Event::NewMessage(_)
-                })
-            )
-        };
+        let pushed =
+            |frame: &Frame| matches!(frame, Frame::Event(Answer { id: None, event: Event::NewMessage(_) }));
         match self.receives_where(pushed).await {
-            Frame::Event(Answer {
-                event: Event::NewMessage(message),
-                ..
-            }) => message,
+            Frame::Event(Answer { event: Event::NewMessage(message), .. }) => message,
             other => unreachable!("{other:?} is no message"),
         }
     }
@@ -223,7 +200,6 @@ impl Client {
     async fn next(&mut self) -> SocketMessage {
         let next = timeout(PATIENCE, self.socket.next()).await;
         let next = next.unwrap_or_else(|_| panic!("nothing came any more; kept: {:?}", self.kept));
-        next.expect("the connection is open")
-            .expect("the connection is sound")
+        next.expect("the connection is open").expect("the connection is sound")
     }
 }

@@ -7,24 +7,14 @@ use nix::unistd::Pid;
 
 /// The processes that `parent` started, with the names of their programs.
 pub(crate) fn children(parent: u32) -> Vec<(u32, String)> {
-    let all = if cfg!(target_os = "linux") {
-        from_proc()
-    } else {
-        from_ps()
-    };
-    all.into_iter()
-        .filter(|(_, of, _)| *of == parent)
-        .map(|(pid, _, name)| (pid, name))
-        .collect()
+    let all = if cfg!(target_os = "linux") { from_proc() } else { from_ps() };
+    all.into_iter().filter(|(_, of, _)| *of == parent).map(|(pid, _, name)| (pid, name)).collect()
 }
 
 /// Whether a process is no more. A zombie is none: it runs nothing.
 pub(crate) fn has_ended(pid: u32) -> bool {
-    let zombie = std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| {
-        stat.rsplit(')')
-            .next()
-            .is_some_and(|rest| rest.trim_start().starts_with('Z'))
-    });
+    let zombie = std::fs::read_to_string(format!("/proc/{pid}/stat"))
+        .is_ok_and(|stat| stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('Z')));
     zombie || kill(Pid::from_raw(pid.cast_signed()), None).is_err()
 }
 
@@ -44,10 +34,8 @@ fn from_proc() -> Vec<(u32, u32, String)> {
 }
 
 fn from_ps() -> Vec<(u32, u32, String)> {
-    let output = Command::new("ps")
-        .args(["-Ao", "pid=,ppid=,comm="])
-        .output()
-        .expect("every other Unix has it");
+    let output =
+        Command::new("ps").args(["-Ao", "pid=,ppid=,comm="]).output().expect("every other Unix has it");
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     text.lines()
         .filter_map(|line| {

@@ -42,10 +42,8 @@ impl Stack {
         if let Some(running) = shared.upgrade() {
             return running;
         }
-        let stack = Arc::new(Self::start(&StackOptions {
-            args: &["--ephemeral"],
-            ..StackOptions::default()
-        }));
+        let stack =
+            Arc::new(Self::start(&StackOptions { args: &["--ephemeral"], ..StackOptions::default() }));
         *shared = Arc::downgrade(&stack);
         stack
     }
@@ -54,30 +52,21 @@ impl Stack {
     pub(crate) async fn own(args: &[&str]) -> (Self, Database) {
         let database = Database::create().await;
         let args = [&["--database-url", &database.url], args].concat();
-        let stack = Self::start(&StackOptions {
-            args: &args,
-            ..StackOptions::default()
-        });
+        let stack = Self::start(&StackOptions { args: &args, ..StackOptions::default() });
         (stack, database)
     }
 
     /// Starts a stack and waits for its `ready` line.
     pub(crate) fn start(options: &StackOptions<'_>) -> Self {
         let folder = options.data_dir.is_none().then(folder);
-        let data_dir = options
-            .data_dir
-            .unwrap_or_else(|| folder.as_ref().expect("made if none is given").path());
+        let data_dir =
+            options.data_dir.unwrap_or_else(|| folder.as_ref().expect("made if none is given").path());
         let log = data_dir.join("stack.log");
         let secret = format!("{}{}", Uuid::new_v4(), Uuid::new_v4());
         let mut child = command(options.args)
             .args(["--port", "0", "--stop-with-stdin", "--data-dir"])
             .arg(data_dir)
-            .args([
-                "--postgres-setting",
-                "fsync=off",
-                "--postgres-setting",
-                "full_page_writes=off",
-            ])
+            .args(["--postgres-setting", "fsync=off", "--postgres-setting", "full_page_writes=off"])
             .env("JWT_SECRET", &secret)
             .envs(options.env.iter().copied())
             .stdin(Stdio::piped())
@@ -88,10 +77,7 @@ impl Stack {
         let mut postgres_url = None;
         let mut port = None;
         let mut ready = false;
-        for line in BufReader::new(child.stdout.take().expect("it is piped"))
-            .lines()
-            .map_while(Result::ok)
-        {
+        for line in BufReader::new(child.stdout.take().expect("it is piped")).lines().map_while(Result::ok) {
             match line.split_once(' ').map(|(name, rest)| (name, rest.trim())) {
                 Some(("Postgres", url)) => postgres_url = Some(url.to_owned()),
                 Some(("WebSocket", url)) => port = url.split([':', '/']).find_map(|part| part.parse().ok()),
@@ -176,19 +162,9 @@ pub(crate) fn folder() -> TempDir {
 
 fn command(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO"));
-    command
-        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
-        .arg("--quiet")
-        .arg("dev")
-        .args(args);
+    command.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/..")).arg("--quiet").arg("dev").args(args);
     // What the person who runs the tests has set is for their stack, not for these.
-    for variable in [
-        "DATABASE_URL",
-        "JWT_SECRET",
-        "JWT_JWKS_URL",
-        "JWT_ISSUER",
-        "JWT_AUDIENCE",
-    ] {
+    for variable in ["DATABASE_URL", "JWT_SECRET", "JWT_JWKS_URL", "JWT_ISSUER", "JWT_AUDIENCE"] {
         command.env_remove(variable);
     }
     command

@@ -52,9 +52,7 @@ impl User {
 
     /// Opens a connection.
     pub(crate) async fn connects(&self) -> Client {
-        Client::connect(&self.stack, &self.token())
-            .await
-            .expect("a valid token opens a connection")
+        Client::connect(&self.stack, &self.token()).await.expect("a valid token opens a connection")
     }
 
     /// Posts to the HTTP API.
@@ -70,12 +68,8 @@ impl User {
 
     /// Asks for the conversation with `other`: the status and the answer.
     pub(crate) async fn asks_for_conversation_with(&self, other: &User) -> (u16, String) {
-        let answer = self
-            .posts(
-                "/api/conversations/find-or-create",
-                &json!({ "otherUserId": other.id }),
-            )
-            .await;
+        let answer =
+            self.posts("/api/conversations/find-or-create", &json!({ "otherUserId": other.id })).await;
         let status = answer.status().as_u16();
         let found: FoundConversation = answer.json().await.expect("it answers as the protocol says");
         (status, found.conversation_id.to_string())
@@ -92,8 +86,6 @@ pub(crate) async fn pair(stack: &Arc<Stack>) -> (User, Client, User, Client, Str
 
 /// As a token says when it expires.
 pub(crate) fn seconds_from_now(seconds: i64) -> i64 {
-    let now = SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or(Duration::ZERO);
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
     now.as_secs().cast_signed() + seconds
 }

@@ -16,39 +16,21 @@ pub(super) struct Answer {
 pub(super) fn answer(cors: &Cors, request: &Request) -> Option<Answer> {
     let origin = request.headers().get(header::ORIGIN)?.to_str().ok()?;
     let preflight = request.method() == Method::OPTIONS
-        && request
-            .headers()
-            .contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
+        && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
     let mut headers = Vec::new();
-    let allowed = cors
-        .allow_origins
-        .iter()
-        .find(|allowed| *allowed == "*" || allowed.eq_ignore_ascii_case(origin));
+    let allowed =
+        cors.allow_origins.iter().find(|allowed| *allowed == "*" || allowed.eq_ignore_ascii_case(origin));
     if let Some(allowed) = allowed {
         headers.push((
             header::ACCESS_CONTROL_ALLOW_ORIGIN,
             if allowed == "*" { "*" } else { origin }.to_owned(),
         ));
         let lists = [
-            (
-                header::ACCESS_CONTROL_ALLOW_METHODS,
-                &cors.allow_methods,
-                preflight,
-            ),
-            (
-                header::ACCESS_CONTROL_ALLOW_HEADERS,
-                &cors.allow_headers,
-                preflight,
-            ),
-            (
-                header::ACCESS_CONTROL_EXPOSE_HEADERS,
-                &cors.expose_headers,
-                !preflight,
-            ),
+            (header::ACCESS_CONTROL_ALLOW_METHODS, &cors.allow_methods, preflight),
+            (header::ACCESS_CONTROL_ALLOW_HEADERS, &cors.allow_headers, preflight),
+            (header::ACCESS_CONTROL_EXPOSE_HEADERS, &cors.expose_headers, !preflight),
         ];
-        let said = lists
-            .into_iter()
-            .filter(|(_, list, applies)| *applies && !list.is_empty());
+        let said = lists.into_iter().filter(|(_, list, applies)| *applies && !list.is_empty());
         headers.extend(said.map(|(name, list, _)| (name, list.join(","))));
         if cors.allow_credentials {
             headers.push((header::ACCESS_CONTROL_ALLOW_CREDENTIALS, "true".to_owned()));
@@ -62,11 +44,8 @@ pub(super) fn answer(cors: &Cors, request: &Request) -> Option<Answer> {
 
 impl Answer {
     pub(super) fn apply(self, headers: &mut HeaderMap) {
-        let stated: Vec<_> = headers
-            .keys()
-            .filter(|name| name.as_str().starts_with("access-control-"))
-            .cloned()
-            .collect();
+        let stated: Vec<_> =
+            headers.keys().filter(|name| name.as_str().starts_with("access-control-")).cloned().collect();
         for name in stated {
             headers.remove(name);
         }

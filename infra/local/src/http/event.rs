@@ -60,12 +60,7 @@ pub(super) fn event(
         .headers
         .get_all(header::COOKIE)
         .iter()
-        .flat_map(|value| {
-            text(value)
-                .split(';')
-                .map(|cookie| cookie.trim().to_owned())
-                .collect::<Vec<_>>()
-        })
+        .flat_map(|value| text(value).split(';').map(|cookie| cookie.trim().to_owned()).collect::<Vec<_>>())
         .collect();
     if !cookies.is_empty() {
         event["cookies"] = cookies.into();

@@ -50,10 +50,7 @@ fn respond(structured: Structured) -> Option<Response<Body>> {
     let headers = response.headers_mut();
     for (name, value) in structured.headers.unwrap_or_default() {
         let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        headers.insert(
-            HeaderName::try_from(name).ok()?,
-            HeaderValue::try_from(value).ok()?,
-        );
+        headers.insert(HeaderName::try_from(name).ok()?, HeaderValue::try_from(value).ok()?);
     }
     headers
         .entry(header::CONTENT_TYPE)
@@ -67,8 +64,6 @@ fn respond(structured: Structured) -> Option<Response<Body>> {
 fn json_response(status: StatusCode, body: String) -> Response<Body> {
     let mut response = Response::new(Body::from(body));
     *response.status_mut() = status;
-    response
-        .headers_mut()
-        .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }

@@ -20,12 +20,7 @@ pub(super) fn find<'a>(routes: &'a [HttpRoute], method: &str, path: &str) -> Opt
         .filter(of_method)
         .filter_map(|route| Some((route, parameters(&route.path, path)?)))
         .min_by_key(|(route, parameters)| {
-            (
-                route.path == "$default",
-                route.path.contains("+}"),
-                parameters.len(),
-                route.method.is_none(),
-            )
+            (route.path == "$default", route.path.contains("+}"), parameters.len(), route.method.is_none())
         })
         .map(|(route, parameters)| Match { route, parameters })
 }
@@ -63,9 +58,7 @@ fn parameters(pattern: &str, path: &str) -> Option<BTreeMap<String, String>> {
 }
 
 pub(super) fn decode(text: &str) -> String {
-    percent_encoding::percent_decode_str(text)
-        .decode_utf8_lossy()
-        .into_owned()
+    percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned()
 }
 
 #[cfg(test)]
@@ -74,11 +67,7 @@ mod tests {
 
     fn route(method: &str, path: &str) -> HttpRoute {
         let method = Some(method.to_owned()).filter(|method| method != "ANY");
-        HttpRoute {
-            method,
-            path: path.to_owned(),
-            function: String::new(),
-        }
+        HttpRoute { method, path: path.to_owned(), function: String::new() }
     }
 
     #[test]
@@ -98,10 +87,7 @@ mod tests {
         let (path, parameters) = found("GET", "/a/c%20d").unwrap();
         assert_eq!((path.as_str(), parameters["id"].as_str()), ("/a/{id}", "c d"));
         let (path, parameters) = found("GET", "/a/c/d").unwrap();
-        assert_eq!(
-            (path.as_str(), parameters["proxy"].as_str()),
-            ("/a/{proxy+}", "c/d")
-        );
+        assert_eq!((path.as_str(), parameters["proxy"].as_str()), ("/a/{proxy+}", "c/d"));
         assert_eq!(found("POST", "/x").unwrap().0, "$default");
     }
 

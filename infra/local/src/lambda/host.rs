@@ -105,14 +105,7 @@ impl Host {
     ) -> std::io::Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let functions = functions.into_iter().map(|(arn, function)| {
-            (
-                function.name.clone(),
-                Arc::new(FunctionPool {
-                    function,
-                    arn,
-                    state: Mutex::default(),
-                }),
-            )
+            (function.name.clone(), Arc::new(FunctionPool { function, arn, state: Mutex::default() }))
         });
         let host = Self(Arc::new(Inner {
             config,
@@ -133,16 +126,10 @@ impl Host {
     pub(super) async fn invoke(&self, function: &str, payload: Bytes) -> Result<Bytes, InvokeError> {
         let pool = self.0.functions.get(function).ok_or(InvokeError::NotFound)?;
         let (reply, result) = oneshot::channel();
-        let event = Event {
-            request_id: Uuid::new_v4(),
-            payload,
-            reply,
-        };
+        let event = Event { request_id: Uuid::new_v4(), payload, reply };
         self.dispatch(pool, event)?;
         // The sender is dropped only if a process died between taking the event and starting on it.
-        result
-            .await
-            .unwrap_or_else(|_| Err(instance::exit_error(Uuid::nil(), None)))
+        result.await.unwrap_or_else(|_| Err(instance::exit_error(Uuid::nil(), None)))
     }
 
     fn dispatch(&self, pool: &Arc<FunctionPool>, mut event: Event) -> Result<(), InvokeError> {
@@ -212,25 +199,17 @@ impl Host {
     }
 
     fn lock_tasks(&self) -> MutexGuard<'_, JoinSet<()>> {
-        self.0
-            .tasks
-            .lock()
-            .expect("nothing panics while it holds this lock")
+        self.0.tasks.lock().expect("nothing panics while it holds this lock")
     }
 
     fn lock_instances(&self) -> MutexGuard<'_, HashMap<Uuid, Arc<Instance>>> {
-        self.0
-            .instances
-            .lock()
-            .expect("nothing panics while it holds this lock")
+        self.0.instances.lock().expect("nothing panics while it holds this lock")
     }
 }
 
 impl FunctionPool {
     fn lock(&self) -> MutexGuard<'_, PoolState> {
-        self.state
-            .lock()
-            .expect("nothing panics while it holds this lock")
+        self.state.lock().expect("nothing panics while it holds this lock")
     }
 }
 
@@ -249,18 +228,11 @@ impl Instance {
         };
         let event = match waiting {
             Some(event) => event,
-            None => handed_over
-                .await
-                .expect("the pool drops no sender without sending"),
+            None => handed_over.await.expect("the pool drops no sender without sending"),
         };
         let timeout = self.pool.function.timeout;
-        *self.lock() = Some(Current {
-            request_id: event.request_id,
-            reply: event.reply,
-        });
-        self.phase.send_replace(Phase::Busy {
-            until: tokio::time::Instant::now() + timeout,
-        });
+        *self.lock() = Some(Current { request_id: event.request_id, reply: event.reply });
+        self.phase.send_replace(Phase::Busy { until: tokio::time::Instant::now() + timeout });
         (event.request_id, event.payload, timeout)
     }
 
@@ -279,8 +251,6 @@ impl Instance {
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Current>> {
-        self.current
-            .lock()
-            .expect("nothing panics while it holds this lock")
+        self.current.lock().expect("nothing panics while it holds this lock")
     }
 }

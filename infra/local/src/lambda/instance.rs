@@ -40,10 +40,7 @@ pub(super) async fn run(host: Host, instance: Arc<Instance>) {
         End::Exited(status) => exit_error(request_id, *status),
         End::TimedOut(after) => InvokeError::function(
             "Sandbox.Timedout",
-            format!(
-                "RequestId: {request_id} Error: Task timed out after {:.2} seconds",
-                after.as_secs_f64()
-            ),
+            format!("RequestId: {request_id} Error: Task timed out after {:.2} seconds", after.as_secs_f64()),
         ),
         End::NotStarted(error) => InvokeError::function(
             "Runtime.InvalidEntrypoint",
@@ -58,19 +55,13 @@ pub(super) fn exit_error(request_id: Uuid, status: Option<ExitStatus>) -> Invoke
         Some(status) if !status.success() => format!("Runtime exited with error: {}", exit_reason(status)),
         _ => "Runtime exited without providing a reason".to_owned(),
     };
-    InvokeError::function(
-        "Runtime.ExitError",
-        format!("RequestId: {request_id} Error: {reason}"),
-    )
+    InvokeError::function("Runtime.ExitError", format!("RequestId: {request_id} Error: {reason}"))
 }
 
 /// As Go prints it, since Lambda does: `exit status 1`, `signal: killed`.
 fn exit_reason(status: ExitStatus) -> String {
     use std::os::unix::process::ExitStatusExt;
-    match (
-        status.code(),
-        status.signal().map(nix::sys::signal::Signal::try_from),
-    ) {
+    match (status.code(), status.signal().map(nix::sys::signal::Signal::try_from)) {
         (Some(code), _) => format!("exit status {code}"),
         (None, Some(Ok(nix::sys::signal::Signal::SIGKILL))) => "signal: killed".to_owned(),
         (None, Some(Ok(signal))) => format!("signal: {signal}"),
@@ -90,14 +81,8 @@ fn start(host: &Host, instance: &Instance) -> std::io::Result<Child> {
         .stderr(Stdio::piped())
         .kill_on_drop(true)
         .spawn()?;
-    child
-        .stdout
-        .take()
-        .map(|out| tokio::spawn(print_lines(name.clone(), out)));
-    child
-        .stderr
-        .take()
-        .map(|err| tokio::spawn(print_lines(name.clone(), err)));
+    child.stdout.take().map(|out| tokio::spawn(print_lines(name.clone(), out)));
+    child.stderr.take().map(|err| tokio::spawn(print_lines(name.clone(), err)));
     Ok(child)
 }
 
@@ -115,18 +100,9 @@ fn environment(host: &Host, instance: &Instance) -> BTreeMap<String, String> {
         ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", &function.memory_mb.to_string()),
         ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST"),
         ("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand"),
-        (
-            "AWS_LAMBDA_LOG_GROUP_NAME",
-            &format!("/aws/lambda/{}", function.name),
-        ),
-        (
-            "AWS_LAMBDA_LOG_STREAM_NAME",
-            &format!("local/[$LATEST]{}", instance.id.simple()),
-        ),
-        (
-            "AWS_LAMBDA_RUNTIME_API",
-            &format!("http://{}/{}", inner.runtime_api, instance.id),
-        ),
+        ("AWS_LAMBDA_LOG_GROUP_NAME", &format!("/aws/lambda/{}", function.name)),
+        ("AWS_LAMBDA_LOG_STREAM_NAME", &format!("local/[$LATEST]{}", instance.id.simple())),
+        ("AWS_LAMBDA_RUNTIME_API", &format!("http://{}/{}", inner.runtime_api, instance.id)),
         ("LANG", "en_US.UTF-8"),
         ("PATH", "/usr/local/bin:/usr/bin:/bin:/opt/bin"),
         ("TZ", ":UTC"),

@@ -38,20 +38,13 @@ async fn invoke(
             json!({ "message": message }),
         );
     }
-    let payload = if body.is_empty() {
-        Bytes::from_static(b"{}")
-    } else {
-        body
-    };
+    let payload = if body.is_empty() { Bytes::from_static(b"{}") } else { body };
     if let Err(error) = serde_json::from_slice::<serde::de::IgnoredAny>(&payload) {
         let message = format!("Could not parse request body into json: {error}");
         let error = json!({ "Type": "User", "message": message });
         return failed(StatusCode::BAD_REQUEST, "InvalidRequestContentException", error);
     }
-    match headers
-        .get("x-amz-invocation-type")
-        .and_then(|kind| kind.to_str().ok())
-    {
+    match headers.get("x-amz-invocation-type").and_then(|kind| kind.to_str().ok()) {
         None | Some("RequestResponse") => respond(&name, lambda.invoke(&name, payload).await),
         Some("DryRun") => StatusCode::NO_CONTENT.into_response(),
         Some("Event") => {
@@ -74,11 +67,8 @@ fn respond(name: &str, result: Result<Bytes, InvokeError>) -> Response {
     match result {
         Ok(payload) => ([VERSION, ("content-type", "application/json")], payload).into_response(),
         Err(InvokeError::Function(payload)) => {
-            let headers = [
-                VERSION,
-                ("content-type", "application/json"),
-                ("x-amz-function-error", "Unhandled"),
-            ];
+            let headers =
+                [VERSION, ("content-type", "application/json"), ("x-amz-function-error", "Unhandled")];
             (headers, payload).into_response()
         }
         Err(InvokeError::NotFound) => not_found(name),

@@ -13,22 +13,13 @@ pub(crate) struct Remote {
 impl Remote {
     /// The Invoke API at `endpoint`.
     pub(crate) fn new(endpoint: &str) -> Self {
-        Self {
-            client: reqwest::Client::new(),
-            endpoint: endpoint.trim_end_matches('/').to_owned(),
-        }
+        Self { client: reqwest::Client::new(), endpoint: endpoint.trim_end_matches('/').to_owned() }
     }
 
     pub(super) async fn invoke(&self, function: &str, payload: Bytes) -> Result<Bytes, InvokeError> {
         let url = format!("{}/2015-03-31/functions/{function}/invocations", self.endpoint);
         let unreachable = |error: reqwest::Error| InvokeError::Unreachable(format!("{url}: {error}"));
-        let answer = self
-            .client
-            .post(&url)
-            .body(payload)
-            .send()
-            .await
-            .map_err(unreachable)?;
+        let answer = self.client.post(&url).body(payload).send().await.map_err(unreachable)?;
         let status = answer.status();
         let function_error = answer.headers().contains_key("x-amz-function-error");
         let body = answer.bytes().await.map_err(unreachable)?;

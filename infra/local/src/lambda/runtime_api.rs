@@ -18,20 +18,12 @@ use super::{InvokeError, MAX_PAYLOAD};
 pub(super) async fn serve(listener: TcpListener, host: Host) {
     let routes = Router::new()
         .route("/{instance}/2018-06-01/runtime/invocation/next", get(next))
-        .route(
-            "/{instance}/2018-06-01/runtime/invocation/{request_id}/response",
-            post(response),
-        )
-        .route(
-            "/{instance}/2018-06-01/runtime/invocation/{request_id}/error",
-            post(error),
-        )
+        .route("/{instance}/2018-06-01/runtime/invocation/{request_id}/response", post(response))
+        .route("/{instance}/2018-06-01/runtime/invocation/{request_id}/error", post(error))
         .route("/{instance}/2018-06-01/runtime/init/error", post(init_error))
         .layer(DefaultBodyLimit::disable())
         .with_state(host);
-    axum::serve(listener, routes)
-        .await
-        .expect("axum::serve does not end by itself");
+    axum::serve(listener, routes).await.expect("axum::serve does not end by itself");
 }
 
 async fn next(State(host): State<Host>, Path(instance): Path<Uuid>) -> Response {
@@ -40,9 +32,7 @@ async fn next(State(host): State<Host>, Path(instance): Path<Uuid>) -> Response 
     };
     let (request_id, payload, timeout) = instance.next_event().await;
     let deadline = SystemTime::now() + timeout;
-    let deadline_ms = deadline
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .map_or(0, |since| since.as_millis());
+    let deadline_ms = deadline.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_millis());
     let headers = [
         ("content-type", "application/json".to_owned()),
         ("lambda-runtime-aws-request-id", request_id.to_string()),
@@ -64,10 +54,7 @@ async fn response(
     if body.len() > MAX_PAYLOAD {
         let message =
             format!("Response payload size exceeded maximum allowed payload size ({MAX_PAYLOAD} bytes).");
-        instance.finish(
-            request_id,
-            Err(InvokeError::function("Function.ResponseSizeTooLarge", message)),
-        );
+        instance.finish(request_id, Err(InvokeError::function("Function.ResponseSizeTooLarge", message)));
         return refused(StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge");
     }
     accepted(instance.finish(request_id, Ok(body)))
@@ -86,13 +73,8 @@ async fn error(
 
 /// The process exits after this, and what waits for it is answered then.
 async fn init_error(headers: HeaderMap) -> Response {
-    let kind = headers
-        .get("lambda-runtime-function-error-type")
-        .and_then(|value| value.to_str().ok());
-    eprintln!(
-        "a function reports that it cannot start: {}",
-        kind.unwrap_or("no reason given")
-    );
+    let kind = headers.get("lambda-runtime-function-error-type").and_then(|value| value.to_str().ok());
+    eprintln!("a function reports that it cannot start: {}", kind.unwrap_or("no reason given"));
     accepted(true)
 }
 
@@ -109,21 +91,11 @@ fn gone() -> Response {
 }
 
 fn refused(status: StatusCode, error_type: &str) -> Response {
-    (
-        status,
-        axum::Json(json!({ "errorType": error_type, "errorMessage": error_type })),
-    )
-        .into_response()
+    (status, axum::Json(json!({ "errorType": error_type, "errorMessage": error_type }))).into_response()
 }
 
 fn trace_id() -> String {
-    let seconds = SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .map_or(0, |since| since.as_secs());
+    let seconds = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let id = Uuid::new_v4().simple().to_string();
-    format!(
-        "Root=1-{seconds:08x}-{};Parent={};Sampled=0",
-        &id[..24],
-        &id[16..]
-    )
+    format!("Root=1-{seconds:08x}-{};Parent={};Sampled=0", &id[..24], &id[16..])
 }

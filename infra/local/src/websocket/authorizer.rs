@@ -45,11 +45,7 @@ impl Inner {
         function: &str,
         event: Event,
     ) -> Result<Map<String, Value>, StatusCode> {
-        let answer = match self
-            .lambda
-            .invoke(function, event.payload.to_string().into())
-            .await
-        {
+        let answer = match self.lambda.invoke(function, event.payload.to_string().into()).await {
             Ok(answer) => answer,
             Err(InvokeError::Function(error)) if is_unauthorized(&error) => {
                 return Err(StatusCode::UNAUTHORIZED);
@@ -96,10 +92,7 @@ fn matches(pattern: &str, text: &str) -> bool {
         None => text.is_empty(),
         Some('*') => {
             let rest = &pattern[1..];
-            text.char_indices()
-                .map(|(at, _)| at)
-                .chain([text.len()])
-                .any(|at| matches(rest, &text[at..]))
+            text.char_indices().map(|(at, _)| at).chain([text.len()]).any(|at| matches(rest, &text[at..]))
         }
         Some(wanted) => match text.chars().next() {
             Some(found) if wanted == '?' || wanted == found => {
@@ -139,14 +132,8 @@ mod tests {
     #[test]
     fn a_policy_allows_what_it_names() {
         assert!(allows(&policy(&[("Allow", ARN)]), ARN));
-        assert!(allows(
-            &policy(&[("Allow", "arn:aws:execute-api:*:api/v?/*")]),
-            ARN
-        ));
-        assert!(!allows(
-            &policy(&[("Allow", "arn:aws:execute-api:us-east-1:1:api/v1/*/*")]),
-            ARN
-        ));
+        assert!(allows(&policy(&[("Allow", "arn:aws:execute-api:*:api/v?/*")]), ARN));
+        assert!(!allows(&policy(&[("Allow", "arn:aws:execute-api:us-east-1:1:api/v1/*/*")]), ARN));
         assert!(!allows(&policy(&[]), ARN));
     }
 

@@ -127,10 +127,7 @@ async fn close(
 ) -> End {
     // From now on callbacks answer that it is gone.
     gateway.registry().remove(&connection.id);
-    let frame = CloseFrame {
-        code,
-        reason: reason.into(),
-    };
+    let frame = CloseFrame { code, reason: reason.into() };
     let farewell = async {
         socket.close(Some(frame)).await?;
         while socket.next().await.transpose()?.is_some() {}
@@ -138,31 +135,19 @@ async fn close(
     };
     // Whether it agrees makes no difference.
     let _ = timeout(CLOSE_TIMEOUT, farewell).await;
-    End {
-        code: code.into(),
-        reason: reason.to_owned(),
-    }
+    End { code: code.into(), reason: reason.to_owned() }
 }
 
 async fn closed_by_client(mut socket: Socket, frame: Option<CloseFrame>) -> End {
     // Sends the answering close frame; the client may not wait for it.
     let _ = timeout(CLOSE_TIMEOUT, socket.close(None)).await;
     match frame {
-        Some(CloseFrame { code, reason }) => End {
-            code: code.into(),
-            reason: reason.to_string(),
-        },
-        None => End {
-            code: 1005,
-            reason: "Client-side close frame status not set".to_owned(),
-        },
+        Some(CloseFrame { code, reason }) => End { code: code.into(), reason: reason.to_string() },
+        None => End { code: 1005, reason: "Client-side close frame status not set".to_owned() },
     }
 }
 
 /// The socket broke without a close frame.
 fn lost() -> End {
-    End {
-        code: 1006,
-        reason: "Connection closed abnormally".to_owned(),
-    }
+    End { code: 1006, reason: "Connection closed abnormally".to_owned() }
 }

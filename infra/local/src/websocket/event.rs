@@ -106,10 +106,7 @@ impl Inner {
     /// The ARN that an authorizer's policy has to allow.
     pub(super) fn connect_arn(&self) -> String {
         let Self { api, values, .. } = self;
-        format!(
-            "arn:aws:execute-api:{}:{}:{}/{}/$connect",
-            values.region, values.account, api.id, api.stage
-        )
+        format!("arn:aws:execute-api:{}:{}:{}/{}/$connect", values.region, values.account, api.id, api.stage)
     }
 
     fn context(&self, peer: &Peer, route_key: &str, event_type: &str) -> (String, Map<String, Value>) {
@@ -165,13 +162,7 @@ fn canonical(name: &str) -> String {
         _ => word[..1].to_uppercase() + &word[1..],
     };
     name.split('-')
-        .map(|word| {
-            if word.is_empty() {
-                String::new()
-            } else {
-                capital(word)
-            }
-        })
+        .map(|word| if word.is_empty() { String::new() } else { capital(word) })
         .collect::<Vec<_>>()
         .join("-")
 }

@@ -22,9 +22,7 @@ use crate::lambda::InvokeError;
 pub(crate) async fn handshake(gateway: Gateway, from: SocketAddr, request: Request) -> Response<Body> {
     let Some(accept) = accept_key(&request) else {
         let mut response = refused(StatusCode::UPGRADE_REQUIRED);
-        response
-            .headers_mut()
-            .insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+        response.headers_mut().insert(header::UPGRADE, HeaderValue::from_static("websocket"));
         return response;
     };
     // In a task of its own: a client that gives up does not undo what its `$connect` has begun.
@@ -73,9 +71,7 @@ impl Inner {
             let latency = u64::try_from(asked_at.elapsed().as_millis()).unwrap_or(u64::MAX);
             event.payload["requestContext"]["authorizer"]["integrationLatency"] = latency.into();
         }
-        let invoked = self
-            .lambda
-            .invoke(&route.function, event.payload.to_string().into());
+        let invoked = self.lambda.invoke(&route.function, event.payload.to_string().into());
         let result = match timeout(route.timeout, invoked).await {
             Ok(Ok(result)) => result,
             Ok(Err(InvokeError::Function(_))) => return Err(StatusCode::BAD_GATEWAY),
@@ -112,10 +108,7 @@ impl ConnectResult {
             .iter()
             .find(|(name, _)| name.eq_ignore_ascii_case("Sec-WebSocket-Protocol"))?;
         let chosen = chosen.1.as_str()?;
-        offered
-            .split(',')
-            .any(|one| one.trim() == chosen)
-            .then(|| chosen.to_owned())
+        offered.split(',').any(|one| one.trim() == chosen).then(|| chosen.to_owned())
     }
 }
 
@@ -126,20 +119,11 @@ fn accept_connection(
     accept: &str,
     subprotocol: Option<String>,
 ) -> Response<Body> {
-    let (connection, frames) = Connection::new(
-        peer.connection_id.clone(),
-        peer.identity.clone(),
-        peer.connected_at,
-    );
+    let (connection, frames) =
+        Connection::new(peer.connection_id.clone(), peer.identity.clone(), peer.connected_at);
     // Before the 101: as soon as the client knows that it is connected, callbacks find it.
     gateway.registry().insert(connection.clone());
-    tokio::spawn(connection::run(
-        gateway.clone(),
-        peer,
-        connection,
-        upgrade,
-        frames,
-    ));
+    tokio::spawn(connection::run(gateway.clone(), peer, connection, upgrade, frames));
     let mut response = Response::builder()
         .status(StatusCode::SWITCHING_PROTOCOLS)
         .header(header::CONNECTION, "upgrade")
@@ -148,20 +132,15 @@ fn accept_connection(
     if let Some(subprotocol) = subprotocol {
         response = response.header(header::SEC_WEBSOCKET_PROTOCOL, subprotocol);
     }
-    response
-        .body(Body::empty())
-        .unwrap_or_else(|_| refused(StatusCode::BAD_GATEWAY))
+    response.body(Body::empty()).unwrap_or_else(|_| refused(StatusCode::BAD_GATEWAY))
 }
 
 /// The answer to the client's key, if the request is for a WebSocket.
 fn accept_key(request: &Request) -> Option<String> {
     let headers = request.headers();
     let has = |name, wanted: &str| {
-        text(headers, name).is_some_and(|value| {
-            value
-                .split(',')
-                .any(|part| part.trim().eq_ignore_ascii_case(wanted))
-        })
+        text(headers, name)
+            .is_some_and(|value| value.split(',').any(|part| part.trim().eq_ignore_ascii_case(wanted)))
     };
     let wanted = request.method() == "GET"
         && request.version() == Version::HTTP_11
@@ -177,24 +156,18 @@ fn refused(status: StatusCode) -> Response<Body> {
     let body = serde_json::json!({ "message": message, "requestId": new_id() }).to_string();
     let mut response = Response::new(Body::from(body));
     *response.status_mut() = status;
-    response
-        .headers_mut()
-        .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }
 
 fn text(headers: &HeaderMap, name: header::HeaderName) -> Option<String> {
-    headers
-        .get(name)
-        .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
+    headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
 }
 
 /// The decoded parameters of a query string, in order.
 pub(crate) fn query(raw: &str) -> Vec<(String, String)> {
     let decode = |part: &str| {
-        percent_encoding::percent_decode_str(&part.replace('+', " "))
-            .decode_utf8_lossy()
-            .into_owned()
+        percent_encoding::percent_decode_str(&part.replace('+', " ")).decode_utf8_lossy().into_owned()
     };
     raw.split('&')
         .filter(|pair| !pair.is_empty())

@@ -54,16 +54,7 @@ impl Connection {
     ) -> (Arc<Self>, mpsc::Receiver<Outgoing>) {
         let (outgoing, frames) = mpsc::channel(SEND_BUFFER);
         let last_active_ms = AtomicI64::new(epoch_ms(connected_at));
-        (
-            Arc::new(Self {
-                id,
-                identity,
-                connected_at,
-                last_active_ms,
-                outgoing,
-            }),
-            frames,
-        )
+        (Arc::new(Self { id, identity, connected_at, last_active_ms, outgoing }), frames)
     }
 
     /// Sends a text frame, as soon as the client reads it.
@@ -83,8 +74,7 @@ impl Connection {
     }
 
     pub(super) fn touch(&self) {
-        self.last_active_ms
-            .store(epoch_ms(OffsetDateTime::now_utc()), Ordering::Relaxed);
+        self.last_active_ms.store(epoch_ms(OffsetDateTime::now_utc()), Ordering::Relaxed);
     }
 
     fn push(&self, outgoing: Outgoing) -> Result<(), Undeliverable> {
@@ -124,9 +114,7 @@ pub(super) fn new_id() -> String {
 
 /// Whether a connection could have this id.
 pub(crate) fn is_connection_id(id: &str) -> bool {
-    BASE64_URL_SAFE
-        .decode(id)
-        .is_ok_and(|bytes| bytes.len() == ID_BYTES)
+    BASE64_URL_SAFE.decode(id).is_ok_and(|bytes| bytes.len() == ID_BYTES)
 }
 
 pub(super) fn epoch_ms(at: OffsetDateTime) -> i64 {

@@ -16,18 +16,12 @@ use crate::lambda::InvokeError;
 pub(super) async fn route(gateway: Gateway, peer: Peer, connection: Arc<Connection>, text: Utf8Bytes) {
     let inner = &gateway.0;
     let selected = selected(&inner.api.selection, &text);
-    let found = inner
-        .api
-        .routes
-        .get_key_value(&selected)
-        .filter(|(key, _)| !key.starts_with('$'));
+    let found = inner.api.routes.get_key_value(&selected).filter(|(key, _)| !key.starts_with('$'));
     let Some((key, route)) = found.or_else(|| inner.api.routes.get_key_value("$default")) else {
         return send(&connection, error_frame("Forbidden", &peer, &new_id()));
     };
     let event = inner.message_event(&peer, key, &text);
-    let invoked = inner
-        .lambda
-        .invoke(&route.function, event.payload.to_string().into());
+    let invoked = inner.lambda.invoke(&route.function, event.payload.to_string().into());
     let frame = match timeout(route.timeout, invoked).await {
         Ok(Ok(result)) if route.responds => match response_body(&result) {
             Some(body) => body,
@@ -53,9 +47,7 @@ impl Inner {
             return;
         };
         let event = self.disconnect_event(peer, code, reason);
-        let invoked = self
-            .lambda
-            .invoke(&route.function, event.payload.to_string().into());
+        let invoked = self.lambda.invoke(&route.function, event.payload.to_string().into());
         match timeout(route.timeout, invoked).await {
             Ok(Ok(_)) => {}
             Ok(Err(error)) => eprintln!("{}: $disconnect failed: {error:?}", route.function),

@@ -37,24 +37,16 @@ impl Jwks {
         let url: Url = url.parse().map_err(|error| format!("is not a URL: {error}"))?;
         let loopback = match url.host_str() {
             Some("localhost") => true,
-            Some(host) => host
-                .trim_matches(['[', ']'])
-                .parse()
-                .is_ok_and(|ip: std::net::IpAddr| ip.is_loopback()),
+            Some(host) => {
+                host.trim_matches(['[', ']']).parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback())
+            }
             None => false,
         };
         if url.scheme() != "https" && !(url.scheme() == "http" && loopback) {
             return Err("must be an https URL".to_owned());
         }
-        let client = Client::builder()
-            .timeout(FETCH_TIMEOUT)
-            .build()
-            .map_err(|error| error.to_string())?;
-        Ok(Self {
-            client,
-            url,
-            cache: Mutex::new(None),
-        })
+        let client = Client::builder().timeout(FETCH_TIMEOUT).build().map_err(|error| error.to_string())?;
+        Ok(Self { client, url, cache: Mutex::new(None) })
     }
 
     /// The key called `id`. A token without a key id is checked with the only key there is, if it is the only one.
@@ -69,30 +61,17 @@ impl Jwks {
             }
         }
         match (self.fetch().await, &mut *cache) {
-            (Ok(keys), cache) => Ok(cache
-                .insert(Fetched {
-                    at: Instant::now(),
-                    keys,
-                })
-                .find(id)),
+            (Ok(keys), cache) => Ok(cache.insert(Fetched { at: Instant::now(), keys }).find(id)),
             (Err(error), None) => Err(Failure::unavailable(Dependency::Jwks, error)),
             (Err(error), Some(fetched)) => {
                 fetched.at = Instant::now();
-                known.map_or_else(
-                    || Err(Failure::unavailable(Dependency::Jwks, error)),
-                    |key| Ok(Some(key)),
-                )
+                known.map_or_else(|| Err(Failure::unavailable(Dependency::Jwks, error)), |key| Ok(Some(key)))
             }
         }
     }
 
     async fn fetch(&self) -> reqwest::Result<HashMap<Option<String>, (DecodingKey, Algorithm)>> {
-        let answer = self
-            .client
-            .get(self.url.clone())
-            .send()
-            .await?
-            .error_for_status()?;
+        let answer = self.client.get(self.url.clone()).send().await?.error_for_status()?;
         let set: JwkSet = answer.json().await?;
         Ok(set.keys.iter().filter_map(usable).collect())
     }
@@ -110,12 +89,7 @@ impl Fetched {
 
 /// A key that tokens may be signed with, and the one algorithm it is good for. A provider's other keys are passed over.
 fn usable(key: &Jwk) -> Option<(Option<String>, (DecodingKey, Algorithm))> {
-    if key
-        .common
-        .public_key_use
-        .as_ref()
-        .is_some_and(|used_for| *used_for != PublicKeyUse::Signature)
-    {
+    if key.common.public_key_use.as_ref().is_some_and(|used_for| *used_for != PublicKeyUse::Signature) {
         return None;
     }
     let algorithm = match &key.algorithm {
@@ -128,8 +102,5 @@ fn usable(key: &Jwk) -> Option<(Option<String>, (DecodingKey, Algorithm))> {
     if named.is_some_and(|named| named != format!("{algorithm:?}")) {
         return None;
     }
-    Some((
-        key.common.key_id.clone(),
-        (DecodingKey::from_jwk(key).ok()?, algorithm),
-    ))
+    Some((key.common.key_id.clone(), (DecodingKey::from_jwk(key).ok()?, algorithm)))
 }
