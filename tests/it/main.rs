@@ -1,5 +1,7 @@
 //! The stories: people who chat through real sockets, real Lambda binaries, real Postgres and a real DynamoDB protocol server.
 
+#![expect(clippy::unwrap_used, reason = "a story that cannot go on fails")]
+
 mod harness;
 
 mod connecting;
