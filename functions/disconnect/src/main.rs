@@ -2,16 +2,22 @@
 
 mod handler;
 
-use std::time::Duration;
-
 use edge::env;
-use realtime::Connections;
+use handler::State;
+use realtime::{Announcer, Connections, PresenceAudience, Push};
+use store::Store;
 
 #[tokio::main]
 async fn main() -> Result<(), lambda_runtime::Error> {
     edge::telemetry::init();
     let sdk = realtime::load_sdk_config().await;
-    let lease = Duration::from_secs(env::parsed_or("LEASE_SECONDS", 720)?);
-    let connections = Connections::new(&sdk, env::required("CONNECTIONS_TABLE")?, lease);
-    edge::websocket::run_disconnect(async |caller| handler::handle(&connections, caller).await).await
+    let state = State {
+        store: Store::new(&env::required("DATABASE_URL")?)?,
+        announcer: Announcer {
+            connections: Connections::new(&sdk, env::required("CONNECTIONS_TABLE")?),
+            push: Push::new(&sdk, &env::required("PUSH_ENDPOINT")?),
+            audience: env::parsed_or("PRESENCE_AUDIENCE", PresenceAudience::Contacts)?,
+        },
+    };
+    edge::websocket::run_disconnect(async |caller| handler::handle(&state, caller).await).await
 }

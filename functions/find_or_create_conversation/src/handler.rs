@@ -2,8 +2,8 @@
 
 use domain::Participants;
 use edge::Error;
+use edge::http::StatusCode;
 use edge::token::Claims;
-use lambda_http::http::StatusCode;
 use protocol::rest::{FindOrCreateConversation, FoundConversation};
 use store::{FindOrCreate, Store};
 

@@ -10,5 +10,8 @@ use store::Store;
 async fn main() -> Result<(), lambda_runtime::Error> {
     edge::telemetry::init();
     let store = &Store::new(&env::required("DATABASE_URL")?)?;
-    edge::http::run(Verifier::from_env()?, |claims, body| handler::handle(store, claims, body)).await
+    edge::http::run(Verifier::from_env()?, edge::http::json_body, |claims, body| {
+        handler::handle(store, claims, body)
+    })
+    .await
 }

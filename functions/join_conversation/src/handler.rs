@@ -1,6 +1,7 @@
-//! The participant check comes first. A message that is stored after it and before the join is written down is not pushed to
-//! this connection; the next one shows the gap in `seq`.
+//! The participant check comes first. A message that is stored after it and before the join is written down reaches this
+//! connection as `conversation_updated`, whose `lastSeq` shows the gap.
 
+use domain::UserId;
 use edge::Error;
 use edge::websocket::Caller;
 use protocol::{Event, JoinConversation};
@@ -19,16 +20,21 @@ pub(crate) async fn handle(state: &State, caller: &Caller, frame: JoinConversati
         .conversation_of(conversation_id, &caller.user_id)
         .await?
         .ok_or_else(Error::not_a_participant)?;
-    let (joined, online_user_ids) = tokio::try_join!(
+    let participants: Vec<_> = conversation.participants.iter().cloned().collect();
+    let (joined, presence) = tokio::try_join!(
         state.connections.join(&caller.user_id, &caller.connection_id, conversation_id),
-        state.connections.online(conversation.participants.iter()),
+        state.connections.presence(&participants),
     )?;
     match joined {
-        Joined::Joined => Ok(Event::JoinedConversation {
-            conversation_id,
-            last_seq: conversation.last_seq,
-            online_user_ids,
-        }),
+        Joined::Joined => {
+            let online = |user: &UserId| presence.get(user).is_some_and(|presence| presence.online);
+            let online_user_ids = participants.iter().filter(|user| online(user)).cloned().collect();
+            Ok(Event::JoinedConversation {
+                conversation_id,
+                last_seq: conversation.last_seq,
+                online_user_ids,
+            })
+        }
         Joined::TooMany => Err(Error::invalid_request(
             "conversationId: this connection has joined 100 conversations already: leave one first",
         )),

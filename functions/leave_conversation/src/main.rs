@@ -2,8 +2,6 @@
 
 mod handler;
 
-use std::time::Duration;
-
 use edge::env;
 use realtime::{Connections, Push};
 
@@ -11,9 +9,8 @@ use realtime::{Connections, Push};
 async fn main() -> Result<(), lambda_runtime::Error> {
     edge::telemetry::init();
     let sdk = realtime::load_sdk_config().await;
-    let lease = Duration::from_secs(env::parsed_or("LEASE_SECONDS", 720)?);
     let push = Push::new(&sdk, &env::required("PUSH_ENDPOINT")?);
-    let connections = Connections::new(&sdk, env::required("CONNECTIONS_TABLE")?, lease);
+    let connections = Connections::new(&sdk, env::required("CONNECTIONS_TABLE")?);
     edge::websocket::run_frames(
         async |caller, frame| handler::handle(&connections, caller, frame).await,
         async |connection, frame| push.hang_up(connection, frame.into()).await,

@@ -1,12 +1,12 @@
 //! The message is committed before anyone is told. From then on the send is a success: whatever becomes of the pushes, the
 //! sender is answered with the message, and a receiver who missed it sees the gap in `seq`.
 
-use domain::{Failure, MessageId, NewMessage, Participants};
+use domain::{Failure, MessageId, NewMessage};
 use edge::Error;
 use edge::websocket::Caller;
 use protocol::{Event, SendMessage};
-use realtime::{Connections, Push};
-use store::Store;
+use realtime::{Connections, Push, deliver_each, frame, logged};
+use store::{Sent, Store};
 
 pub(crate) struct State {
     pub(crate) store: Store,
@@ -23,25 +23,28 @@ pub(crate) async fn handle(state: &State, caller: &Caller, frame: SendMessage) -
         client_message_id: frame.client_message_id,
     };
     let sent = state.store.send_message(&new).await?.ok_or_else(Error::not_a_participant)?;
-    let event = Event::NewMessage(sent.message.into());
-    if let Err(failure) = tell(state, caller, &new, &sent.participants, &event).await {
-        Error::from(failure).log();
-    }
-    Ok(event)
+    logged("telling the others of a message", tell(state, caller, &sent).await);
+    Ok(Event::NewMessage(sent.message.into()))
 }
 
-/// Pushes the message to the connections that joined, except the sending one, which gets it as its answer.
-async fn tell(
-    state: &State,
-    caller: &Caller,
-    new: &NewMessage,
-    participants: &Participants,
-    event: &Event,
-) -> Result<(), Failure> {
-    let audience = state.connections.audience(new.conversation_id, participants).await?;
-    let joined = audience.joined.iter().map(|(connection, _)| connection);
-    let others = joined.filter(|connection| **connection != caller.connection_id).cloned().collect();
-    let frame = serde_json::to_vec(event).expect("an event is made of strings and numbers");
-    let gone = state.push.fan_out(others, frame.into()).await;
-    state.connections.prune(&audience, &gone).await
+/// The connections that joined get the message, except the sending one, which gets it as its answer; the participants' others
+/// get to know that there is one. A repeat of a message that is not the latest any more would tell those nothing new.
+async fn tell(state: &State, caller: &Caller, sent: &Sent) -> Result<(), Failure> {
+    let message = protocol::Message::from(sent.message.clone());
+    let audience = state.connections.audience(message.conversation_id, &sent.participants).await?;
+    let new_message = frame(&Event::NewMessage(message.clone()));
+    let joined = audience.joined.into_iter().map(|target| (target, new_message.clone()));
+    let updated = audience.others.into_iter().filter(|_| sent.is_latest).map(|target| {
+        let event = Event::ConversationUpdated {
+            conversation_id: message.conversation_id,
+            last_seq: message.seq,
+            unread_count: sent.unread_count(&target.user),
+            last_message: message.clone(),
+        };
+        (target, frame(&event))
+    });
+    let frames =
+        joined.chain(updated).filter(|(target, _)| target.connection != caller.connection_id).collect();
+    deliver_each(&state.connections, &state.push, frames).await;
+    Ok(())
 }

@@ -2,8 +2,6 @@
 
 mod handler;
 
-use std::time::Duration;
-
 use edge::env;
 use handler::State;
 use realtime::{Connections, Push};
@@ -13,10 +11,9 @@ use store::Store;
 async fn main() -> Result<(), lambda_runtime::Error> {
     edge::telemetry::init();
     let sdk = realtime::load_sdk_config().await;
-    let lease = Duration::from_secs(env::parsed_or("LEASE_SECONDS", 720)?);
     let state = State {
         store: Store::new(&env::required("DATABASE_URL")?)?,
-        connections: Connections::new(&sdk, env::required("CONNECTIONS_TABLE")?, lease),
+        connections: Connections::new(&sdk, env::required("CONNECTIONS_TABLE")?),
         push: Push::new(&sdk, &env::required("PUSH_ENDPOINT")?),
     };
     edge::websocket::run_frames(

@@ -9,6 +9,7 @@ mod dev_api;
 mod http;
 mod keeper;
 mod lambda;
+mod schedule;
 mod services;
 mod stack;
 mod steps;

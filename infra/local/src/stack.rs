@@ -20,7 +20,7 @@ use crate::services::postgres::{self, Postgres};
 use crate::steps::step;
 use crate::template::{self, Template, Values};
 use crate::websocket::Limits;
-use crate::{callbacks, compile, dev_api, http, token, websocket};
+use crate::{callbacks, compile, dev_api, http, schedule, token, websocket};
 
 /// Stand-ins for what an AWS account would say.
 const REGION: &str = "us-east-1";
@@ -111,6 +111,9 @@ async fn start_and_serve(args: &StackArgs, started: &mut Started) -> Result<(), 
         step(&format!("invoking {}", function.name), invoke_at_start(&lambda, &function.name)).await?;
     }
 
+    for scheduled in template.schedules {
+        tokio::spawn(schedule::run(scheduled, values.clone(), lambda.clone()));
+    }
     let mut router = invoke_api_routes(lambda.clone()).merge(dev_api::routes(secret));
     if let Some(api) = template.http {
         addresses.push(("HTTP API", format!("http://localhost:{port}/")));

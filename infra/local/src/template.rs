@@ -10,7 +10,7 @@ mod resources;
 use std::path::Path;
 
 pub(crate) use intrinsics::Values;
-pub(crate) use model::{Cors, Function, HttpApi, HttpRoute, Table, Template, WebSocketApi};
+pub(crate) use model::{Cors, Function, HttpApi, HttpRoute, Schedule, Table, Template, WebSocketApi};
 
 /// Why a template cannot be run here.
 #[derive(Debug, thiserror::Error)]

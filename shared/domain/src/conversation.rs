@@ -1,6 +1,12 @@
 //! Who takes part in a conversation.
 
-use crate::UserId;
+use std::fmt;
+use std::str::FromStr;
+
+use time::macros::datetime;
+use uuid::Uuid;
+
+use crate::{ConversationId, Timestamp, UserId};
 
 /// The two users of a conversation in canonical order (byte-wise), so that a pair has one conversation whoever asks first.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +46,45 @@ impl Participants {
     }
 }
 
+/// A place in the list of a user's conversations, which is ordered by activity, the newest first. Written as text that clients
+/// hand back unread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ActivityCursor {
+    /// When the conversation at this place was last active.
+    pub activity: Timestamp,
+    /// Which one it is, among those of the same time.
+    pub id: ConversationId,
+}
+
+/// The text is no cursor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("is not a cursor that was given out")]
+pub struct NotACursor;
+
+impl ActivityCursor {
+    /// The place before all others.
+    pub const START: Self =
+        Self { activity: datetime!(9999-12-31 23:59:59 UTC), id: ConversationId::from_uuid(Uuid::max()) };
+}
+
+impl fmt::Display for ActivityCursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Postgres keeps microseconds.
+        write!(f, "{}_{}", self.activity.unix_timestamp_nanos() / 1000, self.id)
+    }
+}
+
+impl FromStr for ActivityCursor {
+    type Err = NotACursor;
+    fn from_str(text: &str) -> Result<Self, NotACursor> {
+        let (microseconds, id) = text.split_once('_').ok_or(NotACursor)?;
+        let microseconds: i64 = microseconds.parse().map_err(|_| NotACursor)?;
+        let activity =
+            Timestamp::from_unix_timestamp_nanos(i128::from(microseconds) * 1000).map_err(|_| NotACursor)?;
+        Ok(Self { activity, id: ConversationId::parse(id).map_err(|_| NotACursor)? })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -57,6 +102,28 @@ mod tests {
     fn order_is_byte_wise_as_in_the_database() {
         let pair = Participants::new(user("é"), user("Z")).unwrap();
         assert_eq!((pair.first().as_str(), pair.second().as_str()), ("Z", "é"));
+    }
+
+    #[test]
+    fn a_cursor_is_read_as_it_was_written() {
+        let cursor =
+            ActivityCursor { activity: datetime!(2026-11-22 12:00:00.123456 UTC), id: ConversationId::new() };
+        assert_eq!(cursor.to_string().parse(), Ok(cursor));
+        assert_eq!(ActivityCursor::START.to_string().parse(), Ok(ActivityCursor::START));
+    }
+
+    #[test]
+    fn what_is_no_cursor_is_refused() {
+        for text in [
+            "",
+            "_",
+            "1",
+            "x_0197f1c0-0000-7000-8000-000000000000",
+            "99999999999999999999_x",
+            "9223372036854775807_0197f1c0-0000-7000-8000-000000000000",
+        ] {
+            assert_eq!(text.parse::<ActivityCursor>(), Err(NotACursor), "{text}");
+        }
     }
 
     #[test]

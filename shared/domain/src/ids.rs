@@ -1,6 +1,7 @@
 //! Who and what is meant.
 
 use std::fmt;
+use std::str::FromStr;
 
 use uuid::Uuid;
 
@@ -48,6 +49,11 @@ macro_rules! uuid_newtype {
                 Uuid::try_parse(text).map(Self).map_err(|_| Invalid::NotUuid)
             }
 
+            /// The id that is this UUID.
+            pub const fn from_uuid(id: Uuid) -> Self {
+                Self(id)
+            }
+
             /// The id as Postgres stores it.
             pub fn as_uuid(self) -> Uuid {
                 self.0
@@ -64,6 +70,13 @@ macro_rules! uuid_newtype {
             type Error = Invalid;
             fn try_from(text: String) -> Result<Self, Invalid> {
                 Self::parse(&text)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = Invalid;
+            fn from_str(text: &str) -> Result<Self, Invalid> {
+                Self::parse(text)
             }
         }
 

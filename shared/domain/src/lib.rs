@@ -9,7 +9,7 @@ mod message;
 mod text;
 mod user;
 
-pub use conversation::{Participants, SameUser};
+pub use conversation::{ActivityCursor, NotACursor, Participants, SameUser};
 pub use failure::{Dependency, Failure, FailureKind};
 pub use ids::{ConnectionId, ConversationId, MessageId, UserId};
 pub use message::{ClientMessageId, Content, Message, NewMessage, Seq};

@@ -45,6 +45,11 @@ impl Error {
         Self::new(Code::Forbidden, "conversationId: no conversation of yours has this id")
     }
 
+    /// Only a connection that joined the conversation may do this.
+    pub fn not_joined() -> Self {
+        Self::new(Code::Forbidden, "conversationId: this connection has not joined it")
+    }
+
     /// The thing that a field names does not exist.
     pub fn not_found(message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(Code::NotFound, message)

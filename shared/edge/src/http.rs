@@ -1,7 +1,12 @@
 //! The events of the HTTP API: who is calling, and how they are answered.
 
-use lambda_http::http::{HeaderMap, Response, StatusCode, header};
-use lambda_http::{Body, Request, service_fn};
+use std::fmt::Display;
+use std::str::FromStr;
+
+pub use lambda_http::Request;
+pub use lambda_http::http::StatusCode;
+use lambda_http::http::{HeaderMap, Response, header};
+use lambda_http::{Body, RequestExt, service_fn};
 use protocol::{Code, ErrorBody};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -9,19 +14,25 @@ use serde::de::DeserializeOwned;
 use crate::Error;
 use crate::token::{Claims, Verifier};
 
-/// Serves an HTTP route: verifies the token, reads the body as a `T`, and answers with the status and body that `handle` gives.
+/// Serves an HTTP route: verifies the token, has the request read by `read`, and answers with the status and body that `handle`
+/// gives.
 pub async fn run<T, A, F>(
     verifier: Verifier,
+    read: fn(&Request) -> Result<T, Error>,
     handle: impl Fn(Claims, T) -> F + Sync,
 ) -> Result<(), lambda_runtime::Error>
 where
-    T: DeserializeOwned + Send,
+    T: Send,
     A: Serialize + Send,
     F: Future<Output = Result<(StatusCode, A), Error>> + Send,
 {
     let (verifier, handle) = (&verifier, &handle);
     lambda_http::run(service_fn(move |request: Request| async move {
-        match answer(verifier, handle, &request).await {
+        let answer = async {
+            let claims = verifier.verify(bearer(request.headers())?).await?;
+            handle(claims, read(&request)?).await
+        };
+        match answer.await {
             Ok((status, body)) => respond(status, &body),
             Err(error) => {
                 error.log();
@@ -32,18 +43,39 @@ where
     .await
 }
 
-async fn answer<T: DeserializeOwned, A, F>(
-    verifier: &Verifier,
-    handle: &(impl Fn(Claims, T) -> F + Sync),
-    request: &Request,
-) -> Result<(StatusCode, A), Error>
-where
-    F: Future<Output = Result<(StatusCode, A), Error>>,
-{
-    let claims = verifier.verify(bearer(request.headers())?).await?;
+/// Reads the body as a `T`.
+pub fn json_body<T: DeserializeOwned>(request: &Request) -> Result<T, Error> {
     let body = std::str::from_utf8(request.body())
         .map_err(|error| Error::invalid_request(format!("the body must be UTF-8: {error}")))?;
-    handle(claims, protocol::read_object(body)?).await
+    Ok(protocol::read_object(body)?)
+}
+
+/// A parameter of the query string, if it is there. One that is there twice is not understood.
+pub fn query<T: FromStr<Err: Display>>(request: &Request, name: &str) -> Result<Option<T>, Error> {
+    let parameters = request.query_string_parameters();
+    match parameters.all(name).unwrap_or_default().as_slice() {
+        [] => Ok(None),
+        [value] => read(name, value).map(Some),
+        _ => Err(Error::invalid_request(format!("{name}: must be given once"))),
+    }
+}
+
+/// A parameter of the path, which the route has.
+pub fn path<T: FromStr<Err: Display>>(request: &Request, name: &str) -> Result<T, Error> {
+    read(name, request.path_parameters().first(name).unwrap_or_default())
+}
+
+/// How many rows of a list are asked for: `limit`, 1 to 100, 50 if absent.
+pub fn limit(request: &Request) -> Result<usize, Error> {
+    match query(request, "limit")? {
+        None => Ok(50),
+        Some(limit @ 1..=100) => Ok(limit),
+        Some(_) => Err(Error::invalid_request("limit: must be from 1 to 100")),
+    }
+}
+
+fn read<T: FromStr<Err: Display>>(name: &str, value: &str) -> Result<T, Error> {
+    value.parse().map_err(|error| Error::invalid_request(format!("{name}: {error}")))
 }
 
 /// The token in `Authorization: Bearer`.

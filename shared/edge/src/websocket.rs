@@ -3,11 +3,9 @@
 //! An answer is the function's return value, which API Gateway hands to the client as the route response. Only the last frame of
 //! a connection goes over the callback, since nothing can be returned to a connection that is closed first.
 
-use std::time::SystemTime;
-
 use aws_lambda_events::apigw::{ApiGatewayProxyResponse, ApiGatewayWebsocketProxyRequest};
 use aws_lambda_events::encodings::Body;
-use domain::{AvatarUrl, ConnectionId, DisplayName, Invalid, Name, Profile, UserId};
+use domain::{AvatarUrl, ConnectionId, DisplayName, Invalid, Name, Profile, Timestamp, UserId};
 use lambda_runtime::{LambdaEvent, service_fn};
 use protocol::{Answer, AnyFrame, ErrorFrame, Event, FrameId};
 use serde::de::DeserializeOwned;
@@ -23,6 +21,8 @@ pub struct Caller {
     pub user_id: UserId,
     /// The connection.
     pub connection_id: ConnectionId,
+    /// When the token expires that the connection was opened with.
+    pub token_expires_at: Timestamp,
 }
 
 /// Serves a route of frames: reads each as a `T`, and answers it with the event that `handle` gives.
@@ -49,6 +49,31 @@ pub async fn run_frames<T: DeserializeOwned>(
                 Ok(accepted())
             }
         }
+    }))
+    .await
+}
+
+/// Serves a route whose frames are not answered. What is wrong with one is told over the callback: `post` sends a connection a
+/// frame, `hang_up` its last one.
+pub async fn run_one_way<T: DeserializeOwned>(
+    handle: impl AsyncFn(&Caller, T) -> Result<(), Error>,
+    post: impl AsyncFn(&ConnectionId, String),
+    hang_up: impl AsyncFn(&ConnectionId, String),
+) -> Result<(), lambda_runtime::Error> {
+    let (handle, post, hang_up) = (&handle, &post, &hang_up);
+    lambda_runtime::run(service_fn(move |event: LambdaEvent<ApiGatewayWebsocketProxyRequest>| async move {
+        let event = event.payload;
+        let caller = caller(&event)?;
+        let (id, done) = answer(&caller, &event, handle).await;
+        if let Err(error) = done {
+            error.log();
+            let frame = serde_json::to_string(&ErrorFrame::new(id, error.code, error.message))?;
+            match error.ends_connection {
+                true => hang_up(&caller.connection_id, frame).await,
+                false => post(&caller.connection_id, frame).await,
+            }
+        }
+        Ok::<_, lambda_runtime::Error>(accepted())
     }))
     .await
 }
@@ -102,13 +127,14 @@ pub async fn run_disconnect(
     .await
 }
 
-async fn answer<T: DeserializeOwned>(
+async fn answer<T: DeserializeOwned, A>(
     caller: &Caller,
     event: &ApiGatewayWebsocketProxyRequest,
-    handle: &impl AsyncFn(&Caller, T) -> Result<Event, Error>,
-) -> (Option<FrameId>, Result<Event, Error>) {
+    handle: &impl AsyncFn(&Caller, T) -> Result<A, Error>,
+) -> (Option<FrameId>, Result<A, Error>) {
     let (id, frame) = protocol::read_frame(event.body.as_deref().unwrap_or_default());
-    if token_expired(event) {
+    // Without leeway: that is for clocks that differ, and this connection's time has been running since it was verified.
+    if caller.token_expires_at <= Timestamp::now_utc() {
         return (id, Err(Error::token_expired()));
     }
     match frame {
@@ -135,6 +161,7 @@ fn caller(event: &ApiGatewayWebsocketProxyRequest) -> Result<Caller, Unexpected>
         user_id: UserId::parse(user_id).map_err(|reason| Unexpected::Invalid("principalId", reason))?,
         connection_id: ConnectionId::parse(connection_id)
             .map_err(|reason| Unexpected::Invalid("connectionId", reason))?,
+        token_expires_at: token_expires_at(event),
     })
 }
 
@@ -156,11 +183,10 @@ fn profile(event: &ApiGatewayWebsocketProxyRequest) -> Result<Profile, Unexpecte
     })
 }
 
-/// Without leeway: that is for clocks that differ, and this connection's time has been running since it was verified.
-fn token_expired(event: &ApiGatewayWebsocketProxyRequest) -> bool {
-    let expires_at = field(event, context::TOKEN_EXPIRES_AT).and_then(|seconds| seconds.parse::<u64>().ok());
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    expires_at.is_none_or(|expires_at| expires_at <= now)
+/// A token whose end is not known has ended.
+fn token_expires_at(event: &ApiGatewayWebsocketProxyRequest) -> Timestamp {
+    let seconds = field(event, context::TOKEN_EXPIRES_AT).and_then(|seconds| seconds.parse().ok());
+    seconds.and_then(|seconds| Timestamp::from_unix_timestamp(seconds).ok()).unwrap_or(Timestamp::UNIX_EPOCH)
 }
 
 fn field<'a>(event: &'a ApiGatewayWebsocketProxyRequest, name: &str) -> Option<&'a str> {

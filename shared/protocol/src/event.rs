@@ -3,7 +3,7 @@
 use domain::{ConversationId, Seq, UserId};
 use serde::{Deserialize, Serialize};
 
-use crate::{FrameId, Message};
+use crate::{FrameId, Message, Time};
 
 /// `{"type", "data"}`: something happened.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -23,8 +23,81 @@ pub enum Event {
         /// Which.
         conversation_id: ConversationId,
     },
-    /// A message was stored.
+    /// A message was stored. Whoever gets it knows that its sender has stopped typing.
     NewMessage(Message),
+    /// The same, for a connection that has not joined the conversation.
+    ConversationUpdated {
+        /// Which.
+        conversation_id: ConversationId,
+        /// The message.
+        last_message: Message,
+        /// Its place.
+        last_seq: Seq,
+        /// How many messages the receiving user has not read.
+        unread_count: i64,
+    },
+    /// Messages of the other side were read.
+    MessagesRead {
+        /// Where.
+        conversation_id: ConversationId,
+        /// By whom.
+        reader_id: UserId,
+        /// The place of the last one; those before it are read too.
+        up_to_seq: Seq,
+        /// When.
+        read_at: Time,
+    },
+    /// A user has a connection now who had none.
+    UserOnline {
+        /// Who.
+        user_id: UserId,
+        /// Grows with every change; a frame with a lower one than seen before is stale.
+        version: u64,
+    },
+    /// A user has no connection any more.
+    UserOffline {
+        /// Who.
+        user_id: UserId,
+        /// As in `user_online`.
+        version: u64,
+        /// When they were last seen.
+        last_seen_at: Time,
+    },
+    /// A user is typing in a conversation that this connection joined.
+    UserTyping {
+        /// Who.
+        user_id: UserId,
+        /// Where.
+        conversation_id: ConversationId,
+        /// After this many milliseconds without another such frame they are not.
+        expires_in_ms: u64,
+    },
+    /// They no longer are.
+    UserStoppedTyping {
+        /// Who.
+        user_id: UserId,
+        /// Where.
+        conversation_id: ConversationId,
+    },
+    /// The connection is alive, and this is where its conversations stand.
+    Pong {
+        /// The service's clock.
+        server_time: Time,
+        /// When the token expires that the connection was opened with.
+        token_expires_at: Time,
+        /// The 100 with the latest activity.
+        conversations: Vec<Head>,
+    },
+}
+
+/// Where a conversation stands: a client that has less fetches what it misses.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Head {
+    /// Which.
+    pub conversation_id: ConversationId,
+    /// The place of its latest message, 0 before the first.
+    pub last_seq: Seq,
 }
 
 /// An event that answers a frame: `{"type", "id"?, "data"}`.

@@ -1,6 +1,6 @@
 //! What clients send: one JSON object a frame, parsed once, here.
 
-use domain::{ClientMessageId, Content, ConversationId};
+use domain::{ClientMessageId, Content, ConversationId, Seq};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -56,6 +56,59 @@ pub struct SendMessage {
     /// The client's own name for it, which makes a repeat harmless.
     pub client_message_id: Option<ClientMessageId>,
 }
+
+/// `mark_read`: the other side's messages are read.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MarkRead {
+    /// Where.
+    pub conversation_id: ConversationId,
+    /// The place of the last one that is; all of them if absent.
+    pub up_to_seq: Option<UpToSeq>,
+}
+
+/// A place up to which messages are read: 0 or more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "i64")]
+pub struct UpToSeq(Seq);
+
+impl TryFrom<i64> for UpToSeq {
+    type Error = &'static str;
+    fn try_from(seq: i64) -> Result<Self, Self::Error> {
+        if seq < 0 { Err("must not be negative") } else { Ok(Self(Seq(seq))) }
+    }
+}
+
+impl From<UpToSeq> for Seq {
+    fn from(up_to: UpToSeq) -> Self {
+        up_to.0
+    }
+}
+
+/// `typing_start` and `typing_stop`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Typing {
+    /// Which of the two.
+    pub action: TypingAction,
+    /// Where.
+    pub conversation_id: ConversationId,
+}
+
+/// What a typist does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub enum TypingAction {
+    /// Goes on.
+    #[serde(rename = "typing_start")]
+    Start,
+    /// Leaves it.
+    #[serde(rename = "typing_stop")]
+    Stop,
+}
+
+/// `ping`: this connection is alive.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Ping {}
 
 /// A frame that no route takes: all that is asked is whether it names an action.
 #[derive(Clone, Debug, Deserialize)]

@@ -8,9 +8,10 @@ pub mod rest;
 mod timestamp;
 
 pub use error::{Code, ErrorBody, ErrorFrame};
-pub use event::{Answer, Event};
+pub use event::{Answer, Event, Head};
 pub use frame::{
-    AnyFrame, FrameId, JoinConversation, LeaveConversation, Refused, SendMessage, read_frame, read_object,
+    AnyFrame, FrameId, JoinConversation, LeaveConversation, MarkRead, Ping, Refused, SendMessage, Typing,
+    TypingAction, UpToSeq, read_frame, read_object,
 };
 pub use message::{Message, User};
 pub use timestamp::Time;

@@ -1,7 +1,7 @@
 //! What the two SDK clients share: where they get their configuration, and what their errors mean.
 
 use aws_config::{BehaviorVersion, SdkConfig};
-use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 use domain::{Dependency, Failure};
 
 /// Region, credentials and endpoint overrides (`AWS_ENDPOINT_URL_DYNAMODB`) from the environment, as every AWS SDK reads them.
@@ -24,10 +24,26 @@ where
         .as_service_error()
         .and_then(ProvideErrorMetadata::code)
         .is_some_and(|code| MISTAKES.contains(&code));
-    let cause = aws_sdk_dynamodb::error::DisplayErrorContext(&error).to_string();
+    let cause = DisplayErrorContext(&error).to_string();
     if mistake {
         Failure::unexpected(Dependency::DynamoDb, cause)
     } else {
         Failure::unavailable(Dependency::DynamoDb, cause)
+    }
+}
+
+/// The result of a conditional write, `None` if the condition did not hold.
+pub(crate) fn unless_condition_failed<T, E>(result: Result<T, SdkError<E>>) -> Result<Option<T>, Failure>
+where
+    E: std::error::Error + ProvideErrorMetadata + Send + Sync + 'static,
+{
+    let failed = |error: &SdkError<E>| {
+        error.as_service_error().and_then(ProvideErrorMetadata::code)
+            == Some("ConditionalCheckFailedException")
+    };
+    match result {
+        Ok(done) => Ok(Some(done)),
+        Err(error) if failed(&error) => Ok(None),
+        Err(error) => Err(dynamodb_failure(error)),
     }
 }

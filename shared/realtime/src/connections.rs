@@ -11,14 +11,14 @@ use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, ReturnValue};
-use domain::{ConnectionId, Dependency, Failure, UserId};
+use domain::{ConnectionId, Dependency, Failure, Timestamp, UserId};
 use futures_util::future::{join_all, try_join_all};
 
-use crate::aws::dynamodb_failure;
+use crate::aws::{dynamodb_failure, unless_condition_failed};
 use crate::table::{
-    Item, KEY, LAST_SEEN_AT, LATEST_LEASE, Lease, Millis, ONLINE_SHARD, TTL, USER_ID, VERSION,
+    EXPIRES_AT, Item, KEY, LAST_SEEN_AT, LATEST_LEASE, Lease, Millis, ONLINE_SHARD, TTL, USER_ID, VERSION,
     connection_key, lease_attribute, leases, member_attribute, millis, now, number, read_number, room_key,
-    rooms, shard, ttl, user_key,
+    rooms, shard, timestamp, ttl, user_key,
 };
 
 /// How often a write that lost against another one looks again. Each loss is another write's success, so a user's 20
@@ -30,7 +30,6 @@ const CONDITIONAL_TRIES: usize = 24;
 pub struct Connections {
     pub(crate) client: Client,
     pub(crate) table: String,
-    lease: Duration,
 }
 
 /// What a connect found.
@@ -46,17 +45,32 @@ pub struct Connected {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Disconnected {
     /// No connection of the user is left; this call was the one to notice.
-    WentOffline {
-        /// The version of the transition.
-        version: u64,
-    },
+    WentOffline(Offline),
     /// The user has other connections, or was offline already.
     Unchanged,
 }
 
+/// A user's transition to offline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Offline {
+    /// The version of the transition.
+    pub version: u64,
+    /// When the user was last seen.
+    pub last_seen_at: Timestamp,
+}
+
+/// What became of a ping.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pinged {
+    /// The lease holds anew.
+    Renewed,
+    /// The connection is not known: it was swept or pruned.
+    NotConnected,
+}
+
 impl Connections {
-    /// The table called `table`, where a lease holds for `lease`.
-    pub fn new(sdk: &SdkConfig, table: String, lease: Duration) -> Self {
+    /// The table called `table`.
+    pub fn new(sdk: &SdkConfig, table: String) -> Self {
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(Duration::from_millis(500))
             .operation_attempt_timeout(Duration::from_secs(1))
@@ -68,12 +82,17 @@ impl Connections {
             .timeout_config(timeouts)
             .retry_config(retries)
             .build();
-        Self { client: Client::from_conf(config), table, lease }
+        Self { client: Client::from_conf(config), table }
     }
 
     /// Writes down a connection that is about to open. The connection's own item comes first: should the second write fail, what
     /// is left is out of sight and its TTL removes it.
-    pub async fn connect(&self, user: &UserId, connection: &ConnectionId) -> Result<Connected, Failure> {
+    pub async fn connect(
+        &self,
+        user: &UserId,
+        connection: &ConnectionId,
+        lease: Duration,
+    ) -> Result<Connected, Failure> {
         self.client
             .put_item()
             .table_name(&self.table)
@@ -85,7 +104,7 @@ impl Connections {
             .map_err(dynamodb_failure)?;
 
         let now = now();
-        let lease = Lease { expires_at: now + millis(self.lease), opened_at: now };
+        let lease = Lease { expires_at: now + millis(lease), opened_at: now };
         let before = self
             .client
             .update_item()
@@ -110,11 +129,15 @@ impl Connections {
             .attributes
             .unwrap_or_default();
 
-        let version = version(&before) + 1;
-        let came_online = (!before.contains_key(ONLINE_SHARD)).then_some(version);
         let mut others: Vec<_> = unexpired(&before, now).filter(|(other, _)| other != connection).collect();
         others.sort_by_key(|(_, lease)| lease.opened_at);
-        Ok(Connected { came_online, others: others.into_iter().map(|(id, _)| id).collect() })
+        // A write that was repeated because its answer was lost finds the mark and the lease that its first try set.
+        let repeated = before.contains_key(&lease_attribute(connection));
+        let came_online = !before.contains_key(ONLINE_SHARD) || (repeated && others.is_empty());
+        Ok(Connected {
+            came_online: came_online.then_some(version(&before) + 1),
+            others: others.into_iter().map(|(id, _)| id).collect(),
+        })
     }
 
     /// Forgets a connection that is closed. The write that leaves its user without an unexpired lease takes the online mark away
@@ -138,10 +161,13 @@ impl Connections {
                 return Ok(Disconnected::Unchanged);
             }
             let seen = version(&user_item);
-            if self.remove_lease(user, connection, seen, goes_offline.then_some(now)).await? {
+            let lease = [lease_attribute(connection)];
+            if self.remove_leases(user, &lease, seen, goes_offline.then_some(now)).await? {
                 self.forget_rooms(connection, &own).await?;
                 return Ok(match goes_offline {
-                    true => Disconnected::WentOffline { version: seen + 1 },
+                    true => {
+                        Disconnected::WentOffline(Offline { version: seen + 1, last_seen_at: timestamp(now) })
+                    }
                     false => Disconnected::Unchanged,
                 });
             }
@@ -171,33 +197,36 @@ impl Connections {
             .expression_attribute_values(":one", number(1))
             .send()
             .await;
-        match removed {
-            Err(error)
-                if error.as_service_error().is_some_and(|e| e.is_conditional_check_failed_exception()) => {}
-            done => {
-                done.map_err(dynamodb_failure)?;
-            }
-        }
+        unless_condition_failed(removed)?;
         self.forget_rooms(connection, &own).await
     }
 
-    /// Those of `users` who are online now, in the order they were given.
-    pub async fn online(&self, users: impl IntoIterator<Item = &UserId>) -> Result<Vec<UserId>, Failure> {
-        let users: Vec<_> = users.into_iter().collect();
-        let mut items = self.read(users.iter().map(|user| user_key(user))).await?;
-        let now = now();
-        let online = users.into_iter().filter(|user| {
-            let item = take(&mut items, &user_key(user));
-            unexpired(&item, now).next().is_some()
-        });
-        Ok(online.cloned().collect())
-    }
-
-    /// Whether a lease was given so lately that the connection's `$connect` may still be running: until that is done, a push to
-    /// it meets 410 although the connection is about to open.
-    pub(crate) fn is_young(&self, lease: Lease) -> bool {
-        const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
-        now() < lease.expires_at.saturating_sub(millis(self.lease)) + millis(CONNECT_TIMEOUT)
+    /// Renews the lease of a connection that still has one, expired or not.
+    pub async fn ping(
+        &self,
+        user: &UserId,
+        connection: &ConnectionId,
+        lease: Duration,
+    ) -> Result<Pinged, Failure> {
+        let renewed = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .key(KEY, user_key(user))
+            // The version moves too: a disconnect that saw this lease expired has to look again.
+            .update_expression(
+                "SET #lease.#expires = :expires, #latest = :expires, #version = #version + :one",
+            )
+            .condition_expression("attribute_exists(#lease)")
+            .expression_attribute_names("#lease", lease_attribute(connection))
+            .expression_attribute_names("#expires", EXPIRES_AT)
+            .expression_attribute_names("#latest", LATEST_LEASE)
+            .expression_attribute_names("#version", VERSION)
+            .expression_attribute_values(":expires", number(now() + millis(lease)))
+            .expression_attribute_values(":one", number(1))
+            .send()
+            .await;
+        Ok(unless_condition_failed(renewed)?.map_or(Pinged::NotConnected, |_| Pinged::Renewed))
     }
 
     /// Reads up to 100 items in one round trip, as they are now. A key without an item is left out.
@@ -228,46 +257,43 @@ impl Connections {
         }
     }
 
-    /// Removes a lease, and the online mark too if the user was last seen at `offline_at`; false if the item is no longer as seen.
-    async fn remove_lease(
+    /// Removes leases, and the online mark too if the user was last seen at `offline_at`; false if the item is no longer as seen.
+    pub(crate) async fn remove_leases(
         &self,
         user: &UserId,
-        connection: &ConnectionId,
+        leases: &[String],
         seen: u64,
         offline_at: Option<Millis>,
     ) -> Result<bool, Failure> {
+        let mut removed: Vec<_> = (0..leases.len()).map(|at| format!("#lease{at}")).collect();
+        let mut set = "SET #version = :next".to_owned();
         let mut update = self
             .client
             .update_item()
             .table_name(&self.table)
             .key(KEY, user_key(user))
             .condition_expression("#version = :seen")
-            .expression_attribute_names("#lease", lease_attribute(connection))
             .expression_attribute_names("#version", VERSION)
             .expression_attribute_values(":seen", number(seen))
             .expression_attribute_values(":next", number(seen + 1));
-        update = match offline_at {
-            None => update.update_expression("SET #version = :next REMOVE #lease"),
-            Some(at) => update
-                .update_expression("SET #version = :next, #lastSeen = :at REMOVE #lease, #shard, #latest")
+        for (name, attribute) in removed.iter().zip(leases) {
+            update = update.expression_attribute_names(name, attribute);
+        }
+        if let Some(at) = offline_at {
+            set.push_str(", #lastSeen = :at");
+            removed.extend(["#shard".to_owned(), "#latest".to_owned()]);
+            update = update
                 .expression_attribute_names("#lastSeen", LAST_SEEN_AT)
                 .expression_attribute_names("#shard", ONLINE_SHARD)
                 .expression_attribute_names("#latest", LATEST_LEASE)
-                .expression_attribute_values(":at", number(at)),
-        };
-        match update.send().await {
-            Ok(_) => Ok(true),
-            Err(error)
-                if error.as_service_error().is_some_and(|e| e.is_conditional_check_failed_exception()) =>
-            {
-                Ok(false)
-            }
-            Err(error) => Err(dynamodb_failure(error)),
+                .expression_attribute_values(":at", number(at));
         }
+        let update = update.update_expression(format!("{set} REMOVE {}", removed.join(", "))).send().await;
+        Ok(unless_condition_failed(update)?.is_some())
     }
 
     /// Takes a connection out of the conversations that it joined, then removes its own item.
-    async fn forget_rooms(&self, connection: &ConnectionId, own: &Item) -> Result<(), Failure> {
+    pub(crate) async fn forget_rooms(&self, connection: &ConnectionId, own: &Item) -> Result<(), Failure> {
         let joined: HashSet<_> = rooms(own).collect();
         try_join_all(joined.into_iter().map(|room| self.remove_member(room, connection))).await?;
         if !own.is_empty() {
@@ -297,14 +323,7 @@ impl Connections {
             .expression_attribute_names("#member", member_attribute(connection))
             .send()
             .await;
-        match removed {
-            Err(error)
-                if error.as_service_error().is_some_and(|e| e.is_conditional_check_failed_exception()) =>
-            {
-                Ok(())
-            }
-            done => done.map(drop).map_err(dynamodb_failure),
-        }
+        unless_condition_failed(removed).map(drop)
     }
 }
 
@@ -316,10 +335,10 @@ pub(crate) fn take(items: &mut Vec<Item>, key: &AttributeValue) -> Item {
     }
 }
 
-fn version(item: &Item) -> u64 {
+pub(crate) fn version(item: &Item) -> u64 {
     read_number(item, VERSION).unwrap_or(0)
 }
 
-fn unexpired(item: &Item, now: Millis) -> impl Iterator<Item = (ConnectionId, Lease)> {
+pub(crate) fn unexpired(item: &Item, now: Millis) -> impl Iterator<Item = (ConnectionId, Lease)> {
     leases(item).filter(move |(_, lease)| lease.expires_at > now)
 }

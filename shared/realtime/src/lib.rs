@@ -5,11 +5,15 @@
 
 mod aws;
 mod connections;
+mod delivery;
+mod presence;
 mod push;
 mod rooms;
 mod table;
 
 pub use aws::load_sdk_config;
-pub use connections::{Connected, Connections, Disconnected};
-pub use push::{Delivery, Push};
+pub use connections::{Connected, Connections, Disconnected, Offline, Pinged};
+pub use delivery::{Target, deliver, deliver_each, frame};
+pub use presence::{Announcer, Presence, PresenceAudience, Swept};
+pub use push::{Delivery, Push, logged};
 pub use rooms::{Audience, Joined, Left};

@@ -11,10 +11,12 @@ use aws_sdk_apigatewaymanagement::Client;
 use aws_sdk_apigatewaymanagement::error::DisplayErrorContext;
 use aws_sdk_apigatewaymanagement::primitives::Blob;
 use bytes::Bytes;
-use domain::ConnectionId;
+use domain::{ConnectionId, Failure};
 use futures_util::StreamExt;
 use futures_util::stream;
 use tokio::time::{Instant, timeout_at};
+
+use crate::delivery::Target;
 
 /// How many pushes are under way at once: each costs a socket.
 const CONCURRENCY: usize = 64;
@@ -43,39 +45,44 @@ pub struct Push {
 impl Push {
     /// The callbacks at `endpoint`, the API's URL with its stage.
     pub fn new(sdk: &SdkConfig, endpoint: &str) -> Self {
+        // Retries a connection that broke while the function was frozen, 429 and 5xx.
+        Self::with(sdk, endpoint, RetryConfig::standard().with_max_attempts(3))
+    }
+
+    /// The same for what is out of date a moment later: one attempt, and no second one.
+    pub fn once(sdk: &SdkConfig, endpoint: &str) -> Self {
+        Self::with(sdk, endpoint, RetryConfig::disabled())
+    }
+
+    fn with(sdk: &SdkConfig, endpoint: &str, retries: RetryConfig) -> Self {
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(Duration::from_millis(500))
             .operation_attempt_timeout(ATTEMPT_TIMEOUT)
             .operation_timeout(FAN_OUT_TIMEOUT)
             .build();
-        // Retries a connection that broke while the function was frozen, 429 and 5xx.
-        let retries =
-            RetryConfig::standard().with_max_attempts(3).with_initial_backoff(Duration::from_millis(25));
         let config = aws_sdk_apigatewaymanagement::config::Builder::from(sdk)
             .endpoint_url(endpoint)
             .timeout_config(timeouts)
-            .retry_config(retries)
+            .retry_config(retries.with_initial_backoff(Duration::from_millis(25)))
             .build();
         Self { client: Client::from_conf(config) }
     }
 
-    /// Sends `frame` to all `connections` at once, and says which of them are gone. None of them waits for another.
-    pub async fn fan_out(&self, connections: Vec<ConnectionId>, frame: Bytes) -> Vec<ConnectionId> {
+    /// Sends each frame to its target, all at once, and says which of them are gone. None of them waits for another.
+    pub async fn fan_out(&self, frames: Vec<(Target, Bytes)>) -> Vec<Target> {
         let deadline = Instant::now() + FAN_OUT_TIMEOUT;
-        let pushes = connections.into_iter().map(|connection| {
-            let frame = frame.clone();
-            async move {
-                let delivery =
-                    timeout_at(deadline, self.post(&connection, frame)).await.unwrap_or_else(|_| {
-                        tracing::warn!(%connection, "push to {connection} took too long");
-                        Delivery::Failed
-                    });
-                (connection, delivery)
-            }
+        let pushes = frames.into_iter().map(|(target, frame)| async move {
+            let delivery =
+                timeout_at(deadline, self.post(&target.connection, frame)).await.unwrap_or_else(|_| {
+                    let connection = &target.connection;
+                    tracing::warn!(%connection, "push to {connection} took too long");
+                    Delivery::Failed
+                });
+            (target, delivery)
         });
         stream::iter(pushes)
             .buffer_unordered(CONCURRENCY)
-            .filter_map(async |(connection, delivery)| (delivery == Delivery::Gone).then_some(connection))
+            .filter_map(async |(target, delivery)| (delivery == Delivery::Gone).then_some(target))
             .collect()
             .await
     }
@@ -115,4 +122,9 @@ impl Push {
         self.post(connection, frame).await;
         self.close(connection).await;
     }
+}
+
+/// Logs the failure of what the request does not depend on, with its cause.
+pub fn logged<T>(what: &'static str, result: Result<T, Failure>) -> Option<T> {
+    result.inspect_err(|failure| tracing::error!(cause = %failure.cause, "{what}: {failure}")).ok()
 }

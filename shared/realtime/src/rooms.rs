@@ -9,11 +9,12 @@ use aws_sdk_dynamodb::types::{
 };
 use domain::{ConnectionId, ConversationId, Dependency, Failure, Participants, UserId};
 
-use crate::aws::dynamodb_failure;
+use crate::aws::{dynamodb_failure, unless_condition_failed};
 use crate::connections::{Connections, take};
+use crate::delivery::{Target, targets};
 use crate::table::{
-    KEY, Lease, ROOMS, TTL, connection_key, lease_attribute, leases, member_attribute, members, number,
-    room_key, ttl, user_key,
+    Item, KEY, ROOMS, TTL, connection_key, lease_attribute, member_attribute, members, now, number, room_key,
+    ttl, user_key,
 };
 
 /// How many conversations a connection may have joined at once.
@@ -42,12 +43,13 @@ pub enum Left {
     NotConnected,
 }
 
-/// Whom a message concerns at this moment.
-#[derive(Clone, Debug)]
+/// Whom an event of a conversation concerns at this moment. No connection is in both lists.
+#[derive(Clone, Debug, Default)]
 pub struct Audience {
-    /// The connections that joined the conversation, with their users.
-    pub joined: Vec<(ConnectionId, UserId)>,
-    leases: HashMap<ConnectionId, Lease>,
+    /// The connections that joined the conversation.
+    pub joined: Vec<Target>,
+    /// The participants' other connections.
+    pub others: Vec<Target>,
 }
 
 impl Connections {
@@ -110,18 +112,11 @@ impl Connections {
             .send();
         let (left, removed) = tokio::join!(left, self.remove_member(conversation, connection));
         removed?;
-        match left {
-            Ok(_) => Ok(Left::Left),
-            Err(error)
-                if error.as_service_error().is_some_and(|e| e.is_conditional_check_failed_exception()) =>
-            {
-                Ok(Left::NotConnected)
-            }
-            Err(error) => Err(dynamodb_failure(error)),
-        }
+        Ok(unless_condition_failed(left)?.map_or(Left::NotConnected, |_| Left::Left))
     }
 
-    /// Everything that a push to a conversation needs, in one consistent read.
+    /// Everything that a push to a conversation needs, in one consistent read: a connection is in the room as read, or else its
+    /// user learns of the message as a participant.
     pub async fn audience(
         &self,
         conversation: ConversationId,
@@ -131,17 +126,30 @@ impl Connections {
         let keys = participants.iter().map(user_key).chain([room_key.clone()]);
         let mut items = self.read(keys).await?;
         let room = take(&mut items, &room_key);
-        Ok(Audience { joined: members(&room).collect(), leases: items.iter().flat_map(leases).collect() })
-    }
-
-    /// Forgets those of `gone` whose `$connect` cannot still be running.
-    pub async fn prune(&self, audience: &Audience, gone: &[ConnectionId]) -> Result<(), Failure> {
-        for (connection, user) in audience.joined.iter().filter(|(connection, _)| gone.contains(connection)) {
-            if !audience.leases.get(connection).is_some_and(|lease| self.is_young(*lease)) {
-                self.forget(user, std::slice::from_ref(connection)).await?;
+        let mut joined: HashMap<_, _> =
+            room_targets(&room).map(|target| (target.connection.clone(), target)).collect();
+        let mut others = Vec::new();
+        for target in items.iter().flat_map(|item| targets(item, now())) {
+            match joined.get_mut(&target.connection) {
+                Some(member) => member.opened_at = target.opened_at,
+                None => others.push(target),
             }
         }
-        Ok(())
+        Ok(Audience { joined: joined.into_values().collect(), others })
+    }
+
+    /// The connections that joined a conversation: one read of one item.
+    pub async fn room(&self, conversation: ConversationId) -> Result<Vec<Target>, Failure> {
+        let found = self
+            .client
+            .get_item()
+            .table_name(&self.table)
+            .key(KEY, room_key(conversation))
+            .consistent_read(true)
+            .send()
+            .await
+            .map_err(dynamodb_failure)?;
+        Ok(room_targets(&found.item.unwrap_or_default()).collect())
     }
 
     fn holds_lease(&self, user: &UserId, connection: &ConnectionId) -> ConditionCheck {
@@ -186,6 +194,11 @@ impl Connections {
             .build()
             .expect("all it needs is set")
     }
+}
+
+/// The joined connections of a conversation's item, which does not know when they opened.
+fn room_targets(room: &Item) -> impl Iterator<Item = Target> {
+    members(room).map(|(connection, user)| Target { connection, user, opened_at: None })
 }
 
 /// What the reasons of a cancelled join say, in the order of its items: lease, connection, conversation. `None` if another

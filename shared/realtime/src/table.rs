@@ -13,7 +13,7 @@ use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use domain::{ConnectionId, ConversationId, UserId};
+use domain::{ConnectionId, ConversationId, Timestamp, UserId};
 
 pub(crate) const KEY: &str = "pk";
 pub(crate) const USER_ID: &str = "userId";
@@ -23,13 +23,16 @@ pub(crate) const VERSION: &str = "version";
 pub(crate) const ONLINE_SHARD: &str = "onlineShard";
 pub(crate) const LATEST_LEASE: &str = "latestLease";
 pub(crate) const LAST_SEEN_AT: &str = "lastSeenAt";
-const EXPIRES_AT: &str = "expiresAt";
+pub(crate) const EXPIRES_AT: &str = "expiresAt";
 const OPENED_AT: &str = "openedAt";
 const LEASE_PREFIX: &str = "lease#";
 const MEMBER_PREFIX: &str = "member#";
 
-/// How many partitions the index of online users is spread over: one takes 1,000 writes a second.
-const SHARDS: u32 = 8;
+/// The index of the users who are marked online.
+pub(crate) const ONLINE_INDEX: &str = "online";
+
+/// How many partitions it is spread over: one takes 1,000 writes a second.
+pub(crate) const SHARDS: u32 = 8;
 
 /// No connection outlives 2 hours (API Gateway quota), so nothing said of one is of use after that; an hour on top is for clocks.
 const TIME_TO_LIVE: Duration = Duration::from_secs(3 * 60 * 60);
@@ -38,6 +41,12 @@ pub(crate) type Item = HashMap<String, AttributeValue>;
 
 pub(crate) fn user_key(id: &UserId) -> AttributeValue {
     AttributeValue::S(format!("USER#{id}"))
+}
+
+/// The user that an item is of, if it is one's.
+pub(crate) fn user_of(item: &Item) -> Option<UserId> {
+    let key = item.get(KEY)?.as_s().ok()?;
+    UserId::parse(key.strip_prefix("USER#")?).ok()
 }
 
 pub(crate) fn connection_key(id: &ConnectionId) -> AttributeValue {
@@ -75,6 +84,11 @@ pub(crate) fn now() -> Millis {
 
 pub(crate) fn millis(duration: Duration) -> Millis {
     duration.as_millis().try_into().expect("a time of this age fits 64 bits")
+}
+
+pub(crate) fn timestamp(at: Millis) -> Timestamp {
+    let nanoseconds = i128::from(at) * 1_000_000;
+    Timestamp::from_unix_timestamp_nanos(nanoseconds).unwrap_or(Timestamp::UNIX_EPOCH)
 }
 
 pub(crate) fn ttl() -> AttributeValue {

@@ -1,12 +1,15 @@
 //! The rows of conversations and of who takes part in them.
 
 use deadpool_postgres::GenericClient;
-use domain::{ConversationId, Failure, Participants, Profile, Seq, UserId};
+use domain::{
+    ActivityCursor, ConversationId, Failure, Message, Participants, Profile, Seq, Timestamp, User, UserId,
+};
 use tokio_postgres::Row;
 use uuid::Uuid;
 
 use crate::Store;
-use crate::users::{UPSERT_USER, columns};
+use crate::messages::message_of;
+use crate::users::{UPSERT_USER, columns, user, user_id};
 
 /// A conversation as one of its participants finds it.
 #[derive(Clone, Debug)]
@@ -15,6 +18,32 @@ pub struct Conversation {
     pub last_seq: Seq,
     /// Who takes part.
     pub participants: Participants,
+}
+
+/// Where a conversation stands.
+#[derive(Clone, Copy, Debug)]
+pub struct Head {
+    /// Which.
+    pub id: ConversationId,
+    /// The place of its latest message, 0 before the first.
+    pub last_seq: Seq,
+}
+
+/// A conversation in the list of one of its participants.
+#[derive(Clone, Debug)]
+pub struct Summary {
+    /// Which.
+    pub id: ConversationId,
+    /// The other one.
+    pub other: User,
+    /// Its latest message.
+    pub last_message: Option<Message>,
+    /// Its place, 0 before the first.
+    pub last_seq: Seq,
+    /// How many messages the participant has not read.
+    pub unread_count: i64,
+    /// The place in the list.
+    pub cursor: ActivityCursor,
 }
 
 /// What became of a find-or-create.
@@ -36,6 +65,22 @@ impl Store {
         user: &UserId,
     ) -> Result<Option<Conversation>, Failure> {
         self.run(|client| async move { conversation_of(&client, id, user).await }).await
+    }
+
+    /// Where the user's conversations with the latest activity stand, at most `limit`.
+    pub async fn heads_of(&self, user: &UserId, limit: i64) -> Result<Vec<Head>, Failure> {
+        self.run(|client| async move { heads_of(&client, user, limit).await }).await
+    }
+
+    /// The user's conversations, newest activity first, at most `limit`, from the place after `cursor` on.
+    pub async fn conversations_of(
+        &self,
+        user: &UserId,
+        cursor: ActivityCursor,
+        limit: usize,
+    ) -> Result<Vec<Summary>, Failure> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        self.run(|client| async move { conversations_of(&client, user, cursor, limit).await }).await
     }
 
     /// The one conversation of `caller` and `other`, made if there is none; `caller`'s profile is kept on the way.
@@ -124,14 +169,90 @@ async fn find_or_create(
     })
 }
 
+/// One page of a user's conversations, newest activity first: both sides of the pair, each read from its own index where the
+/// cursor points, and merged. Reads as many rows as it returns, twice, however many there are.
+const PAGE_OF_USER: &str = "
+with page as (
+    select id, last_seq, activity, other_id
+    from (
+        (select id, last_seq, coalesce(last_message_at, created_at) as activity, second_user_id as other_id
+         from conversations
+         where first_user_id = $1 and (coalesce(last_message_at, created_at), id) < ($2, $3)
+         order by coalesce(last_message_at, created_at) desc, id desc
+         limit $4)
+        union all
+        (select id, last_seq, coalesce(last_message_at, created_at), first_user_id
+         from conversations
+         where second_user_id = $1 and (coalesce(last_message_at, created_at), id) < ($2, $3)
+         order by coalesce(last_message_at, created_at) desc, id desc
+         limit $4)
+    ) as sides
+    order by activity desc, id desc
+    limit $4
+)";
+
+async fn heads_of(
+    client: &impl GenericClient,
+    user: &UserId,
+    limit: i64,
+) -> Result<Vec<Head>, tokio_postgres::Error> {
+    let statement = client.prepare_cached(&format!("{PAGE_OF_USER} select id, last_seq from page")).await?;
+    let from = ActivityCursor::START;
+    let rows =
+        client.query(&statement, &[&user.as_str(), &from.activity, &from.id.as_uuid(), &limit]).await?;
+    let head = |row: &Row| {
+        Ok(Head { id: row.try_get::<_, Uuid>("id")?.into(), last_seq: Seq(row.try_get("last_seq")?) })
+    };
+    rows.iter().map(head).collect()
+}
+
+/// The page, and to each of its rows one other user, one participant, one message and its sender, all by primary or unique key.
+async fn conversations_of(
+    client: &impl GenericClient,
+    user_id: &UserId,
+    cursor: ActivityCursor,
+    limit: i64,
+) -> Result<Vec<Summary>, tokio_postgres::Error> {
+    let statement = client
+        .prepare_cached(&format!(
+            "{PAGE_OF_USER}
+             select
+                 page.id as page_id, page.last_seq, page.activity, participants.unread_count,
+                 other.id as other_id, other.name as other_name, other.display_name as other_display_name,
+                 other.avatar_url as other_avatar_url,
+                 messages.id, messages.conversation_id, messages.seq, messages.content, messages.client_message_id,
+                 messages.created_at, messages.read_at,
+                 sender.id as sender_id, sender.name as sender_name, sender.display_name as sender_display_name,
+                 sender.avatar_url as sender_avatar_url
+             from page
+             join participants on participants.conversation_id = page.id and participants.user_id = $1
+             join users as other on other.id = page.other_id
+             left join messages on messages.conversation_id = page.id and messages.seq = page.last_seq
+             left join users as sender on sender.id = messages.sender_id
+             order by page.activity desc, page.id desc"
+        ))
+        .await?;
+    let rows = client
+        .query(&statement, &[&user_id.as_str(), &cursor.activity, &cursor.id.as_uuid(), &limit])
+        .await?;
+    rows.iter().map(summary).collect()
+}
+
+fn summary(row: &Row) -> Result<Summary, tokio_postgres::Error> {
+    let id: ConversationId = row.try_get::<_, Uuid>("page_id")?.into();
+    let has_message = row.try_get::<_, Option<Uuid>>("id")?.is_some();
+    Ok(Summary {
+        id,
+        other: user(row, "other_")?,
+        last_message: if has_message { Some(message_of(row)?) } else { None },
+        last_seq: Seq(row.try_get("last_seq")?),
+        unread_count: row.try_get("unread_count")?,
+        cursor: ActivityCursor { activity: row.try_get::<_, Timestamp>("activity")?, id },
+    })
+}
+
 /// The pair that a row of `conversations` holds.
 pub(crate) fn participants(row: &Row) -> Result<Participants, tokio_postgres::Error> {
     let pair = Participants::new(user_id(row, "first_user_id")?, user_id(row, "second_user_id")?);
     Ok(pair.expect("conversations_pair_order keeps the two apart"))
-}
-
-/// A column that refers to `users`.
-pub(crate) fn user_id(row: &Row, column: &str) -> Result<UserId, tokio_postgres::Error> {
-    let id: String = row.try_get(column)?;
-    Ok(UserId::parse(id).expect("users_id_length holds what UserId asks for"))
 }

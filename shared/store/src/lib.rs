@@ -9,6 +9,6 @@ mod messages;
 mod pool;
 mod users;
 
-pub use conversations::{Conversation, FindOrCreate};
-pub use messages::Sent;
+pub use conversations::{Conversation, FindOrCreate, Head, Summary};
+pub use messages::{Found, History, Part, Read, Sent};
 pub use pool::{InvalidDatabaseUrl, Store};

@@ -1,12 +1,13 @@
 //! The rows of messages.
 
 use deadpool_postgres::GenericClient;
-use domain::{Failure, Message, NewMessage, Participants, Seq, User};
+use domain::{ConversationId, Failure, Message, MessageId, NewMessage, Participants, Seq, Timestamp, UserId};
 use tokio_postgres::Row;
 use uuid::Uuid;
 
 use crate::Store;
-use crate::conversations::{participants, user_id};
+use crate::conversations::participants;
+use crate::users::user;
 
 /// A message that is stored, by this call or by one that it repeats.
 #[derive(Clone, Debug)]
@@ -15,6 +16,63 @@ pub struct Sent {
     pub message: Message,
     /// Whom it concerns.
     pub participants: Participants,
+    /// How many messages they have not read, in the same order.
+    unread: [i64; 2],
+    /// Whether it is the conversation's latest: a repeat may come after others.
+    pub is_latest: bool,
+}
+
+impl Sent {
+    /// How many messages of this conversation a participant has not read.
+    pub fn unread_count(&self, user: &UserId) -> i64 {
+        if user == self.participants.first() { self.unread[0] } else { self.unread[1] }
+    }
+}
+
+/// Which part of a conversation is asked for.
+#[derive(Clone, Copy, Debug)]
+pub enum Part {
+    /// The newest messages.
+    Newest,
+    /// Those just older than this one.
+    Before(MessageId),
+    /// Those just newer.
+    After(MessageId),
+}
+
+/// A part of a conversation, and what reading it changed.
+#[derive(Clone, Debug)]
+pub struct History {
+    /// Oldest first.
+    pub messages: Vec<Message>,
+    /// Whether there are more in the direction that was asked for.
+    pub has_more: bool,
+    /// What became read.
+    pub read: Read,
+}
+
+/// Messages that a participant has read.
+#[derive(Clone, Debug)]
+pub struct Read {
+    /// Whom it concerns.
+    pub participants: Participants,
+    /// The place of the last one; those before it are read too.
+    pub up_to: Seq,
+    /// When.
+    pub at: Timestamp,
+    /// Whether any of them was unread before.
+    pub changed: bool,
+}
+
+/// What became of asking for a part of a conversation.
+#[derive(Clone, Debug)]
+pub enum Found {
+    /// Here it is.
+    History(History),
+    /// The caller takes no part in the conversation.
+    NotAParticipant,
+    /// The message to start from is not in it.
+    NoSuchMessage,
 }
 
 impl Store {
@@ -22,6 +80,27 @@ impl Store {
     /// the conversation. It is committed when this returns.
     pub async fn send_message(&self, message: &NewMessage) -> Result<Option<Sent>, Failure> {
         self.run(|client| async move { send(&client, message).await }).await
+    }
+
+    /// Marks the other side's messages up to `up_to` as read, or all; `None` if `reader` takes no part in the conversation.
+    pub async fn mark_read(
+        &self,
+        conversation: ConversationId,
+        reader: &UserId,
+        up_to: Option<Seq>,
+    ) -> Result<Option<Read>, Failure> {
+        self.run(|client| async move { mark_read(&client, conversation, reader, up_to).await }).await
+    }
+
+    /// A part of a conversation, at most `limit` messages of it, and marks the other side's messages as read.
+    pub async fn read_history(
+        &self,
+        conversation: ConversationId,
+        reader: &UserId,
+        part: Part,
+        limit: usize,
+    ) -> Result<Found, Failure> {
+        self.run(|client| async move { read_history(&client, conversation, reader, part, limit).await }).await
     }
 }
 
@@ -55,19 +134,30 @@ async fn send(
                  set unread_count = unread_count + 1
                  from taken
                  where participants.conversation_id = taken.id and participants.user_id <> $3
+                 returning user_id, unread_count
              ), message as (
                  select id, conversation_id, seq, sender_id, content, client_message_id, created_at, read_at from stored
                  union all
                  select id, conversation_id, seq, sender_id, content, client_message_id, created_at, read_at from inserted
              )
              select
-                 message.id, message.conversation_id, message.seq, message.sender_id, message.content,
-                 message.client_message_id, message.created_at, message.read_at,
-                 users.name, users.display_name, users.avatar_url,
-                 conversations.first_user_id, conversations.second_user_id
+                 message.id, message.conversation_id, message.seq, message.content, message.client_message_id,
+                 message.created_at, message.read_at,
+                 sender.id as sender_id, sender.name as sender_name, sender.display_name as sender_display_name,
+                 sender.avatar_url as sender_avatar_url,
+                 conversations.first_user_id, conversations.second_user_id,
+                 message.seq >= conversations.last_seq as is_latest,
+                 coalesce(counted_first.unread_count, first.unread_count) as first_unread,
+                 coalesce(counted_second.unread_count, second.unread_count) as second_unread
              from message
-             join users on users.id = message.sender_id
-             join conversations on conversations.id = message.conversation_id",
+             join users as sender on sender.id = message.sender_id
+             join conversations on conversations.id = message.conversation_id
+             join participants as first
+                 on first.conversation_id = conversations.id and first.user_id = conversations.first_user_id
+             join participants as second
+                 on second.conversation_id = conversations.id and second.user_id = conversations.second_user_id
+             left join counted as counted_first on counted_first.user_id = first.user_id
+             left join counted as counted_second on counted_second.user_id = second.user_id",
         )
         .await?;
     let row = client
@@ -82,20 +172,164 @@ async fn send(
             ],
         )
         .await?;
-    row.map(|row| Ok(Sent { message: message_of(&row)?, participants: participants(&row)? })).transpose()
+    row.map(|row| {
+        Ok(Sent {
+            message: message_of(&row)?,
+            participants: participants(&row)?,
+            unread: [row.try_get("first_unread")?, row.try_get("second_unread")?],
+            is_latest: row.try_get("is_latest")?,
+        })
+    })
+    .transpose()
 }
 
-fn message_of(row: &Row) -> Result<Message, tokio_postgres::Error> {
+/// The conversation `$1` if `$2` takes part in it, and the marking of the other side's messages up to `$3`. Exact while others
+/// send and read: the update waits for whoever marks the same rows and then finds them read, and the count is moved by the number
+/// of rows that this statement marked, never recounted. Looks at unread messages only, by an index that holds no others. Marks
+/// nothing unless `condition` holds.
+fn marking(condition: &str) -> String {
+    format!(
+        "conversation as (
+    select id, first_user_id, second_user_id, last_seq,
+           case when first_user_id = $2 then second_user_id else first_user_id end as other_id
+    from conversations
+    where id = $1 and $2 in (first_user_id, second_user_id)
+), moment as materialized (
+    select clock_timestamp() as at
+), marked as (
+    update messages
+    set read_at = moment.at
+    from conversation, moment
+    where messages.conversation_id = conversation.id
+      and messages.sender_id = conversation.other_id
+      and messages.read_at is null
+      and messages.seq <= $3
+      and {condition}
+    returning messages.id
+), counted as (
+    update participants
+    set unread_count = unread_count - (select count(*) from marked)
+    where conversation_id = $1 and user_id = $2 and exists (select from marked)
+)"
+    )
+}
+
+async fn mark_read(
+    client: &impl GenericClient,
+    conversation: ConversationId,
+    reader: &UserId,
+    up_to: Option<Seq>,
+) -> Result<Option<Read>, tokio_postgres::Error> {
+    let statement = client
+        .prepare_cached(&format!(
+            "with {}
+             select first_user_id, second_user_id, least($3, last_seq) as up_to, at,
+                    exists (select from marked) as changed
+             from conversation, moment",
+            marking("true")
+        ))
+        .await?;
+    let up_to = up_to.map_or(i64::MAX, |seq| seq.0);
+    let row = client.query_opt(&statement, &[&conversation.as_uuid(), &reader.as_str(), &up_to]).await?;
+    row.as_ref().map(read).transpose()
+}
+
+/// One statement for the page and the marking. A cursor that is not in the conversation finds no page and marks nothing. One row
+/// more than asked for tells whether there is more. The page shows what this statement marks as read, although its own snapshot
+/// does not.
+async fn read_history(
+    client: &impl GenericClient,
+    conversation: ConversationId,
+    reader: &UserId,
+    part: Part,
+    limit: usize,
+) -> Result<Found, tokio_postgres::Error> {
+    let (cursor, side, order) = match part {
+        Part::Newest => (None, "true", "desc"),
+        Part::Before(id) => (Some(id), "messages.seq < (select seq from cursor)", "desc"),
+        Part::After(id) => (Some(id), "messages.seq > (select seq from cursor)", "asc"),
+    };
+    let marking = marking("($4::uuid is null or exists (select from cursor))");
+    let statement = client
+        .prepare_cached(&format!(
+            "with cursor as (
+                 select seq from messages where id = $4 and conversation_id = $1
+             ), {marking}, page as (
+                 select messages.id, messages.conversation_id, messages.seq, messages.sender_id, messages.content,
+                        messages.client_message_id, messages.created_at,
+                        coalesce(messages.read_at, case when marked.id is not null then moment.at end) as read_at
+                 from (
+                     select id, conversation_id, seq, sender_id, content, client_message_id, created_at, read_at
+                     from messages
+                     where conversation_id = (select id from conversation) and {side}
+                     order by seq {order}
+                     limit $5
+                 ) as messages
+                 cross join moment
+                 left join marked on marked.id = messages.id
+             )
+             select
+                 conversation.first_user_id, conversation.second_user_id, conversation.last_seq as up_to, moment.at,
+                 exists (select from marked) as changed,
+                 $4::uuid is null or exists (select from cursor) as cursor_found,
+                 page.id, page.conversation_id, page.seq, page.content, page.client_message_id, page.created_at,
+                 page.read_at,
+                 sender.id as sender_id, sender.name as sender_name, sender.display_name as sender_display_name,
+                 sender.avatar_url as sender_avatar_url
+             from conversation
+             cross join moment
+             left join page on true
+             left join users as sender on sender.id = page.sender_id
+             order by page.seq"
+        ))
+        .await?;
+    let rows = client
+        .query(
+            &statement,
+            &[
+                &conversation.as_uuid(),
+                &reader.as_str(),
+                &i64::MAX,
+                &cursor.map(MessageId::as_uuid),
+                &(i64::try_from(limit).unwrap_or(i64::MAX - 1) + 1),
+            ],
+        )
+        .await?;
+    let Some(first) = rows.first() else { return Ok(Found::NotAParticipant) };
+    if !first.try_get::<_, bool>("cursor_found")? {
+        return Ok(Found::NoSuchMessage);
+    }
+    let mut messages = Vec::with_capacity(rows.len());
+    for row in rows.iter().filter(|row| !matches!(row.try_get::<_, Option<Uuid>>("id"), Ok(None))) {
+        messages.push(message_of(row)?);
+    }
+    let has_more = messages.len() > limit;
+    if has_more {
+        // The surplus is at the far end of the direction.
+        match part {
+            Part::Newest | Part::Before(_) => drop(messages.remove(0)),
+            Part::After(_) => drop(messages.pop()),
+        }
+    }
+    Ok(Found::History(History { messages, has_more, read: read(first)? }))
+}
+
+fn read(row: &Row) -> Result<Read, tokio_postgres::Error> {
+    Ok(Read {
+        participants: participants(row)?,
+        up_to: Seq(row.try_get("up_to")?),
+        at: row.try_get("at")?,
+        changed: row.try_get("changed")?,
+    })
+}
+
+/// The message in a row, with its sender's columns under `sender_`.
+pub(crate) fn message_of(row: &Row) -> Result<Message, tokio_postgres::Error> {
     Ok(Message {
         id: row.try_get::<_, Uuid>("id")?.into(),
         conversation_id: row.try_get::<_, Uuid>("conversation_id")?.into(),
         seq: Seq(row.try_get("seq")?),
-        sender: User {
-            id: user_id(row, "sender_id")?,
-            name: row.try_get("name")?,
-            display_name: row.try_get("display_name")?,
-            avatar_url: row.try_get("avatar_url")?,
-        },
+        sender: user(row, "sender_")?,
         content: row.try_get("content")?,
         client_message_id: row.try_get("client_message_id")?,
         created_at: row.try_get("created_at")?,

@@ -1,7 +1,8 @@
 //! The rows of users.
 
 use deadpool_postgres::GenericClient;
-use domain::{Failure, Profile, UserId};
+use domain::{Failure, Profile, User, UserId};
+use tokio_postgres::Row;
 
 use crate::Store;
 
@@ -25,22 +26,78 @@ with said (id, name, display_name, avatar_url) as (
         avatar_url = coalesce(excluded.avatar_url, users.avatar_url)
 )";
 
+/// How many contacts are told that a user went online or offline: those with the latest activity.
+const CONTACTS: i64 = 500;
+
+/// Both sides of the pair, each read from the front of its own index and merged, newest activity first.
+fn contacts_of_user(user: &str, limit: &str) -> String {
+    format!(
+        "select contact
+from (
+    (select second_user_id as contact, coalesce(last_message_at, created_at) as activity
+     from conversations
+     where first_user_id = {user}
+     order by coalesce(last_message_at, created_at) desc, id desc
+     limit {limit})
+    union all
+    (select first_user_id, coalesce(last_message_at, created_at)
+     from conversations
+     where second_user_id = {user}
+     order by coalesce(last_message_at, created_at) desc, id desc
+     limit {limit})
+) as sides
+order by activity desc
+limit {limit}"
+    )
+}
+
 impl Store {
-    /// Makes sure that the user exists and that their profile is what their token says.
-    pub async fn keep_user(&self, id: &UserId, profile: &Profile) -> Result<(), Failure> {
-        self.run(|client| async move { keep_user(&client, id, profile).await }).await
+    /// Makes sure that the user exists and that their profile is what their token says; their contacts, as in
+    /// [`Self::contacts_of`].
+    pub async fn welcome(&self, id: &UserId, profile: &Profile) -> Result<Vec<UserId>, Failure> {
+        self.run(|client| async move { welcome(&client, id, profile).await }).await
+    }
+
+    /// The users who share a conversation with this one, at most the 500 with the latest activity.
+    pub async fn contacts_of(&self, id: &UserId) -> Result<Vec<UserId>, Failure> {
+        self.run(|client| async move { contacts_of(&client, id).await }).await
     }
 }
 
-async fn keep_user(
+/// Two things in one round trip: a connect needs the contacts in most cases, and they are read from the front of two indexes.
+async fn welcome(
     client: &impl GenericClient,
     id: &UserId,
     profile: &Profile,
-) -> Result<(), tokio_postgres::Error> {
-    let statement = client.prepare_cached(&format!("{UPSERT_USER} select")).await?;
+) -> Result<Vec<UserId>, tokio_postgres::Error> {
+    let statement = client.prepare_cached(&format!("{UPSERT_USER} {}", contacts_of_user("$1", "$5"))).await?;
     let [name, display_name, avatar_url] = columns(profile);
-    client.execute(&statement, &[&id.as_str(), &name, &display_name, &avatar_url]).await?;
-    Ok(())
+    let rows =
+        client.query(&statement, &[&id.as_str(), &name, &display_name, &avatar_url, &CONTACTS]).await?;
+    rows.iter().map(|row| user_id(row, "contact")).collect()
+}
+
+async fn contacts_of(client: &impl GenericClient, id: &UserId) -> Result<Vec<UserId>, tokio_postgres::Error> {
+    let statement = client.prepare_cached(&contacts_of_user("$1", "$2")).await?;
+    let rows = client.query(&statement, &[&id.as_str(), &CONTACTS]).await?;
+    rows.iter().map(|row| user_id(row, "contact")).collect()
+}
+
+/// A user whose columns are called by `prefix` and their names.
+pub(crate) fn user(row: &Row, prefix: &str) -> Result<User, tokio_postgres::Error> {
+    let column = |name: &str| row.try_get(format!("{prefix}{name}").as_str());
+    Ok(User {
+        id: user_id(row, &format!("{prefix}id"))?,
+        name: column("name")?,
+        display_name: column("display_name")?,
+        avatar_url: column("avatar_url")?,
+    })
+}
+
+/// A column that refers to `users`.
+pub(crate) fn user_id(row: &Row, column: &str) -> Result<UserId, tokio_postgres::Error> {
+    let id: String = row.try_get(column)?;
+    Ok(UserId::parse(id).expect("users_id_length holds what UserId asks for"))
 }
 
 /// The parts of a profile as the parameters of [`UPSERT_USER`].

@@ -13,6 +13,7 @@ pub(crate) struct Template {
     pub(crate) websocket: Option<WebSocketApi>,
     pub(crate) http: Option<HttpApi>,
     pub(crate) tables: Vec<Table>,
+    pub(crate) schedules: Vec<Schedule>,
 }
 
 /// A Lambda function: a binary of a cargo workspace.
@@ -78,6 +79,15 @@ pub(crate) struct Cors {
     #[serde(default)]
     pub(crate) allow_credentials: bool,
     pub(crate) max_age: Option<u32>,
+}
+
+/// A function that is invoked over and over.
+#[derive(Clone, Debug)]
+pub(crate) struct Schedule {
+    /// The name of the event, as the template has it.
+    pub(crate) name: String,
+    pub(crate) function: String,
+    pub(crate) every: Duration,
 }
 
 #[derive(Debug)]

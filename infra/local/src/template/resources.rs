@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::TemplateError;
 use super::intrinsics::{Referent, Scope, Values, plain, to_json};
-use super::model::{Cors, Function, HttpApi, HttpRoute, Route, Table, Template, WebSocketApi};
+use super::model::{Cors, Function, HttpApi, HttpRoute, Route, Schedule, Table, Template, WebSocketApi};
 
 /// API Gateway's default and longest wait for an integration of a WebSocket API.
 const INTEGRATION_TIMEOUT_MS: u64 = 29_000;
@@ -134,7 +134,8 @@ impl<'a> Reader<'a> {
             .collect::<Result<_, _>>()?;
         let tables =
             self.of_type(TABLE).map(|(id, resource)| self.table(id, resource)).collect::<Result<_, _>>()?;
-        Ok(Template { functions, websocket: self.websocket()?, http: self.http()?, tables })
+        let schedules = self.events()?.into_iter().filter_map(Event::schedule).collect();
+        Ok(Template { functions, websocket: self.websocket()?, http: self.http()?, tables, schedules })
     }
 
     fn of_type(&self, kind: &'static str) -> impl Iterator<Item = (&'a str, &'a Resource)> {
@@ -247,60 +248,77 @@ impl<'a> Reader<'a> {
         struct Properties {
             cors_configuration: Option<Cors>,
         }
-        let Some((id, resource)) = self.only(HTTP_API)? else {
-            return Ok(None);
-        };
+        let Some((id, resource)) = self.only(HTTP_API)? else { return Ok(None) };
         let properties: Properties = self.properties(id, &resource.properties, &["Description", "Tags"])?;
-        let routes = self
-            .of_type(FUNCTION)
-            .map(|(function, resource)| self.http_routes(function, resource))
-            .collect::<Result<Vec<_>, _>>()?;
         Ok(Some(HttpApi {
             id: self.scope.resources[id].physical_id.clone(),
-            routes: routes.into_iter().flatten().collect(),
+            routes: self.events()?.into_iter().filter_map(Event::http).collect(),
             cors: properties.cors_configuration,
         }))
     }
 
-    fn http_routes(&self, id: &str, resource: &Resource) -> Result<Vec<HttpRoute>, TemplateError> {
+    /// What invokes functions besides the WebSocket API, all functions together.
+    fn events(&self) -> Result<Vec<Event>, TemplateError> {
         #[derive(Deserialize)]
         #[serde(rename_all = "PascalCase", deny_unknown_fields)]
-        struct Event {
+        struct Declared {
             #[serde(rename = "Type")]
             kind: String,
             #[serde(default)]
             properties: Map<String, Value>,
         }
+        let mut found = Vec::new();
+        for (id, resource) in self.of_type(FUNCTION) {
+            let Some(events) = resource.properties.get("Events") else { continue };
+            let events: BTreeMap<String, Declared> = serde_json::from_value(events.clone())
+                .map_err(|error| refused(id, format!("Events: {error}")))?;
+            for (name, event) in events {
+                found.push(match event.kind.as_str() {
+                    "HttpApi" => Event::Http(self.http_route(id, &event.properties)?),
+                    "Schedule" => Event::Schedule(self.schedule(id, name, &event.properties)?),
+                    other => {
+                        return Err(refused(
+                            id,
+                            format!("the event {name} of type {other} is not supported here"),
+                        ));
+                    }
+                });
+            }
+        }
+        Ok(found)
+    }
+
+    fn http_route(&self, id: &str, properties: &Map<String, Value>) -> Result<HttpRoute, TemplateError> {
         #[derive(Deserialize)]
         #[serde(rename_all = "PascalCase", deny_unknown_fields)]
-        struct HttpEvent {
-            #[serde(rename = "ApiId")]
-            _api_id: Option<String>,
+        struct Properties {
             method: String,
             path: String,
         }
-        let events = match resource.properties.get("Events") {
-            None => return Ok(Vec::new()),
-            Some(events) => serde_json::from_value::<BTreeMap<String, Event>>(events.clone())
-                .map_err(|error| refused(id, format!("Events: {error}")))?,
-        };
-        events
-            .into_iter()
-            .map(|(name, event)| {
-                if event.kind != "HttpApi" {
-                    return Err(refused(
-                        id,
-                        format!("the event {name} of type {} is not supported here", event.kind),
-                    ));
-                }
-                let http: HttpEvent = self.properties(id, &event.properties, &[])?;
-                Ok(HttpRoute {
-                    method: Some(http.method.to_uppercase()).filter(|method| method != "ANY"),
-                    path: http.path,
-                    function: self.scope.resources[id].physical_id.clone(),
-                })
-            })
-            .collect()
+        let http: Properties = self.properties(id, properties, &["ApiId"])?;
+        Ok(HttpRoute {
+            method: Some(http.method.to_uppercase()).filter(|method| method != "ANY"),
+            path: http.path,
+            function: self.scope.resources[id].physical_id.clone(),
+        })
+    }
+
+    fn schedule(
+        &self,
+        id: &str,
+        name: String,
+        properties: &Map<String, Value>,
+    ) -> Result<Schedule, TemplateError> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "PascalCase", deny_unknown_fields)]
+        struct Properties {
+            schedule: String,
+        }
+        let properties: Properties = self.properties(id, properties, &["Description", "Name"])?;
+        let every = rate(&properties.schedule).ok_or_else(|| {
+            refused(id, format!("the schedule {} is not supported here", properties.schedule))
+        })?;
+        Ok(Schedule { name, function: self.scope.resources[id].physical_id.clone(), every })
     }
 
     fn websocket(&self) -> Result<Option<WebSocketApi>, TemplateError> {
@@ -421,6 +439,41 @@ impl<'a> Reader<'a> {
             .map(str::to_owned)
             .ok_or_else(|| refused(id, format!("{uri} leads to no function")))
     }
+}
+
+/// What invokes a function.
+enum Event {
+    Http(HttpRoute),
+    Schedule(Schedule),
+}
+
+impl Event {
+    fn http(self) -> Option<HttpRoute> {
+        match self {
+            Self::Http(route) => Some(route),
+            Self::Schedule(_) => None,
+        }
+    }
+
+    fn schedule(self) -> Option<Schedule> {
+        match self {
+            Self::Schedule(schedule) => Some(schedule),
+            Self::Http(_) => None,
+        }
+    }
+}
+
+/// The time in `rate(5 minutes)`.
+fn rate(expression: &str) -> Option<Duration> {
+    let (value, unit) = expression.strip_prefix("rate(")?.strip_suffix(')')?.split_once(' ')?;
+    let seconds = match unit.trim_end_matches('s') {
+        "minute" => 60,
+        "hour" => 60 * 60,
+        "day" => 24 * 60 * 60,
+        _ => return None,
+    };
+    let value: u32 = value.parse().ok().filter(|value| *value > 0)?;
+    Some(Duration::from_secs(seconds) * value)
 }
 
 /// The path in `$request.body.a.b`. The other forms of a selection expression are not supported.

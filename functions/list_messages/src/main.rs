@@ -1,0 +1,22 @@
+//! `GET /api/conversations/{conversationId}/messages`: the messages of a conversation.
+
+mod handler;
+
+use edge::env;
+use edge::token::Verifier;
+use handler::State;
+use realtime::{Connections, Push};
+use store::Store;
+
+#[tokio::main]
+async fn main() -> Result<(), lambda_runtime::Error> {
+    edge::telemetry::init();
+    let sdk = realtime::load_sdk_config().await;
+    let state = &State {
+        store: Store::new(&env::required("DATABASE_URL")?)?,
+        connections: Connections::new(&sdk, env::required("CONNECTIONS_TABLE")?),
+        push: Push::new(&sdk, &env::required("PUSH_ENDPOINT")?),
+    };
+    edge::http::run(Verifier::from_env()?, handler::read, |claims, page| handler::handle(state, claims, page))
+        .await
+}

@@ -1,0 +1,39 @@
+//! Both sides' other connections learn of it, if anything changed.
+
+use domain::Failure;
+use edge::Error;
+use edge::websocket::Caller;
+use protocol::{Event, MarkRead, Time};
+use realtime::{Connections, Push, deliver, logged};
+use store::{Read, Store};
+
+pub(crate) struct State {
+    pub(crate) store: Store,
+    pub(crate) connections: Connections,
+    pub(crate) push: Push,
+}
+
+pub(crate) async fn handle(state: &State, caller: &Caller, frame: MarkRead) -> Result<Event, Error> {
+    let conversation_id = frame.conversation_id;
+    let up_to = frame.up_to_seq.map(Into::into);
+    let read = state.store.mark_read(conversation_id, &caller.user_id, up_to).await?;
+    let read = read.ok_or_else(Error::not_a_participant)?;
+    let event = Event::MessagesRead {
+        conversation_id,
+        reader_id: caller.user_id.clone(),
+        up_to_seq: read.up_to,
+        read_at: Time(read.at),
+    };
+    if read.changed {
+        logged("telling the others what was read", tell(state, caller, &read, &event).await);
+    }
+    Ok(event)
+}
+
+async fn tell(state: &State, caller: &Caller, read: &Read, event: &Event) -> Result<(), Failure> {
+    let participants: Vec<_> = read.participants.iter().cloned().collect();
+    let mut targets = state.connections.connections_of(&participants).await?;
+    targets.retain(|target| target.connection != caller.connection_id);
+    deliver(&state.connections, &state.push, targets, event).await;
+    Ok(())
+}

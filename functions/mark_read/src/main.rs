@@ -1,0 +1,24 @@
+//! `mark_read`: the other side's messages are read.
+
+mod handler;
+
+use edge::env;
+use handler::State;
+use realtime::{Connections, Push};
+use store::Store;
+
+#[tokio::main]
+async fn main() -> Result<(), lambda_runtime::Error> {
+    edge::telemetry::init();
+    let sdk = realtime::load_sdk_config().await;
+    let state = State {
+        store: Store::new(&env::required("DATABASE_URL")?)?,
+        connections: Connections::new(&sdk, env::required("CONNECTIONS_TABLE")?),
+        push: Push::new(&sdk, &env::required("PUSH_ENDPOINT")?),
+    };
+    edge::websocket::run_frames(
+        async |caller, frame| handler::handle(&state, caller, frame).await,
+        async |connection, frame| state.push.hang_up(connection, frame.into()).await,
+    )
+    .await
+}

@@ -1,0 +1,36 @@
+//! Renews the lease, also while Postgres is down: then the client is told to try again, and stays online.
+
+use std::time::Duration;
+
+use domain::Timestamp;
+use edge::Error;
+use edge::websocket::Caller;
+use protocol::{Event, Head, Ping, Time};
+use realtime::{Connections, Pinged};
+use store::Store;
+
+/// How many conversations a client learns the state of.
+const HEADS: i64 = 100;
+
+pub(crate) struct State {
+    pub(crate) store: Store,
+    pub(crate) connections: Connections,
+    pub(crate) lease: Duration,
+}
+
+pub(crate) async fn handle(state: &State, caller: &Caller, _: Ping) -> Result<Event, Error> {
+    let (pinged, heads) = tokio::join!(
+        state.connections.ping(&caller.user_id, &caller.connection_id, state.lease),
+        state.store.heads_of(&caller.user_id, HEADS),
+    );
+    if pinged? == Pinged::NotConnected {
+        return Err(Error::connection_lost());
+    }
+    let conversations =
+        heads?.into_iter().map(|head| Head { conversation_id: head.id, last_seq: head.last_seq });
+    Ok(Event::Pong {
+        server_time: Time(Timestamp::now_utc()),
+        token_expires_at: Time(caller.token_expires_at),
+        conversations: conversations.collect(),
+    })
+}

@@ -1,0 +1,25 @@
+//! `sweep_connections`: takes users offline who only seem to be online. Invoked on a schedule.
+
+mod handler;
+
+use edge::env;
+use handler::State;
+use lambda_runtime::{LambdaEvent, service_fn};
+use realtime::{Announcer, Connections, PresenceAudience, Push};
+use serde::de::IgnoredAny;
+use store::Store;
+
+#[tokio::main]
+async fn main() -> Result<(), lambda_runtime::Error> {
+    edge::telemetry::init();
+    let sdk = realtime::load_sdk_config().await;
+    let state = &State {
+        store: Store::new(&env::required("DATABASE_URL")?)?,
+        announcer: Announcer {
+            connections: Connections::new(&sdk, env::required("CONNECTIONS_TABLE")?),
+            push: Push::new(&sdk, &env::required("PUSH_ENDPOINT")?),
+            audience: env::parsed_or("PRESENCE_AUDIENCE", PresenceAudience::Contacts)?,
+        },
+    };
+    lambda_runtime::run(service_fn(|_: LambdaEvent<IgnoredAny>| handler::handle(state))).await
+}

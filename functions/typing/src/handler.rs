@@ -1,0 +1,31 @@
+//! Volatile: one read, one attempt for each push, and nothing is done about one that is lost. The next message of the same user
+//! ends their typing at the receivers.
+
+use edge::Error;
+use edge::websocket::Caller;
+use protocol::{Event, Typing, TypingAction};
+use realtime::{Connections, Push, frame};
+
+/// How long a receiver shows somebody typing without hearing of it again.
+const EXPIRES_IN_MS: u64 = 6000;
+
+pub(crate) struct State {
+    pub(crate) connections: Connections,
+    pub(crate) push: Push,
+}
+
+pub(crate) async fn handle(state: &State, caller: &Caller, typing: Typing) -> Result<(), Error> {
+    let room = state.connections.room(typing.conversation_id).await?;
+    let (own, others): (Vec<_>, Vec<_>) =
+        room.into_iter().partition(|target| target.connection == caller.connection_id);
+    if own.is_empty() {
+        return Err(Error::not_joined());
+    }
+    let (user_id, conversation_id) = (caller.user_id.clone(), typing.conversation_id);
+    let event = frame(&match typing.action {
+        TypingAction::Start => Event::UserTyping { user_id, conversation_id, expires_in_ms: EXPIRES_IN_MS },
+        TypingAction::Stop => Event::UserStoppedTyping { user_id, conversation_id },
+    });
+    state.push.fan_out(others.into_iter().map(|target| (target, event.clone())).collect()).await;
+    Ok(())
+}

@@ -1,0 +1,34 @@
+//! Functions that are invoked over and over, as EventBridge does it.
+
+use serde_json::json;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
+use uuid::Uuid;
+
+use crate::lambda::Lambda;
+use crate::template::{Schedule, Values};
+
+/// Invokes the function whenever it is time, until the stack stops.
+pub(crate) async fn run(schedule: Schedule, values: Values, lambda: Lambda) {
+    let mut ticks = interval_at(Instant::now() + schedule.every, schedule.every);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let Schedule { name, function, .. } = &schedule;
+        let event = json!({
+            "version": "0",
+            "id": Uuid::new_v4().to_string(),
+            "detail-type": "Scheduled Event",
+            "source": "aws.events",
+            "account": values.account,
+            "time": OffsetDateTime::now_utc().format(&Rfc3339).unwrap_or_default(),
+            "region": values.region,
+            "resources": [format!("arn:aws:events:{}:{}:rule/{name}", values.region, values.account)],
+            "detail": {},
+        });
+        if let Err(error) = lambda.invoke(function, event.to_string().into()).await {
+            eprintln!("{function}: the scheduled event failed: {error:?}");
+        }
+    }
+}
