@@ -4,10 +4,16 @@
 
 mod harness;
 
+mod catching_up;
 mod connecting;
 mod conversations;
 mod frames;
 mod killing;
+mod listing;
 mod migrating;
+mod presence;
+mod reading;
+mod rooms;
 mod sending;
 mod starting;
+mod typing;

@@ -8,13 +8,7 @@ use crate::harness::{Database, Stack, StackOptions};
 #[tokio::test]
 async fn a_second_run_changes_nothing() {
     let stack = Stack::shared();
-    let invoke = async || {
-        let url = stack.http("/2015-03-31/functions/migrate/invocations");
-        let answer = reqwest::Client::new().post(url).body("{}").send().await.unwrap();
-        assert!(!answer.headers().contains_key("x-amz-function-error"));
-        answer.json::<Value>().await.unwrap()
-    };
-    let (one, other) = tokio::join!(invoke(), invoke());
+    let (one, other) = tokio::join!(stack.invokes("migrate"), stack.invokes("migrate"));
     assert_eq!(one["applied"], Value::Array(Vec::new()), "the stack has applied all of them at its start");
     assert_eq!(one, other);
 }

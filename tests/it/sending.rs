@@ -88,6 +88,7 @@ async fn every_device_that_joined_gets_it_and_no_other() {
     }
     assert!(phone.has_received().await.is_empty(), "the sending connection gets it only as its answer");
     assert!(bob_tv.has_received().await.is_empty(), "it did not join");
+    assert!(laptop.has_received().await.is_empty(), "nobody gets it twice");
 
     let left =
         bob_laptop.asks(json!({ "action": "leave_conversation", "conversationId": conversation })).await;
@@ -95,6 +96,47 @@ async fn every_device_that_joined_gets_it_and_no_other() {
     let second = phone.says(&conversation, "and to those who stayed").await;
     assert_eq!(bob_phone.receives_message().await, second);
     assert!(bob_laptop.has_received().await.is_empty(), "it left");
+}
+
+#[tokio::test]
+async fn who_has_not_joined_hears_that_there_is_something() {
+    let stack = Stack::shared();
+    let (alice, mut phone, _, mut bob_phone, conversation) = pair(&stack).await;
+    let mut laptop = alice.connects().await;
+    phone.joins(&conversation).await;
+    let updated = |event: &Event| match event {
+        Event::ConversationUpdated { conversation_id, last_message, last_seq, unread_count } => {
+            Some((conversation_id.to_string(), last_message.clone(), last_seq.0, *unread_count))
+        }
+        _ => None,
+    };
+    for number in 1..=3 {
+        let sent = phone.says(&conversation, "are you there?").await;
+        assert_eq!(bob_phone.hears(updated).await, (conversation.clone(), sent.clone(), number, number));
+        assert_eq!(
+            laptop.hears(updated).await,
+            (conversation.clone(), sent, number, 0),
+            "her own are not unread"
+        );
+    }
+    assert!(!phone.has_heard().await.iter().any(|event| updated(event).is_some()), "it has joined");
+    assert!(bob_phone.has_received().await.is_empty(), "it has not");
+
+    // A repeat of what is not the latest message any more is no news to those who only follow the list.
+    let first = phone
+        .sends_message(json!({ "conversationId": conversation, "content": "4", "clientMessageId": "4" }))
+        .await;
+    phone.says(&conversation, "5").await;
+    let repeat = json!({ "conversationId": conversation, "content": "4", "clientMessageId": "4" });
+    assert_eq!(phone.sends_message(repeat).await, first);
+    let heard: Vec<_> = bob_phone
+        .has_heard()
+        .await
+        .iter()
+        .filter_map(updated)
+        .map(|(_, _, seq, unread)| (seq, unread))
+        .collect();
+    assert_eq!(heard, [(4, 4), (5, 5)]);
 }
 
 #[tokio::test]

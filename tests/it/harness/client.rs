@@ -138,21 +138,44 @@ impl Client {
         }
     }
 
-    /// The next message that is pushed to this client.
-    pub(crate) async fn receives_message(&mut self) -> Message {
-        let pushed =
-            |frame: &Frame| matches!(frame, Frame::Event(Answer { id: None, event: Event::NewMessage(_) }));
-        match self.receives_where(pushed).await {
-            Frame::Event(Answer { event: Event::NewMessage(message), .. }) => message,
-            other => unreachable!("{other:?} is no message"),
-        }
+    /// The next event that is pushed to this client and that `wanted` makes something of.
+    pub(crate) async fn hears<T>(&mut self, wanted: impl Fn(&Event) -> Option<T>) -> T {
+        let heard = |frame: &Frame| match frame {
+            Frame::Event(Answer { id: None, event }) => wanted(event),
+            _ => None,
+        };
+        let frame = self.receives_where(|frame| heard(frame).is_some()).await;
+        heard(&frame).expect("it was just looked at")
     }
 
-    /// Everything that came until now, unasked. Nothing can be under way any more that was pushed before an answer to this client,
-    /// so a frame of its own marks the end.
-    pub(crate) async fn has_received(&mut self) -> Vec<Frame> {
+    /// The next message that is pushed to this client.
+    pub(crate) async fn receives_message(&mut self) -> Message {
+        let message = |event: &Event| match event {
+            Event::NewMessage(message) => Some(message.clone()),
+            _ => None,
+        };
+        self.hears(message).await
+    }
+
+    /// Every event that came until now, unasked. A push is under way no longer when whoever caused it is answered, so a frame of
+    /// this client's own marks the end.
+    pub(crate) async fn has_heard(&mut self) -> Vec<Event> {
         self.is_refused(json!({ "action": "no such action" })).await;
-        self.kept.drain(..).collect()
+        let kept = self.kept.drain(..);
+        kept.map(|frame| match frame {
+            Frame::Event(Answer { id: None, event }) => event,
+            other => panic!("nobody waited for {other:?}"),
+        })
+        .collect()
+    }
+
+    /// The messages among them.
+    pub(crate) async fn has_received(&mut self) -> Vec<Message> {
+        let messages = self.has_heard().await.into_iter().filter_map(|event| match event {
+            Event::NewMessage(message) => Some(message),
+            _ => None,
+        });
+        messages.collect()
     }
 
     /// The next frame, whatever it is.
@@ -191,10 +214,25 @@ impl Client {
         }
     }
 
+    /// The same, however long it takes.
+    pub(crate) async fn is_closed_whenever(&mut self) -> CloseCode {
+        while let Some(next) = self.socket.next().await {
+            if let SocketMessage::Close(Some(frame)) = next.expect("the connection is sound") {
+                return frame.code;
+            }
+        }
+        panic!("it ended without a close frame");
+    }
+
     /// Closes the connection.
     pub(crate) async fn closes(mut self) {
         self.socket.close(None).await.expect("the connection is open");
         while let Some(Ok(_)) = self.socket.next().await {}
+    }
+
+    /// Drops the socket without a close frame.
+    pub(crate) fn breaks_off(self) {
+        drop(self.socket);
     }
 
     async fn next(&mut self) -> SocketMessage {

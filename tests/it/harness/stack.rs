@@ -56,6 +56,21 @@ impl Stack {
         (stack, database)
     }
 
+    /// The same with variables set for its functions.
+    pub(crate) async fn own_with(env: &[(&str, &str)]) -> (Arc<Self>, Database) {
+        let database = Database::create().await;
+        let args = ["--database-url", &database.url];
+        (Arc::new(Self::start(&StackOptions { args: &args, env, ..StackOptions::default() })), database)
+    }
+
+    /// Invokes a function by its name, as EventBridge or an operator does.
+    pub(crate) async fn invokes(&self, function: &str) -> serde_json::Value {
+        let url = self.http(&format!("/2015-03-31/functions/{function}/invocations"));
+        let answer = reqwest::Client::new().post(url).body("{}").send().await.expect("the stack is running");
+        assert!(!answer.headers().contains_key("x-amz-function-error"), "{:?}", answer.text().await);
+        answer.json().await.expect("a function answers in JSON")
+    }
+
     /// Starts a stack and waits for its `ready` line.
     pub(crate) fn start(options: &StackOptions<'_>) -> Self {
         let folder = options.data_dir.is_none().then(folder);

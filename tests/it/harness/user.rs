@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
-use protocol::rest::FoundConversation;
+use protocol::rest::{ConversationPage, FoundConversation, MessagePage};
 use reqwest::Response;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -64,6 +64,26 @@ impl User {
             .send()
             .await
             .expect("the stack is running")
+    }
+
+    /// Gets from the HTTP API.
+    pub(crate) async fn gets(&self, path: &str) -> Response {
+        let request = reqwest::Client::new().get(self.stack.http(path)).bearer_auth(self.token());
+        request.send().await.expect("the stack is running")
+    }
+
+    /// One page of this user's conversations.
+    pub(crate) async fn lists_conversations(&self, query: &str) -> ConversationPage {
+        let answer = self.gets(&format!("/api/conversations{query}")).await;
+        assert_eq!(answer.status(), 200);
+        answer.json().await.expect("it answers as the protocol says")
+    }
+
+    /// One page of a conversation.
+    pub(crate) async fn reads(&self, conversation: &str, query: &str) -> MessagePage {
+        let answer = self.gets(&format!("/api/conversations/{conversation}/messages{query}")).await;
+        assert_eq!(answer.status(), 200);
+        answer.json().await.expect("it answers as the protocol says")
     }
 
     /// Asks for the conversation with `other`: the status and the answer.

@@ -1,0 +1,191 @@
+//! Who is online, and who is told.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use protocol::Event;
+use serde_json::json;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+
+use crate::harness::database::connect;
+use crate::harness::user::pair;
+use crate::harness::{Client, Stack, children, eventually};
+
+/// `true` for online, and the version.
+fn transition(user: &str) -> impl Fn(&Event) -> Option<(bool, u64)> {
+    move |event| match event {
+        Event::UserOnline { user_id, version } if user_id.as_str() == user => Some((true, *version)),
+        Event::UserOffline { user_id, version, .. } if user_id.as_str() == user => Some((false, *version)),
+        _ => None,
+    }
+}
+
+#[tokio::test]
+async fn contacts_are_told_once_of_each_transition() {
+    let stack = Stack::shared();
+    let (alice, alice_phone, bob, mut bob_phone, _) = pair(&stack).await;
+    let mut stranger = stack.user("Stranger").connects().await;
+    let mut bob_laptop = bob.connects().await;
+    let alices = transition(&alice.id);
+
+    let mut alice_laptop = alice.connects().await;
+    alice_phone.closes().await;
+    alice_laptop.asks(json!({ "action": "ping" })).await;
+    let heard = bob_phone.has_heard().await;
+    assert!(heard.iter().all(|event| alices(event).is_none()), "one device remains: {heard:?}");
+
+    alice_laptop.closes().await;
+    let (online, went) = bob_phone.hears(&alices).await;
+    assert!(!online);
+    assert_eq!(bob_laptop.hears(&alices).await, (false, went), "on each of his devices");
+    let mut alice_phone = alice.connects().await;
+    let (online, came) = bob_phone.hears(&alices).await;
+    assert!(online && came > went, "{came} is newer than {went}");
+
+    assert!(alice_phone.has_heard().await.iter().all(|event| alices(event).is_none()), "she knows");
+    assert!(
+        stranger.has_heard().await.iter().all(|event| alices(event).is_none()),
+        "they share no conversation"
+    );
+    assert!(bob_phone.has_heard().await.iter().all(|event| alices(event).is_none()), "once is enough");
+}
+
+#[tokio::test]
+async fn everyone_is_told_where_everyone_is_the_audience() {
+    let (stack, _database) = Stack::own_with(&[("PRESENCE_AUDIENCE", "everyone")]).await;
+    let (alice, stranger) = (stack.user("Alice"), stack.user("Stranger"));
+    let mut stranger_phone = stranger.connects().await;
+    let alices = transition(&alice.id);
+    let alice_phone = alice.connects().await;
+    assert!(stranger_phone.hears(&alices).await.0);
+    alice_phone.closes().await;
+    assert!(!stranger_phone.hears(&alices).await.0);
+    assert!(stranger_phone.has_heard().await.iter().all(|event| transition(&stranger.id)(event).is_none()));
+}
+
+#[tokio::test]
+async fn as_many_go_online_as_offline_whatever_happens_at_once() {
+    let stack = Stack::shared();
+    let (alice, alice_phone, _, mut bob_phone, conversation) = pair(&stack).await;
+    let alices = transition(&alice.id);
+    alice_phone.closes().await;
+    assert!(!bob_phone.hears(&alices).await.0);
+
+    let comings_and_goings = (0..15).map(|_| async { alice.connects().await.closes().await });
+    futures_util::future::join_all(comings_and_goings).await;
+    let bob = tokio::sync::Mutex::new((bob_phone, Vec::new()));
+    eventually("everything is told and Alice is offline", async || {
+        let (bob_phone, told) = &mut *bob.lock().await;
+        told.extend(bob_phone.has_heard().await.iter().filter_map(&alices));
+        let Event::JoinedConversation { online_user_ids, .. } = bob_phone.joins(&conversation).await else {
+            panic!("a join is answered with joined_conversation");
+        };
+        let offline = online_user_ids.iter().all(|user| user.as_str() != alice.id);
+        let told_of = |online| told.iter().filter(|(was, _)| *was == online).count();
+        offline && told_of(true) > 0 && told_of(true) == told_of(false)
+    })
+    .await;
+    let (mut bob_phone, told) = bob.into_inner();
+    let versions: BTreeSet<_> = told.iter().map(|(_, version)| version).collect();
+    assert_eq!(versions.len(), told.len(), "each has a version of its own");
+    let mut in_order = told.clone();
+    in_order.sort_by_key(|(_, version)| *version);
+    assert!(
+        in_order.iter().enumerate().all(|(at, (online, _))| *online == (at % 2 == 0)),
+        "they alternate: {in_order:?}"
+    );
+
+    let mut alice_phone = alice.connects().await;
+    assert!(bob_phone.hears(&alices).await.0);
+    alice_phone.asks(json!({ "action": "ping" })).await;
+}
+
+/// Pings until `done`, so that this client's own lease holds.
+async fn pings_until<T>(client: &mut Client, done: impl Future<Output = T>) -> T {
+    tokio::pin!(done);
+    loop {
+        tokio::select! {
+            result = &mut done => return result,
+            () = tokio::time::sleep(Duration::from_millis(300)) => {}
+        }
+        client.asks(json!({ "action": "ping" })).await;
+    }
+}
+
+#[tokio::test]
+async fn who_stops_pinging_goes_offline_once_and_is_closed() {
+    let (stack, _database) = Stack::own_with(&[("LEASE_SECONDS", "3")]).await;
+    let (alice, mut alice_phone, _, mut bob_phone, conversation) = pair(&stack).await;
+    let alices = transition(&alice.id);
+    alice_phone.joins(&conversation).await;
+    assert_eq!(stack.invokes("sweep_connections").await["swept"], 0, "all leases hold");
+
+    pings_until(&mut bob_phone, tokio::time::sleep(Duration::from_secs(4))).await;
+    let Event::JoinedConversation { online_user_ids, .. } = bob_phone.joins(&conversation).await else {
+        panic!("no join")
+    };
+    assert_eq!(online_user_ids.len(), 1, "an expired lease is ignored before anything is swept");
+    let (one, other) = tokio::join!(stack.invokes("sweep_connections"), stack.invokes("sweep_connections"));
+    assert_eq!(one["swept"].as_u64().unwrap() + other["swept"].as_u64().unwrap(), 1, "one of them decides");
+    assert!(!bob_phone.hears(&alices).await.0);
+    assert_eq!(alice_phone.is_closed().await, CloseCode::Normal);
+    pings_until(&mut bob_phone, tokio::time::sleep(Duration::from_secs(1))).await;
+    assert!(
+        bob_phone.has_heard().await.iter().all(|event| alices(event).is_none()),
+        "her $disconnect tells nothing new"
+    );
+
+    let _alice_phone = alice.connects().await;
+    assert!(bob_phone.hears(&alices).await.0, "and she is back");
+}
+
+#[tokio::test]
+async fn a_lost_disconnect_is_made_up_for_by_the_sweep() {
+    let (stack, database) = Stack::own_with(&[("LEASE_SECONDS", "3")]).await;
+    let (alice, alice_phone, _, mut bob_phone, _) = pair(&stack).await;
+    let alices = transition(&alice.id);
+
+    // The function has to wait inside Postgres, and is killed there.
+    let mut holder = connect(&database.url).await;
+    let lock = holder.transaction().await.unwrap();
+    lock.execute("lock table conversations in access exclusive mode", &[]).await.unwrap();
+    alice_phone.closes().await;
+    let disconnecting = async || children(stack.pid).into_iter().find(|(_, name)| name == "disconnect");
+    let observer = connect(&database.url).await;
+    eventually("the disconnect waits for the lock", async || {
+        let waiting =
+            "select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+        !observer.query(waiting, &[]).await.unwrap().is_empty()
+    })
+    .await;
+    let (pid, _) = disconnecting().await.expect("it is running");
+    kill(Pid::from_raw(pid.cast_signed()), Signal::SIGKILL).unwrap();
+    lock.rollback().await.unwrap();
+
+    pings_until(&mut bob_phone, tokio::time::sleep(Duration::from_secs(4))).await;
+    assert!(
+        bob_phone.has_heard().await.iter().all(|event| alices(event).is_none()),
+        "the disconnect was lost"
+    );
+    stack.invokes("sweep_connections").await;
+    assert!(!bob_phone.hears(&alices).await.0);
+}
+
+#[tokio::test]
+async fn a_ping_keeps_a_connection_alive_and_a_swept_one_is_told_to_come_again() {
+    let (stack, _database) = Stack::own_with(&[("LEASE_SECONDS", "2")]).await;
+    let mut phone = stack.user("Alice").connects().await;
+    pings_until(&mut phone, tokio::time::sleep(Duration::from_secs(3))).await;
+    assert_eq!(stack.invokes("sweep_connections").await["swept"], 0);
+}
+
+/// The real schedule, so this takes a minute; nothing else here does.
+#[tokio::test]
+async fn the_sweep_runs_by_itself_every_minute() {
+    let (stack, _database) = Stack::own_with(&[("LEASE_SECONDS", "1")]).await;
+    let mut phone = stack.user("Alice").connects().await;
+    let closed = tokio::time::timeout(Duration::from_secs(75), phone.is_closed_whenever()).await;
+    assert_eq!(closed.expect("the schedule says every minute"), CloseCode::Normal);
+}
