@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
-use domain::{ConnectionId, Profile};
+use domain::Profile;
 use edge::Error;
 use edge::websocket::Caller;
-use realtime::{Announcer, logged};
+use realtime::{Announcer, best_effort, close_all};
 use store::Store;
 
 pub(crate) struct State {
@@ -22,18 +22,17 @@ pub(crate) async fn handle(state: &State, caller: &Caller, profile: Profile) -> 
     let connected = state.announcer.connections.connect(user, &caller.connection_id, state.lease).await?;
 
     let surplus = (connected.others.len() + 1).saturating_sub(state.max_connections);
-    close_oldest(state, caller, &connected.others[..surplus.min(connected.others.len())]).await;
-    if let Some(version) = connected.came_online {
-        logged("announcing that a user is online", state.announcer.online(user, version, &contacts).await);
-    }
+    let oldest = &connected.others[..surplus.min(connected.others.len())];
+    best_effort("making room for a new connection and announcing it", async {
+        let closed = close_all(&state.announcer.connections, &state.announcer.push, oldest);
+        let announced = async {
+            match connected.came_online {
+                Some(version) => state.announcer.online(user, version, &contacts).await,
+                None => Ok(()),
+            }
+        };
+        tokio::join!(closed, announced).1
+    })
+    .await;
     Ok(())
-}
-
-/// One that could not be closed is among the oldest at the next connect too.
-async fn close_oldest(state: &State, caller: &Caller, oldest: &[ConnectionId]) {
-    let Announcer { connections, push, .. } = &state.announcer;
-    for connection in oldest {
-        push.close(connection).await;
-    }
-    logged("forgetting the oldest connections", connections.forget(&caller.user_id, oldest).await);
 }

@@ -27,7 +27,10 @@ pub(crate) async fn handle(state: &State, caller: &Caller, frame: JoinConversati
     )?;
     match joined {
         Joined::Joined => {
-            let online = |user: &UserId| presence.get(user).is_some_and(|presence| presence.online);
+            // The caller is there, whatever their lease says: this very frame shows it.
+            let online = |user: &UserId| {
+                *user == caller.user_id || presence.get(user).is_some_and(|presence| presence.online)
+            };
             let online_user_ids = participants.iter().filter(|user| online(user)).cloned().collect();
             Ok(Event::JoinedConversation {
                 conversation_id,

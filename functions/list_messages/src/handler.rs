@@ -7,7 +7,7 @@ use edge::http::{Request, StatusCode, limit, path, query};
 use edge::token::Claims;
 use protocol::rest::MessagePage;
 use protocol::{Event, Time};
-use realtime::{Connections, Push, deliver, logged};
+use realtime::{Connections, Push, best_effort, deliver};
 use store::{Found, Part, Read, Store};
 
 pub(crate) struct State {
@@ -58,7 +58,7 @@ pub(crate) async fn handle(
             up_to_seq: history.read.up_to,
             read_at: Time(history.read.at),
         };
-        logged("telling the others what was read", tell(state, &history.read, &event).await);
+        best_effort("telling the others what was read", tell(state, &history.read, &event)).await;
     }
     let messages = history.messages.into_iter().map(Into::into).collect();
     Ok((StatusCode::OK, MessagePage { messages, has_more: history.has_more }))

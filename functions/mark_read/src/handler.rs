@@ -4,7 +4,7 @@ use domain::Failure;
 use edge::Error;
 use edge::websocket::Caller;
 use protocol::{Event, MarkRead, Time};
-use realtime::{Connections, Push, deliver, logged};
+use realtime::{Connections, Push, best_effort, deliver};
 use store::{Read, Store};
 
 pub(crate) struct State {
@@ -25,7 +25,7 @@ pub(crate) async fn handle(state: &State, caller: &Caller, frame: MarkRead) -> R
         read_at: Time(read.at),
     };
     if read.changed {
-        logged("telling the others what was read", tell(state, caller, &read, &event).await);
+        best_effort("telling the others what was read", tell(state, caller, &read, &event)).await;
     }
     Ok(event)
 }

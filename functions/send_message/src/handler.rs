@@ -5,7 +5,7 @@ use domain::{Failure, MessageId, NewMessage};
 use edge::Error;
 use edge::websocket::Caller;
 use protocol::{Event, SendMessage};
-use realtime::{Connections, Push, deliver_each, frame, logged};
+use realtime::{Connections, Push, best_effort, deliver_each, frame};
 use store::{Sent, Store};
 
 pub(crate) struct State {
@@ -23,7 +23,7 @@ pub(crate) async fn handle(state: &State, caller: &Caller, frame: SendMessage) -
         client_message_id: frame.client_message_id,
     };
     let sent = state.store.send_message(&new).await?.ok_or_else(Error::not_a_participant)?;
-    logged("telling the others of a message", tell(state, caller, &sent).await);
+    best_effort("telling the others of a message", tell(state, caller, &sent)).await;
     Ok(Event::NewMessage(sent.message.into()))
 }
 

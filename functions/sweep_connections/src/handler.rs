@@ -2,7 +2,7 @@
 
 use domain::{Failure, UserId};
 use futures_util::{StreamExt, stream};
-use realtime::{Announcer, logged};
+use realtime::{Announcer, best_effort, close_all};
 use serde::Serialize;
 use store::Store;
 
@@ -20,11 +20,14 @@ pub(crate) struct Report {
     swept: usize,
 }
 
-/// A user who could not be taken offline now is still there for the next sweep.
+/// A user who could not be taken offline now is still there for the next sweep, which is why a failure is only logged.
 pub(crate) async fn handle(state: &State) -> Result<Report, lambda_runtime::Error> {
     let expired = state.announcer.connections.expired_users().await?;
     let swept = stream::iter(expired)
-        .map(async |user| logged("sweeping a user", sweep(state, &user).await) == Some(true))
+        .map(async |user| {
+            let swept = sweep(state, &user).await;
+            swept.map_err(|failure| edge::Error::from(failure).log()).unwrap_or(false)
+        })
         .buffer_unordered(CONCURRENCY)
         .filter(|swept| std::future::ready(*swept))
         .count()
@@ -37,15 +40,10 @@ async fn sweep(state: &State, user: &UserId) -> Result<bool, Failure> {
     let Announcer { connections, push, .. } = &state.announcer;
     let contacts = state.store.contacts_of(user).await?;
     let Some(swept) = connections.sweep(user).await? else { return Ok(false) };
-    let announced = state.announcer.offline(user, swept.offline, &contacts);
-    let closed = async {
-        for connection in &swept.connections {
-            push.close(connection).await;
-        }
-        connections.forget(user, &swept.connections).await
-    };
-    let (announced, closed) = tokio::join!(announced, closed);
-    logged("announcing that a user is offline", announced);
-    logged("forgetting swept connections", closed);
+    best_effort("closing swept connections and announcing it", async {
+        let announced = state.announcer.offline(user, swept.offline, &contacts);
+        tokio::join!(close_all(connections, push, &swept.connections), announced).1
+    })
+    .await;
     Ok(true)
 }

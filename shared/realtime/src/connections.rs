@@ -3,7 +3,6 @@
 //! Whether a user went online or offline is decided by the one write that moves their online mark: a connect sees in the item
 //! as it was whether the mark was there; a disconnect removes it on condition that nothing happened since it looked.
 
-use std::collections::HashSet;
 use std::time::Duration;
 
 use aws_config::SdkConfig;
@@ -12,18 +11,23 @@ use aws_config::timeout::TimeoutConfig;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, ReturnValue};
 use domain::{ConnectionId, Dependency, Failure, Timestamp, UserId};
-use futures_util::future::{join_all, try_join_all};
+use futures_util::future::try_join_all;
 
 use crate::aws::{dynamodb_failure, unless_condition_failed};
+use crate::delivery::{Target, targets};
 use crate::table::{
-    EXPIRES_AT, Item, KEY, LAST_SEEN_AT, LATEST_LEASE, Lease, Millis, ONLINE_SHARD, TTL, USER_ID, VERSION,
-    connection_key, lease_attribute, leases, member_attribute, millis, now, number, read_number, room_key,
-    rooms, shard, timestamp, ttl, user_key,
+    EXPIRES_AT, Item, KEY, LAST_SEEN_AT, LATEST_LEASE, Lease, Millis, ONLINE_SHARD, TOOK_OFFLINE, TTL,
+    USER_ID, VERSION, connection_key, lease_attribute, leases, member_attribute, millis, now, number,
+    read_number, room_key, rooms, shard, timestamp, ttl, user_key,
 };
 
 /// How often a write that lost against another one looks again. Each loss is another write's success, so a user's 20
 /// connections closing at once need at most 20.
 const CONDITIONAL_TRIES: usize = 24;
+
+/// How often a read is repeated that DynamoDB answers in part only, each time after a longer pause.
+const READ_TRIES: u32 = 5;
+const READ_BACKOFF: Duration = Duration::from_millis(25);
 
 /// The table of connections.
 #[derive(Clone, Debug)]
@@ -38,7 +42,7 @@ pub struct Connected {
     /// The version of the transition, if the user was offline until now.
     pub came_online: Option<u64>,
     /// The user's other connections whose leases still hold, the oldest first.
-    pub others: Vec<ConnectionId>,
+    pub others: Vec<Target>,
 }
 
 /// What a disconnect left.
@@ -129,15 +133,13 @@ impl Connections {
             .attributes
             .unwrap_or_default();
 
-        let mut others: Vec<_> = unexpired(&before, now).filter(|(other, _)| other != connection).collect();
-        others.sort_by_key(|(_, lease)| lease.opened_at);
+        let mut others: Vec<_> =
+            targets(&before, now).filter(|other| other.connection != *connection).collect();
+        others.sort_by_key(|other| other.opened_at);
         // A write that was repeated because its answer was lost finds the mark and the lease that its first try set.
         let repeated = before.contains_key(&lease_attribute(connection));
         let came_online = !before.contains_key(ONLINE_SHARD) || (repeated && others.is_empty());
-        Ok(Connected {
-            came_online: came_online.then_some(version(&before) + 1),
-            others: others.into_iter().map(|(id, _)| id).collect(),
-        })
+        Ok(Connected { came_online: came_online.then_some(version(&before) + 1), others })
     }
 
     /// Forgets a connection that is closed. The write that leaves its user without an unexpired lease takes the online mark away
@@ -147,44 +149,41 @@ impl Connections {
         user: &UserId,
         connection: &ConnectionId,
     ) -> Result<Disconnected, Failure> {
-        for _ in 0..CONDITIONAL_TRIES {
-            let keys = [connection_key(connection), user_key(user)];
-            let mut items = self.read(keys.clone()).await?;
-            let [own, user_item] = keys.map(|key| take(&mut items, &key));
-
-            let now = now();
-            let alone = unexpired(&user_item, now).all(|(other, _)| other == *connection);
-            let goes_offline = alone && user_item.contains_key(ONLINE_SHARD);
-            let unknown = !user_item.contains_key(&lease_attribute(connection));
-            if unknown && !goes_offline {
-                self.forget_rooms(connection, &own).await?;
-                return Ok(Disconnected::Unchanged);
+        let lease = [lease_attribute(connection)];
+        let mut departure = Disconnected::Unchanged;
+        for tried in 0..=CONDITIONAL_TRIES {
+            if tried == CONDITIONAL_TRIES {
+                return Err(Failure::unavailable(Dependency::DynamoDb, "lost every conditional write"));
             }
-            let seen = version(&user_item);
-            let lease = [lease_attribute(connection)];
-            if self.remove_leases(user, &lease, seen, goes_offline.then_some(now)).await? {
-                self.forget_rooms(connection, &own).await?;
-                return Ok(match goes_offline {
-                    true => {
-                        Disconnected::WentOffline(Offline { version: seen + 1, last_seen_at: timestamp(now) })
-                    }
-                    false => Disconnected::Unchanged,
-                });
+            let item = self.read([user_key(user)]).await?.pop().unwrap_or_default();
+            let now = now();
+            let alone = unexpired(&item, now).all(|(other, _)| other == *connection);
+            let goes_offline = alone && item.contains_key(ONLINE_SHARD);
+            let seen = version(&item);
+            if !item.contains_key(&lease[0]) && !goes_offline {
+                // Unless an earlier try did it, and only its answer was lost.
+                if tried > 0 && took_offline(&item) == Some(connection.as_str()) {
+                    let last_seen_at = timestamp(read_number(&item, LAST_SEEN_AT).unwrap_or(now));
+                    departure = Disconnected::WentOffline(Offline { version: seen, last_seen_at });
+                }
+                break;
+            }
+            let offline = goes_offline.then_some((now, connection.as_str()));
+            if self.remove_leases(user, &lease, seen, offline).await? {
+                if goes_offline {
+                    let last_seen_at = timestamp(now);
+                    departure = Disconnected::WentOffline(Offline { version: seen + 1, last_seen_at });
+                }
+                break;
             }
         }
-        Err(Failure::unavailable(Dependency::DynamoDb, "lost every conditional write against another one"))
+        self.forget_rooms(connection).await?;
+        Ok(departure)
     }
 
-    /// Forgets connections that turned out to be gone (410) or have to go, silently: the online mark stays, and the sweep announces.
-    pub async fn forget(&self, user: &UserId, connections: &[ConnectionId]) -> Result<(), Failure> {
-        let forgotten =
-            join_all(connections.iter().map(|connection| self.forget_one(user, connection))).await;
-        forgotten.into_iter().collect()
-    }
-
-    async fn forget_one(&self, user: &UserId, connection: &ConnectionId) -> Result<(), Failure> {
-        let key = connection_key(connection);
-        let own = take(&mut self.read([key.clone()]).await?, &key);
+    /// Forgets a connection that turned out to be gone (410) or was closed, silently: the online mark stays, and the sweep
+    /// announces.
+    pub async fn forget(&self, user: &UserId, connection: &ConnectionId) -> Result<(), Failure> {
         let removed = self
             .client
             .update_item()
@@ -198,7 +197,7 @@ impl Connections {
             .send()
             .await;
         unless_condition_failed(removed)?;
-        self.forget_rooms(connection, &own).await
+        self.forget_rooms(connection).await
     }
 
     /// Renews the lease of a connection that still has one, expired or not.
@@ -234,36 +233,47 @@ impl Connections {
         &self,
         keys: impl IntoIterator<Item = AttributeValue>,
     ) -> Result<Vec<Item>, Failure> {
-        let keys = keys.into_iter().map(|key| Item::from([(KEY.to_owned(), key)])).collect();
-        let mut wanted = KeysAndAttributes::builder()
-            .consistent_read(true)
-            .set_keys(Some(keys))
-            .build()
-            .expect("it has keys");
-        let mut items = Vec::new();
-        loop {
+        let keys: Vec<_> = keys.into_iter().map(|key| Item::from([(KEY.to_owned(), key)])).collect();
+        let mut items = Vec::with_capacity(keys.len());
+        let mut wanted = keys;
+        for tried in 0..READ_TRIES {
+            if wanted.is_empty() {
+                return Ok(items);
+            }
+            tokio::time::sleep(READ_BACKOFF * tried).await;
+            let keys = KeysAndAttributes::builder()
+                .consistent_read(true)
+                .set_keys(Some(wanted))
+                .build()
+                .expect("it has keys");
             let page = self
                 .client
                 .batch_get_item()
-                .request_items(&self.table, wanted)
+                .request_items(&self.table, keys)
                 .send()
                 .await
                 .map_err(dynamodb_failure)?;
             items.extend(page.responses.into_iter().flatten().flat_map(|(_, found)| found));
-            match page.unprocessed_keys.and_then(|mut left| left.remove(&self.table)) {
-                Some(left) => wanted = left,
-                None => return Ok(items),
+            // What DynamoDB was too busy for is to be asked for again.
+            let left = page.unprocessed_keys.and_then(|mut left| left.remove(&self.table));
+            wanted = left.map(|left| left.keys).unwrap_or_default();
+        }
+        match wanted.is_empty() {
+            true => Ok(items),
+            false => {
+                Err(Failure::unavailable(Dependency::DynamoDb, "it left keys unprocessed again and again"))
             }
         }
     }
 
-    /// Removes leases, and the online mark too if the user was last seen at `offline_at`; false if the item is no longer as seen.
+    /// Removes leases, and the online mark too if the user goes offline: then it is written down when they were last seen, and who
+    /// took them offline. False if the item is no longer as seen.
     pub(crate) async fn remove_leases(
         &self,
         user: &UserId,
         leases: &[String],
         seen: u64,
-        offline_at: Option<Millis>,
+        offline: Option<(Millis, &str)>,
     ) -> Result<bool, Failure> {
         let mut removed: Vec<_> = (0..leases.len()).map(|at| format!("#lease{at}")).collect();
         let mut set = "SET #version = :next".to_owned();
@@ -279,10 +289,12 @@ impl Connections {
         for (name, attribute) in removed.iter().zip(leases) {
             update = update.expression_attribute_names(name, attribute);
         }
-        if let Some(at) = offline_at {
-            set.push_str(", #lastSeen = :at");
+        if let Some((at, by)) = offline {
+            set.push_str(", #lastSeen = :at, #by = :by");
             removed.extend(["#shard".to_owned(), "#latest".to_owned()]);
             update = update
+                .expression_attribute_names("#by", TOOK_OFFLINE)
+                .expression_attribute_values(":by", AttributeValue::S(by.to_owned()))
                 .expression_attribute_names("#lastSeen", LAST_SEEN_AT)
                 .expression_attribute_names("#shard", ONLINE_SHARD)
                 .expression_attribute_names("#latest", LATEST_LEASE)
@@ -292,20 +304,19 @@ impl Connections {
         Ok(unless_condition_failed(update)?.is_some())
     }
 
-    /// Takes a connection out of the conversations that it joined, then removes its own item.
-    pub(crate) async fn forget_rooms(&self, connection: &ConnectionId, own: &Item) -> Result<(), Failure> {
-        let joined: HashSet<_> = rooms(own).collect();
-        try_join_all(joined.into_iter().map(|room| self.remove_member(room, connection))).await?;
-        if !own.is_empty() {
-            self.client
-                .delete_item()
-                .table_name(&self.table)
-                .key(KEY, connection_key(connection))
-                .send()
-                .await
-                .map_err(dynamodb_failure)?;
-        }
-        Ok(())
+    /// Takes a connection out of the conversations that it joined, then removes its own item. To be called once its lease is gone:
+    /// from then on it cannot join another.
+    pub(crate) async fn forget_rooms(&self, connection: &ConnectionId) -> Result<(), Failure> {
+        let Some(own) = self.read([connection_key(connection)]).await?.pop() else { return Ok(()) };
+        try_join_all(rooms(&own).map(|room| self.remove_member(room, connection))).await?;
+        self.client
+            .delete_item()
+            .table_name(&self.table)
+            .key(KEY, connection_key(connection))
+            .send()
+            .await
+            .map(drop)
+            .map_err(dynamodb_failure)
     }
 
     pub(crate) async fn remove_member(
@@ -337,6 +348,10 @@ pub(crate) fn take(items: &mut Vec<Item>, key: &AttributeValue) -> Item {
 
 pub(crate) fn version(item: &Item) -> u64 {
     read_number(item, VERSION).unwrap_or(0)
+}
+
+fn took_offline(item: &Item) -> Option<&str> {
+    item.get(TOOK_OFFLINE)?.as_s().ok().map(String::as_str)
 }
 
 pub(crate) fn unexpired(item: &Item, now: Millis) -> impl Iterator<Item = (ConnectionId, Lease)> {

@@ -3,12 +3,17 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use domain::{ConnectionId, UserId};
+use domain::{ConnectionId, ConversationId, Failure, UserId};
+use futures_util::future::join_all;
 use protocol::Event;
+use tokio::time::timeout;
 
 use crate::connections::{Connections, unexpired};
-use crate::push::{Push, logged};
+use crate::push::{Delivery, Push};
 use crate::table::{Item, Millis, millis, now, user_of};
+
+/// How long a request may be held up by what it does not depend on, besides the time limits of each part.
+const BEST_EFFORT_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// A connection that something may be pushed to.
 #[derive(Clone, Debug)]
@@ -19,6 +24,8 @@ pub struct Target {
     pub user: UserId,
     /// When it opened, if its lease is known.
     pub(crate) opened_at: Option<Millis>,
+    /// The conversation by which it was found.
+    pub(crate) room: Option<ConversationId>,
 }
 
 impl Target {
@@ -36,6 +43,7 @@ pub(crate) fn targets(item: &Item, now: Millis) -> impl Iterator<Item = Target> 
             connection,
             user: user.clone(),
             opened_at: Some(lease.opened_at),
+            room: None,
         })
     })
 }
@@ -49,15 +57,47 @@ pub async fn deliver(connections: &Connections, push: &Push, targets: Vec<Target
 
 /// The same with a frame for each.
 pub async fn deliver_each(connections: &Connections, push: &Push, frames: Vec<(Target, Bytes)>) {
-    for target in push.fan_out(frames).await {
-        if target.may_be_opening() {
-            continue;
+    let gone = push.fan_out(frames).await;
+    join_all(gone.iter().map(|target| forget_gone(connections, target))).await;
+}
+
+/// Closes connections, and forgets those that are closed then. One that could not be closed stays written down.
+pub async fn close_all(connections: &Connections, push: &Push, targets: &[Target]) {
+    let closing = targets.iter().map(async |target| match push.close(&target.connection).await {
+        Delivery::Sent => {
+            let forgotten = connections.forget(&target.user, &target.connection).await;
+            logged("forgetting a connection that was closed", forgotten);
         }
-        logged(
-            "forgetting a connection that is gone",
-            connections.forget(&target.user, &[target.connection]).await,
-        );
+        Delivery::Gone => forget_gone(connections, target).await,
+        Delivery::Failed => {}
+    });
+    join_all(closing).await;
+}
+
+async fn forget_gone(connections: &Connections, target: &Target) {
+    if target.may_be_opening() {
+        return;
     }
+    // The conversation that it was found by comes first: the connection's own item may no longer know of it.
+    let forgotten = async {
+        if let Some(room) = target.room {
+            connections.remove_member(room, &target.connection).await?;
+        }
+        connections.forget(&target.user, &target.connection).await
+    };
+    logged("forgetting a connection that is gone", forgotten.await);
+}
+
+/// Does what a request does not depend on: a failure, or taking too long, is logged and nothing else.
+pub async fn best_effort(what: &'static str, work: impl Future<Output = Result<(), Failure>>) {
+    match timeout(BEST_EFFORT_TIMEOUT, work).await {
+        Ok(done) => drop(logged(what, done)),
+        Err(_) => tracing::error!("{what}: took too long"),
+    }
+}
+
+fn logged<T>(what: &'static str, result: Result<T, Failure>) -> Option<T> {
+    result.inspect_err(|failure| tracing::error!(cause = %failure.cause, "{what}: {failure}")).ok()
 }
 
 /// An event as it goes to those who did not ask for it.

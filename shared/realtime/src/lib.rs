@@ -13,7 +13,7 @@ mod table;
 
 pub use aws::load_sdk_config;
 pub use connections::{Connected, Connections, Disconnected, Offline, Pinged};
-pub use delivery::{Target, deliver, deliver_each, frame};
+pub use delivery::{Target, best_effort, close_all, deliver, deliver_each, frame};
 pub use presence::{Announcer, Presence, PresenceAudience, Swept};
-pub use push::{Delivery, Push, logged};
+pub use push::{Delivery, Push};
 pub use rooms::{Audience, Joined, Left};

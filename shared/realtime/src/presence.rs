@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::str::FromStr;
 
-use domain::{ConnectionId, Failure, Timestamp, UserId};
+use domain::{Failure, Timestamp, UserId};
 use futures_util::future::try_join_all;
 use protocol::{Event, Time};
 
@@ -12,8 +12,8 @@ use crate::connections::{Connections, Offline, unexpired, version};
 use crate::delivery::{Target, deliver, targets};
 use crate::push::Push;
 use crate::table::{
-    Item, LAST_SEEN_AT, LATEST_LEASE, ONLINE_INDEX, ONLINE_SHARD, SHARDS, lease_attribute, leases, now,
-    number, read_number, timestamp, user_key, user_of,
+    Item, LAST_SEEN_AT, LATEST_LEASE, ONLINE_INDEX, ONLINE_SHARD, SHARDS, lease_attribute, now, number,
+    read_number, timestamp, user_key, user_of,
 };
 
 /// How many items DynamoDB reads at once.
@@ -54,7 +54,7 @@ pub struct Swept {
     /// The transition.
     pub offline: Offline,
     /// The connections that were still written down.
-    pub connections: Vec<ConnectionId>,
+    pub connections: Vec<Target>,
 }
 
 /// Tells those who want to know that a user went online or offline.
@@ -131,15 +131,16 @@ impl Connections {
         if !item.contains_key(ONLINE_SHARD) || unexpired(&item, now).next().is_some() {
             return Ok(None);
         }
-        let expired: Vec<_> = leases(&item).map(|(connection, _)| connection).collect();
-        let attributes: Vec<_> = expired.iter().map(lease_attribute).collect();
+        let connections: Vec<_> = targets(&item, 0).collect();
+        let attributes: Vec<_> =
+            connections.iter().map(|target| lease_attribute(&target.connection)).collect();
         let last_seen = read_number(&item, LATEST_LEASE).unwrap_or(now).min(now);
         let seen = version(&item);
-        if !self.remove_leases(user, &attributes, seen, Some(last_seen)).await? {
+        if !self.remove_leases(user, &attributes, seen, Some((last_seen, "sweep"))).await? {
             return Ok(None);
         }
         let offline = Offline { version: seen + 1, last_seen_at: timestamp(last_seen) };
-        Ok(Some(Swept { offline, connections: expired }))
+        Ok(Some(Swept { offline, connections }))
     }
 
     /// The items of users, in as few reads as there are hundreds of them, all at once.

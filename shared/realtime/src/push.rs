@@ -11,7 +11,7 @@ use aws_sdk_apigatewaymanagement::Client;
 use aws_sdk_apigatewaymanagement::error::DisplayErrorContext;
 use aws_sdk_apigatewaymanagement::primitives::Blob;
 use bytes::Bytes;
-use domain::{ConnectionId, Failure};
+use domain::ConnectionId;
 use futures_util::StreamExt;
 use futures_util::stream;
 use tokio::time::{Instant, timeout_at};
@@ -106,14 +106,15 @@ impl Push {
         }
     }
 
-    /// Closes a connection. One that is gone already is as closed as can be.
-    pub async fn close(&self, connection: &ConnectionId) {
-        let closed = self.client.delete_connection().connection_id(connection.as_str()).send().await;
-        match closed {
-            Err(error) if !error.as_service_error().is_some_and(|e| e.is_gone_exception()) => {
+    /// Closes a connection.
+    pub async fn close(&self, connection: &ConnectionId) -> Delivery {
+        match self.client.delete_connection().connection_id(connection.as_str()).send().await {
+            Ok(_) => Delivery::Sent,
+            Err(error) if error.as_service_error().is_some_and(|e| e.is_gone_exception()) => Delivery::Gone,
+            Err(error) => {
                 tracing::warn!(%connection, error = %DisplayErrorContext(&error), "closing {connection} failed");
+                Delivery::Failed
             }
-            _ => {}
         }
     }
 
@@ -122,9 +123,4 @@ impl Push {
         self.post(connection, frame).await;
         self.close(connection).await;
     }
-}
-
-/// Logs the failure of what the request does not depend on, with its cause.
-pub fn logged<T>(what: &'static str, result: Result<T, Failure>) -> Option<T> {
-    result.inspect_err(|failure| tracing::error!(cause = %failure.cause, "{what}: {failure}")).ok()
 }

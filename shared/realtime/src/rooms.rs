@@ -1,6 +1,7 @@
 //! Which connections joined which conversations.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{
@@ -14,14 +15,15 @@ use crate::connections::{Connections, take};
 use crate::delivery::{Target, targets};
 use crate::table::{
     Item, KEY, ROOMS, TTL, connection_key, lease_attribute, member_attribute, members, now, number, room_key,
-    ttl, user_key,
+    room_of, ttl, user_key,
 };
 
 /// How many conversations a connection may have joined at once.
 const MAX_ROOMS: usize = 100;
 
 /// How often a join is repeated that met another write to the same items.
-const TRANSACTION_TRIES: usize = 10;
+const TRANSACTION_TRIES: u32 = 10;
+const BACKOFF: Duration = Duration::from_millis(10);
 
 /// What became of a join.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,7 +63,9 @@ impl Connections {
         connection: &ConnectionId,
         conversation: ConversationId,
     ) -> Result<Joined, Failure> {
-        for _ in 0..TRANSACTION_TRIES {
+        for tried in 0..TRANSACTION_TRIES {
+            // Many who join one conversation at once are in each other's way; waiting a little longer each time takes them apart.
+            tokio::time::sleep(BACKOFF * tried).await;
             let sent = self
                 .client
                 .transact_write_items()
@@ -198,7 +202,8 @@ impl Connections {
 
 /// The joined connections of a conversation's item, which does not know when they opened.
 fn room_targets(room: &Item) -> impl Iterator<Item = Target> {
-    members(room).map(|(connection, user)| Target { connection, user, opened_at: None })
+    let id = room_of(room);
+    members(room).map(move |(connection, user)| Target { connection, user, opened_at: None, room: id })
 }
 
 /// What the reasons of a cancelled join say, in the order of its items: lease, connection, conversation. `None` if another

@@ -2,7 +2,7 @@
 //!
 //! | key | attributes |
 //! |---|---|
-//! | `USER#<userId>` | `lease#<connectionId>` for each connection: `{expiresAt, openedAt}`; `onlineShard`, the online mark; `version`, one more with every write; `latestLease`; `lastSeenAt` |
+//! | `USER#<userId>` | `lease#<connectionId>` for each connection: `{expiresAt, openedAt}`; `onlineShard`, the online mark; `version`, one more with every write; `latestLease`; `lastSeenAt`; `tookOffline`, which call did |
 //! | `CONN#<connectionId>` | `userId`; `rooms`, the set of joined conversations; `ttl` |
 //! | `ROOM#<conversationId>` | `member#<connectionId>` for each joined connection: its user; `ttl` |
 //!
@@ -22,6 +22,7 @@ pub(crate) const TTL: &str = "ttl";
 pub(crate) const VERSION: &str = "version";
 pub(crate) const ONLINE_SHARD: &str = "onlineShard";
 pub(crate) const LATEST_LEASE: &str = "latestLease";
+pub(crate) const TOOK_OFFLINE: &str = "tookOffline";
 pub(crate) const LAST_SEEN_AT: &str = "lastSeenAt";
 pub(crate) const EXPIRES_AT: &str = "expiresAt";
 const OPENED_AT: &str = "openedAt";
@@ -41,6 +42,12 @@ pub(crate) type Item = HashMap<String, AttributeValue>;
 
 pub(crate) fn user_key(id: &UserId) -> AttributeValue {
     AttributeValue::S(format!("USER#{id}"))
+}
+
+/// The conversation that an item is of, if it is one's.
+pub(crate) fn room_of(item: &Item) -> Option<ConversationId> {
+    let key = item.get(KEY)?.as_s().ok()?;
+    ConversationId::parse(key.strip_prefix("ROOM#")?).ok()
 }
 
 /// The user that an item is of, if it is one's.

@@ -3,7 +3,9 @@
 use std::error::Error;
 use std::time::Duration;
 
-use deadpool_postgres::{Client, Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
+use deadpool_postgres::{
+    Client, ClientWrapper, Hook, HookError, Manager, ManagerConfig, Pool, RecyclingMethod, Runtime,
+};
 use domain::{Dependency, Failure};
 use tokio::time::timeout;
 use tokio_postgres::error::SqlState;
@@ -13,8 +15,16 @@ use tokio_postgres::{Config, NoTls};
 const CONNECTIONS: usize = 2;
 
 /// How long a connection may take to open, and a statement to answer. A client waits for both.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-const STATEMENT_TIMEOUT: Duration = Duration::from_secs(5);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+const STATEMENT_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// How often a call is tried.
+const TRIES: usize = 3;
+
+/// A connection that was idle for this long may have been cut without a word, by a freeze or a router: it has to answer first,
+/// and soon.
+const TRUSTED_FOR: Duration = Duration::from_secs(30);
+const CHECK_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// The database, as one Lambda process sees it. Opens no connection before the first call.
 #[derive(Clone, Debug)]
@@ -34,28 +44,32 @@ impl Store {
         if config.get_connect_timeout().is_none() {
             config.connect_timeout(CONNECT_TIMEOUT);
         }
-        // Checking a connection with a query of its own would double the round trips; a dead one is found out and replaced by `run`.
         let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
         let pool = Pool::builder(Manager::from_config(config, NoTls, recycling))
             .max_size(CONNECTIONS)
             .runtime(Runtime::Tokio1)
             .wait_timeout(Some(CONNECT_TIMEOUT))
             .create_timeout(Some(CONNECT_TIMEOUT))
+            .pre_recycle(Hook::async_fn(|client, metrics| {
+                Box::pin(check_if_long_idle(client, metrics.last_used()))
+            }))
             .build()
             .map_err(|error| InvalidDatabaseUrl(error.to_string()))?;
         Ok(Self { pool })
     }
 
-    /// Runs one call on a pooled connection, and once more on another if it met a dead one or lost a race.
+    /// Runs one call on a pooled connection, and again if it met a dead one or lost a race.
     pub(crate) async fn run<T, F>(&self, call: impl Fn(Client) -> F) -> Result<T, Failure>
     where
         F: Future<Output = Result<T, tokio_postgres::Error>>,
     {
-        match self.try_once(&call).await {
-            Err(Attempt::LostRace(_) | Attempt::Dead(_)) => {
-                self.try_once(&call).await.map_err(Attempt::into_failure)
+        let mut tried = 1;
+        loop {
+            match self.try_once(&call).await {
+                // A dead connection may have carried out the first try, and the second one may then have lost against that.
+                Err(Attempt::LostRace(_) | Attempt::Dead(_)) if tried < TRIES => tried += 1,
+                done => return done.map_err(Attempt::into_failure),
             }
-            done => done.map_err(Attempt::into_failure),
         }
     }
 
@@ -77,6 +91,18 @@ impl Store {
     }
 }
 
+/// Checking every connection with a query of its own would double the round trips, so only those are that may well be dead.
+async fn check_if_long_idle(client: &mut ClientWrapper, idle: Duration) -> Result<(), HookError> {
+    if idle < TRUSTED_FOR {
+        return Ok(());
+    }
+    match timeout(CHECK_TIMEOUT, client.simple_query("")).await {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(error)) => Err(HookError::Backend(error)),
+        Err(_) => Err(HookError::message("it does not answer any more")),
+    }
+}
+
 /// Why a try did not succeed.
 enum Attempt {
     /// Another statement was there first; a repeat sees what it did.
@@ -93,6 +119,7 @@ impl From<tokio_postgres::Error> for Attempt {
     fn from(error: tokio_postgres::Error) -> Self {
         match error.code() {
             Some(code) if lost_race(code) => Self::LostRace(error),
+            Some(code) if server_stopping(code) => Self::Dead(error),
             Some(code) if unavailable(code) => Self::Unavailable(error.into()),
             None if error.is_closed() => Self::Dead(error),
             _ => Self::Unexpected(error),
@@ -114,6 +141,11 @@ impl Attempt {
 /// at once, or locks taken in opposite order.
 fn lost_race(code: &SqlState) -> bool {
     *code == SqlState::UNIQUE_VIOLATION || *code == SqlState::T_R_DEADLOCK_DETECTED
+}
+
+/// The server ends the connection, since it stops or was told to; another one may come up at once.
+fn server_stopping(code: &SqlState) -> bool {
+    [SqlState::ADMIN_SHUTDOWN, SqlState::CRASH_SHUTDOWN, SqlState::IDLE_SESSION_TIMEOUT].contains(code)
 }
 
 /// Connection exceptions (08), insufficient resources (53), operator intervention (57: shutting down, starting up).

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use domain::{Dependency, Failure};
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, JwkSet, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey};
+use reqwest::redirect::Policy;
 use reqwest::{Client, Url};
 use tokio::sync::Mutex;
 
@@ -27,7 +28,9 @@ pub(super) struct Jwks {
 
 #[derive(Debug)]
 struct Fetched {
-    at: Instant,
+    fetched_at: Instant,
+    /// When it was last tried to fetch them, whatever came of it.
+    tried_at: Instant,
     keys: HashMap<Option<String>, (DecodingKey, Algorithm)>,
 }
 
@@ -45,7 +48,12 @@ impl Jwks {
         if url.scheme() != "https" && !(url.scheme() == "http" && loopback) {
             return Err("must be an https URL".to_owned());
         }
-        let client = Client::builder().timeout(FETCH_TIMEOUT).build().map_err(|error| error.to_string())?;
+        // A redirect could lead anywhere, also to where nothing is encrypted.
+        let client = Client::builder()
+            .timeout(FETCH_TIMEOUT)
+            .redirect(Policy::none())
+            .build()
+            .map_err(|error| error.to_string())?;
         Ok(Self { client, url, cache: Mutex::new(None) })
     }
 
@@ -55,16 +63,18 @@ impl Jwks {
         let mut cache = self.cache.lock().await;
         let known = cache.as_ref().and_then(|fetched| fetched.find(id));
         if let Some(fetched) = &*cache {
-            let keep_for = if known.is_some() { MAX_AGE } else { REFETCH_AFTER };
-            if fetched.at.elapsed() < keep_for {
+            let fresh = known.is_some() && fetched.fetched_at.elapsed() < MAX_AGE;
+            if fresh || fetched.tried_at.elapsed() < REFETCH_AFTER {
                 return Ok(known);
             }
         }
+        let now = Instant::now();
         match (self.fetch().await, &mut *cache) {
-            (Ok(keys), cache) => Ok(cache.insert(Fetched { at: Instant::now(), keys }).find(id)),
+            (Ok(keys), cache) => Ok(cache.insert(Fetched { fetched_at: now, tried_at: now, keys }).find(id)),
             (Err(error), None) => Err(Failure::unavailable(Dependency::Jwks, error)),
             (Err(error), Some(fetched)) => {
-                fetched.at = Instant::now();
+                fetched.tried_at = now;
+                // While the provider is down its keys stay good: it could not have said otherwise.
                 known.map_or_else(|| Err(Failure::unavailable(Dependency::Jwks, error)), |key| Ok(Some(key)))
             }
         }
