@@ -8,6 +8,7 @@ is repeated.
 import json
 import os
 import re
+import secrets
 import select
 import socket
 import subprocess
@@ -114,9 +115,10 @@ def free_port():
 
 
 def start_stack(port):
-    stack = subprocess.Popen(
-        ["cargo", "dev", "--ephemeral", "--port", str(port)], cwd=ROOT, stdout=subprocess.PIPE, text=True
-    )
+    # Nothing of this is to be left in the checkout: not the data, nor the secret, which is given instead.
+    os.environ["JWT_SECRET"] = secrets.token_hex(32)
+    command = ["cargo", "dev", "--ephemeral", "--port", str(port), "--data-dir", "target/tour-data"]
+    stack = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
     for line in stack.stdout:
         print(line, end="")
         if line.startswith("ready"):

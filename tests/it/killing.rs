@@ -92,9 +92,11 @@ async fn a_killed_stack_leaves_nothing_running_and_loses_nothing() {
 
 #[tokio::test]
 async fn a_stack_that_is_asked_to_stop_stops_everything() {
+    let folder = folder();
     for signal in [Signal::SIGINT, Signal::SIGTERM] {
-        let stack =
-            Arc::new(Stack::start(&StackOptions { args: &["--ephemeral"], ..StackOptions::default() }));
+        let options =
+            StackOptions { args: &["--ephemeral"], data_dir: Some(folder.path()), ..StackOptions::default() };
+        let stack = Arc::new(Stack::start(&options));
         let (_, mut alice_phone, _, _, conversation) = pair(&stack).await;
         alice_phone.says(&conversation, "bye").await;
         let started = children(stack.pid);

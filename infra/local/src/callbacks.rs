@@ -38,14 +38,17 @@ async fn push(State(gateway): State<Gateway>, Path(id): Path<String>, body: Byte
         return failed(StatusCode::BAD_REQUEST, "BadRequestException", Some(message));
     };
     match find(&gateway, &id).map(|connection| connection.send(text)) {
-        Ok(sent) => delivered(sent, StatusCode::OK),
+        Ok(sent) => delivered(sent),
         Err(refused) => *refused,
     }
 }
 
 async fn close(State(gateway): State<Gateway>, Path(id): Path<String>) -> Response {
-    match find(&gateway, &id).map(|connection| connection.close()) {
-        Ok(sent) => delivered(sent, StatusCode::NO_CONTENT),
+    match find(&gateway, &id) {
+        Ok(connection) => {
+            connection.close();
+            (StatusCode::NO_CONTENT, request_id()).into_response()
+        }
         Err(refused) => *refused,
     }
 }
@@ -72,9 +75,9 @@ fn find(gateway: &Gateway, id: &str) -> Result<std::sync::Arc<Connection>, Box<R
     gateway.registry().get(id).ok_or_else(|| Box::new(gone()))
 }
 
-fn delivered(sent: Result<(), Undeliverable>, status: StatusCode) -> Response {
+fn delivered(sent: Result<(), Undeliverable>) -> Response {
     match sent {
-        Ok(()) => (status, request_id()).into_response(),
+        Ok(()) => (StatusCode::OK, request_id()).into_response(),
         Err(Undeliverable::Gone) => gone(),
         Err(Undeliverable::BufferFull) => {
             let message = json!({ "message": "The client does not read what it is sent" });

@@ -37,20 +37,30 @@ impl Keeper {
         Ok(Self(Arc::new(Mutex::new(line))))
     }
 
-    /// From now on the process `pid` is ended if this one ends.
-    pub(crate) fn watch(&self, pid: u32) {
+    /// Has the process `pid` ended if this one ends, until the returned value is dropped: when the process has ended, its number
+    /// may be somebody else's soon.
+    pub(crate) fn watch(&self, pid: u32) -> Watched {
         self.say(&format!("+{pid}"));
-    }
-
-    /// The process `pid` has ended; its number may be somebody else's soon.
-    pub(crate) fn release(&self, pid: u32) {
-        self.say(&format!("-{pid}"));
+        Watched { keeper: self.clone(), pid }
     }
 
     fn say(&self, line: &str) {
         let mut pipe = self.0.lock().expect("nothing panics while it holds this lock");
         // Without a keeper there is nothing to be done, and nothing that would have to stop for it.
         let _ = writeln!(pipe, "{line}");
+    }
+}
+
+/// A process that the keeper knows of.
+#[derive(Debug)]
+pub(crate) struct Watched {
+    keeper: Keeper,
+    pub(crate) pid: u32,
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        self.keeper.say(&format!("-{}", self.pid));
     }
 }
 

@@ -51,6 +51,14 @@ impl Lambda {
         }
     }
 
+    /// The ARN that a function of this name has or would have.
+    fn arn(&self, function: &str) -> String {
+        match self {
+            Self::Host(host) => host.arn(function),
+            Self::Remote(_) => function.to_owned(),
+        }
+    }
+
     /// Whether there is such a function.
     pub(crate) fn has(&self, function: &str) -> bool {
         match self {

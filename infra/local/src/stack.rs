@@ -1,6 +1,7 @@
 //! Starts everything in order, serves, and stops everything in the opposite order.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Instant;
@@ -78,7 +79,11 @@ async fn start_and_serve(args: &StackArgs, started: &mut Started) -> Result<(), 
         .map_err(|error| format!("{}: {error}", args.template.display()))?;
     let needs_postgres =
         template.functions.iter().any(|function| function.environment.contains_key(DATABASE_URL));
-    if let (true, Some(url)) = (needs_postgres, &args.database_url) {
+    let given_url = args.database_url.as_deref().filter(|url| !url.is_empty());
+    if args.ephemeral && given_url.is_some() {
+        return Err("--ephemeral throws the database away, so it does not go with a database URL".to_owned());
+    }
+    if let (true, Some(url)) = (needs_postgres, given_url) {
         postgres::check(url).await?;
     }
 
@@ -86,20 +91,23 @@ async fn start_and_serve(args: &StackArgs, started: &mut Started) -> Result<(), 
         .map_err(|error| format!("the keeper of child processes cannot be started: {error}"))?;
     let mut addresses = Vec::new();
     if needs_postgres {
-        let url = match &args.database_url {
-            Some(url) => url.clone(),
+        let url = match given_url {
+            // It may hold a password that is not ours to show.
+            Some(url) => url.to_owned(),
             None => {
                 let starting = start_postgres(args, &data_dir, &keeper);
-                started.postgres.insert(step("starting Postgres", starting).await?).url.clone()
+                let postgres = started.postgres.insert(step("starting Postgres", starting).await?);
+                addresses.push(("Postgres", postgres.url.clone()));
+                postgres.url.clone()
             }
         };
         for function in &mut template.functions {
             let given = function.environment.entry(DATABASE_URL.to_owned());
             given.and_modify(|value| value.clone_from(&url));
         }
-        addresses.push(("Postgres", url));
     }
     let dynamodb = step("starting DynamoDB", dynamodb::start(&template.tables)).await?;
+    addresses.push(("DynamoDB", format!("http://{dynamodb}")));
     let lambda = match &args.lambda_endpoint {
         Some(endpoint) => Lambda::Remote(Remote::new(endpoint)),
         None => {
@@ -139,7 +147,11 @@ async fn start_and_serve(args: &StackArgs, started: &mut Started) -> Result<(), 
 
 /// Every variable that the template gives to a function can be overridden by the same variable here.
 fn values(port: u16, secret: &str) -> Values {
-    let mut overrides: BTreeMap<String, String> = std::env::vars().collect();
+    let text =
+        |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
+    let variables = std::env::vars_os().filter_map(text);
+    // One that is set to the empty string counts as unset.
+    let mut overrides: BTreeMap<_, _> = variables.filter(|(_, value)| !value.is_empty()).collect();
     overrides.insert("JWT_SECRET".to_owned(), secret.to_owned());
     // Known once the server runs.
     overrides.insert(DATABASE_URL.to_owned(), String::new());
@@ -174,12 +186,9 @@ async fn start_functions(
         throttle: args.throttle,
         binaries,
         environment: BTreeMap::from([("AWS_ENDPOINT_URL_DYNAMODB".to_owned(), format!("http://{dynamodb}"))]),
-        region: REGION.to_owned(),
+        values: values.clone(),
     };
-    let functions = template.functions.iter();
-    let functions =
-        functions.map(|function| (values.function_arn(&function.name), function.clone())).collect();
-    Host::start(functions, config, keeper).await.map_err(|error| error.to_string())
+    Host::start(template.functions.clone(), config, keeper).await.map_err(|error| error.to_string())
 }
 
 async fn invoke_at_start(lambda: &Lambda, function: &str) -> Result<(), String> {

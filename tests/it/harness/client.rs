@@ -24,6 +24,7 @@ pub(crate) struct Client {
 }
 
 /// What a client got.
+#[expect(clippy::large_enum_variant, reason = "a story holds only a few of them")]
 #[derive(Clone, Debug)]
 pub(crate) enum Frame {
     Event(Answer),

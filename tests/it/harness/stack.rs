@@ -30,6 +30,8 @@ pub(crate) struct Stack {
 pub(crate) struct StackOptions<'a> {
     pub(crate) args: &'a [&'a str],
     pub(crate) env: &'a [(&'a str, &'a str)],
+    /// The database to use; without one the stack runs a server of its own.
+    pub(crate) database_url: Option<&'a str>,
     /// Where the data is kept, if it is to outlive the stack.
     pub(crate) data_dir: Option<&'a Path>,
 }
@@ -51,16 +53,16 @@ impl Stack {
     /// A stack of one's own, with a database of its own on the shared server.
     pub(crate) async fn own(args: &[&str]) -> (Self, Database) {
         let database = Database::create().await;
-        let args = [&["--database-url", &database.url], args].concat();
-        let stack = Self::start(&StackOptions { args: &args, ..StackOptions::default() });
+        let options = StackOptions { args, database_url: Some(&database.url), ..StackOptions::default() };
+        let stack = Self::start(&options);
         (stack, database)
     }
 
     /// The same with variables set for its functions.
     pub(crate) async fn own_with(env: &[(&str, &str)]) -> (Arc<Self>, Database) {
         let database = Database::create().await;
-        let args = ["--database-url", &database.url];
-        (Arc::new(Self::start(&StackOptions { args: &args, env, ..StackOptions::default() })), database)
+        let options = StackOptions { env, database_url: Some(&database.url), ..StackOptions::default() };
+        (Arc::new(Self::start(&options)), database)
     }
 
     /// Invokes a function by its name, as EventBridge or an operator does.
@@ -82,6 +84,7 @@ impl Stack {
             .args(["--port", "0", "--stop-with-stdin", "--data-dir"])
             .arg(data_dir)
             .args(["--postgres-setting", "fsync=off", "--postgres-setting", "full_page_writes=off"])
+            .args(options.database_url.iter().flat_map(|url| ["--database-url", url]))
             .env("JWT_SECRET", &secret)
             .envs(options.env.iter().copied())
             .stdin(Stdio::piped())
@@ -89,7 +92,7 @@ impl Stack {
             .stderr(File::create(&log).expect("the folder was just made"))
             .spawn()
             .expect("cargo runs this test too");
-        let mut postgres_url = None;
+        let mut postgres_url = options.database_url.map(str::to_owned);
         let mut port = None;
         let mut ready = false;
         for line in BufReader::new(child.stdout.take().expect("it is piped")).lines().map_while(Result::ok) {

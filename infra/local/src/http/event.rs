@@ -35,7 +35,7 @@ pub(super) fn event(
         "routeKey": route_key,
         "rawPath": path,
         "rawQueryString": head.uri.query().unwrap_or_default(),
-        "headers": headers(&head.headers),
+        "headers": headers(&head.headers, from, body.len()),
         "requestContext": {
             "accountId": values.account,
             "apiId": api,
@@ -83,16 +83,26 @@ pub(super) fn event(
     event
 }
 
-/// Lower case, repeated ones joined with commas; cookies have a place of their own.
-fn headers(headers: &HeaderMap) -> Map<String, Value> {
-    headers
+/// Lower case, repeated ones joined with commas; cookies have a place of their own. Some are the gateway's.
+fn headers(headers: &HeaderMap, from: SocketAddr, length: usize) -> Map<String, Value> {
+    let mut all: Map<String, Value> = headers
         .keys()
         .filter(|name| **name != header::COOKIE)
         .map(|name| {
             let values: Vec<_> = headers.get_all(name).iter().map(text).collect();
             (name.as_str().to_owned(), values.join(",").into())
         })
-        .collect()
+        .collect();
+    all.entry("content-type").or_insert_with(|| "text/plain; charset=utf-8".into());
+    for (name, value) in [
+        ("content-length", length.to_string()),
+        ("x-forwarded-for", from.ip().to_string()),
+        ("x-forwarded-port", "443".to_owned()),
+        ("x-forwarded-proto", "https".to_owned()),
+    ] {
+        all.insert(name.to_owned(), value.into());
+    }
+    all
 }
 
 /// Decoded, repeated ones joined with commas.

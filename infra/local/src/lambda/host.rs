@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use super::{InvokeError, instance, runtime_api};
 use crate::keeper::Keeper;
-use crate::template::Function;
+use crate::template::{Function, Values};
 
 /// How the host runs functions.
 #[derive(Debug)]
@@ -30,7 +30,7 @@ pub(crate) struct HostConfig {
     pub(crate) binaries: PathBuf,
     /// Variables that every process gets, besides those of its function.
     pub(crate) environment: BTreeMap<String, String>,
-    pub(crate) region: String,
+    pub(crate) values: Values,
 }
 
 /// The functions of this machine. Cheap to clone: all clones are one host.
@@ -99,12 +99,14 @@ pub(super) enum Phase {
 impl Host {
     /// Opens the Runtime API for the processes to come.
     pub(crate) async fn start(
-        functions: Vec<(String, Function)>,
+        functions: Vec<Function>,
         config: HostConfig,
         keeper: Keeper,
     ) -> std::io::Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
-        let functions = functions.into_iter().map(|(arn, function)| {
+        let values = config.values.clone();
+        let functions = functions.into_iter().map(|function| {
+            let arn = values.function_arn(&function.name);
             (function.name.clone(), Arc::new(FunctionPool { function, arn, state: Mutex::default() }))
         });
         let host = Self(Arc::new(Inner {
@@ -123,13 +125,17 @@ impl Host {
         self.0.functions.contains_key(function)
     }
 
+    pub(super) fn arn(&self, function: &str) -> String {
+        self.0.config.values.function_arn(function)
+    }
+
     pub(super) async fn invoke(&self, function: &str, payload: Bytes) -> Result<Bytes, InvokeError> {
         let pool = self.0.functions.get(function).ok_or(InvokeError::NotFound)?;
         let (reply, result) = oneshot::channel();
-        let event = Event { request_id: Uuid::new_v4(), payload, reply };
-        self.dispatch(pool, event)?;
+        let request_id = Uuid::new_v4();
+        self.dispatch(pool, Event { request_id, payload, reply })?;
         // The sender is dropped only if a process died between taking the event and starting on it.
-        result.await.unwrap_or_else(|_| Err(instance::exit_error(Uuid::nil(), None)))
+        result.await.unwrap_or_else(|_| Err(instance::exit_error(request_id, None)))
     }
 
     fn dispatch(&self, pool: &Arc<FunctionPool>, mut event: Event) -> Result<(), InvokeError> {
@@ -181,6 +187,7 @@ impl Host {
         }
         let mut state = instance.pool.lock();
         state.instances -= 1;
+        state.idle.retain(|slot| !slot.is_closed());
         if !started && let Some(event) = state.waiting.pop_front() {
             let _ = event.reply.send(Err(error(event.request_id)));
         }

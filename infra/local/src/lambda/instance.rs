@@ -29,11 +29,8 @@ pub(super) async fn run(host: Host, instance: Arc<Instance>) {
     let (end, started) = match start(&host, &instance) {
         Err(error) => (End::NotStarted(error), false),
         Ok(mut child) => {
-            let pid = child.id();
-            pid.inspect(|pid| host.inner().keeper.watch(*pid));
-            let (end, started) = watch(&mut child, &instance).await;
-            pid.inspect(|pid| host.inner().keeper.release(*pid));
-            (end, started)
+            let _watched = child.id().map(|pid| host.inner().keeper.watch(pid));
+            watch(&mut child, &instance).await
         }
     };
     host.ended(&instance, started, |request_id| match &end {
@@ -94,8 +91,8 @@ fn environment(host: &Host, instance: &Instance) -> BTreeMap<String, String> {
         ("AWS_ACCESS_KEY_ID", "local"),
         ("AWS_SECRET_ACCESS_KEY", "local"),
         ("AWS_SESSION_TOKEN", "local"),
-        ("AWS_REGION", &inner.config.region),
-        ("AWS_DEFAULT_REGION", &inner.config.region),
+        ("AWS_REGION", &inner.config.values.region),
+        ("AWS_DEFAULT_REGION", &inner.config.values.region),
         ("AWS_LAMBDA_FUNCTION_NAME", &function.name),
         ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", &function.memory_mb.to_string()),
         ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST"),

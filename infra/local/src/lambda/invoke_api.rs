@@ -25,7 +25,7 @@ async fn invoke(
     body: Bytes,
 ) -> Response {
     if !lambda.has(&name) {
-        return not_found(&name);
+        return not_found(&lambda, &name);
     }
     if body.len() > MAX_PAYLOAD {
         let message = format!(
@@ -45,7 +45,7 @@ async fn invoke(
         return failed(StatusCode::BAD_REQUEST, "InvalidRequestContentException", error);
     }
     match headers.get("x-amz-invocation-type").and_then(|kind| kind.to_str().ok()) {
-        None | Some("RequestResponse") => respond(&name, lambda.invoke(&name, payload).await),
+        None | Some("RequestResponse") => respond(&lambda, &name, lambda.invoke(&name, payload).await),
         Some("DryRun") => StatusCode::NO_CONTENT.into_response(),
         Some("Event") => {
             tokio::spawn(async move {
@@ -62,7 +62,7 @@ async fn invoke(
     }
 }
 
-fn respond(name: &str, result: Result<Bytes, InvokeError>) -> Response {
+fn respond(lambda: &Lambda, name: &str, result: Result<Bytes, InvokeError>) -> Response {
     const VERSION: (&str, &str) = ("x-amz-executed-version", "$LATEST");
     match result {
         Ok(payload) => ([VERSION, ("content-type", "application/json")], payload).into_response(),
@@ -71,7 +71,7 @@ fn respond(name: &str, result: Result<Bytes, InvokeError>) -> Response {
                 [VERSION, ("content-type", "application/json"), ("x-amz-function-error", "Unhandled")];
             (headers, payload).into_response()
         }
-        Err(InvokeError::NotFound) => not_found(name),
+        Err(InvokeError::NotFound) => not_found(lambda, name),
         Err(InvokeError::Throttled) => {
             let error = json!({
                 "Reason": "ReservedFunctionConcurrentInvocationLimitExceeded",
@@ -88,8 +88,9 @@ fn respond(name: &str, result: Result<Bytes, InvokeError>) -> Response {
     }
 }
 
-fn not_found(name: &str) -> Response {
-    let error = json!({ "Type": "User", "message": format!("Function not found: {name}:$LATEST") });
+fn not_found(lambda: &Lambda, name: &str) -> Response {
+    let error =
+        json!({ "Type": "User", "message": format!("Function not found: {}:$LATEST", lambda.arn(name)) });
     failed(StatusCode::NOT_FOUND, "ResourceNotFoundException", error)
 }
 

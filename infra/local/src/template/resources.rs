@@ -128,6 +128,9 @@ impl<'a> Reader<'a> {
     }
 
     fn template(&self) -> Result<Template, TemplateError> {
+        if let Some(other) = self.document.globals.keys().find(|section| *section != "Function") {
+            return Err(TemplateError::Other(format!("Globals: the section {other} is not supported here")));
+        }
         let functions = self
             .of_type(FUNCTION)
             .map(|(id, resource)| self.function(id, resource))
@@ -411,13 +414,34 @@ impl<'a> Reader<'a> {
             }
         };
         // API Gateway answers only if the route asks for it and the response is declared too.
-        let declared = self.of_type(ROUTE_RESPONSE).any(|(_, response)| {
-            response.properties.get("RouteId").map(|route| self.scope.resolve(route)) == Some(Ok(id.into()))
-        });
-        let responds = route.route_response_selection_expression.as_deref() == Some("$default") && declared;
+        let wanted = route.route_response_selection_expression.as_deref() == Some("$default");
+        let responds = wanted && self.has_response(id)?;
         let timeout = Duration::from_millis(integration.timeout_in_millis.unwrap_or(INTEGRATION_TIMEOUT_MS));
         let function = self.function_at(integration_id, &integration.integration_uri)?;
         Ok((route.route_key, Route { function, responds, timeout }, authorizer))
+    }
+
+    /// Whether the route has a route response.
+    fn has_response(&self, route: &str) -> Result<bool, TemplateError> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "PascalCase", deny_unknown_fields)]
+        struct Properties {
+            route_id: String,
+            route_response_key: String,
+        }
+        for (id, resource) in self.of_type(ROUTE_RESPONSE) {
+            let response: Properties = self.properties(id, &resource.properties, &["ApiId"])?;
+            if response.route_response_key != "$default" {
+                return Err(refused(
+                    id,
+                    format!("the key {} is not supported here", response.route_response_key),
+                ));
+            }
+            if response.route_id == route {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     fn find(

@@ -1,12 +1,18 @@
 //! The Lambda authorizer: who may open a connection.
 
+use std::time::Duration;
+
 use axum::http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Map, Value};
+use tokio::time::timeout;
 
 use super::Inner;
 use super::event::Event;
 use crate::lambda::InvokeError;
+
+/// API Gateway's quota.
+const AUTHORIZER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What an authorizer answers.
 #[derive(Deserialize)]
@@ -45,12 +51,13 @@ impl Inner {
         function: &str,
         event: Event,
     ) -> Result<Map<String, Value>, StatusCode> {
-        let answer = match self.lambda.invoke(function, event.payload.to_string().into()).await {
-            Ok(answer) => answer,
-            Err(InvokeError::Function(error)) if is_unauthorized(&error) => {
+        let invoked = self.lambda.invoke(function, event.payload.to_string().into());
+        let answer = match timeout(AUTHORIZER_TIMEOUT, invoked).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(InvokeError::Function(error))) if is_unauthorized(&error) => {
                 return Err(StatusCode::UNAUTHORIZED);
             }
-            Err(_) => return Err(StatusCode::INTERNAL_SERVER_ERROR),
+            Ok(Err(_)) | Err(_) => return Err(StatusCode::INTERNAL_SERVER_ERROR),
         };
         let answer: Answer =
             serde_json::from_slice(&answer).map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?;

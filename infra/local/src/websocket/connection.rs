@@ -9,13 +9,15 @@ use hyper_util::rt::TokioIo;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Utf8Bytes;
+use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message};
 
 use super::Gateway;
 use super::event::Peer;
-use super::registry::{Connection, Outgoing};
+use super::registry::Connection;
 
 /// API Gateway's quotas, in bytes.
 const MAX_FRAME: usize = 32 * 1024;
@@ -41,7 +43,7 @@ pub(super) async fn run(
     peer: Peer,
     connection: Arc<Connection>,
     upgrade: OnUpgrade,
-    frames: mpsc::Receiver<Outgoing>,
+    frames: mpsc::Receiver<Utf8Bytes>,
 ) {
     let end = match upgrade.await {
         Ok(upgraded) => {
@@ -64,27 +66,31 @@ async fn serve(
     peer: &Peer,
     connection: &Arc<Connection>,
     mut socket: Socket,
-    mut frames: mpsc::Receiver<Outgoing>,
+    mut frames: mpsc::Receiver<Utf8Bytes>,
 ) -> End {
     let limits = gateway.0.limits;
     let ends_at = Instant::now() + limits.lifetime;
     let mut idle_at = Instant::now() + limits.idle;
     loop {
         tokio::select! {
-            frame = frames.recv() => {
-                match frame {
-                    Some(Outgoing::Text(text)) => {
-                        match timeout(WRITE_TIMEOUT, socket.send(Message::Text(text))).await {
-                            Ok(Ok(())) => {}
-                            Ok(Err(_)) | Err(_) => return lost(),
-                        }
-                    }
-                    Some(Outgoing::Close) | None => {
-                        return close(gateway, connection, socket, CloseCode::Normal, "Connection Closed Normally").await;
-                    }
+            Some(text) = frames.recv() => {
+                match timeout(WRITE_TIMEOUT, socket.send(Message::Text(text))).await {
+                    Ok(Ok(())) => {}
+                    Ok(Err(_)) | Err(_) => return lost(),
                 }
                 connection.touch();
                 idle_at = Instant::now() + limits.idle;
+            }
+            () = connection.asked_to_close() => {
+                // What was sent before goes out first, if the client reads it.
+                let rest = async {
+                    while let Ok(text) = frames.try_recv() {
+                        socket.send(Message::Text(text)).await?;
+                    }
+                    Ok::<_, Error>(())
+                };
+                let _ = timeout(CLOSE_TIMEOUT, rest).await;
+                return close(gateway, connection, socket, CloseCode::Normal, "Connection Closed Normally").await;
             }
             message = socket.next() => match message {
                 Some(Ok(Message::Text(text))) => {
@@ -105,6 +111,7 @@ async fn serve(
                 Some(Err(Error::Utf8(_))) => {
                     return close(gateway, connection, socket, CloseCode::Invalid, "Invalid UTF-8").await;
                 }
+                Some(Err(Error::Protocol(ProtocolError::ResetWithoutClosingHandshake))) => return lost(),
                 Some(Err(Error::Protocol(_))) => {
                     return close(gateway, connection, socket, CloseCode::Protocol, "Protocol error").await;
                 }
@@ -131,6 +138,10 @@ async fn close(
     let farewell = async {
         socket.close(Some(frame)).await?;
         while socket.next().await.transpose()?.is_some() {}
+        // After an error the library reads no more, but what is left unread would reset the connection, and the client might never
+        // see why it is closed.
+        let mut raw = socket.into_inner();
+        tokio::io::copy(&mut raw, &mut tokio::io::sink()).await?;
         Ok::<_, Error>(())
     };
     // Whether it agrees makes no difference.

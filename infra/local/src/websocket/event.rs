@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
 use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
+use uuid::Uuid;
 
 use super::Inner;
 use super::registry::{epoch_ms, new_id};
@@ -141,6 +142,16 @@ impl Inner {
 fn set_headers(payload: &mut Value, headers: &HeaderMap, keep: impl Fn(&str) -> bool) {
     let mut single = Map::new();
     let mut multiple = Map::new();
+    let from = payload["requestContext"]["identity"]["sourceIp"].as_str().unwrap_or_default().to_owned();
+    for (name, value) in [
+        ("X-Amzn-Trace-Id", trace_root()),
+        ("X-Forwarded-For", from),
+        ("X-Forwarded-Port", "443".to_owned()),
+        ("X-Forwarded-Proto", "https".to_owned()),
+    ] {
+        single.insert(name.to_owned(), value.clone().into());
+        multiple.insert(name.to_owned(), json!([value]));
+    }
     for name in headers.keys().filter(|name| keep(name.as_str())) {
         let values: Vec<Value> = headers
             .get_all(name)
@@ -165,6 +176,12 @@ fn canonical(name: &str) -> String {
         .map(|word| if word.is_empty() { String::new() } else { capital(word) })
         .collect::<Vec<_>>()
         .join("-")
+}
+
+/// The id under which AWS X-Ray would collect what this request causes.
+fn trace_root() -> String {
+    let id = Uuid::new_v4().simple().to_string();
+    format!("Root=1-{:08x}-{}", OffsetDateTime::now_utc().unix_timestamp(), &id[..24])
 }
 
 fn set_query(payload: &mut Value, query: &[(String, String)]) {

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE;
 use time::OffsetDateTime;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use super::event::Identity;
@@ -17,14 +17,6 @@ const SEND_BUFFER: usize = 256;
 
 /// Bytes in an id; in Base64 they end with the `=` that makes careless URLs fail.
 const ID_BYTES: usize = 11;
-
-/// What goes to a client.
-#[derive(Debug)]
-pub(super) enum Outgoing {
-    Text(Utf8Bytes),
-    /// `DELETE @connections`.
-    Close,
-}
 
 /// Why a frame was not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,7 +34,8 @@ pub(crate) struct Connection {
     pub(crate) identity: Identity,
     pub(crate) connected_at: OffsetDateTime,
     last_active_ms: AtomicI64,
-    outgoing: mpsc::Sender<Outgoing>,
+    outgoing: mpsc::Sender<Utf8Bytes>,
+    closing: Notify,
 }
 
 impl Connection {
@@ -51,20 +44,31 @@ impl Connection {
         id: String,
         identity: Identity,
         connected_at: OffsetDateTime,
-    ) -> (Arc<Self>, mpsc::Receiver<Outgoing>) {
+    ) -> (Arc<Self>, mpsc::Receiver<Utf8Bytes>) {
         let (outgoing, frames) = mpsc::channel(SEND_BUFFER);
         let last_active_ms = AtomicI64::new(epoch_ms(connected_at));
-        (Arc::new(Self { id, identity, connected_at, last_active_ms, outgoing }), frames)
+        (
+            Arc::new(Self { id, identity, connected_at, last_active_ms, outgoing, closing: Notify::new() }),
+            frames,
+        )
     }
 
     /// Sends a text frame, as soon as the client reads it.
     pub(crate) fn send(&self, text: Utf8Bytes) -> Result<(), Undeliverable> {
-        self.push(Outgoing::Text(text))
+        self.outgoing.try_send(text).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => Undeliverable::BufferFull,
+            mpsc::error::TrySendError::Closed(_) => Undeliverable::Gone,
+        })
     }
 
-    /// Closes the connection, after the frames that were sent before.
-    pub(crate) fn close(&self) -> Result<(), Undeliverable> {
-        self.push(Outgoing::Close)
+    /// Closes the connection, after the frames that were sent before. A client that reads none of them cannot prevent it.
+    pub(crate) fn close(&self) {
+        self.closing.notify_one();
+    }
+
+    /// Waits until somebody does.
+    pub(super) async fn asked_to_close(&self) {
+        self.closing.notified().await;
     }
 
     /// When the last frame passed, in either direction.
@@ -75,13 +79,6 @@ impl Connection {
 
     pub(super) fn touch(&self) {
         self.last_active_ms.store(epoch_ms(OffsetDateTime::now_utc()), Ordering::Relaxed);
-    }
-
-    fn push(&self, outgoing: Outgoing) -> Result<(), Undeliverable> {
-        self.outgoing.try_send(outgoing).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => Undeliverable::BufferFull,
-            mpsc::error::TrySendError::Closed(_) => Undeliverable::Gone,
-        })
     }
 }
 
