@@ -1,7 +1,9 @@
 //! What the stories are told with: a running stack, its users, and their clients.
 
+pub(crate) mod callbacks;
 mod client;
 pub(crate) mod database;
+pub(crate) mod jwks;
 mod processes;
 pub(crate) mod stack;
 pub(crate) mod user;

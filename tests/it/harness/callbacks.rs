@@ -1,0 +1,127 @@
+//! A stand-in between the functions and the gateway's callbacks, which passes everything on, except where a story wants trouble.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use axum::body::{Body, to_bytes};
+use axum::extract::Request;
+use axum::http::{Method, Response, StatusCode};
+use tokio::net::TcpListener;
+use tokio::sync::Notify;
+
+/// What happens to pushes to a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// They arrive.
+    Passed,
+    /// They are answered as if there were no such connection.
+    Gone,
+    /// They are not answered.
+    Stalled,
+    /// The first is answered that there are too many; the next arrives.
+    Throttled,
+    /// They are answered that the gateway made a mistake.
+    Failed,
+}
+
+/// The stand-in.
+#[derive(Clone, Debug)]
+pub(crate) struct Callbacks {
+    pub(crate) url: String,
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    state: Mutex<State>,
+    released: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    port: u16,
+    /// For the connections that are pushed to next, in the order they come up.
+    next: Vec<Fate>,
+    fates: HashMap<String, Fate>,
+    pushes: HashMap<String, usize>,
+}
+
+impl Callbacks {
+    /// Starts one that knows no gateway yet: its URL has to be known before the gateway starts.
+    pub(crate) async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/v1", listener.local_addr().unwrap());
+        let callbacks =
+            Self { url, inner: Arc::new(Inner { state: Mutex::default(), released: Notify::new() }) };
+        let serving = callbacks.clone();
+        let routes =
+            axum::Router::new().fallback(async move |request: Request| serving.answer(request).await);
+        tokio::spawn(async move { axum::serve(listener, routes).await });
+        callbacks
+    }
+
+    /// From now on it passes pushes on to the gateway at this port.
+    pub(crate) fn pass_on_to(&self, port: u16) {
+        self.inner.state.lock().unwrap().port = port;
+    }
+
+    /// The connections that are pushed to for the first time from now on have these fates, and those after them none.
+    pub(crate) fn next_have(&self, fates: &[Fate]) {
+        let mut state = self.inner.state.lock().unwrap();
+        state.fates.clear();
+        state.next = fates.iter().rev().copied().collect();
+    }
+
+    /// Answers what is stalled.
+    pub(crate) fn release(&self) {
+        self.inner.released.notify_waiters();
+    }
+
+    /// How many pushes there were to connections of this fate.
+    pub(crate) fn pushes_to(&self, fate: Fate) -> usize {
+        let state = self.inner.state.lock().unwrap();
+        state
+            .fates
+            .iter()
+            .filter(|(_, of)| **of == fate)
+            .map(|(id, _)| state.pushes.get(id).copied().unwrap_or(0))
+            .sum()
+    }
+
+    async fn answer(&self, request: Request) -> Response<Body> {
+        let connection = request.uri().path().rsplit('/').next().unwrap_or_default().to_owned();
+        let (fate, count, port) = {
+            let state = &mut *self.inner.state.lock().unwrap();
+            let fate = *state
+                .fates
+                .entry(connection.clone())
+                .or_insert_with(|| state.next.pop().unwrap_or(Fate::Passed));
+            let count = state.pushes.entry(connection).or_default();
+            *count += 1;
+            (fate, *count, state.port)
+        };
+        let refused = |status: StatusCode, kind: &str| {
+            Response::builder().status(status).header("x-amzn-errortype", kind).body(Body::empty()).unwrap()
+        };
+        match fate {
+            _ if *request.method() != Method::POST => {}
+            Fate::Passed => {}
+            Fate::Gone => return refused(StatusCode::GONE, "GoneException"),
+            Fate::Failed => return refused(StatusCode::INTERNAL_SERVER_ERROR, "InternalServerError"),
+            Fate::Throttled if count == 1 => {
+                return refused(StatusCode::TOO_MANY_REQUESTS, "LimitExceededException");
+            }
+            Fate::Throttled => {}
+            Fate::Stalled => self.inner.released.notified().await,
+        }
+        let url = format!("http://127.0.0.1:{port}{}", request.uri());
+        let method = request.method().clone();
+        let body = to_bytes(request.into_body(), usize::MAX).await.unwrap();
+        let passed = reqwest::Client::new().request(method, url).body(body).send().await.unwrap();
+        let mut response = Response::builder().status(passed.status());
+        for (name, value) in passed.headers() {
+            response = response.header(name, value);
+        }
+        response.body(Body::from(passed.bytes().await.unwrap())).unwrap()
+    }
+}

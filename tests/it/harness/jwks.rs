@@ -1,0 +1,136 @@
+//! An identity provider: it signs tokens, and serves its public keys over HTTP.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use aws_lc_rs::encoding::AsDer;
+use aws_lc_rs::rsa::KeySize;
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, RsaKeyPair};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use jsonwebtoken::jwk::{Jwk, JwkSet};
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use serde_json::Value;
+use tokio::net::TcpListener;
+
+/// A provider that is up.
+#[derive(Clone, Debug)]
+pub(crate) struct Provider {
+    pub(crate) url: String,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Debug)]
+struct State {
+    keys: Vec<Jwk>,
+    answers: Answers,
+    asked: usize,
+}
+
+/// How the provider answers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Answers {
+    AtOnce,
+    Never,
+    WithAnError,
+}
+
+/// A key pair that tokens are signed with.
+#[derive(Debug)]
+pub(crate) struct Key {
+    pub(crate) id: String,
+    algorithm: Algorithm,
+    private: EncodingKey,
+}
+
+impl Provider {
+    /// Starts one that has these keys.
+    pub(crate) async fn start(keys: &[&Key]) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/jwks.json", listener.local_addr().unwrap());
+        let state = State { keys: Vec::new(), answers: Answers::AtOnce, asked: 0 };
+        let provider = Self { url, state: Arc::new(Mutex::new(state)) };
+        provider.has_keys(keys);
+        let serving = provider.clone();
+        let routes = Router::new().route("/jwks.json", get(async move || serving.answer().await));
+        tokio::spawn(async move { axum::serve(listener, routes).await });
+        provider
+    }
+
+    /// From now on these are its keys.
+    pub(crate) fn has_keys(&self, keys: &[&Key]) {
+        self.state.lock().unwrap().keys = keys.iter().map(|key| key.public()).collect();
+    }
+
+    /// From now on it answers like this.
+    pub(crate) fn answers(&self, answers: Answers) {
+        self.state.lock().unwrap().answers = answers;
+    }
+
+    /// How often it was asked.
+    pub(crate) fn was_asked(&self) -> usize {
+        self.state.lock().unwrap().asked
+    }
+
+    async fn answer(&self) -> Response {
+        let (keys, answers) = {
+            let mut state = self.state.lock().unwrap();
+            state.asked += 1;
+            (state.keys.clone(), state.answers)
+        };
+        match answers {
+            Answers::AtOnce => Json(JwkSet { keys }).into_response(),
+            Answers::WithAnError => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+            Answers::Never => {
+                tokio::time::sleep(Duration::from_secs(3600)).await;
+                StatusCode::OK.into_response()
+            }
+        }
+    }
+}
+
+impl Key {
+    pub(crate) fn rs256(id: &str) -> Self {
+        let pair = RsaKeyPair::generate(KeySize::Rsa2048).unwrap();
+        let pem = format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", {
+            BASE64_STANDARD.encode(pair.as_der().unwrap().as_ref())
+        });
+        Self::new(id, Algorithm::RS256, EncodingKey::from_rsa_pem(pem.as_bytes()).unwrap())
+    }
+
+    pub(crate) fn es256(id: &str) -> Self {
+        let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
+        Self::new(id, Algorithm::ES256, EncodingKey::from_ec_der(pair.to_pkcs8v1().unwrap().as_ref()))
+    }
+
+    pub(crate) fn eddsa(id: &str) -> Self {
+        let pair = Ed25519KeyPair::generate().unwrap();
+        Self::new(id, Algorithm::EdDSA, EncodingKey::from_ed_der(pair.to_pkcs8v1().unwrap().as_ref()))
+    }
+
+    fn new(id: &str, algorithm: Algorithm, private: EncodingKey) -> Self {
+        Self { id: id.to_owned(), algorithm, private }
+    }
+
+    /// A token that is signed with this key and says so.
+    pub(crate) fn signs(&self, claims: &Value) -> String {
+        self.signs_as(&self.id, claims)
+    }
+
+    /// A token that is signed with this key and says that it is with another.
+    pub(crate) fn signs_as(&self, id: &str, claims: &Value) -> String {
+        let header = Header { kid: Some(id.to_owned()), ..Header::new(self.algorithm) };
+        jsonwebtoken::encode(&header, claims, &self.private).unwrap()
+    }
+
+    /// The key as everybody may see it.
+    pub(crate) fn public(&self) -> Jwk {
+        let mut key = Jwk::from_encoding_key(&self.private, self.algorithm).unwrap();
+        key.common.key_id = Some(self.id.clone());
+        key
+    }
+}

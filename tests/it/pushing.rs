@@ -1,0 +1,140 @@
+//! Pushes that fail hurt nobody but the one they were for.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use serde_json::json;
+
+use crate::harness::callbacks::{Callbacks, Fate};
+use crate::harness::user::pair;
+use crate::harness::{Client, Stack, User, eventually};
+
+async fn joined(user: &User, conversation: &str, count: usize) -> Vec<Client> {
+    let mut clients = join_all((0..count).map(|_| user.connects())).await;
+    for client in &mut clients {
+        client.joins(conversation).await;
+    }
+    clients
+}
+
+#[tokio::test]
+async fn one_dead_and_one_stalled_receiver_do_not_delay_the_others() {
+    let callbacks = Callbacks::start().await;
+    let (stack, _database) = Stack::own_with(&[("PUSH_ENDPOINT", &callbacks.url)]).await;
+    callbacks.pass_on_to(stack.port);
+    let (_, mut phone, bob, bob_phone, conversation) = pair(&stack).await;
+    bob_phone.closes().await;
+    let mut receivers = joined(&bob, &conversation, 10).await;
+
+    callbacks.next_have(&[Fate::Gone, Fate::Stalled]);
+    let send = json!({ "action": "send_message", "conversationId": conversation, "content": "to ten" });
+    let asked = phone.sends(send).await;
+    // The stalled push is released only after the other eight were received, so they cannot have waited for it.
+    let mut receiving: Vec<_> =
+        receivers.iter_mut().map(|client| Box::pin(client.receives_message())).collect();
+    for _ in 0..8 {
+        let (received, _, others) = futures_util::future::select_all(receiving).await;
+        assert_eq!(received.content, "to ten");
+        receiving = others;
+    }
+    drop(receiving);
+    callbacks.release();
+    let answer = phone.is_answered(&asked).await;
+    assert!(matches!(answer, crate::harness::Frame::Event(_)), "{answer:?}");
+}
+
+#[tokio::test]
+async fn a_stalled_push_does_not_hold_the_sender_up_for_long() {
+    let callbacks = Callbacks::start().await;
+    let (stack, _database) = Stack::own_with(&[("PUSH_ENDPOINT", &callbacks.url)]).await;
+    callbacks.pass_on_to(stack.port);
+    let (_, mut phone, _, mut bob_phone, conversation) = pair(&stack).await;
+    bob_phone.joins(&conversation).await;
+    callbacks.next_have(&[Fate::Stalled]);
+    // It is answered although nobody ever releases the push: there is a time limit.
+    assert_eq!(phone.says(&conversation, "into the void").await.seq.0, 1);
+    assert_eq!(callbacks.pushes_to(Fate::Stalled), 3, "a push that takes too long is tried again a little");
+}
+
+#[tokio::test]
+async fn too_many_requests_and_mistakes_are_tried_again_a_little() {
+    let callbacks = Callbacks::start().await;
+    let (stack, _database) = Stack::own_with(&[("PUSH_ENDPOINT", &callbacks.url)]).await;
+    callbacks.pass_on_to(stack.port);
+    let (_, mut phone, bob, bob_phone, conversation) = pair(&stack).await;
+    bob_phone.closes().await;
+    let mut receivers = joined(&bob, &conversation, 2).await;
+
+    callbacks.next_have(&[Fate::Throttled, Fate::Throttled]);
+    let sent = phone.says(&conversation, "patience").await;
+    for client in &mut receivers {
+        assert_eq!(client.receives_message().await, sent);
+    }
+    callbacks.next_have(&[Fate::Failed, Fate::Failed]);
+    assert_eq!(phone.says(&conversation, "it is sent all the same").await.seq.0, 2);
+    assert_eq!(callbacks.pushes_to(Fate::Failed), 2 * (2 + 3), "two before, and three tries each");
+
+    callbacks.next_have(&[]);
+    let sent = phone.says(&conversation, "and they are still there").await;
+    for client in &mut receivers {
+        assert_eq!(client.receives_message().await, sent);
+    }
+}
+
+/// A connection counts as young for half a minute, so this takes as long.
+#[tokio::test]
+async fn a_dead_connection_is_forgotten_but_not_one_that_may_be_about_to_open() {
+    let callbacks = Callbacks::start().await;
+    let (stack, _database) = Stack::own_with(&[("PUSH_ENDPOINT", &callbacks.url)]).await;
+    callbacks.pass_on_to(stack.port);
+    let (_, mut phone, _, mut bob_phone, conversation) = pair(&stack).await;
+    bob_phone.joins(&conversation).await;
+
+    callbacks.next_have(&[Fate::Gone]);
+    phone.says(&conversation, "1").await;
+    let asked = callbacks.pushes_to(Fate::Gone);
+    phone.says(&conversation, "2").await;
+    assert_eq!(callbacks.pushes_to(Fate::Gone), asked + 1, "its $connect might still be running");
+    callbacks.next_have(&[]);
+    let sent = phone.says(&conversation, "3").await;
+    assert_eq!(bob_phone.receives_message().await, sent, "and indeed it is there");
+
+    tokio::time::sleep(Duration::from_secs(31)).await;
+    callbacks.next_have(&[Fate::Gone]);
+    phone.says(&conversation, "4").await;
+    let asked = callbacks.pushes_to(Fate::Gone);
+    phone.says(&conversation, "5").await;
+    assert_eq!(callbacks.pushes_to(Fate::Gone), asked, "it is forgotten everywhere");
+    callbacks.next_have(&[]);
+    let told = bob_phone.is_refused(json!({ "action": "ping" })).await;
+    assert_eq!(told.0, protocol::Code::Unavailable, "and told to come again");
+    bob_phone.is_closed().await;
+}
+
+#[tokio::test]
+async fn a_connection_in_its_connect_is_not_forgotten_by_a_push_that_meets_410() {
+    let callbacks = Callbacks::start().await;
+    let (stack, _database) = Stack::own_with(&[("PUSH_ENDPOINT", &callbacks.url)]).await;
+    callbacks.pass_on_to(stack.port);
+    let (alice, alice_phone, _, mut bob_phone, conversation) = pair(&stack).await;
+    bob_phone.joins(&conversation).await;
+    alice_phone.closes().await;
+    bob_phone.hears(|event| matches!(event, protocol::Event::UserOffline { .. }).then_some(())).await;
+
+    // Bob's pushes stall, so Alice's $connect, which announces her to him, takes its time: her connection is written down and not
+    // yet open.
+    callbacks.next_have(&[Fate::Stalled]);
+    let connecting = tokio::spawn({
+        let alice = alice.clone();
+        async move { alice.connects().await }
+    });
+    eventually("her $connect is announcing her", async || callbacks.pushes_to(Fate::Stalled) > 0).await;
+    // The gateway answers 410 for her connection now.
+    bob_phone.says(&conversation, "welcome").await;
+    callbacks.release();
+    let mut alice_phone = connecting.await.unwrap();
+    alice_phone.joins(&conversation).await;
+    callbacks.next_have(&[]);
+    let sent = bob_phone.says(&conversation, "there you are").await;
+    assert_eq!(alice_phone.receives_message().await, sent);
+}
