@@ -1,6 +1,7 @@
 //! Who may connect, and what every later event of the connection will know of them.
 
 use aws_lambda_events::apigw::ApiGatewayCustomAuthorizerRequestTypeRequest as AuthorizerRequest;
+use edge::telemetry::observe;
 use edge::token::{Claims, Verifier, bearer, context};
 use lambda_runtime::{Diagnostic, LambdaEvent};
 use serde_json::{Map, Value, json};
@@ -16,19 +17,11 @@ pub(crate) async fn handle(
         Some(token) => Ok(token),
         None => bearer(&request.headers),
     };
-    let verified = match token {
-        Ok(token) => verifier.verify(token).await,
-        Err(missing) => Err(missing),
-    };
-    match verified {
-        Ok(claims) => Ok(allow(&request.method_arn.unwrap_or_default(), claims)),
-        Err(error) => {
-            error.log();
-            Err(match error.is_refusal() {
-                true => diagnostic("Unauthorized", "Unauthorized"),
-                false => diagnostic("Unavailable", "the token cannot be verified now"),
-            })
-        }
+    let verified = observe("authorize", &event.context.request_id, async { verifier.verify(token?).await });
+    match verified.await {
+        Ok(claims) => Ok(allow(request.method_arn.as_deref().unwrap_or_default(), claims)),
+        Err(error) if error.is_refusal() => Err(diagnostic("Unauthorized", "Unauthorized")),
+        Err(_) => Err(diagnostic("Unavailable", "the token cannot be verified now")),
     }
 }
 

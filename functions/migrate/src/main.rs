@@ -3,12 +3,16 @@
 mod handler;
 
 use edge::env;
-use lambda_runtime::service_fn;
+use edge::telemetry::observe;
+use lambda_runtime::{LambdaEvent, service_fn};
 use serde::de::IgnoredAny;
 
 #[tokio::main]
 async fn main() -> Result<(), lambda_runtime::Error> {
     edge::telemetry::init();
     let url = &env::required("DATABASE_URL")?;
-    lambda_runtime::run(service_fn(|_: lambda_runtime::LambdaEvent<IgnoredAny>| handler::handle(url))).await
+    lambda_runtime::run(service_fn(async |event: LambdaEvent<IgnoredAny>| {
+        observe("migrate", &event.context.request_id, handler::handle(url)).await
+    }))
+    .await
 }

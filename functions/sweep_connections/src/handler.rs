@@ -26,7 +26,10 @@ pub(crate) async fn handle(state: &State) -> Result<Report, lambda_runtime::Erro
     let swept = stream::iter(expired)
         .map(async |user| {
             let swept = sweep(state, &user).await;
-            swept.map_err(|failure| edge::Error::from(failure).log()).unwrap_or(false)
+            swept.unwrap_or_else(|failure| {
+                tracing::error!(%user, cause = %failure.cause, "sweeping {user}: {failure}");
+                false
+            })
         })
         .buffer_unordered(CONCURRENCY)
         .filter(|swept| std::future::ready(*swept))

@@ -3,6 +3,7 @@
 mod handler;
 
 use edge::env;
+use edge::telemetry::observe;
 use handler::State;
 use lambda_runtime::{LambdaEvent, service_fn};
 use realtime::{Announcer, Connections, PresenceAudience, Push};
@@ -21,5 +22,8 @@ async fn main() -> Result<(), lambda_runtime::Error> {
             audience: env::parsed_or("PRESENCE_AUDIENCE", PresenceAudience::Contacts)?,
         },
     };
-    lambda_runtime::run(service_fn(|_: LambdaEvent<IgnoredAny>| handler::handle(state))).await
+    lambda_runtime::run(service_fn(async |event: LambdaEvent<IgnoredAny>| {
+        observe("sweep_connections", &event.context.request_id, handler::handle(state)).await
+    }))
+    .await
 }

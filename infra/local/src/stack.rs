@@ -31,6 +31,9 @@ const STACK_NAME: &str = "switchboard";
 /// A function that has this variable needs Postgres.
 const DATABASE_URL: &str = "DATABASE_URL";
 
+/// Where AWS SDKs look for DynamoDB.
+const DYNAMODB_URL: &str = "AWS_ENDPOINT_URL_DYNAMODB";
+
 /// Runs the stack until it is told to stop.
 pub(crate) fn run(args: StackArgs) -> Result<(), String> {
     let runtime = tokio::runtime::Runtime::new().map_err(|error| error.to_string())?;
@@ -181,11 +184,14 @@ async fn start_functions(
 ) -> Result<Host, String> {
     let building = compile::build(&template.functions, args.release);
     let binaries = step(&format!("building {} functions", template.functions.len()), building).await?;
+    // Something may stand in between, such as a proxy.
+    let given = std::env::var(DYNAMODB_URL).ok().filter(|url| !url.is_empty());
+    let dynamodb_url = given.unwrap_or_else(|| format!("http://{dynamodb}"));
     let config = HostConfig {
         max_instances: args.max_instances.into(),
         throttle: args.throttle,
         binaries,
-        environment: BTreeMap::from([("AWS_ENDPOINT_URL_DYNAMODB".to_owned(), format!("http://{dynamodb}"))]),
+        environment: BTreeMap::from([(DYNAMODB_URL.to_owned(), dynamodb_url)]),
         values: values.clone(),
     };
     Host::start(template.functions.clone(), config, keeper).await.map_err(|error| error.to_string())

@@ -86,16 +86,15 @@ impl Error {
         self.cause.is_none()
     }
 
-    /// Logs the error if it is the service's and not the client's. Messages of the others may repeat what the client sent.
-    pub fn log(&self) {
-        if let Some(cause) = &self.cause {
-            let mut chain = cause.to_string();
-            let mut source = cause.source();
-            while let Some(error) = source {
-                chain.push_str(&format!(": {error}"));
-                source = error.source();
-            }
-            tracing::error!(code = ?self.code, cause = chain, "the request failed");
+    /// What really happened, if it is the service's doing. Messages are left out: they may repeat what the client sent.
+    pub fn cause_chain(&self) -> Option<String> {
+        let cause = self.cause.as_ref()?;
+        let mut chain = cause.to_string();
+        let mut source = cause.source();
+        while let Some(error) = source {
+            chain.push_str(&format!(": {error}"));
+            source = error.source();
         }
+        Some(chain)
     }
 }

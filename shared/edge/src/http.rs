@@ -6,12 +6,14 @@ use std::str::FromStr;
 pub use lambda_http::Request;
 pub use lambda_http::http::StatusCode;
 use lambda_http::http::{HeaderMap, Response, header};
+use lambda_http::request::RequestContext;
 use lambda_http::{Body, RequestExt, service_fn};
 use protocol::{Code, ErrorBody};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::Error;
+use crate::telemetry::observe;
 use crate::token::{Claims, Verifier};
 
 /// Serves an HTTP route: verifies the token, has the request read by `read`, and answers with the status and body that `handle`
@@ -28,19 +30,25 @@ where
 {
     let (verifier, handle) = (&verifier, &handle);
     lambda_http::run(service_fn(move |request: Request| async move {
-        let answer = async {
+        let work = async {
             let claims = verifier.verify(bearer(request.headers())?).await?;
             handle(claims, read(&request)?).await
         };
-        match answer.await {
+        let request_id = request.lambda_context_ref().map_or("?", |context| &context.request_id);
+        match observe(route(&request), request_id, work).await {
             Ok((status, body)) => respond(status, &body),
-            Err(error) => {
-                error.log();
-                respond(status(error.code), &ErrorBody::new(error.code, error.message))
-            }
+            Err(error) => respond(status(error.code), &ErrorBody::new(error.code, error.message)),
         }
     }))
     .await
+}
+
+/// As the template names it, without what stands for its parameters.
+fn route(request: &Request) -> &str {
+    match request.request_context_ref() {
+        Some(RequestContext::ApiGatewayV2(context)) => context.route_key.as_deref().unwrap_or("?"),
+        _ => "?",
+    }
 }
 
 /// Reads the body as a `T`.

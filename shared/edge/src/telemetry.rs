@@ -1,18 +1,173 @@
-//! The log of a function: JSON lines on standard output, where Lambda collects them.
+//! The log of a function: JSON lines on standard output, where Lambda collects them, one for each invocation; and its metrics, in
+//! CloudWatch's embedded format.
 //!
-//! Lines are written at the boundary only, and hold identifiers; never tokens, bodies or message content.
+//! Lines hold identifiers, outcomes and durations; never tokens, bodies or message content. Whoever measures something says so with
+//! a `tracing` event of the target `measured`, whose fields are added up here until the invocation ends: a process handles one
+//! at a time.
 
-use tracing_subscriber::EnvFilter;
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::sync::{Mutex, MutexGuard};
+use std::time::{Instant, SystemTime};
+
+use serde_json::{Map, Value, json};
+use tracing::field::{Field, Visit};
+use tracing::{Event, Subscriber};
+use tracing_subscriber::layer::{Context, SubscriberExt};
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer};
+
+use crate::Error;
+
+/// The target of events that measure something.
+const MEASURED: &str = "measured";
+
+/// The CloudWatch namespace of the metrics.
+const NAMESPACE: &str = "Switchboard";
+
+/// What is measured, and the metric that it becomes: its name, its unit, and how many of ours make one of those.
+const METRICS: [(&str, &str, &str, f64); 6] = [
+    ("messages_sent", "MessagesSent", "Count", 1.0),
+    ("commit_us", "CommitLatency", "Milliseconds", 1000.0),
+    ("fan_out", "FanOutWidth", "Count", 1.0),
+    ("pushes_sent", "PushesSent", "Count", 1.0),
+    ("pushes_gone", "PushesGone", "Count", 1.0),
+    ("pushes_failed", "PushesFailed", "Count", 1.0),
+];
+
+/// What was measured since the invocation began: the sum of each field, and how often it came up.
+static MEASUREMENTS: Mutex<BTreeMap<&'static str, (u64, u64)>> = Mutex::new(BTreeMap::new());
 
 /// Sets up the log, at the level that `RUST_LOG` says, `info` by default. The SDKs and the HTTP stack speak up from `warn` on.
 pub fn init() {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| {
-        EnvFilter::new("info,aws_config=warn,aws_smithy_runtime=warn,hyper=warn,tokio_postgres=warn")
-    });
-    tracing_subscriber::fmt()
+    let quiet = "info,aws_config=warn,aws_smithy_runtime=warn,hyper=warn,tokio_postgres=warn,Lambda=warn";
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(quiet));
+    // The runtime's span says no more than the line does.
+    let lines = tracing_subscriber::fmt::layer()
         .json()
         .flatten_event(true)
-        .with_env_filter(filter)
-        .with_writer(std::io::stdout)
-        .init();
+        .with_current_span(false)
+        .with_span_list(false);
+    tracing_subscriber::registry().with(lines.with_filter(filter)).with(Measuring).init();
+}
+
+/// How an invocation may fail, as its line tells it.
+pub trait Failed {
+    /// For programs.
+    fn code(&self) -> &'static str;
+    /// For people who run the service, if it is not the caller's doing.
+    fn cause(&self) -> Option<String>;
+}
+
+impl Failed for Error {
+    fn code(&self) -> &'static str {
+        self.code.as_str()
+    }
+    fn cause(&self) -> Option<String> {
+        self.cause_chain()
+    }
+}
+
+impl Failed for lambda_runtime::Error {
+    fn code(&self) -> &'static str {
+        "internal"
+    }
+    fn cause(&self) -> Option<String> {
+        Some(self.to_string())
+    }
+}
+
+/// Does the work of an invocation and writes its line.
+pub async fn observe<T, E: Failed>(
+    route: &str,
+    request_id: &str,
+    work: impl Future<Output = Result<T, E>>,
+) -> Result<T, E> {
+    measurements().clear();
+    let began = Instant::now();
+    let done = work.await;
+    let duration_ms = began.elapsed().as_secs_f64() * 1000.0;
+    let measured = std::mem::take(&mut *measurements());
+    let sum = |name| measured.get(name).map(|(sum, _)| *sum);
+    let count = |name| measured.get(name).map(|(_, count)| *count);
+    let milliseconds = |name| sum(name).map(|microseconds| microseconds as f64 / 1000.0);
+    let (outcome, cause) = match &done {
+        Ok(_) => ("ok", None),
+        Err(error) => (error.code(), error.cause()),
+    };
+    macro_rules! line {
+        ($level:ident) => {
+            tracing::$level!(
+                route,
+                request_id,
+                outcome,
+                cause,
+                duration_ms,
+                postgres_ms = milliseconds("postgres_us"),
+                postgres_calls = count("postgres_us"),
+                dynamodb_ms = milliseconds("dynamodb_us"),
+                dynamodb_calls = count("dynamodb_us"),
+                pushes_ms = milliseconds("pushes_us"),
+                pushes = sum("fan_out"),
+                "{route}: {outcome}"
+            )
+        };
+    }
+    match cause {
+        None => line!(info),
+        Some(_) => line!(error),
+    }
+    write_metrics(route, &measured);
+    done
+}
+
+/// One line that CloudWatch turns into metrics, if there are any.
+fn write_metrics(route: &str, measured: &BTreeMap<&'static str, (u64, u64)>) {
+    let mut line = Map::new();
+    let mut declared = Vec::new();
+    for (field, name, unit, scale) in METRICS {
+        if let Some((sum, _)) = measured.get(field) {
+            declared.push(json!({ "Name": name, "Unit": unit }));
+            line.insert(name.to_owned(), json!(*sum as f64 / scale));
+        }
+    }
+    if declared.is_empty() {
+        return;
+    }
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_millis());
+    let metrics = json!([{ "Namespace": NAMESPACE, "Dimensions": [["Route"]], "Metrics": declared }]);
+    line.insert(
+        "_aws".to_owned(),
+        json!({ "Timestamp": u64::try_from(now).unwrap_or(0), "CloudWatchMetrics": metrics }),
+    );
+    line.insert("Route".to_owned(), route.into());
+    // A log that cannot be written is no reason to fail.
+    let _ = writeln!(std::io::stdout(), "{}", Value::Object(line));
+}
+
+/// Adds up what is measured.
+struct Measuring;
+
+impl<S: Subscriber> Layer<S> for Measuring {
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        if event.metadata().target() == MEASURED {
+            event.record(&mut Sums(measurements()));
+        }
+    }
+}
+
+struct Sums(MutexGuard<'static, BTreeMap<&'static str, (u64, u64)>>);
+
+impl Visit for Sums {
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        let (sum, count) = self.0.entry(field.name()).or_default();
+        *sum += value;
+        *count += 1;
+    }
+
+    fn record_debug(&mut self, _: &Field, _: &dyn std::fmt::Debug) {}
+}
+
+fn measurements() -> MutexGuard<'static, BTreeMap<&'static str, (u64, u64)>> {
+    MEASUREMENTS.lock().expect("nothing panics while it holds this lock")
 }

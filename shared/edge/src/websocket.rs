@@ -3,6 +3,8 @@
 //! An answer is the function's return value, which API Gateway hands to the client as the route response. Only the last frame of
 //! a connection goes over the callback, since nothing can be returned to a connection that is closed first.
 
+use std::convert::Infallible;
+
 use aws_lambda_events::apigw::{ApiGatewayProxyResponse, ApiGatewayWebsocketProxyRequest};
 use aws_lambda_events::encodings::Body;
 use domain::{AvatarUrl, ConnectionId, DisplayName, Invalid, Name, Profile, Timestamp, UserId};
@@ -12,6 +14,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::Error;
+use crate::telemetry::observe;
 use crate::token::context;
 
 /// Whose connection an event is about, as the authorizer said when it opened.
@@ -34,13 +37,10 @@ pub async fn run_frames<T: DeserializeOwned>(
 ) -> Result<(), lambda_runtime::Error> {
     let (handle, hang_up) = (&handle, &hang_up);
     lambda_runtime::run(service_fn(move |event: LambdaEvent<ApiGatewayWebsocketProxyRequest>| async move {
-        let event = event.payload;
-        let caller = caller(&event)?;
-        let (id, answer) = answer(&caller, &event, handle).await;
+        let (id, answer, caller) = answer(event, handle).await?;
         match answer {
             Ok(event) => respond(&Answer { id, event }),
             Err(error) => {
-                error.log();
                 let frame = ErrorFrame::new(id, error.code, error.message);
                 if !error.ends_connection {
                     return respond(&frame);
@@ -62,11 +62,8 @@ pub async fn run_one_way<T: DeserializeOwned>(
 ) -> Result<(), lambda_runtime::Error> {
     let (handle, post, hang_up) = (&handle, &post, &hang_up);
     lambda_runtime::run(service_fn(move |event: LambdaEvent<ApiGatewayWebsocketProxyRequest>| async move {
-        let event = event.payload;
-        let caller = caller(&event)?;
-        let (id, done) = answer(&caller, &event, handle).await;
+        let (id, done, caller) = answer(event, handle).await?;
         if let Err(error) = done {
-            error.log();
             let frame = serde_json::to_string(&ErrorFrame::new(id, error.code, error.message))?;
             match error.ends_connection {
                 true => hang_up(&caller.connection_id, frame).await,
@@ -84,9 +81,13 @@ pub async fn run_one_way<T: DeserializeOwned>(
 pub async fn run_unrouted(refuse: impl Fn(AnyFrame) -> Error) -> Result<(), lambda_runtime::Error> {
     let refuse = &refuse;
     lambda_runtime::run(service_fn(move |event: LambdaEvent<ApiGatewayWebsocketProxyRequest>| async move {
+        let (route, request_id) = (route(&event.payload), event.context.request_id);
         let (id, frame) = protocol::read_frame(event.payload.body.as_deref().unwrap_or_default());
-        let error = frame.map_or_else(Error::from, refuse);
-        respond(&ErrorFrame::new(id, error.code, error.message))
+        let refused = async { Err::<Infallible, _>(frame.map_or_else(Error::from, refuse)) };
+        match observe(route, &request_id, refused).await {
+            Ok(never) => match never {},
+            Err(error) => respond(&ErrorFrame::new(id, error.code, error.message)),
+        }
     }))
     .await
 }
@@ -97,14 +98,11 @@ pub async fn run_connect(
 ) -> Result<(), lambda_runtime::Error> {
     let handle = &handle;
     lambda_runtime::run(service_fn(move |event: LambdaEvent<ApiGatewayWebsocketProxyRequest>| async move {
-        let event = event.payload;
-        let caller = caller(&event)?;
-        let status = match handle(&caller, profile(&event)?).await {
+        let (event, request_id) = (event.payload, event.context.request_id);
+        let (caller, profile) = (caller(&event)?, profile(&event)?);
+        let status = match observe(route(&event), &request_id, handle(&caller, profile)).await {
             Ok(()) => 200,
-            Err(error) => {
-                error.log();
-                crate::http::status(error.code).as_u16()
-            }
+            Err(error) => crate::http::status(error.code).as_u16(),
         };
         Ok::<_, lambda_runtime::Error>(response(status.into(), None))
     }))
@@ -117,30 +115,33 @@ pub async fn run_disconnect(
 ) -> Result<(), lambda_runtime::Error> {
     let handle = &handle;
     lambda_runtime::run(service_fn(move |event: LambdaEvent<ApiGatewayWebsocketProxyRequest>| async move {
-        let caller = caller(&event.payload)?;
-        handle(&caller).await.map_err(|error| {
-            error.log();
-            format!("the disconnect of {} was not carried out", caller.connection_id)
-        })?;
+        let (event, request_id) = (event.payload, event.context.request_id);
+        let caller = caller(&event)?;
+        observe(route(&event), &request_id, handle(&caller))
+            .await
+            .map_err(|_| format!("the disconnect of {} was not carried out", caller.connection_id))?;
         Ok::<_, lambda_runtime::Error>(accepted())
     }))
     .await
 }
 
+/// Reads a frame and has it handled: its id, what came of it, and whose it was.
 async fn answer<T: DeserializeOwned, A>(
-    caller: &Caller,
-    event: &ApiGatewayWebsocketProxyRequest,
+    event: LambdaEvent<ApiGatewayWebsocketProxyRequest>,
     handle: &impl AsyncFn(&Caller, T) -> Result<A, Error>,
-) -> (Option<FrameId>, Result<A, Error>) {
+) -> Result<(Option<FrameId>, Result<A, Error>, Caller), Unexpected> {
+    let (event, request_id) = (event.payload, event.context.request_id);
+    let caller = caller(&event)?;
     let (id, frame) = protocol::read_frame(event.body.as_deref().unwrap_or_default());
-    // Without leeway: that is for clocks that differ, and this connection's time has been running since it was verified.
-    if caller.token_expires_at <= Timestamp::now_utc() {
-        return (id, Err(Error::token_expired()));
-    }
-    match frame {
-        Ok(frame) => (id, handle(caller, frame).await),
-        Err(refused) => (id, Err(refused.into())),
-    }
+    let work = async {
+        // Without leeway: that is for clocks that differ, and this connection's time has been running since it was verified.
+        if caller.token_expires_at <= Timestamp::now_utc() {
+            return Err(Error::token_expired());
+        }
+        handle(&caller, frame?).await
+    };
+    let answer = observe(route(&event), &request_id, work).await;
+    Ok((id, answer, caller))
 }
 
 /// The event lacks what API Gateway and the authorizer put into every event: the route is misconfigured.
@@ -150,6 +151,11 @@ enum Unexpected {
     Missing(&'static str),
     #[error("the event's {0} {1}")]
     Invalid(&'static str, Invalid),
+}
+
+/// As the template names it.
+fn route(event: &ApiGatewayWebsocketProxyRequest) -> &str {
+    event.request_context.route_key.as_deref().unwrap_or("?")
 }
 
 fn caller(event: &ApiGatewayWebsocketProxyRequest) -> Result<Caller, Unexpected> {

@@ -1,7 +1,15 @@
 //! What the two SDK clients share: where they get their configuration, and what their errors mean.
 
+use std::time::Instant;
+
 use aws_config::{BehaviorVersion, SdkConfig};
+use aws_sdk_dynamodb::config::interceptors::{
+    BeforeSerializationInterceptorContextRef, FinalizerInterceptorContextRef,
+};
+use aws_sdk_dynamodb::config::{ConfigBag, Intercept, RuntimeComponents};
+use aws_sdk_dynamodb::error::BoxError;
 use aws_sdk_dynamodb::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_smithy_types::config_bag::{Storable, StoreReplace};
 use domain::{Dependency, Failure};
 
 /// Region, credentials and endpoint overrides (`AWS_ENDPOINT_URL_DYNAMODB`) from the environment, as every AWS SDK reads them.
@@ -46,4 +54,47 @@ where
         Err(error) if failed(&error) => Ok(None),
         Err(error) => Err(dynamodb_failure(error)),
     }
+}
+
+/// Measures every call of a client, retries included.
+#[derive(Debug)]
+pub(crate) struct Measured;
+
+#[derive(Debug)]
+struct Began(Instant);
+
+impl Storable for Began {
+    type Storer = StoreReplace<Self>;
+}
+
+impl Intercept for Measured {
+    fn name(&self) -> &'static str {
+        "Measured"
+    }
+
+    fn read_before_execution(
+        &self,
+        _: &BeforeSerializationInterceptorContextRef<'_>,
+        config: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        config.interceptor_state().store_put(Began(Instant::now()));
+        Ok(())
+    }
+
+    fn read_after_execution(
+        &self,
+        _: &FinalizerInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        config: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        if let Some(Began(at)) = config.load::<Began>() {
+            tracing::trace!(target: "measured", dynamodb_us = microseconds(*at));
+        }
+        Ok(())
+    }
+}
+
+/// The time since `began`.
+pub(crate) fn microseconds(began: Instant) -> u64 {
+    began.elapsed().as_micros().try_into().unwrap_or(u64::MAX)
 }

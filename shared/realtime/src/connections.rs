@@ -13,7 +13,7 @@ use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, ReturnValue};
 use domain::{ConnectionId, Dependency, Failure, Timestamp, UserId};
 use futures_util::future::try_join_all;
 
-use crate::aws::{dynamodb_failure, unless_condition_failed};
+use crate::aws::{Measured, dynamodb_failure, unless_condition_failed};
 use crate::delivery::{Target, targets};
 use crate::table::{
     EXPIRES_AT, Item, KEY, LAST_SEEN_AT, LATEST_LEASE, Lease, Millis, ONLINE_SHARD, TOOK_OFFLINE, TTL,
@@ -85,6 +85,7 @@ impl Connections {
         let config = aws_sdk_dynamodb::config::Builder::from(sdk)
             .timeout_config(timeouts)
             .retry_config(retries)
+            .interceptor(Measured)
             .build();
         Self { client: Client::from_conf(config), table }
     }

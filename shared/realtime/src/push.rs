@@ -16,6 +16,7 @@ use futures_util::StreamExt;
 use futures_util::stream;
 use tokio::time::{Instant, timeout_at};
 
+use crate::aws::microseconds;
 use crate::delivery::Target;
 
 /// How many pushes are under way at once: each costs a socket.
@@ -70,6 +71,9 @@ impl Push {
 
     /// Sends each frame to its target, all at once, and says which of them are gone. None of them waits for another.
     pub async fn fan_out(&self, frames: Vec<(Target, Bytes)>) -> Vec<Target> {
+        if frames.is_empty() {
+            return Vec::new();
+        }
         let deadline = Instant::now() + FAN_OUT_TIMEOUT;
         let pushes = frames.into_iter().map(|(target, frame)| async move {
             let delivery =
@@ -80,11 +84,22 @@ impl Push {
                 });
             (target, delivery)
         });
-        stream::iter(pushes)
-            .buffer_unordered(CONCURRENCY)
-            .filter_map(async |(target, delivery)| (delivery == Delivery::Gone).then_some(target))
+        let began = Instant::now();
+        let outcomes: Vec<_> = stream::iter(pushes).buffer_unordered(CONCURRENCY).collect().await;
+        let count = |wanted| outcomes.iter().filter(|(_, delivery)| *delivery == wanted).count() as u64;
+        tracing::trace!(
+            target: "measured",
+            pushes_us = microseconds(began.into_std()),
+            fan_out = outcomes.len() as u64,
+            pushes_sent = count(Delivery::Sent),
+            pushes_gone = count(Delivery::Gone),
+            pushes_failed = count(Delivery::Failed),
+        );
+        outcomes
+            .into_iter()
+            .filter(|(_, delivery)| *delivery == Delivery::Gone)
+            .map(|(target, _)| target)
             .collect()
-            .await
     }
 
     /// Sends one frame to one connection.

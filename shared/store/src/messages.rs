@@ -1,5 +1,7 @@
 //! The rows of messages.
 
+use std::time::Instant;
+
 use deadpool_postgres::GenericClient;
 use domain::{ConversationId, Failure, Message, MessageId, NewMessage, Participants, Seq, Timestamp, UserId};
 use tokio_postgres::Row;
@@ -7,6 +9,7 @@ use uuid::Uuid;
 
 use crate::Store;
 use crate::conversations::participants;
+use crate::pool::microseconds;
 use crate::users::user;
 
 /// A message that is stored, by this call or by one that it repeats.
@@ -79,7 +82,12 @@ impl Store {
     /// Stores the message, or finds the one that an equal `client_message_id` stored; `None` if the sender takes no part in
     /// the conversation. It is committed when this returns.
     pub async fn send_message(&self, message: &NewMessage) -> Result<Option<Sent>, Failure> {
-        self.run(|client| async move { send(&client, message).await }).await
+        let began = Instant::now();
+        let sent = self.run(|client| async move { send(&client, message).await }).await?;
+        if sent.is_some() {
+            tracing::trace!(target: "measured", messages_sent = 1_u64, commit_us = microseconds(began));
+        }
+        Ok(sent)
     }
 
     /// Marks the other side's messages up to `up_to` as read, or all; `None` if `reader` takes no part in the conversation.

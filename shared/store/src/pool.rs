@@ -1,7 +1,7 @@
 //! The connections of a process, and what becomes of a call when one of them fails.
 
 use std::error::Error;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use deadpool_postgres::{
     Client, ClientWrapper, Hook, HookError, Manager, ManagerConfig, Pool, RecyclingMethod, Runtime,
@@ -78,7 +78,10 @@ impl Store {
         F: Future<Output = Result<T, tokio_postgres::Error>>,
     {
         let client = self.pool.get().await.map_err(|error| Attempt::Unavailable(error.into()))?;
-        let tried = match timeout(STATEMENT_TIMEOUT, call(client)).await {
+        let began = Instant::now();
+        let tried = timeout(STATEMENT_TIMEOUT, call(client)).await;
+        tracing::trace!(target: "measured", postgres_us = microseconds(began));
+        let tried = match tried {
             Ok(done) => done.map_err(Attempt::from),
             Err(elapsed) => Err(Attempt::Unavailable(elapsed.into())),
         };
@@ -151,6 +154,11 @@ fn server_stopping(code: &SqlState) -> bool {
 /// Connection exceptions (08), insufficient resources (53), operator intervention (57: shutting down, starting up).
 fn unavailable(code: &SqlState) -> bool {
     ["08", "53", "57"].iter().any(|class| code.code().starts_with(class))
+}
+
+/// The time since `began`.
+pub(crate) fn microseconds(began: Instant) -> u64 {
+    began.elapsed().as_micros().try_into().unwrap_or(u64::MAX)
 }
 
 fn reason(error: &tokio_postgres::Error) -> String {

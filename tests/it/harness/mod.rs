@@ -3,8 +3,9 @@
 pub(crate) mod callbacks;
 mod client;
 pub(crate) mod database;
+pub(crate) mod dynamodb;
 pub(crate) mod jwks;
-mod processes;
+pub(crate) mod processes;
 pub(crate) mod stack;
 pub(crate) mod user;
 

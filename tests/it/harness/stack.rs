@@ -20,6 +20,7 @@ pub(crate) struct Stack {
     pub(crate) pid: u32,
     pub(crate) port: u16,
     pub(crate) postgres_url: String,
+    pub(crate) dynamodb_url: String,
     pub(crate) secret: String,
     log: PathBuf,
     _folder: Option<TempDir>,
@@ -93,11 +94,12 @@ impl Stack {
             .spawn()
             .expect("cargo runs this test too");
         let mut postgres_url = options.database_url.map(str::to_owned);
-        let mut port = None;
+        let (mut port, mut dynamodb_url) = (None, None);
         let mut ready = false;
         for line in BufReader::new(child.stdout.take().expect("it is piped")).lines().map_while(Result::ok) {
             match line.split_once(' ').map(|(name, rest)| (name, rest.trim())) {
                 Some(("Postgres", url)) => postgres_url = Some(url.to_owned()),
+                Some(("DynamoDB", url)) => dynamodb_url = Some(url.to_owned()),
                 Some(("WebSocket", url)) => port = url.split([':', '/']).find_map(|part| part.parse().ok()),
                 Some(("ready", _)) => {
                     ready = true;
@@ -115,6 +117,7 @@ impl Stack {
             child: Mutex::new(child),
             port: port.expect("printed before `ready`"),
             postgres_url: postgres_url.expect("printed before `ready`"),
+            dynamodb_url: dynamodb_url.expect("printed before `ready`"),
             secret,
             log,
             _folder: folder,
@@ -128,6 +131,11 @@ impl Stack {
 
     pub(crate) fn http(&self, path: &str) -> String {
         format!("http://127.0.0.1:{}{path}", self.port)
+    }
+
+    /// What the stack and its functions have written until now.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).expect("it was made at the start")
     }
 
     pub(crate) fn signal(&self, signal: Signal) {

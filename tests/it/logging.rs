@@ -1,0 +1,115 @@
+//! What the functions write: enough to run the service, and nothing private.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use crate::harness::user::pair;
+use crate::harness::{Client, Stack, eventually};
+
+/// The JSON lines that functions wrote, with the name of the function.
+fn lines(stack: &Stack) -> Vec<(String, Value)> {
+    let log = stack.log();
+    let lines = log.lines().filter_map(|line| line.split_once(" | "));
+    lines
+        .filter_map(|(function, line)| Some((function.to_owned(), serde_json::from_str(line).ok()?)))
+        .collect()
+}
+
+#[tokio::test]
+async fn every_invocation_has_one_line_and_its_metrics() {
+    let (stack, _database) = Stack::own(&[]).await;
+    let stack = std::sync::Arc::new(stack);
+    let (_, mut phone, _, mut bob_phone, conversation) = pair(&stack).await;
+    bob_phone.joins(&conversation).await;
+    phone.says(&conversation, "hi").await;
+    let empty = json!({ "action": "send_message", "conversationId": conversation, "content": "" });
+    phone.is_refused(empty).await;
+
+    let of_sends =
+        || lines(&stack).into_iter().filter(|(function, _)| function == "send_message").map(|(_, line)| line);
+    eventually("both sends are logged", async || {
+        of_sends().filter(|line| line["outcome"].is_string()).count() == 2
+    })
+    .await;
+    let sends: Vec<_> = of_sends().filter(|line| line["outcome"].is_string()).collect();
+    assert_eq!(sends[0]["outcome"], "ok");
+    assert_eq!(sends[0]["route"], "send_message");
+    assert_eq!(sends[0]["level"], "INFO");
+    assert!(sends[0]["request_id"].as_str().unwrap().len() == 36);
+    for duration in ["duration_ms", "postgres_ms", "dynamodb_ms", "pushes_ms"] {
+        assert!(sends[0][duration].as_f64().unwrap() > 0.0, "{duration}");
+    }
+    assert_eq!(
+        (&sends[0]["postgres_calls"], &sends[0]["dynamodb_calls"], &sends[0]["pushes"]),
+        (&json!(1), &json!(1), &json!(1)),
+        "one round trip, one read, and a push to the one who joined"
+    );
+    assert_eq!(sends[1]["outcome"], "invalid_request");
+    assert_eq!(sends[1]["postgres_calls"], Value::Null, "nothing was asked of it");
+
+    let metrics: Vec<_> = of_sends().filter(|line| line["_aws"].is_object()).collect();
+    assert_eq!(metrics.len(), 1);
+    let declared = metrics[0]["_aws"]["CloudWatchMetrics"][0]["Metrics"].as_array().unwrap();
+    let units: BTreeMap<_, _> = declared
+        .iter()
+        .map(|metric| (metric["Name"].as_str().unwrap(), metric["Unit"].as_str().unwrap()))
+        .collect();
+    assert_eq!(units["CommitLatency"], "Milliseconds");
+    for (name, value) in [
+        ("MessagesSent", 1.0),
+        ("FanOutWidth", 1.0),
+        ("PushesSent", 1.0),
+        ("PushesGone", 0.0),
+        ("PushesFailed", 0.0),
+    ] {
+        assert_eq!((units[name], &metrics[0][name]), ("Count", &json!(value)), "{name}");
+    }
+    assert!(metrics[0]["CommitLatency"].as_f64().unwrap() > 0.0);
+}
+
+#[tokio::test]
+async fn tokens_and_what_people_say_are_in_no_line() {
+    let (stack, _database) = Stack::own(&[]).await;
+    let stack = std::sync::Arc::new(stack);
+    let (alice, mut phone, _, mut bob_phone, conversation) = pair(&stack).await;
+    bob_phone.joins(&conversation).await;
+    let (secret, own_name) = ("a-word-nobody-else-says", "a-name-nobody-else-gives");
+    let message = json!({ "conversationId": conversation, "content": secret, "clientMessageId": own_name });
+    phone.sends_message(message.clone()).await;
+    phone.sends_message(message).await;
+    alice.reads(&conversation, "").await;
+    // Refusals repeat what was sent, to the one who sent it.
+    for frame in [
+        json!({ "action": secret }),
+        json!({ "action": "send_message", "conversationId": secret, "content": secret }),
+        json!({ "action": "send_message", "conversationId": conversation, "content": { "text": secret } }),
+        json!({ "action": "mark_read", "conversationId": conversation, "upToSeq": secret }),
+    ] {
+        phone.is_refused(frame).await;
+    }
+    phone.sends_text(secret).await;
+    phone.receives().await;
+    let mut claims = alice.claims();
+    claims["exp"] = crate::harness::user::seconds_from_now(-100).into();
+    let expired = alice.token_with(&claims);
+    Client::connect(&stack, &expired).await.expect_err("it has expired");
+    let answer = reqwest::Client::new()
+        .get(stack.http("/api/conversations"))
+        .bearer_auth(&expired)
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(answer.status(), 401);
+
+    let logged = |function: &str| {
+        lines(&stack).iter().any(|(of, line)| of == function && line["outcome"] == "unauthenticated")
+    };
+    eventually("the last refusals are logged", async || logged("authorize") && logged("list_conversations"))
+        .await;
+    let log = stack.log();
+    let signature = |token: &str| token.rsplit('.').next().unwrap().to_owned();
+    for private in [secret, own_name, &stack.secret, &signature(&expired), &signature(&alice.token())] {
+        assert!(!log.contains(private), "{private} is logged:\n{log}");
+    }
+}

@@ -1,0 +1,154 @@
+//! What everything depends on goes away, and comes back.
+
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use protocol::{Code, Event};
+use serde_json::json;
+
+use crate::harness::dynamodb::{DynamoDb, Mood};
+use crate::harness::stack::folder;
+use crate::harness::user::pair;
+use crate::harness::{Client, Frame, Stack, StackOptions, children, eventually, has_ended};
+
+/// The stack's Postgres, which can be stopped and started again as the same process on the same port.
+struct Server {
+    arguments: Vec<String>,
+    pid: u32,
+    again: Option<Child>,
+}
+
+impl Server {
+    fn of(stack: &Stack) -> Self {
+        let (pid, _) =
+            children(stack.pid).into_iter().find(|(_, name)| name == "postgres").expect("it is running");
+        let command =
+            std::fs::read_to_string(format!("/proc/{pid}/cmdline")).expect("this story needs Linux");
+        let arguments = command.split_terminator('\0').map(str::to_owned).collect();
+        Self { arguments, pid, again: None }
+    }
+
+    async fn stops(&self) {
+        kill(Pid::from_raw(self.pid.cast_signed()), Signal::SIGINT).unwrap();
+        eventually("Postgres has stopped", async || has_ended(self.pid)).await;
+    }
+
+    fn starts(&mut self) {
+        let data =
+            PathBuf::from(&self.arguments[self.arguments.iter().position(|word| word == "-D").unwrap() + 1]);
+        let owner = std::fs::metadata(&data).unwrap();
+        let mut command = Command::new(&self.arguments[0]);
+        command.args(&self.arguments[1..]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        if nix::unistd::geteuid().is_root() {
+            command.uid(owner.uid()).gid(owner.gid());
+        }
+        self.again = Some(command.current_dir(data).spawn().unwrap());
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.again.take() {
+            let _ = kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGINT);
+            let _ = child.wait();
+        }
+    }
+}
+
+async fn is_unavailable(client: &mut Client, frame: serde_json::Value) {
+    let id = client.sends(frame.clone()).await;
+    let Frame::Error(answer) = client.is_answered(&id).await else { panic!("{frame} was carried out") };
+    assert_eq!((answer.error.code, answer.error.retryable), (Code::Unavailable, true), "{frame}");
+}
+
+#[tokio::test]
+async fn postgres_goes_away_and_comes_back() {
+    let folder = folder();
+    let options = StackOptions { data_dir: Some(folder.path()), ..StackOptions::default() };
+    let stack = Arc::new(Stack::start(&options));
+    let mut server = Server::of(&stack);
+    let (alice, mut phone, _, mut bob_phone, conversation) = pair(&stack).await;
+    phone.joins(&conversation).await;
+    bob_phone.joins(&conversation).await;
+    phone.says(&conversation, "before").await;
+    bob_phone.receives_message().await;
+
+    server.stops().await;
+    let message = json!({
+        "action": "send_message", "conversationId": conversation, "content": "during", "clientMessageId": "again and again",
+    });
+    is_unavailable(&mut phone, message.clone()).await;
+    is_unavailable(&mut phone, message.clone()).await;
+    for action in ["join_conversation", "mark_read", "ping"] {
+        is_unavailable(&mut phone, json!({ "action": action, "conversationId": conversation })).await;
+    }
+    let answer = alice.gets("/api/conversations").await;
+    assert_eq!(answer.status(), 503);
+    let body: serde_json::Value = answer.json().await.unwrap();
+    assert_eq!(body["error"]["code"], "unavailable");
+    assert_eq!(alice.gets(&format!("/api/conversations/{conversation}/messages")).await.status(), 503);
+    assert_eq!(Client::connect(&stack, &alice.token()).await.expect_err("nobody can connect"), 503);
+    phone.sends(json!({ "action": "typing_start", "conversationId": conversation })).await;
+    bob_phone.hears(|event| matches!(event, Event::UserTyping { .. }).then_some(())).await;
+
+    server.starts();
+    let phone = tokio::sync::Mutex::new(phone);
+    eventually("the same send succeeds", async || {
+        let phone = &mut *phone.lock().await;
+        let id = phone.sends(message.clone()).await;
+        match phone.is_answered(&id).await {
+            Frame::Event(answer) => {
+                let Event::NewMessage(message) = answer.event else {
+                    panic!("answered with {:?}", answer.event)
+                };
+                assert_eq!(message.seq.0, 2, "nothing half done was left behind");
+                true
+            }
+            Frame::Error(error) => {
+                assert_eq!(error.error.code, Code::Unavailable, "until it is back");
+                false
+            }
+            Frame::Gateway(frame) => panic!("a function failed: {frame}"),
+        }
+    })
+    .await;
+    assert_eq!(bob_phone.receives_message().await.seq.0, 2);
+    alice.connects().await.asks(json!({ "action": "ping" })).await;
+    assert_eq!(alice.lists_conversations("").await.conversations[0].last_seq.0, 2);
+}
+
+#[tokio::test]
+async fn dynamodb_goes_away_and_comes_back() {
+    let dynamodb = DynamoDb::start().await;
+    let (stack, _database) = Stack::own_with(&[("AWS_ENDPOINT_URL_DYNAMODB", &dynamodb.url)]).await;
+    dynamodb.pass_on_to(&stack.dynamodb_url);
+    let (alice, mut phone, _, mut bob_phone, conversation) = pair(&stack).await;
+    bob_phone.joins(&conversation).await;
+    phone.joins(&conversation).await;
+    let mut sent = 0;
+    for mood in [Mood::Throttling, Mood::Down] {
+        dynamodb.is(mood);
+        for action in ["join_conversation", "leave_conversation", "ping", "typing_start"] {
+            is_unavailable(&mut phone, json!({ "action": action, "conversationId": conversation })).await;
+        }
+        assert_eq!(Client::connect(&stack, &alice.token()).await.expect_err("nobody can connect"), 503);
+        assert_eq!(alice.gets("/api/conversations").await.status(), 503);
+        sent += 1;
+        let missed = phone.says(&conversation, "committed is committed").await;
+        assert_eq!(missed.seq.0, sent, "a send is a success although nobody could be told");
+
+        dynamodb.is(Mood::Well);
+        phone.joins(&conversation).await;
+        sent += 1;
+        let seen = phone.says(&conversation, "and now they are told").await;
+        assert_eq!(bob_phone.receives_message().await, seen, "who sees the gap");
+        assert_eq!(seen.seq.0, sent);
+        alice.connects().await.closes().await;
+    }
+    assert_eq!(alice.reads(&conversation, "").await.messages.len(), 4);
+}
