@@ -1,8 +1,8 @@
 """Takes the tour in the README as a newcomer would: runs its commands, types its frames, and compares what comes back.
 
 Blocks marked `sh` are run in one shell; `sh NAME` starts NAME's client in a terminal; in blocks marked NAME, a line after `>` is typed there and a line
-after `<` is expected. Ids and times differ from run to run: each one in the README stands for one value, the same wherever it
-is repeated.
+after `<` is expected; `^D` ends the client. Ids and times differ from run to run: each one in the README stands for one
+value, the same wherever it is repeated.
 """
 
 import json
@@ -88,6 +88,9 @@ class Client:
         self.process.stdin.write(f"{line}\n".encode())
         self.process.stdin.flush()
 
+    def end(self):
+        self.process.stdin.close()
+
     def frame(self):
         return self.wait_for(lambda line: line.startswith("< "))[2:]
 
@@ -135,14 +138,16 @@ def main():
         for mark, text in blocks():
             match mark.split():
                 case ["sh"]:
-                    output = shell.run(text)
+                    output = shell.run(values.fill(text))
                 case ["sh", name]:
                     clients[name] = shell.start(text)
                 case ["json"]:
                     values.compare(text, output)
                 case [name]:
                     for line in text.splitlines():
-                        if line.startswith("> "):
+                        if line == "^D":
+                            clients[name].end()
+                        elif line.startswith("> "):
                             clients[name].type(values.fill(line[2:]))
                         else:
                             values.compare(line.removeprefix("< "), clients[name].frame())

@@ -1,4 +1,5 @@
-//! The stories: people who chat through real sockets, real Lambda binaries, real Postgres and a real DynamoDB protocol server.
+//! The stories: people who chat through real sockets, real Lambda binaries, real Postgres and a real DynamoDB
+//! protocol server.
 
 #![expect(clippy::unwrap_used, reason = "a story that cannot go on fails")]
 

@@ -29,7 +29,8 @@ async fn one_dead_and_one_stalled_receiver_do_not_delay_the_others() {
     callbacks.next_have(&[Fate::Gone, Fate::Stalled]);
     let send = json!({ "action": "send_message", "conversationId": conversation, "content": "to ten" });
     let asked = phone.sends(send).await;
-    // The stalled push is released only after the other eight were received, so they cannot have waited for it.
+    // The stalled push is released only after the other eight were received, so they cannot have waited for
+    // it.
     let mut receiving: Vec<_> =
         receivers.iter_mut().map(|client| Box::pin(client.receives_message())).collect();
     for _ in 0..8 {
@@ -121,8 +122,8 @@ async fn a_connection_in_its_connect_is_not_forgotten_by_a_push_that_meets_410()
     alice_phone.closes().await;
     bob_phone.hears(|event| matches!(event, protocol::Event::UserOffline { .. }).then_some(())).await;
 
-    // Bob's pushes stall, so Alice's $connect, which announces her to him, takes its time: her connection is written down and not
-    // yet open.
+    // Bob's pushes stall, so Alice's $connect, which announces her to him, takes its time: her connection is
+    // written down and not yet open.
     callbacks.next_have(&[Fate::Stalled]);
     let connecting = tokio::spawn({
         let alice = alice.clone();

@@ -88,7 +88,8 @@ async fn what_cannot_be_read_is_refused() {
     );
 }
 
-/// The counts are moved by arithmetic while both sides send and read at once from two devices each; a recount has to agree.
+/// The counts are moved by arithmetic while both sides send and read at once from two devices each; a recount
+/// has to agree.
 #[tokio::test]
 async fn unread_counts_stay_exact_while_messages_and_reads_race() {
     let stack = Stack::shared();

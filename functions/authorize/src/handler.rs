@@ -6,7 +6,8 @@ use edge::token::{Claims, Verifier, bearer, context};
 use lambda_runtime::{Diagnostic, LambdaEvent};
 use serde_json::{Map, Value, json};
 
-/// The policy that lets the caller in, with their identity. API Gateway answers 401 to the error `Unauthorized`, 500 to others.
+/// The policy that lets the caller in, with their identity. API Gateway answers 401 to the error
+/// `Unauthorized`, 500 to others.
 pub(crate) async fn handle(
     verifier: &Verifier,
     event: LambdaEvent<AuthorizerRequest>,

@@ -1,5 +1,6 @@
-//! Postgres first, the table of connections last: a `$connect` that fails gets no `$disconnect`, so it must leave nothing that
-//! only that would clean up. Once the connection is written down it opens, whatever becomes of the rest.
+//! Postgres first, the table of connections last: a `$connect` that fails gets no `$disconnect`, so it must
+//! leave nothing that only that would clean up. Once the connection is written down it opens, whatever
+//! becomes of the rest.
 
 use std::time::Duration;
 

@@ -1,8 +1,8 @@
-//! Ends what the connection held: its lease, and its place in the conversations it joined. If it was its user's last one, whoever
-//! wants to know is told.
+//! Ends what the connection held: its lease, and its place in the conversations it joined. If it was its
+//! user's last one, whoever wants to know is told.
 //!
-//! Who that is comes first: were the user offline already when Postgres turns out to be down, nobody would ever be told. Like
-//! this the lease stays, and the sweep does both.
+//! Who that is comes first: were the user offline already when Postgres turns out to be down, nobody would
+//! ever be told. Like this the lease stays, and the sweep does both.
 
 use edge::Error;
 use edge::websocket::Caller;

@@ -1,5 +1,5 @@
-//! The participant check comes first. A message that is stored after it and before the join is written down reaches this
-//! connection as `conversation_updated`, whose `lastSeq` shows the gap.
+//! The participant check comes first. A message that is stored after it and before the join is written down
+//! reaches this connection as `conversation_updated`, whose `lastSeq` shows the gap.
 
 use domain::UserId;
 use edge::Error;

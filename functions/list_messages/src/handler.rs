@@ -1,5 +1,5 @@
-//! Who looks at a conversation has read it: the other side's messages are marked in the same statement that reads the page, and
-//! both sides' connections learn of it, if anything changed.
+//! Who looks at a conversation has read it: the other side's messages are marked in the same statement that
+//! reads the page, and both sides' connections learn of it, if anything changed.
 
 use domain::{ConversationId, Failure};
 use edge::Error;

@@ -1,4 +1,5 @@
-//! Applies the migrations that the database does not have yet. What is there already is left alone, so it may run at any time.
+//! Applies the migrations that the database does not have yet. What is there already is left alone, so it may
+//! run at any time.
 
 use serde::Serialize;
 use tokio_postgres::NoTls;

@@ -1,5 +1,5 @@
-//! The message is committed before anyone is told. From then on the send is a success: whatever becomes of the pushes, the
-//! sender is answered with the message, and a receiver who missed it sees the gap in `seq`.
+//! The message is committed before anyone is told. From then on the send is a success: whatever becomes of
+//! the pushes, the sender is answered with the message, and a receiver who missed it sees the gap in `seq`.
 
 use domain::{Failure, MessageId, NewMessage};
 use edge::Error;
@@ -27,8 +27,9 @@ pub(crate) async fn handle(state: &State, caller: &Caller, frame: SendMessage) -
     Ok(Event::NewMessage(sent.message.into()))
 }
 
-/// The connections that joined get the message, except the sending one, which gets it as its answer; the participants' others
-/// get to know that there is one. A repeat of a message that is not the latest any more would tell those nothing new.
+/// The connections that joined get the message, except the sending one, which gets it as its answer; the
+/// participants' others get to know that there is one. A repeat of a message that is not the latest any more
+/// would tell those nothing new.
 async fn tell(state: &State, caller: &Caller, sent: &Sent) -> Result<(), Failure> {
     let message = protocol::Message::from(sent.message.clone());
     let audience = state.connections.audience(message.conversation_id, &sent.participants).await?;

@@ -1,4 +1,5 @@
-//! Time passing writes nothing, and `$disconnect` may be lost: somebody has to look for the users whose leases have all run out.
+//! Time passing writes nothing, and `$disconnect` may be lost: somebody has to look for the users whose
+//! leases have all run out.
 
 use domain::{Failure, UserId};
 use futures_util::{StreamExt, stream};
@@ -20,7 +21,8 @@ pub(crate) struct Report {
     swept: usize,
 }
 
-/// A user who could not be taken offline now is still there for the next sweep, which is why a failure is only logged.
+/// A user who could not be taken offline now is still there for the next sweep, which is why a failure is
+/// only logged.
 pub(crate) async fn handle(state: &State) -> Result<Report, lambda_runtime::Error> {
     let expired = state.announcer.connections.expired_users().await?;
     let swept = stream::iter(expired)

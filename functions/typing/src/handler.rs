@@ -1,5 +1,5 @@
-//! Volatile: one read, one attempt for each push, and nothing is done about one that is lost. The next message of the same user
-//! ends their typing at the receivers.
+//! Volatile: one read, one attempt for each push, and nothing is done about one that is lost. The next
+//! message of the same user ends their typing at the receivers.
 
 use edge::Error;
 use edge::websocket::Caller;

@@ -1,4 +1,5 @@
-//! `@connections`: what functions say to connected clients. SigV4 signatures of any key are accepted, and none is asked for.
+//! `@connections`: what functions say to connected clients. SigV4 signatures of any key are accepted, and
+//! none is asked for.
 
 use axum::Router;
 use axum::body::Bytes;

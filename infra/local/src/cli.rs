@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
-/// Runs Switchboard on this machine: builds the functions, starts Postgres and DynamoDB, and serves the APIs of the template.
+/// Runs Switchboard on this machine: builds the functions, starts Postgres and DynamoDB, and serves the APIs
+/// of the template.
 #[derive(Debug, Parser)]
 #[command(name = "cargo dev", bin_name = "cargo dev", version, args_conflicts_with_subcommands = true)]
 pub(crate) struct Cli {

@@ -29,7 +29,8 @@ pub(crate) async fn build(functions: &[Function], release: bool) -> Result<PathB
 
 async fn cargo_build(folder: &Path, binaries: &BTreeSet<&str>, release: bool) -> Result<(), String> {
     let mut cargo = cargo(folder);
-    // The binaries of the whole workspace, without naming packages: so features are resolved as in every other build here.
+    // The binaries of the whole workspace, without naming packages: so features are resolved as in every
+    // other build here.
     cargo.arg("build").args(binaries.iter().flat_map(|binary| ["--bin", binary]));
     if release {
         cargo.arg("--release");

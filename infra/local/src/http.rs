@@ -1,4 +1,5 @@
-//! The HTTP API: a request becomes an event of payload format 2.0, and what the function answers becomes the response.
+//! The HTTP API: a request becomes an event of payload format 2.0, and what the function answers becomes the
+//! response.
 
 mod cors;
 mod event;

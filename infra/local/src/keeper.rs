@@ -1,8 +1,8 @@
 //! A process that outlives this one by a moment, to end what it started.
 //!
-//! A killed process cannot stop its children, and a database that nobody stops keeps its port and its lock. So the local stack
-//! starts itself once more as a keeper and tells it, over a pipe, which processes it has running. The pipe ends when the local
-//! stack does, however it does; then the keeper ends what is left.
+//! A killed process cannot stop its children, and a database that nobody stops keeps its port and its lock.
+//! So the local stack starts itself once more as a keeper and tells it, over a pipe, which processes it has
+//! running. The pipe ends when the local stack does, however it does; then the keeper ends what is left.
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, Write};
@@ -37,8 +37,8 @@ impl Keeper {
         Ok(Self(Arc::new(Mutex::new(line))))
     }
 
-    /// Has the process `pid` ended if this one ends, until the returned value is dropped: when the process has ended, its number
-    /// may be somebody else's soon.
+    /// Has the process `pid` ended if this one ends, until the returned value is dropped: when the process
+    /// has ended, its number may be somebody else's soon.
     pub(crate) fn watch(&self, pid: u32) -> Watched {
         self.say(&format!("+{pid}"));
         Watched { keeper: self.clone(), pid }
@@ -75,7 +75,8 @@ pub(crate) fn run() {
         }
     }
     for pid in pids {
-        // To Postgres this is a fast and clean shutdown; a function is in the middle of nothing that could be kept.
+        // To Postgres this is a fast and clean shutdown; a function is in the middle of nothing that could be
+        // kept.
         let _ = kill(Pid::from_raw(pid), Signal::SIGINT);
     }
 }

@@ -13,7 +13,8 @@ pub(crate) use host::{Host, HostConfig};
 pub(crate) use invoke_api::routes as invoke_api_routes;
 pub(crate) use remote::Remote;
 
-/// The largest payload of a synchronous invocation, either way: 6 MiB and a little (Lambda quota, as its runtime interface emulator has it).
+/// The largest payload of a synchronous invocation, either way: 6 MiB and a little (Lambda quota, as its
+/// runtime interface emulator has it).
 pub(crate) const MAX_PAYLOAD: usize = 6 * 1024 * 1024 + 100;
 
 /// Why an invocation has no result.
@@ -23,7 +24,8 @@ pub(crate) enum InvokeError {
     NotFound,
     /// Every process is busy and none may be added.
     Throttled,
-    /// The function answered with an error, crashed or took too long; this is what Lambda says of it, as JSON.
+    /// The function answered with an error, crashed or took too long; this is what Lambda says of it, as
+    /// JSON.
     Function(Bytes),
     /// The remote endpoint could not be asked.
     Unreachable(String),

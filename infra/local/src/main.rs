@@ -1,6 +1,7 @@
 //! The local stack: API Gateway, Lambda, DynamoDB and Postgres on one machine, as the SAM template says.
 //!
-//! It knows nothing of messaging. It routes on the action field like the real gateway, so it cannot hide our mistakes.
+//! It knows nothing of messaging. It routes on the action field like the real gateway, so it cannot hide our
+//! mistakes.
 
 mod callbacks;
 mod cli;

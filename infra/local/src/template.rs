@@ -1,7 +1,7 @@
 //! The SAM template: the only definition of functions, routes, tables and environment.
 //!
-//! Read once, before anything starts. What is not understood is refused by its logical id, so that nothing in the template is
-//! silently different from AWS.
+//! Read once, before anything starts. What is not understood is refused by its logical id, so that nothing in
+//! the template is silently different from AWS.
 
 mod intrinsics;
 mod model;

@@ -8,7 +8,8 @@ use uuid::Uuid;
 
 use crate::{ConversationId, Timestamp, UserId};
 
-/// The two users of a conversation in canonical order (byte-wise), so that a pair has one conversation whoever asks first.
+/// The two users of a conversation in canonical order (byte-wise), so that a pair has one conversation
+/// whoever asks first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Participants {
     first: UserId,
@@ -46,8 +47,8 @@ impl Participants {
     }
 }
 
-/// A place in the list of a user's conversations, which is ordered by activity, the newest first. Written as text that clients
-/// hand back unread.
+/// A place in the list of a user's conversations, which is ordered by activity, the newest first. Written as
+/// text that clients hand back unread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ActivityCursor {
     /// When the conversation at this place was last active.

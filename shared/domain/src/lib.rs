@@ -1,6 +1,7 @@
 //! What a message, a user and a conversation are, and which values they may hold.
 //!
-//! Pure: no I/O, no AWS, no SQL. A value of a type from here has passed its `parse`, so nothing inside checks it again.
+//! Pure: no I/O, no AWS, no SQL. A value of a type from here has passed its `parse`, so nothing inside checks
+//! it again.
 
 mod conversation;
 mod failure;

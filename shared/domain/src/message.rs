@@ -16,7 +16,8 @@ text_newtype! {
     ClientMessageId, |text| bounded(text, 64)
 }
 
-/// The place of a message in its conversation: 1, 2, 3 and so on without gaps. 0 is the place before the first.
+/// The place of a message in its conversation: 1, 2, 3 and so on without gaps. 0 is the place before the
+/// first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 #[serde(transparent)]
 pub struct Seq(pub i64);

@@ -3,7 +3,8 @@
 use crate::text::{bounded, text_newtype};
 use crate::{Invalid, UserId};
 
-/// The limits of the parts of a profile keep a whole one, as JSON, below the 8 KB that API Gateway lets an authorizer hand on.
+/// The limits of the parts of a profile keep a whole one, as JSON, below the 8 KB that API Gateway lets an
+/// authorizer hand on.
 fn profile_text(text: String, limit: usize) -> Result<String, Invalid> {
     let text = bounded(text, limit)?;
     if text.chars().any(char::is_control) { Err(Invalid::Control) } else { Ok(text) }

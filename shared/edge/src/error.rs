@@ -86,7 +86,8 @@ impl Error {
         self.cause.is_none()
     }
 
-    /// What really happened, if it is the service's doing. Messages are left out: they may repeat what the client sent.
+    /// What really happened, if it is the service's doing. Messages are left out: they may repeat what the
+    /// client sent.
     pub fn cause_chain(&self) -> Option<String> {
         let cause = self.cause.as_ref()?;
         let mut chain = cause.to_string();

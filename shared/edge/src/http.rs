@@ -16,8 +16,8 @@ use crate::Error;
 use crate::telemetry::observe;
 use crate::token::{Claims, Verifier};
 
-/// Serves an HTTP route: verifies the token, has the request read by `read`, and answers with the status and body that `handle`
-/// gives.
+/// Serves an HTTP route: verifies the token, has the request read by `read`, and answers with the status and
+/// body that `handle` gives.
 pub async fn run<T, A, F>(
     verifier: Verifier,
     read: fn(&Request) -> Result<T, Error>,

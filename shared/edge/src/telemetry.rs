@@ -1,9 +1,9 @@
-//! The log of a function: JSON lines on standard output, where Lambda collects them, one for each invocation; and its metrics, in
-//! CloudWatch's embedded format.
+//! The log of a function: JSON lines on standard output, where Lambda collects them, one for each invocation;
+//! and its metrics, in CloudWatch's embedded format.
 //!
-//! Lines hold identifiers, outcomes and durations; never tokens, bodies or message content. Whoever measures something says so with
-//! a `tracing` event of the target `measured`, whose fields are added up here until the invocation ends: a process handles one
-//! at a time.
+//! Lines hold identifiers, outcomes and durations; never tokens, bodies or message content. Whoever measures
+//! something says so with a `tracing` event of the target `measured`, whose fields are added up here until
+//! the invocation ends: a process handles one at a time.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -25,7 +25,8 @@ const MEASURED: &str = "measured";
 /// The CloudWatch namespace of the metrics.
 const NAMESPACE: &str = "Switchboard";
 
-/// What is measured, and the metric that it becomes: its name, its unit, and how many of ours make one of those.
+/// What is measured, and the metric that it becomes: its name, its unit, and how many of ours make one of
+/// those.
 const METRICS: [(&str, &str, &str, f64); 6] = [
     ("messages_sent", "MessagesSent", "Count", 1.0),
     ("commit_us", "CommitLatency", "Milliseconds", 1000.0),
@@ -38,7 +39,8 @@ const METRICS: [(&str, &str, &str, f64); 6] = [
 /// What was measured since the invocation began: the sum of each field, and how often it came up.
 static MEASUREMENTS: Mutex<BTreeMap<&'static str, (u64, u64)>> = Mutex::new(BTreeMap::new());
 
-/// Sets up the log, at the level that `RUST_LOG` says, `info` by default. The SDKs and the HTTP stack speak up from `warn` on.
+/// Sets up the log, at the level that `RUST_LOG` says, `info` by default. The SDKs and the HTTP stack speak
+/// up from `warn` on.
 pub fn init() {
     let quiet = "info,aws_config=warn,aws_smithy_runtime=warn,hyper=warn,tokio_postgres=warn,Lambda=warn";
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(quiet));

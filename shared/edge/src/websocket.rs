@@ -1,7 +1,8 @@
 //! The events of the WebSocket API: who is calling, what they sent, and how they are answered.
 //!
-//! An answer is the function's return value, which API Gateway hands to the client as the route response. Only the last frame of
-//! a connection goes over the callback, since nothing can be returned to a connection that is closed first.
+//! An answer is the function's return value, which API Gateway hands to the client as the route response.
+//! Only the last frame of a connection goes over the callback, since nothing can be returned to a connection
+//! that is closed first.
 
 use std::convert::Infallible;
 
@@ -53,8 +54,8 @@ pub async fn run_frames<T: DeserializeOwned>(
     .await
 }
 
-/// Serves a route whose frames are not answered. What is wrong with one is told over the callback: `post` sends a connection a
-/// frame, `hang_up` its last one.
+/// Serves a route whose frames are not answered. What is wrong with one is told over the callback: `post`
+/// sends a connection a frame, `hang_up` its last one.
 pub async fn run_one_way<T: DeserializeOwned>(
     handle: impl AsyncFn(&Caller, T) -> Result<(), Error>,
     post: impl AsyncFn(&ConnectionId, String),
@@ -75,9 +76,11 @@ pub async fn run_one_way<T: DeserializeOwned>(
     .await
 }
 
-/// Serves the route of the frames that no other route takes: each is answered with an error, and nothing else happens.
+/// Serves the route of the frames that no other route takes: each is answered with an error, and nothing else
+/// happens.
 ///
-/// It has no effect that an expired token could have, so it does not close the connection; the next frame with one does.
+/// It has no effect that an expired token could have, so it does not close the connection; the next frame
+/// with one does.
 pub async fn run_unrouted(refuse: impl Fn(AnyFrame) -> Error) -> Result<(), lambda_runtime::Error> {
     let refuse = &refuse;
     lambda_runtime::run(service_fn(move |event: LambdaEvent<ApiGatewayWebsocketProxyRequest>| async move {
@@ -134,7 +137,8 @@ async fn answer<T: DeserializeOwned, A>(
     let caller = caller(&event)?;
     let (id, frame) = protocol::read_frame(event.body.as_deref().unwrap_or_default());
     let work = async {
-        // Without leeway: that is for clocks that differ, and this connection's time has been running since it was verified.
+        // Without leeway: that is for clocks that differ, and this connection's time has been running since
+        // it was verified.
         if caller.token_expires_at <= Timestamp::now_utc() {
             return Err(Error::token_expired());
         }

@@ -12,12 +12,14 @@ use aws_sdk_dynamodb::error::{DisplayErrorContext, ProvideErrorMetadata, SdkErro
 use aws_smithy_types::config_bag::{Storable, StoreReplace};
 use domain::{Dependency, Failure};
 
-/// Region, credentials and endpoint overrides (`AWS_ENDPOINT_URL_DYNAMODB`) from the environment, as every AWS SDK reads them.
+/// Region, credentials and endpoint overrides (`AWS_ENDPOINT_URL_DYNAMODB`) from the environment, as every
+/// AWS SDK reads them.
 pub async fn load_sdk_config() -> SdkConfig {
     aws_config::defaults(BehaviorVersion::latest()).load().await
 }
 
-/// What a failed DynamoDB call means: its own word that the request was wrong is our mistake, all else may pass.
+/// What a failed DynamoDB call means: its own word that the request was wrong is our mistake, all else may
+/// pass.
 pub(crate) fn dynamodb_failure<E>(error: SdkError<E>) -> Failure
 where
     E: std::error::Error + ProvideErrorMetadata + Send + Sync + 'static,

@@ -1,7 +1,8 @@
 //! Connections and the leases that keep their users online.
 //!
-//! Whether a user went online or offline is decided by the one write that moves their online mark: a connect sees in the item
-//! as it was whether the mark was there; a disconnect removes it on condition that nothing happened since it looked.
+//! Whether a user went online or offline is decided by the one write that moves their online mark: a connect
+//! sees in the item as it was whether the mark was there; a disconnect removes it on condition that nothing
+//! happened since it looked.
 
 use std::time::Duration;
 
@@ -21,8 +22,8 @@ use crate::table::{
     read_number, room_key, rooms, shard, timestamp, ttl, user_key,
 };
 
-/// How often a write that lost against another one looks again. Each loss is another write's success, so a user's 20
-/// connections closing at once need at most 20.
+/// How often a write that lost against another one looks again. Each loss is another write's success, so a
+/// user's 20 connections closing at once need at most 20.
 const CONDITIONAL_TRIES: usize = 24;
 
 /// How often a read is repeated that DynamoDB answers in part only, each time after a longer pause.
@@ -90,8 +91,8 @@ impl Connections {
         Self { client: Client::from_conf(config), table }
     }
 
-    /// Writes down a connection that is about to open. The connection's own item comes first: should the second write fail, what
-    /// is left is out of sight and its TTL removes it.
+    /// Writes down a connection that is about to open. The connection's own item comes first: should the
+    /// second write fail, what is left is out of sight and its TTL removes it.
     pub async fn connect(
         &self,
         user: &UserId,
@@ -137,14 +138,16 @@ impl Connections {
         let mut others: Vec<_> =
             targets(&before, now).filter(|other| other.connection != *connection).collect();
         others.sort_by_key(|other| other.opened_at);
-        // A write that was repeated because its answer was lost finds the mark and the lease that its first try set.
+        // A write that was repeated because its answer was lost finds the mark and the lease that its first
+        // try set.
         let repeated = before.contains_key(&lease_attribute(connection));
         let came_online = !before.contains_key(ONLINE_SHARD) || (repeated && others.is_empty());
         Ok(Connected { came_online: came_online.then_some(version(&before) + 1), others })
     }
 
-    /// Forgets a connection that is closed. The write that leaves its user without an unexpired lease takes the online mark away
-    /// too; it is conditional on the version it saw, so whatever happens at the same time, one write decides.
+    /// Forgets a connection that is closed. The write that leaves its user without an unexpired lease takes
+    /// the online mark away too; it is conditional on the version it saw, so whatever happens at the same
+    /// time, one write decides.
     pub async fn disconnect(
         &self,
         user: &UserId,
@@ -182,8 +185,8 @@ impl Connections {
         Ok(departure)
     }
 
-    /// Forgets a connection that turned out to be gone (410) or was closed, silently: the online mark stays, and the sweep
-    /// announces.
+    /// Forgets a connection that turned out to be gone (410) or was closed, silently: the online mark stays,
+    /// and the sweep announces.
     pub async fn forget(&self, user: &UserId, connection: &ConnectionId) -> Result<(), Failure> {
         let removed = self
             .client
@@ -267,8 +270,8 @@ impl Connections {
         }
     }
 
-    /// Removes leases, and the online mark too if the user goes offline: then it is written down when they were last seen, and who
-    /// took them offline. False if the item is no longer as seen.
+    /// Removes leases, and the online mark too if the user goes offline: then it is written down when they
+    /// were last seen, and who took them offline. False if the item is no longer as seen.
     pub(crate) async fn remove_leases(
         &self,
         user: &UserId,
@@ -305,8 +308,8 @@ impl Connections {
         Ok(unless_condition_failed(update)?.is_some())
     }
 
-    /// Takes a connection out of the conversations that it joined, then removes its own item. To be called once its lease is gone:
-    /// from then on it cannot join another.
+    /// Takes a connection out of the conversations that it joined, then removes its own item. To be called
+    /// once its lease is gone: from then on it cannot join another.
     pub(crate) async fn forget_rooms(&self, connection: &ConnectionId) -> Result<(), Failure> {
         let Some(own) = self.read([connection_key(connection)]).await?.pop() else { return Ok(()) };
         try_join_all(rooms(&own).map(|room| self.remove_member(room, connection))).await?;

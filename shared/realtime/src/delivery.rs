@@ -48,7 +48,8 @@ pub(crate) fn targets(item: &Item, now: Millis) -> impl Iterator<Item = Target> 
     })
 }
 
-/// Pushes an event to all targets at once, and forgets those that are gone. Nothing that happens here fails the caller.
+/// Pushes an event to all targets at once, and forgets those that are gone. Nothing that happens here fails
+/// the caller.
 pub async fn deliver(connections: &Connections, push: &Push, targets: Vec<Target>, event: &Event) {
     let frame = frame(event);
     deliver_each(connections, push, targets.into_iter().map(|target| (target, frame.clone())).collect())
@@ -61,7 +62,8 @@ pub async fn deliver_each(connections: &Connections, push: &Push, frames: Vec<(T
     join_all(gone.iter().map(|target| forget_gone(connections, target))).await;
 }
 
-/// Closes connections, and forgets those that are closed then. One that could not be closed stays written down.
+/// Closes connections, and forgets those that are closed then. One that could not be closed stays written
+/// down.
 pub async fn close_all(connections: &Connections, push: &Push, targets: &[Target]) {
     let closing = targets.iter().map(async |target| match push.close(&target.connection).await {
         Delivery::Sent => {

@@ -124,7 +124,8 @@ impl Connections {
         Ok(self.online_index("#latest <= :now").await?.iter().filter_map(user_of).collect())
     }
 
-    /// Takes a user offline whose leases have all run out; `None` if they have not, or if anything happened to them meanwhile.
+    /// Takes a user offline whose leases have all run out; `None` if they have not, or if anything happened
+    /// to them meanwhile.
     pub async fn sweep(&self, user: &UserId) -> Result<Option<Swept>, Failure> {
         let item = self.read([user_key(user)]).await?.pop().unwrap_or_default();
         let now = now();

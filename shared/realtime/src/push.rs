@@ -1,6 +1,7 @@
 //! Frames to connections over the API Gateway callbacks.
 //!
-//! A push is one attempt with a short time limit and a little patience; it never fails its caller, it says what became of it.
+//! A push is one attempt with a short time limit and a little patience; it never fails its caller, it says
+//! what became of it.
 
 use std::time::Duration;
 
@@ -22,7 +23,8 @@ use crate::delivery::Target;
 /// How many pushes are under way at once: each costs a socket.
 const CONCURRENCY: usize = 64;
 
-/// What one try may take, and what all tries of all pushes of an event may take together: the sender waits for them.
+/// What one try may take, and what all tries of all pushes of an event may take together: the sender waits
+/// for them.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_millis(700);
 const FAN_OUT_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -69,7 +71,8 @@ impl Push {
         Self { client: Client::from_conf(config) }
     }
 
-    /// Sends each frame to its target, all at once, and says which of them are gone. None of them waits for another.
+    /// Sends each frame to its target, all at once, and says which of them are gone. None of them waits for
+    /// another.
     pub async fn fan_out(&self, frames: Vec<(Target, Bytes)>) -> Vec<Target> {
         if frames.is_empty() {
             return Vec::new();

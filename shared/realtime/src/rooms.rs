@@ -55,8 +55,8 @@ pub struct Audience {
 }
 
 impl Connections {
-    /// Writes down that a connection joined a conversation, in its own item and in the conversation's: in both or in neither,
-    /// and only while the connection holds its lease.
+    /// Writes down that a connection joined a conversation, in its own item and in the conversation's: in
+    /// both or in neither, and only while the connection holds its lease.
     pub async fn join(
         &self,
         user: &UserId,
@@ -64,7 +64,8 @@ impl Connections {
         conversation: ConversationId,
     ) -> Result<Joined, Failure> {
         for tried in 0..TRANSACTION_TRIES {
-            // Many who join one conversation at once are in each other's way; waiting a little longer each time takes them apart.
+            // Many who join one conversation at once are in each other's way; waiting a little longer each
+            // time takes them apart.
             tokio::time::sleep(BACKOFF * tried).await;
             let sent = self
                 .client
@@ -119,8 +120,8 @@ impl Connections {
         Ok(unless_condition_failed(left)?.map_or(Left::NotConnected, |_| Left::Left))
     }
 
-    /// Everything that a push to a conversation needs, in one consistent read: a connection is in the room as read, or else its
-    /// user learns of the message as a participant.
+    /// Everything that a push to a conversation needs, in one consistent read: a connection is in the room as
+    /// read, or else its user learns of the message as a participant.
     pub async fn audience(
         &self,
         conversation: ConversationId,
@@ -206,8 +207,8 @@ fn room_targets(room: &Item) -> impl Iterator<Item = Target> {
     members(room).map(move |(connection, user)| Target { connection, user, opened_at: None, room: id })
 }
 
-/// What the reasons of a cancelled join say, in the order of its items: lease, connection, conversation. `None` if another
-/// write was in the way and the join may be repeated.
+/// What the reasons of a cancelled join say, in the order of its items: lease, connection, conversation.
+/// `None` if another write was in the way and the join may be repeated.
 fn refusal(reasons: &[CancellationReason]) -> Option<Joined> {
     let failed = |reason: &&CancellationReason| reason.code() == Some("ConditionalCheckFailed");
     let lease = reasons.first().filter(failed);

@@ -6,8 +6,9 @@
 //! | `CONN#<connectionId>` | `userId`; `rooms`, the set of joined conversations; `ttl` |
 //! | `ROOM#<conversationId>` | `member#<connectionId>` for each joined connection: its user; `ttl` |
 //!
-//! Times are milliseconds since 1970, except `ttl`, which DynamoDB wants in seconds. `onlineShard` and `latestLease` are the
-//! keys of the sparse index `online`: it holds the users who are marked online, ordered by when the last of their leases ends.
+//! Times are milliseconds since 1970, except `ttl`, which DynamoDB wants in seconds. `onlineShard` and
+//! `latestLease` are the keys of the sparse index `online`: it holds the users who are marked online, ordered
+//! by when the last of their leases ends.
 
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
@@ -35,7 +36,8 @@ pub(crate) const ONLINE_INDEX: &str = "online";
 /// How many partitions it is spread over: one takes 1,000 writes a second.
 pub(crate) const SHARDS: u32 = 8;
 
-/// No connection outlives 2 hours (API Gateway quota), so nothing said of one is of use after that; an hour on top is for clocks.
+/// No connection outlives 2 hours (API Gateway quota), so nothing said of one is of use after that; an hour
+/// on top is for clocks.
 const TIME_TO_LIVE: Duration = Duration::from_secs(3 * 60 * 60);
 
 pub(crate) type Item = HashMap<String, AttributeValue>;

@@ -83,7 +83,8 @@ impl Store {
         self.run(|client| async move { conversations_of(&client, user, cursor, limit).await }).await
     }
 
-    /// The one conversation of `caller` and `other`, made if there is none; `caller`'s profile is kept on the way.
+    /// The one conversation of `caller` and `other`, made if there is none; `caller`'s profile is kept on the
+    /// way.
     pub async fn find_or_create_conversation(
         &self,
         caller: &UserId,
@@ -117,9 +118,9 @@ async fn conversation_of(
     .transpose()
 }
 
-/// One statement, so that a new user, their conversation and its participants are there together or not at all. A pair that is
-/// made from both sides at once meets `conversations_pair_key`: the later statement aborts as a whole, and its repeat finds the
-/// other's row, which its own snapshot could not show.
+/// One statement, so that a new user, their conversation and its participants are there together or not at
+/// all. A pair that is made from both sides at once meets `conversations_pair_key`: the later statement
+/// aborts as a whole, and its repeat finds the other's row, which its own snapshot could not show.
 async fn find_or_create(
     client: &impl GenericClient,
     id: ConversationId,
@@ -169,8 +170,9 @@ async fn find_or_create(
     })
 }
 
-/// One page of a user's conversations, newest activity first: both sides of the pair, each read from its own index where the
-/// cursor points, and merged. Reads as many rows as it returns, twice, however many there are.
+/// One page of a user's conversations, newest activity first: both sides of the pair, each read from its own
+/// index where the cursor points, and merged. Reads as many rows as it returns, twice, however many there
+/// are.
 const PAGE_OF_USER: &str = "
 with page as (
     select id, last_seq, activity, other_id
@@ -206,7 +208,8 @@ async fn heads_of(
     rows.iter().map(head).collect()
 }
 
-/// The page, and to each of its rows one other user, one participant, one message and its sender, all by primary or unique key.
+/// The page, and to each of its rows one other user, one participant, one message and its sender, all by
+/// primary or unique key.
 async fn conversations_of(
     client: &impl GenericClient,
     user_id: &UserId,

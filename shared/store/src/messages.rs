@@ -79,8 +79,8 @@ pub enum Found {
 }
 
 impl Store {
-    /// Stores the message, or finds the one that an equal `client_message_id` stored; `None` if the sender takes no part in
-    /// the conversation. It is committed when this returns.
+    /// Stores the message, or finds the one that an equal `client_message_id` stored; `None` if the sender
+    /// takes no part in the conversation. It is committed when this returns.
     pub async fn send_message(&self, message: &NewMessage) -> Result<Option<Sent>, Failure> {
         let began = Instant::now();
         let sent = self.run(|client| async move { send(&client, message).await }).await?;
@@ -90,7 +90,8 @@ impl Store {
         Ok(sent)
     }
 
-    /// Marks the other side's messages up to `up_to` as read, or all; `None` if `reader` takes no part in the conversation.
+    /// Marks the other side's messages up to `up_to` as read, or all; `None` if `reader` takes no part in the
+    /// conversation.
     pub async fn mark_read(
         &self,
         conversation: ConversationId,
@@ -112,12 +113,13 @@ impl Store {
     }
 }
 
-/// One statement, so one round trip and one transaction. `taken` locks the conversation's row until the commit, and with it the
-/// next `seq`: sends of one conversation go one after the other, and an abort leaves no gap. Two equal `client_message_id`s at
-/// once: the second waits for that lock with a snapshot that cannot show the first's message, meets
-/// `messages_client_message_id_key`, aborts as a whole, and finds the message when it is repeated. (`on conflict do nothing`
-/// would keep the `seq` it took.) The id is looked for too: it is there if an earlier try was committed and its answer lost.
-/// `clock_timestamp()`, since `now()` is from before the wait.
+/// One statement, so one round trip and one transaction. `taken` locks the conversation's row until the
+/// commit, and with it the next `seq`: sends of one conversation go one after the other, and an abort leaves
+/// no gap. Two equal `client_message_id`s at once: the second waits for that lock with a snapshot that cannot
+/// show the first's message, meets `messages_client_message_id_key`, aborts as a whole, and finds the message
+/// when it is repeated. (`on conflict do nothing` would keep the `seq` it took.) The id is looked for too: it
+/// is there if an earlier try was committed and its answer lost. `clock_timestamp()`, since `now()` is from
+/// before the wait.
 async fn send(
     client: &impl GenericClient,
     message: &NewMessage,
@@ -191,10 +193,10 @@ async fn send(
     .transpose()
 }
 
-/// The conversation `$1` if `$2` takes part in it, and the marking of the other side's messages up to `$3`. Exact while others
-/// send and read: the update waits for whoever marks the same rows and then finds them read, and the count is moved by the number
-/// of rows that this statement marked, never recounted. Looks at unread messages only, by an index that holds no others. Marks
-/// nothing unless `condition` holds.
+/// The conversation `$1` if `$2` takes part in it, and the marking of the other side's messages up to `$3`.
+/// Exact while others send and read: the update waits for whoever marks the same rows and then finds them
+/// read, and the count is moved by the number of rows that this statement marked, never recounted. Looks at
+/// unread messages only, by an index that holds no others. Marks nothing unless `condition` holds.
 fn marking(condition: &str) -> String {
     format!(
         "conversation as (
@@ -242,9 +244,9 @@ async fn mark_read(
     row.as_ref().map(read).transpose()
 }
 
-/// One statement for the page and the marking. A cursor that is not in the conversation finds no page and marks nothing. One row
-/// more than asked for tells whether there is more. The page shows what this statement marks as read, although its own snapshot
-/// does not.
+/// One statement for the page and the marking. A cursor that is not in the conversation finds no page and
+/// marks nothing. One row more than asked for tells whether there is more. The page shows what this statement
+/// marks as read, although its own snapshot does not.
 async fn read_history(
     client: &impl GenericClient,
     conversation: ConversationId,
@@ -275,6 +277,11 @@ async fn read_history(
                  ) as messages
                  cross join moment
                  left join marked on marked.id = messages.id
+             ), senders as materialized (
+                 -- Two rows by their keys, whatever the planner thinks of joining a page of messages to all users.
+                 select users.id, users.name, users.display_name, users.avatar_url
+                 from conversation
+                 join users on users.id in (conversation.first_user_id, conversation.second_user_id)
              )
              select
                  conversation.first_user_id, conversation.second_user_id, conversation.last_seq as up_to, moment.at,
@@ -287,7 +294,7 @@ async fn read_history(
              from conversation
              cross join moment
              left join page on true
-             left join users as sender on sender.id = page.sender_id
+             left join senders as sender on sender.id = page.sender_id
              order by page.seq"
         ))
         .await?;

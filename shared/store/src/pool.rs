@@ -11,7 +11,8 @@ use tokio::time::timeout;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Config, NoTls};
 
-/// A process handles one event at a time, so one connection would do; a second one stands in while the first is replaced.
+/// A process handles one event at a time, so one connection would do; a second one stands in while the first
+/// is replaced.
 const CONNECTIONS: usize = 2;
 
 /// How long a connection may take to open, and a statement to answer. A client waits for both.
@@ -21,8 +22,8 @@ const STATEMENT_TIMEOUT: Duration = Duration::from_secs(3);
 /// How often a call is tried.
 const TRIES: usize = 3;
 
-/// A connection that was idle for this long may have been cut without a word, by a freeze or a router: it has to answer first,
-/// and soon.
+/// A connection that was idle for this long may have been cut without a word, by a freeze or a router: it has
+/// to answer first, and soon.
 const TRUSTED_FOR: Duration = Duration::from_secs(30);
 const CHECK_TIMEOUT: Duration = Duration::from_millis(500);
 
@@ -66,7 +67,8 @@ impl Store {
         let mut tried = 1;
         loop {
             match self.try_once(&call).await {
-                // A dead connection may have carried out the first try, and the second one may then have lost against that.
+                // A dead connection may have carried out the first try, and the second one may then have lost
+                // against that.
                 Err(Attempt::LostRace(_) | Attempt::Dead(_)) if tried < TRIES => tried += 1,
                 done => return done.map_err(Attempt::into_failure),
             }
@@ -86,15 +88,16 @@ impl Store {
             Err(elapsed) => Err(Attempt::Unavailable(elapsed.into())),
         };
         if let Err(Attempt::Dead(_) | Attempt::Unavailable(_)) = &tried {
-            // What ended this connection (a restart, a long freeze) ended its idle neighbour too, and one that has not answered
-            // in time may still: nobody shall get either.
+            // What ended this connection (a restart, a long freeze) ended its idle neighbour too, and one
+            // that has not answered in time may still: nobody shall get either.
             self.pool.retain(|_, _| false);
         }
         tried
     }
 }
 
-/// Checking every connection with a query of its own would double the round trips, so only those are that may well be dead.
+/// Checking every connection with a query of its own would double the round trips, so only those are that may
+/// well be dead.
 async fn check_if_long_idle(client: &mut ClientWrapper, idle: Duration) -> Result<(), HookError> {
     if idle < TRUSTED_FOR {
         return Ok(());
@@ -140,8 +143,8 @@ impl Attempt {
     }
 }
 
-/// Two statements met, and the one that lost sees what the other did when it runs again: an equal `clientMessageId` or pair
-/// at once, or locks taken in opposite order.
+/// Two statements met, and the one that lost sees what the other did when it runs again: an equal
+/// `clientMessageId` or pair at once, or locks taken in opposite order.
 fn lost_race(code: &SqlState) -> bool {
     *code == SqlState::UNIQUE_VIOLATION || *code == SqlState::T_R_DEADLOCK_DETECTED
 }
@@ -151,7 +154,8 @@ fn server_stopping(code: &SqlState) -> bool {
     [SqlState::ADMIN_SHUTDOWN, SqlState::CRASH_SHUTDOWN, SqlState::IDLE_SESSION_TIMEOUT].contains(code)
 }
 
-/// Connection exceptions (08), insufficient resources (53), operator intervention (57: shutting down, starting up).
+/// Connection exceptions (08), insufficient resources (53), operator intervention (57: shutting down,
+/// starting up).
 fn unavailable(code: &SqlState) -> bool {
     ["08", "53", "57"].iter().any(|class| code.code().starts_with(class))
 }

@@ -6,8 +6,9 @@ use tokio_postgres::Row;
 
 use crate::Store;
 
-/// Keeps what a token says of its user (`$1` to `$4`), and writes only what differs: a connect that changes nothing takes no
-/// lock and makes no dead row. An absent claim keeps what is stored. To be followed by a statement that uses no row of it.
+/// Keeps what a token says of its user (`$1` to `$4`), and writes only what differs: a connect that changes
+/// nothing takes no lock and makes no dead row. An absent claim keeps what is stored. To be followed by a
+/// statement that uses no row of it.
 pub(crate) const UPSERT_USER: &str = "
 with said (id, name, display_name, avatar_url) as (
     values ($1::text, $2::text, $3::text, $4::text)
@@ -64,7 +65,8 @@ impl Store {
     }
 }
 
-/// Two things in one round trip: a connect needs the contacts in most cases, and they are read from the front of two indexes.
+/// Two things in one round trip: a connect needs the contacts in most cases, and they are read from the front
+/// of two indexes.
 async fn welcome(
     client: &impl GenericClient,
     id: &UserId,

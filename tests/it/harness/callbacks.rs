@@ -1,4 +1,5 @@
-//! A stand-in between the functions and the gateway's callbacks, which passes everything on, except where a story wants trouble.
+//! A stand-in between the functions and the gateway's callbacks, which passes everything on, except where a
+//! story wants trouble.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -65,7 +66,8 @@ impl Callbacks {
         self.inner.state.lock().unwrap().port = port;
     }
 
-    /// The connections that are pushed to for the first time from now on have these fates, and those after them none.
+    /// The connections that are pushed to for the first time from now on have these fates, and those after
+    /// them none.
     pub(crate) fn next_have(&self, fates: &[Fate]) {
         let mut state = self.inner.state.lock().unwrap();
         state.fates.clear();

@@ -158,8 +158,8 @@ impl Client {
         self.hears(message).await
     }
 
-    /// Every event that came until now, unasked. A push is under way no longer when whoever caused it is answered, so a frame of
-    /// this client's own marks the end.
+    /// Every event that came until now, unasked. A push is under way no longer when whoever caused it is
+    /// answered, so a frame of this client's own marks the end.
     pub(crate) async fn has_heard(&mut self) -> Vec<Event> {
         self.is_refused(json!({ "action": "no such action" })).await;
         let kept = self.kept.drain(..);

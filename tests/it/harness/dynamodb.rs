@@ -1,4 +1,5 @@
-//! A stand-in between the functions and DynamoDB, which passes everything on until it is told to make trouble.
+//! A stand-in between the functions and DynamoDB, which passes everything on until it is told to make
+//! trouble.
 
 use std::sync::{Arc, Mutex};
 

@@ -38,7 +38,8 @@ pub(crate) struct StackOptions<'a> {
 }
 
 impl Stack {
-    /// The stack that all stories share which need no other: users and conversations are theirs alone, so they do not meet.
+    /// The stack that all stories share which need no other: users and conversations are theirs alone, so
+    /// they do not meet.
     pub(crate) fn shared() -> Arc<Self> {
         static SHARED: Mutex<Weak<Stack>> = Mutex::new(Weak::new());
         let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,5 +1,5 @@
-//! Which route a request takes: an exact path before one with parameters, that before a greedy one, that before `$default`; a
-//! route of the method before one of any.
+//! Which route a request takes: an exact path before one with parameters, that before a greedy one, that
+//! before `$default`; a route of the method before one of any.
 
 use std::collections::BTreeMap;
 

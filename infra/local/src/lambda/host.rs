@@ -1,7 +1,7 @@
 //! Runs functions as processes, each with one event at a time.
 //!
-//! An event goes to an idle process of its function, else to a new one, else it waits in line. A process takes its next event
-//! when it asks for it, so whoever is free first serves who waits longest.
+//! An event goes to an idle process of its function, else to a new one, else it waits in line. A process
+//! takes its next event when it asks for it, so whoever is free first serves who waits longest.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::SocketAddr;
@@ -178,8 +178,9 @@ impl Host {
         tasks.shutdown().await;
     }
 
-    /// What is left to do when a process has ended, `started` or not. A process that could not even start takes one waiting event with it, so that a
-    /// function which never starts answers with errors instead of being started for ever.
+    /// What is left to do when a process has ended, `started` or not. A process that could not even start
+    /// takes one waiting event with it, so that a function which never starts answers with errors instead of
+    /// being started for ever.
     pub(super) fn ended(&self, instance: &Instance, started: bool, error: impl Fn(Uuid) -> InvokeError) {
         self.lock_instances().remove(&instance.id);
         if let Some(current) = instance.lock().take() {

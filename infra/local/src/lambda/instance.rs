@@ -113,7 +113,8 @@ fn environment(host: &Host, instance: &Instance) -> BTreeMap<String, String> {
     all
 }
 
-/// Waits until the process ends, and ends it when it takes too long. Says too whether it ever asked for an event.
+/// Waits until the process ends, and ends it when it takes too long. Says too whether it ever asked for an
+/// event.
 async fn watch(child: &mut Child, instance: &Instance) -> (End, bool) {
     let mut phases = instance.phase.subscribe();
     let started_at = Instant::now();
@@ -129,7 +130,8 @@ async fn watch(child: &mut Child, instance: &Instance) -> (End, bool) {
         tokio::select! {
             status = child.wait() => return (End::Exited(status.ok()), started),
             () = sleep_until(limit.unwrap_or_else(Instant::now)), if limit.is_some() => {
-                // Nothing is left of the process but the error; that it cannot be killed only means that it is gone.
+                // Nothing is left of the process but the error; that it cannot be killed only means that it
+                // is gone.
                 let _ = child.kill().await;
                 return (End::TimedOut(allowed), started);
             }

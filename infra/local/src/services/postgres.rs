@@ -148,7 +148,8 @@ impl Installation {
     }
 
     async fn init(&self, data: &Path) -> Result<(), String> {
-        // Under another name until it is whole: an interrupted initdb leaves a folder that no server starts from.
+        // Under another name until it is whole: an interrupted initdb leaves a folder that no server starts
+        // from.
         let unfinished = data.with_extension("unfinished");
         let _ = fs::remove_dir_all(&unfinished);
         let mut command = self.command("initdb");
@@ -166,7 +167,8 @@ impl Installation {
         fs::rename(&unfinished, data).map_err(|error| format!("{}: {error}", data.display()))
     }
 
-    /// Ends a server that still holds the data, left by a run that could not stop it, or waits until it has ended.
+    /// Ends a server that still holds the data, left by a run that could not stop it, or waits until it has
+    /// ended.
     async fn stop_orphan(&self, data: &Path) {
         let pid_file = data.join("postmaster.pid");
         // The lines of the file: process, data directory, start time, port.
@@ -282,8 +284,9 @@ async fn serves(port: u16, data: &Path) -> bool {
     answer.and_then(|row| row.try_get(0)).is_ok_and(|served: String| Path::new(&served) == data)
 }
 
-/// The folder for everything of Postgres, and the user it runs as. Started as root, that is another user, who has to be able to
-/// get there: a checkout in root's own home is closed to them, and then the folder is elsewhere.
+/// The folder for everything of Postgres, and the user it runs as. Started as root, that is another user, who
+/// has to be able to get there: a checkout in root's own home is closed to them, and then the folder is
+/// elsewhere.
 fn home(data_dir: &Path) -> Result<(PathBuf, Option<User>), String> {
     make_folder(data_dir)?;
     let inside = data_dir.join("postgres");

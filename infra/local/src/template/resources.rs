@@ -98,7 +98,8 @@ impl<'a> Reader<'a> {
         Ok(reader)
     }
 
-    /// What others see of a resource: named by the template, or else after its logical id, as CloudFormation does.
+    /// What others see of a resource: named by the template, or else after its logical id, as CloudFormation
+    /// does.
     fn referent(&self, id: &str, resource: &Resource) -> Result<Referent, TemplateError> {
         let named = |property: &str, default: &str| match resource.properties.get(property) {
             None => Ok(default.to_owned()),
@@ -209,7 +210,8 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// Merged as SAM does, and overridden by name. An overridden value is not looked at: it may refer to what only AWS has.
+    /// Merged as SAM does, and overridden by name. An overridden value is not looked at: it may refer to what
+    /// only AWS has.
     fn environment(&self, id: &str, resource: &Resource) -> Result<BTreeMap<String, String>, TemplateError> {
         let variables = |properties: Option<&Map<String, Value>>| {
             properties

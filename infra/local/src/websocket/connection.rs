@@ -138,8 +138,8 @@ async fn close(
     let farewell = async {
         socket.close(Some(frame)).await?;
         while socket.next().await.transpose()?.is_some() {}
-        // After an error the library reads no more, but what is left unread would reset the connection, and the client might never
-        // see why it is closed.
+        // After an error the library reads no more, but what is left unread would reset the connection, and
+        // the client might never see why it is closed.
         let mut raw = socket.into_inner();
         tokio::io::copy(&mut raw, &mut tokio::io::sink()).await?;
         Ok::<_, Error>(())

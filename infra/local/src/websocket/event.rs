@@ -166,7 +166,8 @@ fn set_headers(payload: &mut Value, headers: &HeaderMap, keep: impl Fn(&str) -> 
     payload["multiValueHeaders"] = multiple.into();
 }
 
-/// `sec-websocket-key` as `Sec-WebSocket-Key`: HTTP libraries lower the case, API Gateway keeps what was sent.
+/// `sec-websocket-key` as `Sec-WebSocket-Key`: HTTP libraries lower the case, API Gateway keeps what was
+/// sent.
 fn canonical(name: &str) -> String {
     let capital = |word: &str| match word {
         "websocket" => "WebSocket".to_owned(),

@@ -51,7 +51,8 @@ async fn open(gateway: Gateway, from: SocketAddr, mut request: Request, accept: 
 }
 
 impl Inner {
-    /// Asks the authorizer and `$connect`: who the peer is then, and the subprotocol that `$connect` chose, or the status to refuse with.
+    /// Asks the authorizer and `$connect`: who the peer is then, and the subprotocol that `$connect` chose,
+    /// or the status to refuse with.
     async fn connect(
         &self,
         mut peer: Peer,

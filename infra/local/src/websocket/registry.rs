@@ -61,7 +61,8 @@ impl Connection {
         })
     }
 
-    /// Closes the connection, after the frames that were sent before. A client that reads none of them cannot prevent it.
+    /// Closes the connection, after the frames that were sent before. A client that reads none of them cannot
+    /// prevent it.
     pub(crate) fn close(&self) {
         self.closing.notify_one();
     }

@@ -57,7 +57,8 @@ impl Jwks {
         Ok(Self { client, url, cache: Mutex::new(None) })
     }
 
-    /// The key called `id`. A token without a key id is checked with the only key there is, if it is the only one.
+    /// The key called `id`. A token without a key id is checked with the only key there is, if it is the only
+    /// one.
     pub(super) async fn key(&self, id: Option<&str>) -> Result<Option<(DecodingKey, Algorithm)>, Failure> {
         // Held during the fetch: who comes second waits for the first one's answer instead of asking again.
         let mut cache = self.cache.lock().await;
@@ -97,7 +98,8 @@ impl Fetched {
     }
 }
 
-/// A key that tokens may be signed with, and the one algorithm it is good for. A provider's other keys are passed over.
+/// A key that tokens may be signed with, and the one algorithm it is good for. A provider's other keys are
+/// passed over.
 fn usable(key: &Jwk) -> Option<(Option<String>, (DecodingKey, Algorithm))> {
     if key.common.public_key_use.as_ref().is_some_and(|used_for| *used_for != PublicKeyUse::Signature) {
         return None;

@@ -30,7 +30,8 @@ enum Keys {
 }
 
 impl Verifier {
-    /// Configured by `JWT_JWKS_URL` or else `JWT_SECRET`, and `JWT_ISSUER` and `JWT_AUDIENCE`, which are checked when set.
+    /// Configured by `JWT_JWKS_URL` or else `JWT_SECRET`, and `JWT_ISSUER` and `JWT_AUDIENCE`, which are
+    /// checked when set.
     pub fn from_env() -> Result<Self, Misconfigured> {
         let keys = match env::optional("JWT_JWKS_URL") {
             Some(url) => {
