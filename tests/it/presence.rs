@@ -174,11 +174,23 @@ async fn a_lost_disconnect_is_made_up_for_by_the_sweep() {
 }
 
 #[tokio::test]
-async fn a_ping_keeps_a_connection_alive_and_a_swept_one_is_told_to_come_again() {
+async fn a_ping_keeps_a_connection_alive() {
     let (stack, _database) = Stack::own_with(&[("LEASE_SECONDS", "2")]).await;
     let mut phone = stack.user("Alice").connects().await;
     pings_until(&mut phone, tokio::time::sleep(Duration::from_secs(3))).await;
     assert_eq!(stack.invokes("sweep_connections").await["swept"], 0);
+}
+
+#[tokio::test]
+async fn a_ghost_beside_a_living_device_is_closed_by_the_next_connect() {
+    let (stack, _database) = Stack::own_with(&[("LEASE_SECONDS", "2")]).await;
+    let alice = stack.user("Alice");
+    let (mut silent, mut living) = (alice.connects().await, alice.connects().await);
+    pings_until(&mut living, tokio::time::sleep(Duration::from_secs(3))).await;
+    assert_eq!(stack.invokes("sweep_connections").await["swept"], 0, "she is online");
+    let _third = alice.connects().await;
+    assert_eq!(silent.is_closed().await, CloseCode::Normal);
+    living.asks(json!({ "action": "ping" })).await;
 }
 
 /// The real schedule, so this takes a minute; nothing else here does.

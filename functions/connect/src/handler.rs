@@ -23,9 +23,10 @@ pub(crate) async fn handle(state: &State, caller: &Caller, profile: Profile) -> 
     let connected = state.announcer.connections.connect(user, &caller.connection_id, state.lease).await?;
 
     let surplus = (connected.others.len() + 1).saturating_sub(state.max_connections);
-    let oldest = &connected.others[..surplus.min(connected.others.len())];
+    let oldest = connected.others.iter().take(surplus);
+    let to_close: Vec<_> = oldest.chain(&connected.expired).cloned().collect();
     best_effort("making room for a new connection and announcing it", async {
-        let closed = close_all(&state.announcer.connections, &state.announcer.push, oldest);
+        let closed = close_all(&state.announcer.connections, &state.announcer.push, &to_close);
         let announced = async {
             match connected.came_online {
                 Some(version) => state.announcer.online(user, version, &contacts).await,

@@ -44,6 +44,8 @@ pub struct Connected {
     pub came_online: Option<u64>,
     /// The user's other connections whose leases still hold, the oldest first.
     pub others: Vec<Target>,
+    /// Those whose leases have run out: nothing else looks at them while the user has others.
+    pub expired: Vec<Target>,
 }
 
 /// What a disconnect left.
@@ -117,7 +119,8 @@ impl Connections {
             .table_name(&self.table)
             .key(KEY, user_key(user))
             .update_expression(
-                "SET #lease = :lease, #shard = :shard, #latest = :expires, #version = if_not_exists(#version, :zero) + :one",
+                "SET #lease = :lease, #shard = :shard, #latest = :expires, \
+                 #version = if_not_exists(#version, :zero) + :one",
             )
             .expression_attribute_names("#lease", lease_attribute(connection))
             .expression_attribute_names("#shard", ONLINE_SHARD)
@@ -135,14 +138,14 @@ impl Connections {
             .attributes
             .unwrap_or_default();
 
-        let mut others: Vec<_> =
-            targets(&before, now).filter(|other| other.connection != *connection).collect();
+        let before_this = targets(&before, 0).filter(|other| other.connection != *connection);
+        let (mut others, expired): (Vec<_>, Vec<_>) = before_this.partition(|other| other.expires_at > now);
         others.sort_by_key(|other| other.opened_at);
         // A write that was repeated because its answer was lost finds the mark and the lease that its first
         // try set.
         let repeated = before.contains_key(&lease_attribute(connection));
         let came_online = !before.contains_key(ONLINE_SHARD) || (repeated && others.is_empty());
-        Ok(Connected { came_online: came_online.then_some(version(&before) + 1), others })
+        Ok(Connected { came_online: came_online.then_some(version(&before) + 1), others, expired })
     }
 
     /// Forgets a connection that is closed. The write that leaves its user without an unexpired lease takes

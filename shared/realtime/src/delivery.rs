@@ -24,6 +24,8 @@ pub struct Target {
     pub user: UserId,
     /// When it opened, if its lease is known.
     pub(crate) opened_at: Option<Millis>,
+    /// When its lease runs out; 0 if that is not known.
+    pub(crate) expires_at: Millis,
     /// The conversation by which it was found.
     pub(crate) room: Option<ConversationId>,
 }
@@ -43,6 +45,7 @@ pub(crate) fn targets(item: &Item, now: Millis) -> impl Iterator<Item = Target> 
             connection,
             user: user.clone(),
             opened_at: Some(lease.opened_at),
+            expires_at: lease.expires_at,
             room: None,
         })
     })

@@ -204,7 +204,13 @@ impl Connections {
 /// The joined connections of a conversation's item, which does not know when they opened.
 fn room_targets(room: &Item) -> impl Iterator<Item = Target> {
     let id = room_of(room);
-    members(room).map(move |(connection, user)| Target { connection, user, opened_at: None, room: id })
+    members(room).map(move |(connection, user)| Target {
+        connection,
+        user,
+        opened_at: None,
+        expires_at: 0,
+        room: id,
+    })
 }
 
 /// What the reasons of a cancelled join say, in the order of its items: lease, connection, conversation.

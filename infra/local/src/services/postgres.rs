@@ -107,14 +107,18 @@ impl Installation {
         let watched = keeper.watch(pid);
 
         let url = Self::url(&data, port)?;
+        let answers = async {
+            while tokio_postgres::connect(&url, NoTls).await.is_err() {
+                sleep(Duration::from_millis(20)).await;
+            }
+        };
         let started = async {
-            loop {
-                tokio::select! {
-                    status = child.wait() => break Err(format!("postgres ended at once ({})", status.map_or_else(|e| e.to_string(), |s| s.to_string()))),
-                    () = sleep(Duration::from_millis(20)) => if tokio_postgres::connect(&url, NoTls).await.is_ok() {
-                        break Ok(());
-                    }
+            tokio::select! {
+                status = child.wait() => {
+                    let status = status.map_or_else(|error| error.to_string(), |status| status.to_string());
+                    Err(format!("postgres ended at once ({status})"))
                 }
+                () = answers => Ok(()),
             }
         };
         let outcome = timeout(START_TIMEOUT, started).await;

@@ -99,23 +99,18 @@ async fn serve(
                     // Every message is invoked at once; nothing promises that they are handled in order.
                     tokio::spawn(super::route::route(gateway.clone(), peer.clone(), connection.clone(), text));
                 }
-                Some(Ok(Message::Binary(_))) => {
-                    return close(gateway, connection, socket, CloseCode::Unsupported, "Binary messages are not supported").await;
-                }
                 // The library answers pings. They do not count as activity.
                 Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {}
                 Some(Ok(Message::Close(frame))) => return closed_by_client(socket, frame).await,
-                Some(Err(Error::Capacity(_))) => {
-                    return close(gateway, connection, socket, CloseCode::Size, "Message too long").await;
+                Some(Ok(Message::Binary(_))) => {
+                    let reason = "Binary messages are not supported";
+                    return close(gateway, connection, socket, CloseCode::Unsupported, reason).await;
                 }
-                Some(Err(Error::Utf8(_))) => {
-                    return close(gateway, connection, socket, CloseCode::Invalid, "Invalid UTF-8").await;
-                }
-                Some(Err(Error::Protocol(ProtocolError::ResetWithoutClosingHandshake))) => return lost(),
-                Some(Err(Error::Protocol(_))) => {
-                    return close(gateway, connection, socket, CloseCode::Protocol, "Protocol error").await;
-                }
-                Some(Err(_)) | None => return lost(),
+                Some(Err(error)) => match offence(&error) {
+                    Some((code, reason)) => return close(gateway, connection, socket, code, reason).await,
+                    None => return lost(),
+                },
+                None => return lost(),
             },
             () = sleep_until(idle_at.min(ends_at)) => {
                 return close(gateway, connection, socket, CloseCode::Away, "Going away").await;
@@ -155,6 +150,17 @@ async fn closed_by_client(mut socket: Socket, frame: Option<CloseFrame>) -> End 
     match frame {
         Some(CloseFrame { code, reason }) => End { code: code.into(), reason: reason.to_string() },
         None => End { code: 1005, reason: "Client-side close frame status not set".to_owned() },
+    }
+}
+
+/// What the client did wrong, if that is why it can be read no more.
+fn offence(error: &Error) -> Option<(CloseCode, &'static str)> {
+    match error {
+        Error::Capacity(_) => Some((CloseCode::Size, "Message too long")),
+        Error::Utf8(_) => Some((CloseCode::Invalid, "Invalid UTF-8")),
+        Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => None,
+        Error::Protocol(_) => Some((CloseCode::Protocol, "Protocol error")),
+        _ => None,
     }
 }
 
