@@ -115,6 +115,25 @@ async fn the_oldest_of_too_many_connections_is_closed() {
 }
 
 #[tokio::test]
+async fn how_many_connections_are_too_many_can_be_set() {
+    let (stack, _database) = Stack::own_with(&[("MAX_CONNECTIONS_PER_USER", "1")]).await;
+    let alice = stack.user("Alice");
+    let mut first = alice.connects().await;
+    let mut second = alice.connects().await;
+    assert_eq!(first.is_closed().await, CloseCode::Normal);
+    second.asks(json!({ "action": "ping" })).await;
+}
+
+#[tokio::test]
+async fn nothing_in_a_frame_names_the_sender() {
+    let stack = Stack::shared();
+    let (alice, mut phone, bob, _, conversation) = pair(&stack).await;
+    let forged =
+        json!({ "conversationId": conversation, "content": "hi", "senderId": bob.id, "userId": bob.id });
+    assert_eq!(phone.sends_message(forged).await.sender_id.as_str(), alice.id);
+}
+
+#[tokio::test]
 async fn a_user_is_online_while_a_connection_is_open() {
     let stack = Stack::shared();
     let (alice, mut alice_phone, bob, bob_phone, conversation) = pair(&stack).await;

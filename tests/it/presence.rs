@@ -10,6 +10,7 @@ use serde_json::json;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
 use crate::harness::database::connect;
+use crate::harness::dynamodb::DynamoDb;
 use crate::harness::user::pair;
 use crate::harness::{Client, Stack, children, eventually};
 
@@ -24,15 +25,16 @@ fn transition(user: &str) -> impl Fn(&Event) -> Option<(bool, u64)> {
 
 #[tokio::test]
 async fn contacts_are_told_once_of_each_transition() {
-    let stack = Stack::shared();
+    let (stack, _database) = Stack::own_with(&[]).await;
     let (alice, alice_phone, bob, mut bob_phone, _) = pair(&stack).await;
     let mut stranger = stack.user("Stranger").connects().await;
     let mut bob_laptop = bob.connects().await;
     let alices = transition(&alice.id);
 
-    let mut alice_laptop = alice.connects().await;
+    let alice_laptop = alice.connects().await;
     alice_phone.closes().await;
-    alice_laptop.asks(json!({ "action": "ping" })).await;
+    let disconnected = || stack.log().lines().any(|line| line.contains("disconnect: ok"));
+    eventually("her phone is disconnected", async || disconnected()).await;
     let heard = bob_phone.has_heard().await;
     assert!(heard.iter().all(|event| alices(event).is_none()), "one device remains: {heard:?}");
 
@@ -120,7 +122,6 @@ async fn who_stops_pinging_goes_offline_once_and_is_closed() {
     let (alice, mut alice_phone, _, mut bob_phone, conversation) = pair(&stack).await;
     let alices = transition(&alice.id);
     alice_phone.joins(&conversation).await;
-    assert_eq!(stack.invokes("sweep_connections").await["swept"], 0, "all leases hold");
 
     pings_until(&mut bob_phone, tokio::time::sleep(Duration::from_secs(4))).await;
     let Event::JoinedConversation { online_user_ids, .. } = bob_phone.joins(&conversation).await else {
@@ -179,6 +180,57 @@ async fn a_ping_keeps_a_connection_alive() {
     let mut phone = stack.user("Alice").connects().await;
     pings_until(&mut phone, tokio::time::sleep(Duration::from_secs(3))).await;
     assert_eq!(stack.invokes("sweep_connections").await["swept"], 0);
+}
+
+#[tokio::test]
+async fn a_device_that_missed_its_time_does_not_come_back_behind_everybodys_back() {
+    let (stack, _database) = Stack::own_with(&[("LEASE_SECONDS", "3")]).await;
+    let (alice, mut silent, _, mut bob_phone, conversation) = pair(&stack).await;
+    let alices = transition(&alice.id);
+    let living = alice.connects().await;
+    let living = tokio::sync::Mutex::new(living);
+    pings_until(&mut bob_phone, async {
+        let mut living = living.lock().await;
+        pings_until(&mut living, tokio::time::sleep(Duration::from_secs(4))).await;
+    })
+    .await;
+    // The silent one's lease has run out; the other one's disconnect takes her offline, and the silent one with her.
+    living.into_inner().closes().await;
+    assert!(!bob_phone.hears(&alices).await.0);
+    silent.is_closed().await;
+    let Event::JoinedConversation { online_user_ids, .. } = bob_phone.joins(&conversation).await else {
+        panic!("no join")
+    };
+    assert!(online_user_ids.iter().all(|user| user.as_str() != alice.id));
+}
+
+#[tokio::test]
+async fn a_transition_whose_answer_was_lost_is_told_once_all_the_same() {
+    let dynamodb = DynamoDb::start().await;
+    let env = [("AWS_ENDPOINT_URL_DYNAMODB", dynamodb.url.as_str()), ("LEASE_SECONDS", "3")];
+    let (stack, _database) = Stack::own_with(&env).await;
+    dynamodb.pass_on_to(&stack.dynamodb_url);
+    let (alice, alice_phone, _, mut bob_phone, _) = pair(&stack).await;
+    let alices = transition(&alice.id);
+
+    dynamodb.loses_the_next_answer_to(&alice.id);
+    alice_phone.closes().await;
+    let (online, went) = bob_phone.hears(&alices).await;
+    assert!(!online, "by the disconnect");
+
+    dynamodb.loses_the_next_answer_to(&alice.id);
+    let mut alice_phone = alice.connects().await;
+    let (online, came) = bob_phone.hears(&alices).await;
+    assert!(online && came > went, "by the connect");
+
+    pings_until(&mut bob_phone, tokio::time::sleep(Duration::from_secs(4))).await;
+    dynamodb.loses_the_next_answer_to(&alice.id);
+    stack.invokes("sweep_connections").await;
+    let (online, swept) = bob_phone.hears(&alices).await;
+    assert!(!online && swept > came, "by the sweep");
+    alice_phone.is_closed().await;
+    assert_eq!(dynamodb.has_lost(), 3);
+    assert!(bob_phone.has_heard().await.iter().all(|event| alices(event).is_none()), "and never twice");
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use domain::Profile;
 use edge::Error;
 use edge::websocket::Caller;
-use realtime::{Announcer, best_effort, close_all};
+use realtime::{Announcer, best_effort, clear_expired, close_all};
 use store::Store;
 
 pub(crate) struct State {
@@ -23,17 +23,18 @@ pub(crate) async fn handle(state: &State, caller: &Caller, profile: Profile) -> 
     let connected = state.announcer.connections.connect(user, &caller.connection_id, state.lease).await?;
 
     let surplus = (connected.others.len() + 1).saturating_sub(state.max_connections);
-    let oldest = connected.others.iter().take(surplus);
-    let to_close: Vec<_> = oldest.chain(&connected.expired).cloned().collect();
+    let oldest = &connected.others[..surplus.min(connected.others.len())];
     best_effort("making room for a new connection and announcing it", async {
-        let closed = close_all(&state.announcer.connections, &state.announcer.push, &to_close);
+        let Announcer { connections, push, .. } = &state.announcer;
+        let closed = close_all(connections, push, oldest);
+        let cleared = clear_expired(connections, push, &connected.expired);
         let announced = async {
             match connected.came_online {
                 Some(version) => state.announcer.online(user, version, &contacts).await,
                 None => Ok(()),
             }
         };
-        tokio::join!(closed, announced).1
+        tokio::join!(closed, cleared, announced).2
     })
     .await;
     Ok(())

@@ -6,7 +6,7 @@
 
 use edge::Error;
 use edge::websocket::Caller;
-use realtime::{Announcer, Disconnected};
+use realtime::{Announcer, best_effort, clear};
 use store::Store;
 
 pub(crate) struct State {
@@ -16,9 +16,21 @@ pub(crate) struct State {
 
 pub(crate) async fn handle(state: &State, caller: &Caller) -> Result<(), Error> {
     let user = &caller.user_id;
+    let Announcer { connections, push, .. } = &state.announcer;
     let contacts = state.store.contacts_of(user).await?;
-    match state.announcer.connections.disconnect(user, &caller.connection_id).await? {
-        Disconnected::WentOffline(offline) => Ok(state.announcer.offline(user, offline, &contacts).await?),
-        Disconnected::Unchanged => Ok(()),
-    }
+    let departed = connections.disconnect(user, &caller.connection_id).await?;
+    best_effort("announcing a disconnect and clearing what it left", async {
+        let own = connections.forget_rooms(&caller.connection_id);
+        let expired = departed.as_ref().map_or(&[][..], |departed| &departed.expired);
+        let announced = async {
+            match &departed {
+                Some(departed) => state.announcer.offline(user, departed.offline, &contacts).await,
+                None => Ok(()),
+            }
+        };
+        let (own, (), announced) = tokio::join!(own, clear(connections, push, expired), announced);
+        own.and(announced)
+    })
+    .await;
+    Ok(())
 }

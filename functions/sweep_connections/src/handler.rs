@@ -1,14 +1,20 @@
 //! Time passing writes nothing, and `$disconnect` may be lost: somebody has to look for the users whose
 //! leases have all run out.
 
+use std::time::{Duration, Instant};
+
 use domain::{Failure, UserId};
 use futures_util::{StreamExt, stream};
-use realtime::{Announcer, best_effort, close_all};
+use realtime::{Announcer, best_effort, clear};
 use serde::Serialize;
 use store::Store;
 
 /// How many users are taken offline at once: each costs a few round trips and some pushes.
 const CONCURRENCY: usize = 8;
+
+/// After this no other user is begun with: one who is offline and not yet announced when the time of the function is up would
+/// never be. They are found again a minute later.
+const TIME_TO_START: Duration = Duration::from_secs(40);
 
 pub(crate) struct State {
     pub(crate) store: Store,
@@ -24,6 +30,7 @@ pub(crate) struct Report {
 /// A user who could not be taken offline now is still there for the next sweep, which is why a failure is
 /// only logged.
 pub(crate) async fn handle(state: &State) -> Result<Report, lambda_runtime::Error> {
+    let began = Instant::now();
     let expired = state.announcer.connections.expired_users().await?;
     let swept = stream::iter(expired)
         .map(async |user| {
@@ -33,6 +40,7 @@ pub(crate) async fn handle(state: &State) -> Result<Report, lambda_runtime::Erro
                 false
             })
         })
+        .take_while(|_| std::future::ready(began.elapsed() < TIME_TO_START))
         .buffer_unordered(CONCURRENCY)
         .filter(|swept| std::future::ready(*swept))
         .count()
@@ -44,10 +52,11 @@ pub(crate) async fn handle(state: &State) -> Result<Report, lambda_runtime::Erro
 async fn sweep(state: &State, user: &UserId) -> Result<bool, Failure> {
     let Announcer { connections, push, .. } = &state.announcer;
     let contacts = state.store.contacts_of(user).await?;
-    let Some(swept) = connections.sweep(user).await? else { return Ok(false) };
+    let token = uuid::Uuid::new_v4().to_string();
+    let Some(swept) = connections.sweep(user, &token).await? else { return Ok(false) };
     best_effort("closing swept connections and announcing it", async {
         let announced = state.announcer.offline(user, swept.offline, &contacts);
-        tokio::join!(close_all(connections, push, &swept.connections), announced).1
+        tokio::join!(clear(connections, push, &swept.expired), announced).1
     })
     .await;
     Ok(true)

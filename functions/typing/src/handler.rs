@@ -19,7 +19,11 @@ pub(crate) async fn handle(state: &State, caller: &Caller, typing: Typing) -> Re
     let (own, others): (Vec<_>, Vec<_>) =
         room.into_iter().partition(|target| target.connection == caller.connection_id);
     if own.is_empty() {
-        return Err(Error::not_joined());
+        // Only who is refused costs a second read.
+        return Err(match state.connections.knows(&caller.user_id, &caller.connection_id).await? {
+            true => Error::not_joined(),
+            false => Error::connection_lost(),
+        });
     }
     let (user_id, conversation_id) = (caller.user_id.clone(), typing.conversation_id);
     let event = frame(&match typing.action {

@@ -79,7 +79,8 @@ impl FromStr for ActivityCursor {
     type Err = NotACursor;
     fn from_str(text: &str) -> Result<Self, NotACursor> {
         let (microseconds, id) = text.split_once('_').ok_or(NotACursor)?;
-        let microseconds: i64 = microseconds.parse().map_err(|_| NotACursor)?;
+        // Nothing happened before 1970, and Postgres knows fewer years than we do.
+        let microseconds: i64 = microseconds.parse().ok().filter(|since| *since >= 0).ok_or(NotACursor)?;
         let activity =
             Timestamp::from_unix_timestamp_nanos(i128::from(microseconds) * 1000).map_err(|_| NotACursor)?;
         Ok(Self { activity, id: ConversationId::parse(id).map_err(|_| NotACursor)? })
@@ -121,6 +122,7 @@ mod tests {
             "1",
             "x_0197f1c0-0000-7000-8000-000000000000",
             "99999999999999999999_x",
+            "-1_0197f1c0-0000-7000-8000-000000000000",
             "9223372036854775807_0197f1c0-0000-7000-8000-000000000000",
         ] {
             assert_eq!(text.parse::<ActivityCursor>(), Err(NotACursor), "{text}");

@@ -13,6 +13,7 @@ use std::time::{Instant, SystemTime};
 use serde_json::{Map, Value, json};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::{Context, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer};
@@ -44,13 +45,17 @@ static MEASUREMENTS: Mutex<BTreeMap<&'static str, (u64, u64)>> = Mutex::new(BTre
 pub fn init() {
     let quiet = "info,aws_config=warn,aws_smithy_runtime=warn,hyper=warn,tokio_postgres=warn,Lambda=warn";
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(quiet));
+    let measured = Targets::new().with_target(MEASURED, LevelFilter::TRACE);
     // The runtime's span says no more than the line does.
     let lines = tracing_subscriber::fmt::layer()
         .json()
         .flatten_event(true)
         .with_current_span(false)
         .with_span_list(false);
-    tracing_subscriber::registry().with(lines.with_filter(filter)).with(Measuring).init();
+    tracing_subscriber::registry()
+        .with(lines.with_filter(filter))
+        .with(Measuring.with_filter(measured))
+        .init();
 }
 
 /// How an invocation may fail, as its line tells it.

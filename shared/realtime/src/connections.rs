@@ -1,8 +1,8 @@
 //! Connections and the leases that keep their users online.
 //!
-//! Whether a user went online or offline is decided by the one write that moves their online mark: a connect
-//! sees in the item as it was whether the mark was there; a disconnect removes it on condition that nothing
-//! happened since it looked.
+//! Whether a user went online or offline is decided by the one write that moves their online mark. It is conditional on the
+//! version of the item that was looked at, and a write whose answer was lost is known again by what it left there: so each
+//! transition is told once, by whoever made it.
 
 use std::time::Duration;
 
@@ -10,14 +10,14 @@ use aws_config::SdkConfig;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, ReturnValue};
+use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 use domain::{ConnectionId, Dependency, Failure, Timestamp, UserId};
 use futures_util::future::try_join_all;
 
 use crate::aws::{Measured, dynamodb_failure, unless_condition_failed};
 use crate::delivery::{Target, targets};
 use crate::table::{
-    EXPIRES_AT, Item, KEY, LAST_SEEN_AT, LATEST_LEASE, Lease, Millis, ONLINE_SHARD, TOOK_OFFLINE, TTL,
+    EXPIRES_AT, Item, KEY, LAST_SEEN_AT, LATEST_LEASE, Lease, Millis, ONLINE_SHARD, TRANSITION_BY, TTL,
     USER_ID, VERSION, connection_key, lease_attribute, leases, member_attribute, millis, now, number,
     read_number, room_key, rooms, shard, timestamp, ttl, user_key,
 };
@@ -48,13 +48,13 @@ pub struct Connected {
     pub expired: Vec<Target>,
 }
 
-/// What a disconnect left.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Disconnected {
-    /// No connection of the user is left; this call was the one to notice.
-    WentOffline(Offline),
-    /// The user has other connections, or was offline already.
-    Unchanged,
+/// A user who went offline.
+#[derive(Clone, Debug)]
+pub struct Departed {
+    /// The transition.
+    pub offline: Offline,
+    /// Connections of theirs that were still written down, with leases that had run out.
+    pub expired: Vec<Target>,
 }
 
 /// A user's transition to offline.
@@ -93,99 +93,148 @@ impl Connections {
         Self { client: Client::from_conf(config), table }
     }
 
-    /// Writes down a connection that is about to open. The connection's own item comes first: should the
-    /// second write fail, what is left is out of sight and its TTL removes it.
+    /// Writes down a connection that is about to open. The connection's own item comes first: should the second write fail,
+    /// what is left is out of sight and its TTL removes it.
     pub async fn connect(
         &self,
         user: &UserId,
         connection: &ConnectionId,
         lease: Duration,
     ) -> Result<Connected, Failure> {
-        self.client
+        let own = self
+            .client
             .put_item()
             .table_name(&self.table)
             .item(KEY, connection_key(connection))
             .item(USER_ID, AttributeValue::S(user.as_str().to_owned()))
             .item(TTL, ttl())
-            .send()
-            .await
-            .map_err(dynamodb_failure)?;
+            .send();
+        let (own, item) = tokio::join!(own, self.user(user));
+        own.map_err(dynamodb_failure)?;
 
-        let now = now();
-        let lease = Lease { expires_at: now + millis(lease), opened_at: now };
-        let before = self
-            .client
-            .update_item()
-            .table_name(&self.table)
-            .key(KEY, user_key(user))
-            .update_expression(
-                "SET #lease = :lease, #shard = :shard, #latest = :expires, \
-                 #version = if_not_exists(#version, :zero) + :one",
-            )
-            .expression_attribute_names("#lease", lease_attribute(connection))
-            .expression_attribute_names("#shard", ONLINE_SHARD)
-            .expression_attribute_names("#latest", LATEST_LEASE)
-            .expression_attribute_names("#version", VERSION)
-            .expression_attribute_values(":lease", lease.into())
-            .expression_attribute_values(":shard", shard(user))
-            .expression_attribute_values(":expires", number(lease.expires_at))
-            .expression_attribute_values(":zero", number(0))
-            .expression_attribute_values(":one", number(1))
-            .return_values(ReturnValue::AllOld)
-            .send()
-            .await
-            .map_err(dynamodb_failure)?
-            .attributes
-            .unwrap_or_default();
+        let mut item = item?;
+        let mut tried_before = None;
+        for _ in 0..CONDITIONAL_TRIES {
+            let now = now();
+            // A write whose answer was lost: it is there, so it was as it had been decided.
+            if let Some(connected) = tried_before.take().filter(|_| holds_lease(&item, connection)) {
+                return Ok(connected);
+            }
+            let seen = version(&item);
+            let (mut others, expired): (Vec<_>, Vec<_>) =
+                targets(&item).partition(|other| other.lease.is_some_and(|lease| lease.expires_at > now));
+            others.sort_by_key(|other| other.lease.map(|lease| lease.opened_at));
+            let comes_online = !item.contains_key(ONLINE_SHARD);
+            let connected = Connected { came_online: comes_online.then_some(seen + 1), others, expired };
 
-        let before_this = targets(&before, 0).filter(|other| other.connection != *connection);
-        let (mut others, expired): (Vec<_>, Vec<_>) = before_this.partition(|other| other.expires_at > now);
-        others.sort_by_key(|other| other.opened_at);
-        // A write that was repeated because its answer was lost finds the mark and the lease that its first
-        // try set.
-        let repeated = before.contains_key(&lease_attribute(connection));
-        let came_online = !before.contains_key(ONLINE_SHARD) || (repeated && others.is_empty());
-        Ok(Connected { came_online: came_online.then_some(version(&before) + 1), others, expired })
+            let lease = Lease { expires_at: now + millis(lease), opened_at: now };
+            let mut change = Change::default()
+                .set(lease_attribute(connection), lease.into())
+                .set(ONLINE_SHARD, shard(user))
+                .set(LATEST_LEASE, number(lease.expires_at));
+            if comes_online {
+                change = change.set(TRANSITION_BY, AttributeValue::S(connection.as_str().to_owned()));
+            }
+            if self.change(user, seen, change).await? {
+                return Ok(connected);
+            }
+            tried_before = Some(connected);
+            item = self.user(user).await?;
+        }
+        Err(lost_every_write())
     }
 
-    /// Forgets a connection that is closed. The write that leaves its user without an unexpired lease takes
-    /// the online mark away too; it is conditional on the version it saw, so whatever happens at the same
-    /// time, one write decides.
+    /// Ends the lease of a connection that is closed. If that leaves its user without an unexpired lease, the same write takes
+    /// the online mark away, with whatever leases are left: a connection that missed its time does not come back by itself.
     pub async fn disconnect(
         &self,
         user: &UserId,
         connection: &ConnectionId,
-    ) -> Result<Disconnected, Failure> {
-        let lease = [lease_attribute(connection)];
-        let mut departure = Disconnected::Unchanged;
-        for tried in 0..=CONDITIONAL_TRIES {
-            if tried == CONDITIONAL_TRIES {
-                return Err(Failure::unavailable(Dependency::DynamoDb, "lost every conditional write"));
+    ) -> Result<Option<Departed>, Failure> {
+        self.depart(user, Some(connection), connection.as_str()).await
+    }
+
+    /// Takes a user offline whose leases have all run out, and does nothing if they have not. `token` is this call's own.
+    pub async fn sweep(&self, user: &UserId, token: &str) -> Result<Option<Departed>, Failure> {
+        self.depart(user, None, token).await
+    }
+
+    /// The one write that decides that a user goes offline. It is conditional on the version it saw, so that whatever happens at
+    /// the same time makes it look again; and it leaves its token, so that it knows its own work although the answer was lost.
+    async fn depart(
+        &self,
+        user: &UserId,
+        leaving: Option<&ConnectionId>,
+        token: &str,
+    ) -> Result<Option<Departed>, Failure> {
+        let mut tried_before: Option<Departed> = None;
+        for _ in 0..CONDITIONAL_TRIES {
+            let item = self.user(user).await?;
+            let by_this_call =
+                || item.get(TRANSITION_BY).and_then(|by| by.as_s().ok()).is_some_and(|by| by == token);
+            if let Some(departed) = tried_before.take().filter(|_| by_this_call()) {
+                return Ok(Some(departed));
             }
-            let item = self.read([user_key(user)]).await?.pop().unwrap_or_default();
             let now = now();
-            let alone = unexpired(&item, now).all(|(other, _)| other == *connection);
+            let alone = unexpired(&item, now).all(|(other, _)| Some(&other) == leaving);
             let goes_offline = alone && item.contains_key(ONLINE_SHARD);
+            let leaving_lease =
+                leaving.filter(|connection| holds_lease(&item, connection)).map(lease_attribute);
             let seen = version(&item);
-            if !item.contains_key(&lease[0]) && !goes_offline {
-                // Unless an earlier try did it, and only its answer was lost.
-                if tried > 0 && took_offline(&item) == Some(connection.as_str()) {
-                    let last_seen_at = timestamp(read_number(&item, LAST_SEEN_AT).unwrap_or(now));
-                    departure = Disconnected::WentOffline(Offline { version: seen, last_seen_at });
+            if !goes_offline {
+                let Some(lease) = leaving_lease else { return Ok(None) };
+                if self.change(user, seen, Change::default().remove(lease)).await? {
+                    return Ok(None);
                 }
-                break;
+                continue;
             }
-            let offline = goes_offline.then_some((now, connection.as_str()));
-            if self.remove_leases(user, &lease, seen, offline).await? {
-                if goes_offline {
-                    let last_seen_at = timestamp(now);
-                    departure = Disconnected::WentOffline(Offline { version: seen + 1, last_seen_at });
-                }
-                break;
+            let last_seen = match leaving {
+                Some(_) => now,
+                None => read_number(&item, LATEST_LEASE).unwrap_or(now).min(now),
+            };
+            let expired: Vec<_> =
+                targets(&item).filter(|target| Some(&target.connection) != leaving).collect();
+            let mut change = Change::default()
+                .set(LAST_SEEN_AT, number(last_seen))
+                .set(TRANSITION_BY, AttributeValue::S(token.to_owned()))
+                .remove(ONLINE_SHARD)
+                .remove(LATEST_LEASE);
+            for (connection, _) in leases(&item) {
+                change = change.remove(lease_attribute(&connection));
             }
+            let offline = Offline { version: seen + 1, last_seen_at: timestamp(last_seen) };
+            let departed = Departed { offline, expired };
+            if self.change(user, seen, change).await? {
+                return Ok(Some(departed));
+            }
+            tried_before = Some(departed);
         }
-        self.forget_rooms(connection).await?;
-        Ok(departure)
+        Err(lost_every_write())
+    }
+
+    /// Ends a lease that ran out, if it is still as it was seen; false if the connection has shown itself meanwhile.
+    pub(crate) async fn expire(&self, target: &Target) -> Result<bool, Failure> {
+        let Some(lease) = target.lease else { return Ok(false) };
+        let expired = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .key(KEY, user_key(&target.user))
+            .update_expression("REMOVE #lease SET #version = #version + :one")
+            .condition_expression("#lease.#expires = :seen")
+            .expression_attribute_names("#lease", lease_attribute(&target.connection))
+            .expression_attribute_names("#expires", EXPIRES_AT)
+            .expression_attribute_names("#version", VERSION)
+            .expression_attribute_values(":seen", number(lease.expires_at))
+            .expression_attribute_values(":one", number(1))
+            .send()
+            .await;
+        Ok(unless_condition_failed(expired)?.is_some())
+    }
+
+    /// Whether a connection is known.
+    pub async fn knows(&self, user: &UserId, connection: &ConnectionId) -> Result<bool, Failure> {
+        Ok(holds_lease(&self.user(user).await?, connection))
     }
 
     /// Forgets a connection that turned out to be gone (410) or was closed, silently: the online mark stays,
@@ -223,8 +272,10 @@ impl Connections {
             .update_expression(
                 "SET #lease.#expires = :expires, #latest = :expires, #version = #version + :one",
             )
-            .condition_expression("attribute_exists(#lease)")
+            // A lease without the mark would be of a user who is offline: nothing may bring those back but a connect.
+            .condition_expression("attribute_exists(#lease) AND attribute_exists(#shard)")
             .expression_attribute_names("#lease", lease_attribute(connection))
+            .expression_attribute_names("#shard", ONLINE_SHARD)
             .expression_attribute_names("#expires", EXPIRES_AT)
             .expression_attribute_names("#latest", LATEST_LEASE)
             .expression_attribute_names("#version", VERSION)
@@ -273,47 +324,47 @@ impl Connections {
         }
     }
 
-    /// Removes leases, and the online mark too if the user goes offline: then it is written down when they
-    /// were last seen, and who took them offline. False if the item is no longer as seen.
-    pub(crate) async fn remove_leases(
-        &self,
-        user: &UserId,
-        leases: &[String],
-        seen: u64,
-        offline: Option<(Millis, &str)>,
-    ) -> Result<bool, Failure> {
-        let mut removed: Vec<_> = (0..leases.len()).map(|at| format!("#lease{at}")).collect();
-        let mut set = "SET #version = :next".to_owned();
+    /// A user's item as it is now, empty if there is none.
+    async fn user(&self, user: &UserId) -> Result<Item, Failure> {
+        Ok(self.read([user_key(user)]).await?.pop().unwrap_or_default())
+    }
+
+    /// Changes a user's item if it still has the version that was seen, 0 if it was not there; false if it has not.
+    async fn change(&self, user: &UserId, seen: u64, change: Change) -> Result<bool, Failure> {
+        let change = change.set(VERSION, number(seen + 1));
         let mut update = self
             .client
             .update_item()
             .table_name(&self.table)
             .key(KEY, user_key(user))
-            .condition_expression("#version = :seen")
-            .expression_attribute_names("#version", VERSION)
-            .expression_attribute_values(":seen", number(seen))
-            .expression_attribute_values(":next", number(seen + 1));
-        for (name, attribute) in removed.iter().zip(leases) {
-            update = update.expression_attribute_names(name, attribute);
-        }
-        if let Some((at, by)) = offline {
-            set.push_str(", #lastSeen = :at, #by = :by");
-            removed.extend(["#shard".to_owned(), "#latest".to_owned()]);
+            .expression_attribute_names("#version", VERSION);
+        update = match seen {
+            0 => update.condition_expression("attribute_not_exists(#version)"),
+            _ => update
+                .condition_expression("#version = :seen")
+                .expression_attribute_values(":seen", number(seen)),
+        };
+        let (mut set, mut remove) = (Vec::new(), Vec::new());
+        for (at, (attribute, value)) in change.set.into_iter().enumerate() {
+            set.push(format!("#set{at} = :set{at}"));
             update = update
-                .expression_attribute_names("#by", TOOK_OFFLINE)
-                .expression_attribute_values(":by", AttributeValue::S(by.to_owned()))
-                .expression_attribute_names("#lastSeen", LAST_SEEN_AT)
-                .expression_attribute_names("#shard", ONLINE_SHARD)
-                .expression_attribute_names("#latest", LATEST_LEASE)
-                .expression_attribute_values(":at", number(at));
+                .expression_attribute_names(format!("#set{at}"), attribute)
+                .expression_attribute_values(format!(":set{at}"), value);
         }
-        let update = update.update_expression(format!("{set} REMOVE {}", removed.join(", "))).send().await;
-        Ok(unless_condition_failed(update)?.is_some())
+        for (at, attribute) in change.remove.into_iter().enumerate() {
+            remove.push(format!("#remove{at}"));
+            update = update.expression_attribute_names(format!("#remove{at}"), attribute);
+        }
+        let mut expression = format!("SET {}", set.join(", "));
+        if !remove.is_empty() {
+            expression.push_str(&format!(" REMOVE {}", remove.join(", ")));
+        }
+        Ok(unless_condition_failed(update.update_expression(expression).send().await)?.is_some())
     }
 
     /// Takes a connection out of the conversations that it joined, then removes its own item. To be called
     /// once its lease is gone: from then on it cannot join another.
-    pub(crate) async fn forget_rooms(&self, connection: &ConnectionId) -> Result<(), Failure> {
+    pub async fn forget_rooms(&self, connection: &ConnectionId) -> Result<(), Failure> {
         let Some(own) = self.read([connection_key(connection)]).await?.pop() else { return Ok(()) };
         try_join_all(rooms(&own).map(|room| self.remove_member(room, connection))).await?;
         self.client
@@ -353,12 +404,35 @@ pub(crate) fn take(items: &mut Vec<Item>, key: &AttributeValue) -> Item {
     }
 }
 
-pub(crate) fn version(item: &Item) -> u64 {
+fn version(item: &Item) -> u64 {
     read_number(item, VERSION).unwrap_or(0)
 }
 
-fn took_offline(item: &Item) -> Option<&str> {
-    item.get(TOOK_OFFLINE)?.as_s().ok().map(String::as_str)
+fn holds_lease(item: &Item, connection: &ConnectionId) -> bool {
+    item.contains_key(&lease_attribute(connection))
+}
+
+fn lost_every_write() -> Failure {
+    Failure::unavailable(Dependency::DynamoDb, "lost every conditional write against another one")
+}
+
+/// What is to become of an item.
+#[derive(Debug, Default)]
+struct Change {
+    set: Vec<(String, AttributeValue)>,
+    remove: Vec<String>,
+}
+
+impl Change {
+    fn set(mut self, attribute: impl Into<String>, value: AttributeValue) -> Self {
+        self.set.push((attribute.into(), value));
+        self
+    }
+
+    fn remove(mut self, attribute: impl Into<String>) -> Self {
+        self.remove.push(attribute.into());
+        self
+    }
 }
 
 pub(crate) fn unexpired(item: &Item, now: Millis) -> impl Iterator<Item = (ConnectionId, Lease)> {

@@ -8,9 +8,9 @@ use futures_util::future::join_all;
 use protocol::Event;
 use tokio::time::timeout;
 
-use crate::connections::{Connections, unexpired};
+use crate::connections::Connections;
 use crate::push::{Delivery, Push};
-use crate::table::{Item, Millis, millis, now, user_of};
+use crate::table::{Item, Lease, Millis, leases, millis, now, user_of};
 
 /// How long a request may be held up by what it does not depend on, besides the time limits of each part.
 const BEST_EFFORT_TIMEOUT: Duration = Duration::from_secs(4);
@@ -22,10 +22,8 @@ pub struct Target {
     pub connection: ConnectionId,
     /// Whose.
     pub user: UserId,
-    /// When it opened, if its lease is known.
-    pub(crate) opened_at: Option<Millis>,
-    /// When its lease runs out; 0 if that is not known.
-    pub(crate) expires_at: Millis,
+    /// Its lease, if that is known.
+    pub(crate) lease: Option<Lease>,
     /// The conversation by which it was found.
     pub(crate) room: Option<ConversationId>,
 }
@@ -34,21 +32,25 @@ impl Target {
     /// Until its `$connect` is done, a push to a connection meets 410 although it is about to open.
     fn may_be_opening(&self) -> bool {
         const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
-        self.opened_at.is_some_and(|at| now() < at + millis(CONNECT_TIMEOUT))
+        self.lease.is_some_and(|lease| now() < lease.opened_at + millis(CONNECT_TIMEOUT))
     }
 }
 
-/// The connections in a user's item that hold an unexpired lease.
-pub(crate) fn targets(item: &Item, now: Millis) -> impl Iterator<Item = Target> {
+/// The connections in a user's item, those whose leases have run out included.
+pub(crate) fn targets(item: &Item) -> impl Iterator<Item = Target> {
     user_of(item).into_iter().flat_map(move |user| {
-        unexpired(item, now).map(move |(connection, lease)| Target {
+        leases(item).map(move |(connection, lease)| Target {
             connection,
             user: user.clone(),
-            opened_at: Some(lease.opened_at),
-            expires_at: lease.expires_at,
+            lease: Some(lease),
             room: None,
         })
     })
+}
+
+/// Those of them that hold an unexpired lease.
+pub(crate) fn reachable(item: &Item, now: Millis) -> impl Iterator<Item = Target> {
+    targets(item).filter(move |target| target.lease.is_some_and(|lease| lease.expires_at > now))
 }
 
 /// Pushes an event to all targets at once, and forgets those that are gone. Nothing that happens here fails
@@ -77,6 +79,26 @@ pub async fn close_all(connections: &Connections, push: &Push, targets: &[Target
         Delivery::Failed => {}
     });
     join_all(closing).await;
+}
+
+/// Closes connections whose leases have ended, and clears what they left.
+pub async fn clear(connections: &Connections, push: &Push, ended: &[Target]) {
+    let clearing = ended.iter().map(async |target| {
+        push.close(&target.connection).await;
+        let cleared = connections.forget_rooms(&target.connection).await;
+        logged("clearing a connection whose lease has ended", cleared);
+    });
+    join_all(clearing).await;
+}
+
+/// Ends leases that have run out, where that is still so, and clears what their connections left.
+pub async fn clear_expired(connections: &Connections, push: &Push, expired: &[Target]) {
+    let clearing = expired.iter().map(async |target| {
+        if logged("ending a lease that ran out", connections.expire(target).await) == Some(true) {
+            clear(connections, push, std::slice::from_ref(target)).await;
+        }
+    });
+    join_all(clearing).await;
 }
 
 async fn forget_gone(connections: &Connections, target: &Target) {

@@ -12,8 +12,8 @@ mod rooms;
 mod table;
 
 pub use aws::load_sdk_config;
-pub use connections::{Connected, Connections, Disconnected, Offline, Pinged};
-pub use delivery::{Target, best_effort, close_all, deliver, deliver_each, frame};
-pub use presence::{Announcer, Presence, PresenceAudience, Swept};
+pub use connections::{Connected, Connections, Departed, Offline, Pinged};
+pub use delivery::{Target, best_effort, clear, clear_expired, close_all, deliver, deliver_each, frame};
+pub use presence::{Announcer, Presence, PresenceAudience};
 pub use push::{Delivery, Push};
 pub use rooms::{Audience, Joined, Left};

@@ -8,12 +8,12 @@ use futures_util::future::try_join_all;
 use protocol::{Event, Time};
 
 use crate::aws::dynamodb_failure;
-use crate::connections::{Connections, Offline, unexpired, version};
-use crate::delivery::{Target, deliver, targets};
+use crate::connections::{Connections, Offline, unexpired};
+use crate::delivery::{Target, deliver, reachable};
 use crate::push::Push;
 use crate::table::{
-    Item, LAST_SEEN_AT, LATEST_LEASE, ONLINE_INDEX, ONLINE_SHARD, SHARDS, lease_attribute, now, number,
-    read_number, timestamp, user_key, user_of,
+    Item, LAST_SEEN_AT, LATEST_LEASE, ONLINE_INDEX, ONLINE_SHARD, SHARDS, now, number, read_number,
+    timestamp, user_key, user_of,
 };
 
 /// How many items DynamoDB reads at once.
@@ -46,15 +46,6 @@ pub struct Presence {
     pub online: bool,
     /// When they were last seen, if they have ever gone offline.
     pub last_seen_at: Option<Timestamp>,
-}
-
-/// A user whose leases had all run out, and who is offline now.
-#[derive(Clone, Debug)]
-pub struct Swept {
-    /// The transition.
-    pub offline: Offline,
-    /// The connections that were still written down.
-    pub connections: Vec<Target>,
 }
 
 /// Tells those who want to know that a user went online or offline.
@@ -110,38 +101,18 @@ impl Connections {
     /// The connections of these users that hold an unexpired lease.
     pub async fn connections_of(&self, users: &[UserId]) -> Result<Vec<Target>, Failure> {
         let now = now();
-        Ok(self.users(users).await?.iter().flat_map(|item| targets(item, now)).collect())
+        Ok(self.users(users).await?.iter().flat_map(|item| reachable(item, now)).collect())
     }
 
     /// The connections of all users that hold an unexpired lease.
     async fn connections_of_everyone(&self) -> Result<Vec<Target>, Failure> {
         let now = now();
-        Ok(self.online_index("#latest > :now").await?.iter().flat_map(|item| targets(item, now)).collect())
+        Ok(self.online_index("#latest > :now").await?.iter().flat_map(|item| reachable(item, now)).collect())
     }
 
     /// Users who are marked online although none of their leases holds any more.
     pub async fn expired_users(&self) -> Result<Vec<UserId>, Failure> {
         Ok(self.online_index("#latest <= :now").await?.iter().filter_map(user_of).collect())
-    }
-
-    /// Takes a user offline whose leases have all run out; `None` if they have not, or if anything happened
-    /// to them meanwhile.
-    pub async fn sweep(&self, user: &UserId) -> Result<Option<Swept>, Failure> {
-        let item = self.read([user_key(user)]).await?.pop().unwrap_or_default();
-        let now = now();
-        if !item.contains_key(ONLINE_SHARD) || unexpired(&item, now).next().is_some() {
-            return Ok(None);
-        }
-        let connections: Vec<_> = targets(&item, 0).collect();
-        let attributes: Vec<_> =
-            connections.iter().map(|target| lease_attribute(&target.connection)).collect();
-        let last_seen = read_number(&item, LATEST_LEASE).unwrap_or(now).min(now);
-        let seen = version(&item);
-        if !self.remove_leases(user, &attributes, seen, Some((last_seen, "sweep"))).await? {
-            return Ok(None);
-        }
-        let offline = Offline { version: seen + 1, last_seen_at: timestamp(last_seen) };
-        Ok(Some(Swept { offline, connections }))
     }
 
     /// The items of users, in as few reads as there are hundreds of them, all at once.

@@ -1,7 +1,7 @@
 //! Frames to connections over the API Gateway callbacks.
 //!
-//! A push is one attempt with a short time limit and a little patience; it never fails its caller, it says
-//! what became of it.
+//! A push has a short time limit, and is tried again a little where that can help; it never fails its caller, it says what
+//! became of it.
 
 use std::time::Duration;
 

@@ -10,12 +10,12 @@ use aws_sdk_dynamodb::types::{
 };
 use domain::{ConnectionId, ConversationId, Dependency, Failure, Participants, UserId};
 
-use crate::aws::{dynamodb_failure, unless_condition_failed};
+use crate::aws::dynamodb_failure;
 use crate::connections::{Connections, take};
-use crate::delivery::{Target, targets};
+use crate::delivery::{Target, reachable};
 use crate::table::{
-    Item, KEY, ROOMS, TTL, connection_key, lease_attribute, member_attribute, members, now, number, room_key,
-    room_of, ttl, user_key,
+    Item, KEY, ONLINE_SHARD, ROOMS, TTL, connection_key, lease_attribute, member_attribute, members, now,
+    number, room_key, room_of, ttl, user_key,
 };
 
 /// How many conversations a connection may have joined at once.
@@ -63,39 +63,12 @@ impl Connections {
         connection: &ConnectionId,
         conversation: ConversationId,
     ) -> Result<Joined, Failure> {
-        for tried in 0..TRANSACTION_TRIES {
-            // Many who join one conversation at once are in each other's way; waiting a little longer each
-            // time takes them apart.
-            tokio::time::sleep(BACKOFF * tried).await;
-            let sent = self
-                .client
-                .transact_write_items()
-                .transact_items(
-                    TransactWriteItem::builder().condition_check(self.holds_lease(user, connection)).build(),
-                )
-                .transact_items(
-                    TransactWriteItem::builder().update(self.add_room(connection, conversation)).build(),
-                )
-                .transact_items(
-                    TransactWriteItem::builder()
-                        .update(self.add_member(user, connection, conversation))
-                        .build(),
-                )
-                .send()
-                .await;
-            let Err(error) = sent else {
-                return Ok(Joined::Joined);
-            };
-            match error.as_service_error() {
-                Some(TransactWriteItemsError::TransactionCanceledException(canceled)) => {
-                    if let Some(refused) = refusal(canceled.cancellation_reasons()) {
-                        return Ok(refused);
-                    }
-                }
-                _ => return Err(dynamodb_failure(error)),
-            }
-        }
-        Err(Failure::unavailable(Dependency::DynamoDb, "every try of a join met another write"))
+        let items = [
+            TransactWriteItem::builder().condition_check(self.holds_lease(user, connection)).build(),
+            TransactWriteItem::builder().update(self.add_room(connection, conversation)).build(),
+            TransactWriteItem::builder().update(self.add_member(user, connection, conversation)).build(),
+        ];
+        Ok(self.transact(&items, join_refusal).await?.unwrap_or(Joined::Joined))
     }
 
     /// Writes down that a connection left a conversation.
@@ -104,20 +77,36 @@ impl Connections {
         connection: &ConnectionId,
         conversation: ConversationId,
     ) -> Result<Left, Failure> {
-        let left = self
-            .client
-            .update_item()
-            .table_name(&self.table)
-            .key(KEY, connection_key(connection))
-            .update_expression("DELETE #rooms :room")
-            .condition_expression("attribute_exists(#key)")
-            .expression_attribute_names("#key", KEY)
-            .expression_attribute_names("#rooms", ROOMS)
-            .expression_attribute_values(":room", AttributeValue::Ss(vec![conversation.to_string()]))
-            .send();
-        let (left, removed) = tokio::join!(left, self.remove_member(conversation, connection));
-        removed?;
-        Ok(unless_condition_failed(left)?.map_or(Left::NotConnected, |_| Left::Left))
+        let items = [
+            TransactWriteItem::builder().update(self.drop_room(connection, conversation)).build(),
+            TransactWriteItem::builder().update(self.drop_member(connection, conversation)).build(),
+        ];
+        let refusal =
+            |reasons: &[CancellationReason]| reasons.first().filter(failed).map(|_| Left::NotConnected);
+        Ok(self.transact(&items, refusal).await?.unwrap_or(Left::Left))
+    }
+
+    /// Carries out a transaction, again if another write was in its way; what `refusal` makes of the reasons if a condition failed.
+    async fn transact<R>(
+        &self,
+        items: &[TransactWriteItem],
+        refusal: impl Fn(&[CancellationReason]) -> Option<R>,
+    ) -> Result<Option<R>, Failure> {
+        for tried in 0..TRANSACTION_TRIES {
+            // Many who join one conversation at once are in each other's way; waiting a little longer each time takes them apart.
+            tokio::time::sleep(BACKOFF * tried).await;
+            let request = self.client.transact_write_items().set_transact_items(Some(items.to_vec()));
+            let Err(error) = request.send().await else { return Ok(None) };
+            match error.as_service_error() {
+                Some(TransactWriteItemsError::TransactionCanceledException(canceled)) => {
+                    if let Some(refused) = refusal(canceled.cancellation_reasons()) {
+                        return Ok(Some(refused));
+                    }
+                }
+                _ => return Err(dynamodb_failure(error)),
+            }
+        }
+        Err(Failure::unavailable(Dependency::DynamoDb, "every try of a transaction met another write"))
     }
 
     /// Everything that a push to a conversation needs, in one consistent read: a connection is in the room as
@@ -134,9 +123,10 @@ impl Connections {
         let mut joined: HashMap<_, _> =
             room_targets(&room).map(|target| (target.connection.clone(), target)).collect();
         let mut others = Vec::new();
-        for target in items.iter().flat_map(|item| targets(item, now())) {
+        let now = now();
+        for target in items.iter().flat_map(|item| reachable(item, now)) {
             match joined.get_mut(&target.connection) {
-                Some(member) => member.opened_at = target.opened_at,
+                Some(member) => member.lease = target.lease,
                 None => others.push(target),
             }
         }
@@ -161,8 +151,9 @@ impl Connections {
         ConditionCheck::builder()
             .table_name(&self.table)
             .key(KEY, user_key(user))
-            .condition_expression("attribute_exists(#lease)")
+            .condition_expression("attribute_exists(#lease) AND attribute_exists(#shard)")
             .expression_attribute_names("#lease", lease_attribute(connection))
+            .expression_attribute_names("#shard", ONLINE_SHARD)
             .build()
             .expect("all it needs is set")
     }
@@ -187,6 +178,32 @@ impl Connections {
             .expect("all it needs is set")
     }
 
+    fn drop_room(&self, connection: &ConnectionId, conversation: ConversationId) -> Update {
+        Update::builder()
+            .table_name(&self.table)
+            .key(KEY, connection_key(connection))
+            .update_expression("DELETE #rooms :rooms")
+            .condition_expression("attribute_exists(#key)")
+            .expression_attribute_names("#key", KEY)
+            .expression_attribute_names("#rooms", ROOMS)
+            .expression_attribute_values(":rooms", AttributeValue::Ss(vec![conversation.to_string()]))
+            .build()
+            .expect("all it needs is set")
+    }
+
+    fn drop_member(&self, connection: &ConnectionId, conversation: ConversationId) -> Update {
+        Update::builder()
+            .table_name(&self.table)
+            .key(KEY, room_key(conversation))
+            // The TTL too, since this makes the item if nobody has joined yet.
+            .update_expression("SET #ttl = :ttl REMOVE #member")
+            .expression_attribute_names("#member", member_attribute(connection))
+            .expression_attribute_names("#ttl", TTL)
+            .expression_attribute_values(":ttl", ttl())
+            .build()
+            .expect("all it needs is set")
+    }
+
     fn add_member(&self, user: &UserId, connection: &ConnectionId, conversation: ConversationId) -> Update {
         Update::builder()
             .table_name(&self.table)
@@ -204,19 +221,16 @@ impl Connections {
 /// The joined connections of a conversation's item, which does not know when they opened.
 fn room_targets(room: &Item) -> impl Iterator<Item = Target> {
     let id = room_of(room);
-    members(room).map(move |(connection, user)| Target {
-        connection,
-        user,
-        opened_at: None,
-        expires_at: 0,
-        room: id,
-    })
+    members(room).map(move |(connection, user)| Target { connection, user, lease: None, room: id })
 }
 
-/// What the reasons of a cancelled join say, in the order of its items: lease, connection, conversation.
-/// `None` if another write was in the way and the join may be repeated.
-fn refusal(reasons: &[CancellationReason]) -> Option<Joined> {
-    let failed = |reason: &&CancellationReason| reason.code() == Some("ConditionalCheckFailed");
+fn failed(reason: &&CancellationReason) -> bool {
+    reason.code() == Some("ConditionalCheckFailed")
+}
+
+/// What the reasons of a cancelled join say, in the order of its items: lease, connection, conversation. `None` if another
+/// write was in the way and the join may be repeated.
+fn join_refusal(reasons: &[CancellationReason]) -> Option<Joined> {
     let lease = reasons.first().filter(failed);
     let connection = reasons.get(1).filter(failed);
     match (lease, connection) {

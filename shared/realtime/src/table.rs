@@ -2,7 +2,7 @@
 //!
 //! | key | attributes |
 //! |---|---|
-//! | `USER#<userId>` | `lease#<connectionId>` for each connection: `{expiresAt, openedAt}`; `onlineShard`, the online mark; `version`, one more with every write; `latestLease`; `lastSeenAt`; `tookOffline`, which call did |
+//! | `USER#<userId>` | `lease#<connectionId>` for each connection: `{expiresAt, openedAt}`; `onlineShard`, the online mark; `version`, one more with every write; `latestLease`; `lastSeenAt`; `transitionBy`, which call moved the mark last |
 //! | `CONN#<connectionId>` | `userId`; `rooms`, the set of joined conversations; `ttl` |
 //! | `ROOM#<conversationId>` | `member#<connectionId>` for each joined connection: its user; `ttl` |
 //!
@@ -23,7 +23,7 @@ pub(crate) const TTL: &str = "ttl";
 pub(crate) const VERSION: &str = "version";
 pub(crate) const ONLINE_SHARD: &str = "onlineShard";
 pub(crate) const LATEST_LEASE: &str = "latestLease";
-pub(crate) const TOOK_OFFLINE: &str = "tookOffline";
+pub(crate) const TRANSITION_BY: &str = "transitionBy";
 pub(crate) const LAST_SEEN_AT: &str = "lastSeenAt";
 pub(crate) const EXPIRES_AT: &str = "expiresAt";
 const OPENED_AT: &str = "openedAt";
@@ -105,7 +105,7 @@ pub(crate) fn ttl() -> AttributeValue {
 }
 
 /// A connection's promise that it is alive, until it expires.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Lease {
     pub(crate) expires_at: Millis,
     pub(crate) opened_at: Millis,

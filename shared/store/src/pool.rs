@@ -19,6 +19,11 @@ const CONNECTIONS: usize = 2;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(3);
 
+const SERVER_TIMEOUT: Duration = Duration::from_millis(2800);
+
+/// How long a call may take with all its tries.
+const CALL_TIMEOUT: Duration = Duration::from_secs(6);
+
 /// How often a call is tried.
 const TRIES: usize = 3;
 
@@ -45,6 +50,9 @@ impl Store {
         if config.get_connect_timeout().is_none() {
             config.connect_timeout(CONNECT_TIMEOUT);
         }
+        // The server gives up a little earlier than we do. Were it left to go on, it might commit what was answered as failed.
+        let options = config.get_options().unwrap_or_default();
+        config.options(format!("{options} -c statement_timeout={}", SERVER_TIMEOUT.as_millis()));
         let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
         let pool = Pool::builder(Manager::from_config(config, NoTls, recycling))
             .max_size(CONNECTIONS)
@@ -64,15 +72,18 @@ impl Store {
     where
         F: Future<Output = Result<T, tokio_postgres::Error>>,
     {
-        let mut tried = 1;
-        loop {
-            match self.try_once(&call).await {
-                // A dead connection may have carried out the first try, and the second one may then have lost
-                // against that.
-                Err(Attempt::LostRace(_) | Attempt::Dead(_)) if tried < TRIES => tried += 1,
-                done => return done.map_err(Attempt::into_failure),
+        let calling = async {
+            let mut tried = 1;
+            loop {
+                match self.try_once(&call).await {
+                    // A dead connection may have carried out the first try, and the second one may then have lost against that.
+                    Err(Attempt::LostRace(_) | Attempt::Dead(_)) if tried < TRIES => tried += 1,
+                    done => return done.map_err(Attempt::into_failure),
+                }
             }
-        }
+        };
+        let timed_out = |elapsed| Err(Failure::unavailable(Dependency::Postgres, elapsed));
+        timeout(CALL_TIMEOUT, calling).await.unwrap_or_else(timed_out)
     }
 
     async fn try_once<T, F>(&self, call: impl Fn(Client) -> F) -> Result<T, Attempt>
@@ -126,7 +137,7 @@ impl From<tokio_postgres::Error> for Attempt {
         match error.code() {
             Some(code) if lost_race(code) => Self::LostRace(error),
             Some(code) if server_stopping(code) => Self::Dead(error),
-            Some(code) if unavailable(code) => Self::Unavailable(error.into()),
+            Some(code) if unavailable(code) => Self::Unavailable(described(&error).into()),
             None if error.is_closed() => Self::Dead(error),
             _ => Self::Unexpected(error),
         }
@@ -136,9 +147,11 @@ impl From<tokio_postgres::Error> for Attempt {
 impl Attempt {
     fn into_failure(self) -> Failure {
         match self {
-            Self::LostRace(error) | Self::Dead(error) => Failure::unavailable(Dependency::Postgres, error),
+            Self::LostRace(error) | Self::Dead(error) => {
+                Failure::unavailable(Dependency::Postgres, described(&error))
+            }
             Self::Unavailable(cause) => Failure::unavailable(Dependency::Postgres, cause),
-            Self::Unexpected(error) => Failure::unexpected(Dependency::Postgres, error),
+            Self::Unexpected(error) => Failure::unexpected(Dependency::Postgres, described(&error)),
         }
     }
 }
@@ -163,6 +176,17 @@ fn unavailable(code: &SqlState) -> bool {
 /// The time since `began`.
 pub(crate) fn microseconds(began: Instant) -> u64 {
     began.elapsed().as_micros().try_into().unwrap_or(u64::MAX)
+}
+
+/// An error as it may be logged: Postgres's details repeat the values of a row, which are private.
+fn described(error: &tokio_postgres::Error) -> String {
+    match error.as_db_error() {
+        None => error.to_string(),
+        Some(db) => {
+            let constraint = db.constraint().map(|name| format!(" (constraint {name})")).unwrap_or_default();
+            format!("{} {}{constraint}", db.code().code(), db.message())
+        }
+    }
 }
 
 fn reason(error: &tokio_postgres::Error) -> String {

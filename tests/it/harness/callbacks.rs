@@ -45,6 +45,8 @@ struct State {
     next: Vec<Fate>,
     fates: HashMap<String, Fate>,
     pushes: HashMap<String, usize>,
+    /// How often the gateway said that there is no such connection.
+    gone: usize,
 }
 
 impl Callbacks {
@@ -90,6 +92,11 @@ impl Callbacks {
             .sum()
     }
 
+    /// How often the gateway itself answered 410.
+    pub(crate) fn gone(&self) -> usize {
+        self.inner.state.lock().unwrap().gone
+    }
+
     async fn answer(&self, request: Request) -> Response<Body> {
         let connection = request.uri().path().rsplit('/').next().unwrap_or_default().to_owned();
         let (fate, count, port) = {
@@ -120,6 +127,9 @@ impl Callbacks {
         let method = request.method().clone();
         let body = to_bytes(request.into_body(), usize::MAX).await.unwrap();
         let passed = reqwest::Client::new().request(method, url).body(body).send().await.unwrap();
+        if passed.status() == 410 {
+            self.inner.state.lock().unwrap().gone += 1;
+        }
         let mut response = Response::builder().status(passed.status());
         for (name, value) in passed.headers() {
             response = response.header(name, value);

@@ -21,7 +21,16 @@ pub(crate) enum Mood {
 #[derive(Clone, Debug)]
 pub(crate) struct DynamoDb {
     pub(crate) url: String,
-    state: Arc<Mutex<(Mood, String)>>,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Clone, Debug)]
+struct State {
+    mood: Mood,
+    url: String,
+    /// The user whose item's next change is carried out without an answer.
+    loses: Option<String>,
+    lost: usize,
 }
 
 impl DynamoDb {
@@ -29,7 +38,10 @@ impl DynamoDb {
     pub(crate) async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let dynamodb = Self { url, state: Arc::new(Mutex::new((Mood::Well, String::new()))) };
+        let dynamodb = Self {
+            url,
+            state: Arc::new(Mutex::new(State { mood: Mood::Well, url: String::new(), loses: None, lost: 0 })),
+        };
         let serving = dynamodb.clone();
         let routes =
             axum::Router::new().fallback(async move |request: Request| serving.answer(request).await);
@@ -39,16 +51,34 @@ impl DynamoDb {
 
     /// From now on it passes calls on to the DynamoDB at this URL.
     pub(crate) fn pass_on_to(&self, url: &str) {
-        self.state.lock().unwrap().1 = url.to_owned();
+        self.state.lock().unwrap().url = url.to_owned();
     }
 
     /// From now on this is how it seems to be.
     pub(crate) fn is(&self, mood: Mood) {
-        self.state.lock().unwrap().0 = mood;
+        self.state.lock().unwrap().mood = mood;
+    }
+
+    /// The next change of this user's item is carried out, and its answer is lost.
+    pub(crate) fn loses_the_next_answer_to(&self, user: &str) {
+        self.state.lock().unwrap().loses = Some(user.to_owned());
+    }
+
+    /// How many answers were lost.
+    pub(crate) fn has_lost(&self) -> usize {
+        self.state.lock().unwrap().lost
+    }
+
+    fn is_to_be_lost(&self, change: &str) -> bool {
+        let mut state = self.state.lock().unwrap();
+        let lost = change.contains("UpdateExpression")
+            && state.loses.take_if(|user| change.contains(&format!("USER#{user}"))).is_some();
+        state.lost += usize::from(lost);
+        lost
     }
 
     async fn answer(&self, request: Request) -> Response<Body> {
-        let (mood, url) = self.state.lock().unwrap().clone();
+        let State { mood, url, .. } = self.state.lock().unwrap().clone();
         let refused = |status: u16, kind: &str| {
             let body =
                 json!({ "__type": format!("com.amazonaws.dynamodb.v20120810#{kind}"), "message": "trouble" });
@@ -61,7 +91,11 @@ impl DynamoDb {
         }
         let (head, body) = request.into_parts();
         let body = to_bytes(body, usize::MAX).await.unwrap();
+        let change = String::from_utf8_lossy(&body).into_owned();
         let passed = reqwest::Client::new().post(url).headers(head.headers).body(body).send().await.unwrap();
+        if self.is_to_be_lost(&change) {
+            return refused(500, "InternalServerError");
+        }
         let response = Response::builder().status(passed.status());
         response.body(Body::from(passed.bytes().await.unwrap())).unwrap()
     }

@@ -191,7 +191,19 @@ fn command(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO"));
     command.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/..")).arg("--quiet").arg("dev").args(args);
     // What the person who runs the tests has set is for their stack, not for these.
-    for variable in ["DATABASE_URL", "JWT_SECRET", "JWT_JWKS_URL", "JWT_ISSUER", "JWT_AUDIENCE"] {
+    for variable in [
+        "AWS_ENDPOINT_URL_DYNAMODB",
+        "CONNECTIONS_TABLE",
+        "DATABASE_URL",
+        "JWT_AUDIENCE",
+        "JWT_ISSUER",
+        "JWT_JWKS_URL",
+        "JWT_SECRET",
+        "LEASE_SECONDS",
+        "MAX_CONNECTIONS_PER_USER",
+        "PRESENCE_AUDIENCE",
+        "PUSH_ENDPOINT",
+    ] {
         command.env_remove(variable);
     }
     command

@@ -107,8 +107,17 @@ fn claims(raw: RawClaims) -> Result<Claims, Error> {
                 .transpose()
                 .map_err(|reason| invalid("picture", reason))?,
         },
-        expires_at: raw.exp as u64,
+        expires_at: expiry(raw.exp)?,
     })
+}
+
+/// In seconds since 1970, and a time that a connection can be held to.
+fn expiry(exp: f64) -> Result<u64, Error> {
+    const END_OF_9999: f64 = 253_402_300_799.0;
+    match (0.0..=END_OF_9999).contains(&exp) {
+        true => Ok(exp as u64),
+        false => Err(Error::unauthenticated("the token's exp is not a time in seconds")),
+    }
 }
 
 /// What is wrong with a token, without repeating any of it.
