@@ -1,11 +1,16 @@
 //! Lists over HTTP: conversations, and the messages of one.
 
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
 use protocol::rest::MessagePage;
 use protocol::{ErrorBody, Event};
 use serde_json::json;
 
+use crate::harness::database::connect;
+use crate::harness::stack::folder;
 use crate::harness::user::pair;
-use crate::harness::{Stack, User};
+use crate::harness::{Stack, StackOptions, User};
 
 async fn refused(user: &User, path: &str) -> (u16, serde_json::Value, String) {
     let answer = user.gets(path).await;
@@ -147,6 +152,119 @@ async fn looking_at_a_conversation_marks_it_as_read_and_says_so_once() {
 
     assert_eq!(bob.reads(&conversation, "").await.messages, page.messages);
     assert!(!alice_phone.has_heard().await.iter().any(|event| read(event).is_some()), "nothing changed");
+}
+
+/// Made by hand: so many people would take long to connect.
+async fn has_conversations(alice: &User, count: i64) {
+    let made = connect(&alice.stack.postgres_url)
+        .await
+        .execute(
+            "with people as (
+                 insert into users (id) select 'crowd-' || $1 || '-' || n from generate_series(1, $2::bigint) as n returning id
+             ), made as (
+                 insert into conversations (id, first_user_id, second_user_id)
+                 select gen_random_uuid(), least($1, id collate \"C\"), greatest($1, id collate \"C\") from people
+                 returning id, first_user_id, second_user_id
+             )
+             insert into participants (conversation_id, user_id)
+             select id, first_user_id from made union all select id, second_user_id from made",
+            &[&alice.id, &count],
+        )
+        .await
+        .unwrap();
+    assert_eq!(i64::try_from(made).unwrap(), 2 * count);
+}
+
+#[tokio::test]
+async fn a_page_has_50_conversations_by_default_and_a_pong_100() {
+    let stack = Stack::shared();
+    let alice = stack.user("Alice");
+    let mut phone = alice.connects().await;
+    has_conversations(&alice, 120).await;
+    let first = alice.lists_conversations("").await;
+    assert_eq!(first.conversations.len(), 50);
+    let cursor = first.next_cursor.expect("there are more");
+    let rest = alice.lists_conversations(&format!("?limit=100&cursor={cursor}")).await;
+    assert_eq!((rest.conversations.len(), rest.next_cursor), (70, None));
+    let Event::Pong { conversations, .. } = phone.asks(json!({ "action": "ping" })).await else {
+        panic!("no pong")
+    };
+    let listed = first.conversations.iter().chain(&rest.conversations).map(|one| one.id);
+    assert!(
+        conversations.iter().map(|head| head.conversation_id).eq(listed.take(100)),
+        "the same, in the same order"
+    );
+}
+
+/// As Postgres itself says what each statement reads: index scans, and never many more rows than are shown.
+#[tokio::test]
+async fn pages_cost_the_same_however_long_a_conversation_or_a_list_is() {
+    let folder = folder();
+    let setting = |name: &'static str| ["--postgres-setting", name];
+    let args = [
+        setting("shared_preload_libraries=auto_explain"),
+        setting("auto_explain.log_min_duration=0"),
+        setting("auto_explain.log_analyze=on"),
+        setting("auto_explain.log_timing=off"),
+    ]
+    .concat();
+    let stack = Arc::new(Stack::start(&StackOptions {
+        args: &args,
+        data_dir: Some(folder.path()),
+        ..StackOptions::default()
+    }));
+    let (alice, mut phone, bob, _, conversation) = pair(&stack).await;
+    has_conversations(&alice, 2000).await;
+    let database = connect(&stack.postgres_url).await;
+    database
+        .execute(
+            "insert into messages (id, conversation_id, seq, sender_id, content, created_at, read_at)
+             select gen_random_uuid(), $1::text::uuid, n, case when n % 2 = 0 then $2 else $3 end, 'message ' || n,
+                    clock_timestamp(), clock_timestamp()
+             from generate_series(1, 200000) as n",
+            &[&conversation, &alice.id, &bob.id],
+        )
+        .await
+        .unwrap();
+    let middle = "select id::text from messages where conversation_id::text = $1 and seq = 100000";
+    database
+        .execute("update conversations set last_seq = 200000, last_message_at = clock_timestamp() where id::text = $1", &[&conversation])
+        .await
+        .unwrap();
+    let middle: String = database.query_one(middle, &[&conversation]).await.unwrap().get(0);
+    database.batch_execute("vacuum analyze").await.unwrap();
+
+    let log = find(folder.path(), "data.log").expect("the server writes one");
+    let before = std::fs::read_to_string(&log).unwrap().len();
+    // Often enough for Postgres to settle on a plan that fits all parameters.
+    for _ in 0..7 {
+        let page = alice.lists_conversations("").await;
+        alice.lists_conversations(&format!("?cursor={}", page.next_cursor.unwrap())).await;
+        for query in [String::new(), format!("?before={middle}"), format!("?after={middle}")] {
+            assert_eq!(alice.reads(&conversation, &query).await.messages.len(), 50);
+        }
+        phone.says(&conversation, "one more").await;
+        phone.asks(json!({ "action": "mark_read", "conversationId": conversation })).await;
+        phone.asks(json!({ "action": "ping" })).await;
+    }
+    let plans = std::fs::read_to_string(&log).unwrap().split_off(before);
+    let nodes: Vec<_> = plans.lines().filter(|line| line.contains("(actual rows=")).collect();
+    assert!(nodes.len() > 500, "there are plans: {}", nodes.len());
+    for node in nodes {
+        let rows = node.split("(actual rows=").nth(1).and_then(|rest| rest.split([' ', '.']).next()).unwrap();
+        assert!(rows.parse::<u32>().unwrap() <= 101, "{node}");
+        for table in ["messages", "conversations", "participants"] {
+            assert!(!node.contains(&format!("Seq Scan on {table} ")), "{node}");
+        }
+    }
+}
+
+fn find(folder: &Path, name: &str) -> Option<PathBuf> {
+    std::fs::read_dir(folder).ok()?.flatten().find_map(|entry| match entry.path() {
+        path if path.file_name().is_some_and(|file| file == name) => Some(path),
+        path if path.is_dir() => find(&path, name),
+        _ => None,
+    })
 }
 
 #[tokio::test]

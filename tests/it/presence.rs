@@ -194,7 +194,8 @@ async fn a_device_that_missed_its_time_does_not_come_back_behind_everybodys_back
         pings_until(&mut living, tokio::time::sleep(Duration::from_secs(4))).await;
     })
     .await;
-    // The silent one's lease has run out; the other one's disconnect takes her offline, and the silent one with her.
+    // The silent one's lease has run out; the other one's disconnect takes her offline, and the silent one
+    // with her.
     living.into_inner().closes().await;
     assert!(!bob_phone.hears(&alices).await.0);
     silent.is_closed().await;

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use protocol::Code;
 use serde_json::json;
 
 use crate::harness::callbacks::{Callbacks, Fate};
 use crate::harness::user::pair;
-use crate::harness::{Client, Stack, User, eventually};
+use crate::harness::{Client, Frame, Stack, User, eventually};
 
 async fn joined(user: &User, conversation: &str, count: usize) -> Vec<Client> {
     let mut clients = join_all((0..count).map(|_| user.connects())).await;
@@ -42,7 +43,7 @@ async fn one_dead_and_one_stalled_receiver_do_not_delay_the_others() {
     assert_eq!(callbacks.pushes_to(Fate::Stalled), 1, "the others did not wait for it");
     callbacks.release();
     let answer = phone.is_answered(&asked).await;
-    assert!(matches!(answer, crate::harness::Frame::Event(_)), "{answer:?}");
+    assert!(matches!(answer, Frame::Event(_)), "{answer:?}");
 }
 
 #[tokio::test]
@@ -108,8 +109,12 @@ async fn a_dead_connection_is_forgotten_but_not_one_that_may_be_about_to_open() 
     phone.says(&conversation, "5").await;
     assert_eq!(callbacks.pushes_to(Fate::Gone), asked, "it is forgotten everywhere");
     callbacks.next_have(&[]);
-    let told = bob_phone.is_refused(json!({ "action": "ping" })).await;
-    assert_eq!(told.0, protocol::Code::Unavailable, "and told to come again");
+    // What it sends is still a success, for it is committed; then it is told to come again.
+    assert_eq!(bob_phone.says(&conversation, "am I here?").await.seq.0, 6);
+    let Frame::Error(told) = bob_phone.receives_where(|frame| matches!(frame, Frame::Error(_))).await else {
+        unreachable!()
+    };
+    assert_eq!((told.error.code, told.id), (Code::Unavailable, None));
     bob_phone.is_closed().await;
 }
 

@@ -13,7 +13,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     let connections = Connections::new(&sdk, env::required("CONNECTIONS_TABLE")?);
     edge::websocket::run_frames(
         async |caller, frame| handler::handle(&connections, caller, frame).await,
-        async |connection, frame| push.hang_up(connection, frame.into()).await,
+        async |connection, frames| push.hang_up(connection, frames).await,
     )
     .await
 }

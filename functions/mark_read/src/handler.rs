@@ -16,8 +16,11 @@ pub(crate) struct State {
 pub(crate) async fn handle(state: &State, caller: &Caller, frame: MarkRead) -> Result<Event, Error> {
     let conversation_id = frame.conversation_id;
     let up_to = frame.up_to_seq.map(Into::into);
-    let read = state.store.mark_read(conversation_id, &caller.user_id, up_to).await?;
-    let read = read.ok_or_else(Error::not_a_participant)?;
+    let (read, known) = tokio::join!(
+        state.store.mark_read(conversation_id, &caller.user_id, up_to),
+        state.connections.knows(&caller.user_id, &caller.connection_id),
+    );
+    let read = read?.ok_or_else(Error::not_a_participant)?;
     let event = Event::MessagesRead {
         conversation_id,
         reader_id: caller.user_id.clone(),
@@ -27,7 +30,11 @@ pub(crate) async fn handle(state: &State, caller: &Caller, frame: MarkRead) -> R
     if read.changed {
         best_effort("telling the others what was read", tell(state, caller, &read, &event)).await;
     }
-    Ok(event)
+    match known {
+        Ok(false) => Err(Error::connection_lost().after(event)),
+        // What was read is read, whether or not anything is known of the connection.
+        Ok(true) | Err(_) => Ok(event),
+    }
 }
 
 async fn tell(state: &State, caller: &Caller, read: &Read, event: &Event) -> Result<(), Failure> {

@@ -23,16 +23,27 @@ pub(crate) async fn handle(state: &State, caller: &Caller, frame: SendMessage) -
         client_message_id: frame.client_message_id,
     };
     let sent = state.store.send_message(&new).await?.ok_or_else(Error::not_a_participant)?;
-    best_effort("telling the others of a message", tell(state, caller, &sent)).await;
-    Ok(Event::NewMessage(sent.message.into()))
+    let told = best_effort("telling the others of a message", tell(state, caller, &sent)).await;
+    let event = Event::NewMessage(sent.message.into());
+    match told {
+        Some(Sender::Unknown) => Err(Error::connection_lost().after(event)),
+        Some(Sender::Known) | None => Ok(event),
+    }
+}
+
+/// Whether the connection that sent is still written down.
+enum Sender {
+    Known,
+    Unknown,
 }
 
 /// The connections that joined get the message, except the sending one, which gets it as its answer; the
 /// participants' others get to know that there is one. A repeat of a message that is not the latest any more
 /// would tell those nothing new.
-async fn tell(state: &State, caller: &Caller, sent: &Sent) -> Result<(), Failure> {
+async fn tell(state: &State, caller: &Caller, sent: &Sent) -> Result<Sender, Failure> {
     let message = protocol::Message::from(sent.message.clone());
     let audience = state.connections.audience(message.conversation_id, &sent.participants).await?;
+    let sender = if audience.knows(&caller.connection_id) { Sender::Known } else { Sender::Unknown };
     let new_message = frame(&Event::NewMessage(message.clone()));
     let joined = audience.joined.into_iter().map(|target| (target, new_message.clone()));
     let updated = audience.others.into_iter().filter(|_| sent.is_latest).map(|target| {
@@ -47,5 +58,5 @@ async fn tell(state: &State, caller: &Caller, sent: &Sent) -> Result<(), Failure
     let frames =
         joined.chain(updated).filter(|(target, _)| target.connection != caller.connection_id).collect();
     deliver_each(&state.connections, &state.push, frames).await;
-    Ok(())
+    Ok(sender)
 }

@@ -18,7 +18,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     };
     edge::websocket::run_frames(
         async |caller, frame| handler::handle(&state, caller, frame).await,
-        async |connection, frame| state.push.hang_up(connection, frame.into()).await,
+        async |connection, frames| state.push.hang_up(connection, frames).await,
     )
     .await
 }

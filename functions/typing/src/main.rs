@@ -17,7 +17,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     edge::websocket::run_one_way(
         async |caller, frame| handler::handle(&state, caller, frame).await,
         async |connection, frame| _ = state.push.post(connection, frame.into()).await,
-        async |connection, frame| state.push.hang_up(connection, frame.into()).await,
+        async |connection, frames| state.push.hang_up(connection, frames).await,
     )
     .await
 }

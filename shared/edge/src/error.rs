@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::error::Error as StdError;
 
 use domain::{Failure, FailureKind};
-use protocol::{Code, Refused};
+use protocol::{Code, Event, Refused};
 
 /// Why a request is not carried out.
 #[derive(Debug)]
@@ -15,13 +15,15 @@ pub struct Error {
     pub message: Cow<'static, str>,
     /// Whether the connection is of no more use and is closed after this.
     pub ends_connection: bool,
+    /// What was done all the same, which is told first.
+    pub after: Option<Box<Event>>,
     /// What really happened, for the log.
     pub cause: Option<Box<dyn StdError + Send + Sync>>,
 }
 
 impl Error {
     fn new(code: Code, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, message: message.into(), ends_connection: false, cause: None }
+        Self { code, message: message.into(), ends_connection: false, after: None, cause: None }
     }
 
     /// The request cannot be understood or breaks a limit; `message` says which field and why.
@@ -53,6 +55,11 @@ impl Error {
     /// The thing that a field names does not exist.
     pub fn not_found(message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(Code::NotFound, message)
+    }
+
+    /// The frame had its effect, but the connection that it came from cannot go on.
+    pub fn after(self, event: Event) -> Self {
+        Self { after: Some(Box::new(event)), ..self }
     }
 
     /// The connection's lease is gone: nobody would reach it, so the client has to make a new one.

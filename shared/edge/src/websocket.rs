@@ -31,10 +31,10 @@ pub struct Caller {
 
 /// Serves a route of frames: reads each as a `T`, and answers it with the event that `handle` gives.
 ///
-/// `hang_up` sends a connection its last frame and closes it.
+/// `hang_up` sends a connection its last frames and closes it.
 pub async fn run_frames<T: DeserializeOwned>(
     handle: impl AsyncFn(&Caller, T) -> Result<Event, Error>,
-    hang_up: impl AsyncFn(&ConnectionId, String),
+    hang_up: impl AsyncFn(&ConnectionId, Vec<String>),
 ) -> Result<(), lambda_runtime::Error> {
     let (handle, hang_up) = (&handle, &hang_up);
     lambda_runtime::run(service_fn(move |event: LambdaEvent<ApiGatewayWebsocketProxyRequest>| async move {
@@ -42,11 +42,15 @@ pub async fn run_frames<T: DeserializeOwned>(
         match answer {
             Ok(event) => respond(&Answer { id, event }),
             Err(error) => {
-                let frame = ErrorFrame::new(id, error.code, error.message);
+                // What was done is the answer to the frame, and then the error is nobody's.
+                let done = error.after.map(|event| Answer { id: id.clone(), event: *event });
+                let frame = ErrorFrame::new(id.filter(|_| done.is_none()), error.code, error.message);
                 if !error.ends_connection {
                     return respond(&frame);
                 }
-                hang_up(&caller.connection_id, serde_json::to_string(&frame)?).await;
+                let done = done.map(|answer| serde_json::to_string(&answer)).transpose()?;
+                let frames = done.into_iter().chain([serde_json::to_string(&frame)?]).collect();
+                hang_up(&caller.connection_id, frames).await;
                 Ok(accepted())
             }
         }
@@ -59,7 +63,7 @@ pub async fn run_frames<T: DeserializeOwned>(
 pub async fn run_one_way<T: DeserializeOwned>(
     handle: impl AsyncFn(&Caller, T) -> Result<(), Error>,
     post: impl AsyncFn(&ConnectionId, String),
-    hang_up: impl AsyncFn(&ConnectionId, String),
+    hang_up: impl AsyncFn(&ConnectionId, Vec<String>),
 ) -> Result<(), lambda_runtime::Error> {
     let (handle, post, hang_up) = (&handle, &post, &hang_up);
     lambda_runtime::run(service_fn(move |event: LambdaEvent<ApiGatewayWebsocketProxyRequest>| async move {
@@ -67,7 +71,7 @@ pub async fn run_one_way<T: DeserializeOwned>(
         if let Err(error) = done {
             let frame = serde_json::to_string(&ErrorFrame::new(id, error.code, error.message))?;
             match error.ends_connection {
-                true => hang_up(&caller.connection_id, frame).await,
+                true => hang_up(&caller.connection_id, vec![frame]).await,
                 false => post(&caller.connection_id, frame).await,
             }
         }

@@ -1,8 +1,8 @@
 //! Connections and the leases that keep their users online.
 //!
-//! Whether a user went online or offline is decided by the one write that moves their online mark. It is conditional on the
-//! version of the item that was looked at, and a write whose answer was lost is known again by what it left there: so each
-//! transition is told once, by whoever made it.
+//! Whether a user went online or offline is decided by the one write that moves their online mark. It is
+//! conditional on the version of the item that was looked at, and a write whose answer was lost is known
+//! again by what it left there: so each transition is told once, by whoever made it.
 
 use std::time::Duration;
 
@@ -93,8 +93,8 @@ impl Connections {
         Self { client: Client::from_conf(config), table }
     }
 
-    /// Writes down a connection that is about to open. The connection's own item comes first: should the second write fail,
-    /// what is left is out of sight and its TTL removes it.
+    /// Writes down a connection that is about to open. The connection's own item comes first: should the
+    /// second write fail, what is left is out of sight and its TTL removes it.
     pub async fn connect(
         &self,
         user: &UserId,
@@ -144,8 +144,9 @@ impl Connections {
         Err(lost_every_write())
     }
 
-    /// Ends the lease of a connection that is closed. If that leaves its user without an unexpired lease, the same write takes
-    /// the online mark away, with whatever leases are left: a connection that missed its time does not come back by itself.
+    /// Ends the lease of a connection that is closed. If that leaves its user without an unexpired lease, the
+    /// same write takes the online mark away, with whatever leases are left: a connection that missed its
+    /// time does not come back by itself.
     pub async fn disconnect(
         &self,
         user: &UserId,
@@ -154,13 +155,15 @@ impl Connections {
         self.depart(user, Some(connection), connection.as_str()).await
     }
 
-    /// Takes a user offline whose leases have all run out, and does nothing if they have not. `token` is this call's own.
+    /// Takes a user offline whose leases have all run out, and does nothing if they have not. `token` is this
+    /// call's own.
     pub async fn sweep(&self, user: &UserId, token: &str) -> Result<Option<Departed>, Failure> {
         self.depart(user, None, token).await
     }
 
-    /// The one write that decides that a user goes offline. It is conditional on the version it saw, so that whatever happens at
-    /// the same time makes it look again; and it leaves its token, so that it knows its own work although the answer was lost.
+    /// The one write that decides that a user goes offline. It is conditional on the version it saw, so that
+    /// whatever happens at the same time makes it look again; and it leaves its token, so that it knows its
+    /// own work although the answer was lost.
     async fn depart(
         &self,
         user: &UserId,
@@ -212,7 +215,8 @@ impl Connections {
         Err(lost_every_write())
     }
 
-    /// Ends a lease that ran out, if it is still as it was seen; false if the connection has shown itself meanwhile.
+    /// Ends a lease that ran out, if it is still as it was seen; false if the connection has shown itself
+    /// meanwhile.
     pub(crate) async fn expire(&self, target: &Target) -> Result<bool, Failure> {
         let Some(lease) = target.lease else { return Ok(false) };
         let expired = self
@@ -272,7 +276,8 @@ impl Connections {
             .update_expression(
                 "SET #lease.#expires = :expires, #latest = :expires, #version = #version + :one",
             )
-            // A lease without the mark would be of a user who is offline: nothing may bring those back but a connect.
+            // A lease without the mark would be of a user who is offline: nothing may bring those back but a
+            // connect.
             .condition_expression("attribute_exists(#lease) AND attribute_exists(#shard)")
             .expression_attribute_names("#lease", lease_attribute(connection))
             .expression_attribute_names("#shard", ONLINE_SHARD)
@@ -329,7 +334,8 @@ impl Connections {
         Ok(self.read([user_key(user)]).await?.pop().unwrap_or_default())
     }
 
-    /// Changes a user's item if it still has the version that was seen, 0 if it was not there; false if it has not.
+    /// Changes a user's item if it still has the version that was seen, 0 if it was not there; false if it
+    /// has not.
     async fn change(&self, user: &UserId, seen: u64, change: Change) -> Result<bool, Failure> {
         let change = change.set(VERSION, number(seen + 1));
         let mut update = self

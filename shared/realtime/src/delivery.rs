@@ -116,10 +116,13 @@ async fn forget_gone(connections: &Connections, target: &Target) {
 }
 
 /// Does what a request does not depend on: a failure, or taking too long, is logged and nothing else.
-pub async fn best_effort(what: &'static str, work: impl Future<Output = Result<(), Failure>>) {
+pub async fn best_effort<T>(what: &'static str, work: impl Future<Output = Result<T, Failure>>) -> Option<T> {
     match timeout(BEST_EFFORT_TIMEOUT, work).await {
-        Ok(done) => drop(logged(what, done)),
-        Err(_) => tracing::error!("{what}: took too long"),
+        Ok(done) => logged(what, done),
+        Err(_) => {
+            tracing::error!("{what}: took too long");
+            None
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Frames to connections over the API Gateway callbacks.
 //!
-//! A push has a short time limit, and is tried again a little where that can help; it never fails its caller, it says what
-//! became of it.
+//! A push has a short time limit, and is tried again a little where that can help; it never fails its caller,
+//! it says what became of it.
 
 use std::time::Duration;
 
@@ -136,9 +136,11 @@ impl Push {
         }
     }
 
-    /// Sends a connection its last frame, and closes it.
-    pub async fn hang_up(&self, connection: &ConnectionId, frame: Bytes) {
-        self.post(connection, frame).await;
+    /// Sends a connection its last frames, and closes it.
+    pub async fn hang_up(&self, connection: &ConnectionId, frames: Vec<String>) {
+        for frame in frames {
+            self.post(connection, frame.into()).await;
+        }
         self.close(connection).await;
     }
 }

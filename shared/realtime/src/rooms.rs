@@ -1,6 +1,6 @@
 //! Which connections joined which conversations.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
@@ -12,7 +12,7 @@ use domain::{ConnectionId, ConversationId, Dependency, Failure, Participants, Us
 
 use crate::aws::dynamodb_failure;
 use crate::connections::{Connections, take};
-use crate::delivery::{Target, reachable};
+use crate::delivery::{Target, reachable, targets};
 use crate::table::{
     Item, KEY, ONLINE_SHARD, ROOMS, TTL, connection_key, lease_attribute, member_attribute, members, now,
     number, room_key, room_of, ttl, user_key,
@@ -52,6 +52,15 @@ pub struct Audience {
     pub joined: Vec<Target>,
     /// The participants' other connections.
     pub others: Vec<Target>,
+    /// All connections of the participants that are written down, whether or not their leases still hold.
+    known: HashSet<ConnectionId>,
+}
+
+impl Audience {
+    /// Whether a participant's connection is known. One that was swept or pruned is not.
+    pub fn knows(&self, connection: &ConnectionId) -> bool {
+        self.known.contains(connection)
+    }
 }
 
 impl Connections {
@@ -86,14 +95,16 @@ impl Connections {
         Ok(self.transact(&items, refusal).await?.unwrap_or(Left::Left))
     }
 
-    /// Carries out a transaction, again if another write was in its way; what `refusal` makes of the reasons if a condition failed.
+    /// Carries out a transaction, again if another write was in its way; what `refusal` makes of the reasons
+    /// if a condition failed.
     async fn transact<R>(
         &self,
         items: &[TransactWriteItem],
         refusal: impl Fn(&[CancellationReason]) -> Option<R>,
     ) -> Result<Option<R>, Failure> {
         for tried in 0..TRANSACTION_TRIES {
-            // Many who join one conversation at once are in each other's way; waiting a little longer each time takes them apart.
+            // Many who join one conversation at once are in each other's way; waiting a little longer each
+            // time takes them apart.
             tokio::time::sleep(BACKOFF * tried).await;
             let request = self.client.transact_write_items().set_transact_items(Some(items.to_vec()));
             let Err(error) = request.send().await else { return Ok(None) };
@@ -130,7 +141,8 @@ impl Connections {
                 None => others.push(target),
             }
         }
-        Ok(Audience { joined: joined.into_values().collect(), others })
+        let known = items.iter().flat_map(targets).map(|target| target.connection).collect();
+        Ok(Audience { joined: joined.into_values().collect(), others, known })
     }
 
     /// The connections that joined a conversation: one read of one item.
@@ -228,8 +240,8 @@ fn failed(reason: &&CancellationReason) -> bool {
     reason.code() == Some("ConditionalCheckFailed")
 }
 
-/// What the reasons of a cancelled join say, in the order of its items: lease, connection, conversation. `None` if another
-/// write was in the way and the join may be repeated.
+/// What the reasons of a cancelled join say, in the order of its items: lease, connection, conversation.
+/// `None` if another write was in the way and the join may be repeated.
 fn join_refusal(reasons: &[CancellationReason]) -> Option<Joined> {
     let lease = reasons.first().filter(failed);
     let connection = reasons.get(1).filter(failed);

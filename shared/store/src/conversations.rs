@@ -208,8 +208,9 @@ async fn heads_of(
     rows.iter().map(head).collect()
 }
 
-/// The page, and to each of its rows one other user, one participant, one message and its sender, all by
-/// primary or unique key.
+/// The page, and to each of its rows one participant, one other user, one message and its sender, by their
+/// keys. `limit 1` adds nothing to that but keeps the planner from reading whole tables to join a page to
+/// them.
 async fn conversations_of(
     client: &impl GenericClient,
     user_id: &UserId,
@@ -228,10 +229,21 @@ async fn conversations_of(
                  sender.id as sender_id, sender.name as sender_name, sender.display_name as sender_display_name,
                  sender.avatar_url as sender_avatar_url
              from page
-             join participants on participants.conversation_id = page.id and participants.user_id = $1
-             join users as other on other.id = page.other_id
-             left join messages on messages.conversation_id = page.id and messages.seq = page.last_seq
-             left join users as sender on sender.id = messages.sender_id
+             cross join lateral (
+                 select unread_count from participants where conversation_id = page.id and user_id = $1 limit 1
+             ) as participants
+             cross join lateral (
+                 select id, name, display_name, avatar_url from users where users.id = page.other_id limit 1
+             ) as other
+             left join lateral (
+                 select id, conversation_id, seq, sender_id, content, client_message_id, created_at, read_at
+                 from messages
+                 where conversation_id = page.id and seq = page.last_seq
+                 limit 1
+             ) as messages on true
+             left join lateral (
+                 select id, name, display_name, avatar_url from users where users.id = messages.sender_id limit 1
+             ) as sender on true
              order by page.activity desc, page.id desc"
         ))
         .await?;

@@ -50,7 +50,8 @@ impl Store {
         if config.get_connect_timeout().is_none() {
             config.connect_timeout(CONNECT_TIMEOUT);
         }
-        // The server gives up a little earlier than we do. Were it left to go on, it might commit what was answered as failed.
+        // The server gives up a little earlier than we do. Were it left to go on, it might commit what was
+        // answered as failed.
         let options = config.get_options().unwrap_or_default();
         config.options(format!("{options} -c statement_timeout={}", SERVER_TIMEOUT.as_millis()));
         let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
@@ -76,7 +77,8 @@ impl Store {
             let mut tried = 1;
             loop {
                 match self.try_once(&call).await {
-                    // A dead connection may have carried out the first try, and the second one may then have lost against that.
+                    // A dead connection may have carried out the first try, and the second one may then have
+                    // lost against that.
                     Err(Attempt::LostRace(_) | Attempt::Dead(_)) if tried < TRIES => tried += 1,
                     done => return done.map_err(Attempt::into_failure),
                 }
