@@ -119,7 +119,7 @@ async fn pings_until<T>(client: &mut Client, done: impl Future<Output = T>) -> T
 #[tokio::test]
 async fn who_stops_pinging_goes_offline_once_and_is_closed() {
     let (stack, _database) = Stack::own_with(&[("LEASE_SECONDS", "3")]).await;
-    let (alice, mut alice_phone, _, mut bob_phone, conversation) = pair(&stack).await;
+    let (alice, mut alice_phone, bob, mut bob_phone, conversation) = pair(&stack).await;
     let alices = transition(&alice.id);
     alice_phone.joins(&conversation).await;
 
@@ -130,7 +130,15 @@ async fn who_stops_pinging_goes_offline_once_and_is_closed() {
     assert_eq!(online_user_ids.len(), 1, "an expired lease is ignored before anything is swept");
     let (one, other) = tokio::join!(stack.invokes("sweep_connections"), stack.invokes("sweep_connections"));
     assert_eq!(one["swept"].as_u64().unwrap() + other["swept"].as_u64().unwrap(), 1, "one of them decides");
-    assert!(!bob_phone.hears(&alices).await.0);
+    let left = |event: &Event| match event {
+        Event::UserOffline { user_id, last_seen_at, .. } if user_id.as_str() == alice.id => {
+            Some(*last_seen_at)
+        }
+        _ => None,
+    };
+    let last_seen_at = bob_phone.hears(left).await;
+    let alice_in_the_list = bob.lists_conversations("").await.conversations.remove(0).other_user;
+    assert_eq!((alice_in_the_list.online, alice_in_the_list.last_seen_at), (false, Some(last_seen_at)));
     assert_eq!(alice_phone.is_closed().await, CloseCode::Normal);
     pings_until(&mut bob_phone, tokio::time::sleep(Duration::from_secs(1))).await;
     assert!(

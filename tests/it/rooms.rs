@@ -3,9 +3,9 @@
 use protocol::{Code, Event};
 use serde_json::json;
 
-use crate::harness::Stack;
 use crate::harness::database::connect;
 use crate::harness::user::pair;
+use crate::harness::{Stack, eventually};
 
 #[tokio::test]
 async fn joining_twice_is_joining_once() {
@@ -68,4 +68,34 @@ async fn a_connection_joins_at_most_100_conversations() {
         matches!(phone.asks(join).await, Event::JoinedConversation { .. }),
         "there is room for one again"
     );
+}
+
+/// Every item of the table, as DynamoDB itself tells it.
+async fn table(stack: &Stack) -> String {
+    let scan = reqwest::Client::new()
+        .post(&stack.dynamodb_url)
+        .header("x-amz-target", "DynamoDB_20120810.Scan")
+        .header("content-type", "application/x-amz-json-1.0")
+        .header("authorization", "AWS4-HMAC-SHA256 Credential=a/20260101/us-east-1/dynamodb/aws4_request, SignedHeaders=host, Signature=a")
+        .header("x-amz-date", "20260101T000000Z")
+        .body(json!({ "TableName": "Connections" }).to_string());
+    let answer = scan.send().await.unwrap();
+    assert_eq!(answer.status(), 200, "{:?}", answer.text().await);
+    answer.text().await.unwrap()
+}
+
+#[tokio::test]
+async fn nothing_is_left_of_a_connection_that_has_closed() {
+    let (stack, _database) = Stack::own_with(&[]).await;
+    let (alice, mut phone, _, bob_phone, conversation) = pair(&stack).await;
+    phone.joins(&conversation).await;
+    let before = table(&stack).await;
+    assert_eq!(before.matches("CONN#").count(), 2);
+    // Her own item, her connection's, her lease's place in the conversation.
+    assert_eq!(before.matches(&alice.id).count(), 3, "{before}");
+    phone.closes().await;
+    bob_phone.closes().await;
+    eventually("no connection is written down", async || !table(&stack).await.contains("CONN#")).await;
+    let after = table(&stack).await;
+    assert_eq!(after.matches(&alice.id).count(), 1, "only when she was last seen: {after}");
 }

@@ -94,6 +94,15 @@ async fn issuer_and_audience_are_checked_when_set() {
 }
 
 #[tokio::test]
+async fn a_token_that_names_no_key_is_checked_with_the_only_one() {
+    let (only, other) = (Key::es256("only"), Key::es256("other"));
+    let provider = Provider::start(&[&only]).await;
+    let (stack, _database) = stack_that_trusts(&provider, &[]).await;
+    assert_eq!(status(&stack, &only.signs_anonymously(&claims("alice"))).await, 101);
+    assert_eq!(status(&stack, &other.signs_anonymously(&claims("alice"))).await, 401);
+}
+
+#[tokio::test]
 async fn a_new_key_is_fetched_once_and_invented_ones_are_not_asked_for() {
     let (old, new) = (Key::es256("old"), Key::es256("new"));
     let provider = Provider::start(&[&old]).await;

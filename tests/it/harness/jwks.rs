@@ -123,7 +123,16 @@ impl Key {
 
     /// A token that is signed with this key and says that it is with another.
     pub(crate) fn signs_as(&self, id: &str, claims: &Value) -> String {
-        let header = Header { kid: Some(id.to_owned()), ..Header::new(self.algorithm) };
+        self.encode(Some(id.to_owned()), claims)
+    }
+
+    /// A token that is signed with this key and does not say so.
+    pub(crate) fn signs_anonymously(&self, claims: &Value) -> String {
+        self.encode(None, claims)
+    }
+
+    fn encode(&self, kid: Option<String>, claims: &Value) -> String {
+        let header = Header { kid, ..Header::new(self.algorithm) };
         jsonwebtoken::encode(&header, claims, &self.private).unwrap()
     }
 
