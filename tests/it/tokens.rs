@@ -8,11 +8,19 @@ use serde_json::{Value, json};
 
 use crate::harness::jwks::{Answers, Key, Provider};
 use crate::harness::user::seconds_from_now;
-use crate::harness::{Client, Database, Stack};
+use crate::harness::{Client, Database, Stack, StackOptions};
 
+/// A stack with one process for each function, since each process keeps the keys for itself.
 async fn stack_that_trusts(provider: &Provider, more: &[(&str, &str)]) -> (Arc<Stack>, Database) {
     let env = [&[("JWT_JWKS_URL", provider.url.as_str())], more].concat();
-    Stack::own_with(&env).await
+    let database = Database::create().await;
+    let options = StackOptions {
+        args: &["--max-instances", "1"],
+        env: &env,
+        database_url: Some(&database.url),
+        ..StackOptions::default()
+    };
+    (Arc::new(Stack::start(&options)), database)
 }
 
 fn claims(user: &str) -> Value {

@@ -58,7 +58,7 @@ pub(super) struct FunctionPool {
 
 #[derive(Debug, Default)]
 struct PoolState {
-    /// Processes that wait for an event, the last one to ask at the end: it is the warmest.
+    /// Processes that wait for an event, the warmest at the end.
     idle: Vec<oneshot::Sender<Event>>,
     waiting: VecDeque<Event>,
     instances: usize,
@@ -224,13 +224,15 @@ impl FunctionPool {
 impl Instance {
     /// The next event of the function, once there is one, and the time by which it has to be done.
     pub(super) async fn next_event(&self) -> (Uuid, Bytes, Duration) {
-        self.phase.send_replace(Phase::Idle);
+        let fresh = self.phase.send_replace(Phase::Idle) == Phase::Starting;
         let (slot, handed_over) = oneshot::channel();
         let waiting = {
             let mut state = self.pool.lock();
             let waiting = state.waiting.pop_front();
             if waiting.is_none() {
-                state.idle.push(slot);
+                // Who has worked before has warm caches, and comes before who has not.
+                let place = if fresh { 0 } else { state.idle.len() };
+                state.idle.insert(place, slot);
             }
             waiting
         };
