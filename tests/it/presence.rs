@@ -104,7 +104,8 @@ async fn as_many_go_online_as_offline_whatever_happens_at_once() {
     alice_phone.asks(json!({ "action": "ping" })).await;
 }
 
-/// Pings until `done`, so that this client's own lease holds.
+/// Pings until `done`, so that this client's own lease holds. Where that is a time, a lease has to run out in
+/// it: only time does that.
 async fn pings_until<T>(client: &mut Client, done: impl Future<Output = T>) -> T {
     tokio::pin!(done);
     loop {

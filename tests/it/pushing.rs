@@ -102,6 +102,7 @@ async fn a_dead_connection_is_forgotten_but_not_one_that_may_be_about_to_open() 
     let sent = phone.says(&conversation, "3").await;
     assert_eq!(bob_phone.receives_message().await, sent, "and indeed it is there");
 
+    // Only time makes a connection old.
     tokio::time::sleep(Duration::from_secs(31)).await;
     callbacks.next_have(&[Fate::Gone]);
     phone.says(&conversation, "4").await;

@@ -1,8 +1,8 @@
 //! The events of the WebSocket API: who is calling, what they sent, and how they are answered.
 //!
 //! An answer is the function's return value, which API Gateway hands to the client as the route response.
-//! Only two things go over the callback: the last frames of a connection, since nothing can be returned to one
-//! that is closed first, and what is wrong with a frame of a route that has no answer.
+//! Only two things go over the callback: the last frames of a connection, since nothing can be returned to
+//! one that is closed first, and what is wrong with a frame of a route that has no answer.
 
 use std::convert::Infallible;
 

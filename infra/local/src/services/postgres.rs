@@ -108,6 +108,7 @@ impl Installation {
 
         let url = Self::url(&data, port)?;
         let answers = async {
+            // A server tells nobody when it is ready; it has to be asked.
             while tokio_postgres::connect(&url, NoTls).await.is_err() {
                 sleep(Duration::from_millis(20)).await;
             }
@@ -191,6 +192,7 @@ impl Installation {
             let _ = kill(pid, Signal::SIGINT);
         }
         let ended = async {
+            // It is not our child, so its end cannot be waited for.
             while pid_file.exists() && kill(pid, None).is_ok() {
                 sleep(Duration::from_millis(20)).await;
             }
