@@ -8,15 +8,13 @@ value, the same wherever it is repeated.
 import json
 import os
 import re
-import secrets
 import select
-import socket
 import subprocess
 import sys
 import time
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+from stack import ROOT, Stack
+
 CHANGING = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|\d{4}-\d\d-\d\dT[\d:.]+Z")
 
 
@@ -111,53 +109,36 @@ class Client:
             self.text += re.sub(r"\x1b(?:\[[0-9;]*[A-Za-z]|[78])", "\n", text).replace("\r", "\n")
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def start_stack(port):
-    # Nothing of this is to be left in the checkout: not the data, nor the secret, which is given instead.
-    os.environ["JWT_SECRET"] = secrets.token_hex(32)
-    command = ["cargo", "dev", "--ephemeral", "--port", str(port), "--data-dir", "target/tour-data"]
-    stack = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
-    for line in stack.stdout:
-        print(line, end="")
-        if line.startswith("ready"):
-            return stack
-    sys.exit("cargo dev ended before it was ready")
-
-
 def main():
-    port = free_port()
-    stack = start_stack(port)
     clients = {}
-    try:
-        shell, values, output = Shell(port), Values(), None
-        for mark, text in blocks():
-            match mark.split():
-                case ["sh"]:
-                    output = shell.run(values.fill(text))
-                case ["sh", name]:
-                    clients[name] = shell.start(text)
-                case ["json"]:
-                    values.compare(text, output)
-                case [name]:
-                    for line in text.splitlines():
-                        if line == "^D":
-                            clients[name].end()
-                        elif line.startswith("> "):
-                            clients[name].type(values.fill(line[2:]))
-                        else:
-                            values.compare(line.removeprefix("< "), clients[name].frame())
-        print("the tour went as the README says")
-    finally:
-        for client in clients.values():
-            client.process.kill()
-            client.process.wait()
-        stack.terminate()
-        stack.wait()
+    with Stack() as stack:
+        try:
+            take(Shell(stack.port), clients)
+        finally:
+            for client in clients.values():
+                client.process.kill()
+                client.process.wait()
+    print("the tour went as the README says")
+
+
+def take(shell, clients):
+    values, output = Values(), None
+    for mark, text in blocks():
+        match mark.split():
+            case ["sh"]:
+                output = shell.run(values.fill(text))
+            case ["sh", name]:
+                clients[name] = shell.start(text)
+            case ["json"]:
+                values.compare(text, output)
+            case [name]:
+                for line in text.splitlines():
+                    if line == "^D":
+                        clients[name].end()
+                    elif line.startswith("> "):
+                        clients[name].type(values.fill(line[2:]))
+                    else:
+                        values.compare(line.removeprefix("< "), clients[name].frame())
 
 
 main()

@@ -49,7 +49,7 @@ async fn without_a_valid_token_the_handshake_is_refused() {
         ("without a user", without("sub")),
         ("with an empty user", with("sub", json!(""))),
         ("with a user that is too long", with("sub", json!("x".repeat(129)))),
-        ("with a name that is too long", with("name", json!("x".repeat(10_000)))),
+        ("with a name that is too long", with("name", json!("x".repeat(1000)))),
         ("signed with another secret", signed(&alice, Algorithm::HS256, &"x".repeat(64))),
         ("signed with another algorithm", signed(&alice, Algorithm::HS512, &stack.secret)),
         ("unsigned", unsigned(&alice, "none")),
@@ -72,7 +72,7 @@ async fn clocks_may_differ_a_little_but_a_token_that_has_expired_ends_the_connec
     assert_eq!(phone.is_refused(send).await.0, Code::TokenExpired);
     assert_eq!(phone.is_closed().await, CloseCode::Normal);
 
-    let database = connect(&stack.postgres_url).await;
+    let database = connect(stack.postgres_url()).await;
     let stored = database
         .query("select from messages where conversation_id::text = $1", &[&conversation])
         .await

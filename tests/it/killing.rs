@@ -77,7 +77,7 @@ async fn a_killed_stack_leaves_nothing_running_and_loses_nothing() {
     eventually("its children are gone", async || started.iter().all(|(pid, _)| has_ended(*pid))).await;
 
     let stack = start();
-    let database = connect(&stack.postgres_url).await;
+    let database = connect(stack.postgres_url()).await;
     let kept: String = database
         .query_one("select content from messages where id = $1", &[&sent.id.as_uuid()])
         .await

@@ -156,7 +156,7 @@ async fn looking_at_a_conversation_marks_it_as_read_and_says_so_once() {
 
 /// Made by hand: so many people would take long to connect.
 async fn has_conversations(alice: &User, count: i64) {
-    let made = connect(&alice.stack.postgres_url)
+    let made = connect(alice.stack.postgres_url())
         .await
         .execute(
             "with people as (
@@ -215,7 +215,7 @@ async fn pages_cost_the_same_however_long_a_conversation_or_a_list_is() {
     }));
     let (alice, mut phone, bob, _, conversation) = pair(&stack).await;
     has_conversations(&alice, 2000).await;
-    let database = connect(&stack.postgres_url).await;
+    let database = connect(stack.postgres_url()).await;
     database
         .execute(
             "insert into messages (id, conversation_id, seq, sender_id, content, created_at, read_at)

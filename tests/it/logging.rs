@@ -7,15 +7,6 @@ use serde_json::{Value, json};
 use crate::harness::user::pair;
 use crate::harness::{Client, Stack, eventually};
 
-/// The JSON lines that functions wrote, with the name of the function.
-fn lines(stack: &Stack) -> Vec<(String, Value)> {
-    let log = stack.log();
-    let lines = log.lines().filter_map(|line| line.split_once(" | "));
-    lines
-        .filter_map(|(function, line)| Some((function.to_owned(), serde_json::from_str(line).ok()?)))
-        .collect()
-}
-
 #[tokio::test]
 async fn every_invocation_has_one_line_and_its_metrics() {
     let (stack, _database) = Stack::own(&[]).await;
@@ -27,7 +18,7 @@ async fn every_invocation_has_one_line_and_its_metrics() {
     phone.is_refused(empty).await;
 
     let of_sends =
-        || lines(&stack).into_iter().filter(|(function, _)| function == "send_message").map(|(_, line)| line);
+        || stack.lines().into_iter().filter(|(function, _)| function == "send_message").map(|(_, line)| line);
     eventually("both sends are logged", async || {
         of_sends().filter(|line| line["outcome"].is_string()).count() == 2
     })
@@ -105,7 +96,7 @@ async fn tokens_and_what_people_say_are_in_no_line() {
     assert_eq!(answer.status(), 401);
 
     let logged = |function: &str| {
-        lines(&stack).iter().any(|(of, line)| of == function && line["outcome"] == "unauthenticated")
+        stack.lines().iter().any(|(of, line)| of == function && line["outcome"] == "unauthenticated")
     };
     eventually("the last refusals are logged", async || logged("authorize") && logged("list_conversations"))
         .await;

@@ -5,10 +5,12 @@
 
 mod harness;
 
+mod by_hand;
 mod catching_up;
 mod connecting;
 mod conversations;
 mod frames;
+mod gateway;
 mod killing;
 mod listing;
 mod logging;

@@ -20,7 +20,7 @@ fn read(event: &Event) -> Option<(String, String, i64)> {
 }
 
 async fn unread(stack: &Arc<Stack>, conversation: &str) -> Vec<(String, i64, i64)> {
-    let database = connect(&stack.postgres_url).await;
+    let database = connect(stack.postgres_url()).await;
     let rows = database
         .query(
             "select user_id, unread_count,

@@ -41,7 +41,7 @@ async fn a_connection_joins_at_most_100_conversations() {
     let stack = Stack::shared();
     let (alice, mut phone, ..) = pair(&stack).await;
     // Made by hand: a hundred people would have to connect for it.
-    let database = connect(&stack.postgres_url).await;
+    let database = connect(stack.postgres_url()).await;
     let made = database
         .query(
             "with people as (

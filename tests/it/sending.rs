@@ -42,7 +42,7 @@ async fn a_message_is_stored_and_received() {
     assert_eq!(received.sender.avatar_url, Some(format!("https://example.com/{}.png", alice.id)));
     assert_eq!(received.read_at, None);
 
-    let database = connect(&stack.postgres_url).await;
+    let database = connect(stack.postgres_url()).await;
     let id: Uuid = received.id.as_uuid();
     let row = database
         .query_one(

@@ -8,8 +8,6 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use serde_json::{Value, json};
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 use uuid::Uuid;
 
@@ -55,17 +53,20 @@ async fn close(State(gateway): State<Gateway>, Path(id): Path<String>) -> Respon
 }
 
 async fn describe(State(gateway): State<Gateway>, Path(id): Path<String>) -> Response {
-    let connection = match find(&gateway, &id) {
-        Ok(connection) => connection,
-        Err(refused) => return *refused,
-    };
-    let at = |time: OffsetDateTime| time.format(&Rfc3339).unwrap_or_default();
-    let description = json!({
-        "connectedAt": at(connection.connected_at),
-        "lastActiveAt": at(connection.last_active()),
-        "identity": connection.identity,
-    });
-    (request_id(), axum::Json(description)).into_response()
+    match find(&gateway, &id) {
+        Ok(connection) => (request_id(), axum::Json(connection.describe())).into_response(),
+        Err(refused) => *refused,
+    }
+}
+
+/// Whether a path is one that callbacks have, of whatever stage.
+pub(crate) fn is_path(path: &str) -> bool {
+    path.contains("/@connections/") || path.contains("/%40connections/")
+}
+
+/// The answer to a call for a stage that there is not: on AWS it is as if the path were not there at all.
+pub(crate) fn forbidden() -> Response {
+    failed(StatusCode::FORBIDDEN, "ForbiddenException", Some(json!({ "message": "Forbidden" })))
 }
 
 fn find(gateway: &Gateway, id: &str) -> Result<std::sync::Arc<Connection>, Box<Response>> {

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::lambda::LogFormat;
+
 /// Runs Switchboard on this machine: builds the functions, starts Postgres and DynamoDB, and serves the APIs
 /// of the template.
 #[derive(Debug, Parser)]
@@ -53,9 +55,18 @@ pub(crate) struct StackArgs {
     /// Close a connection that is this old
     #[arg(long, default_value = "2h", value_parser = humantime::parse_duration, value_name = "DURATION")]
     pub(crate) max_lifetime: Duration,
+    /// Build the functions again when their sources change
+    #[arg(long, conflicts_with = "lambda_endpoint")]
+    pub(crate) watch: bool,
+    /// How the log of the functions is written
+    #[arg(long, value_enum, default_value_t = LogFormat::Text)]
+    pub(crate) log_format: LogFormat,
     /// The SAM template to run
     #[arg(long, default_value = "infra/template.yaml", value_name = "PATH")]
     pub(crate) template: PathBuf,
+    /// Values for parameters of the template
+    #[arg(long, num_args = 1.., value_parser = parameter, value_name = "NAME=VALUE")]
+    pub(crate) parameter_overrides: Vec<(String, String)>,
     /// Send invocations to this Invoke API instead of running the functions
     #[arg(long, value_name = "URL")]
     pub(crate) lambda_endpoint: Option<String>,
@@ -89,4 +100,11 @@ pub(crate) struct TokenArgs {
     pub(crate) expires_in: Duration,
     #[command(flatten)]
     pub(crate) data: DataArgs,
+}
+
+fn parameter(given: &str) -> Result<(String, String), String> {
+    match given.split_once('=') {
+        Some((name, value)) => Ok((name.to_owned(), value.to_owned())),
+        None => Err("it has to be NAME=VALUE".to_owned()),
+    }
 }

@@ -9,8 +9,17 @@ use tokio::process::Command;
 
 use crate::template::Function;
 
-/// Builds the binaries of `functions`; the folder they are in. Cargo's own messages go to the terminal.
-pub(crate) async fn build(functions: &[Function], release: bool) -> Result<PathBuf, String> {
+/// What was built.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Built {
+    /// The folder that the binaries are in.
+    pub(crate) binaries: PathBuf,
+    /// The folder of the workspace that they come from.
+    pub(crate) workspace: PathBuf,
+}
+
+/// Builds the binaries of `functions`. Cargo's own messages go to the terminal.
+pub(crate) async fn build(functions: &[Function], release: bool) -> Result<Built, String> {
     let mut folders: BTreeMap<&Path, BTreeSet<&str>> = BTreeMap::new();
     for function in functions {
         folders.entry(&function.code).or_default().insert(&function.binary);
@@ -18,11 +27,11 @@ pub(crate) async fn build(functions: &[Function], release: bool) -> Result<PathB
     let mut built = None;
     for (folder, binaries) in folders {
         cargo_build(folder, &binaries, release).await?;
-        let target = target_directory(folder).await?.join(if release { "release" } else { "debug" });
-        if built.as_ref().is_some_and(|other| *other != target) {
+        let here = locate(folder, release).await?;
+        if built.as_ref().is_some_and(|other| *other != here) {
             return Err("functions of different cargo workspaces are not supported here".to_owned());
         }
-        built = Some(target);
+        built = Some(here);
     }
     Ok(built.unwrap_or_default())
 }
@@ -42,10 +51,11 @@ async fn cargo_build(folder: &Path, binaries: &BTreeSet<&str>, release: bool) ->
     }
 }
 
-async fn target_directory(folder: &Path) -> Result<PathBuf, String> {
+async fn locate(folder: &Path, release: bool) -> Result<Built, String> {
     #[derive(Deserialize)]
     struct Metadata {
         target_directory: PathBuf,
+        workspace_root: PathBuf,
     }
     let output = cargo(folder)
         .args(["metadata", "--format-version=1", "--no-deps", "--offline"])
@@ -55,7 +65,10 @@ async fn target_directory(folder: &Path) -> Result<PathBuf, String> {
         .map_err(|error| format!("cargo cannot be run: {error}"))?;
     let metadata: Metadata = serde_json::from_slice(&output.stdout)
         .map_err(|error| format!("cargo does not say where it builds {}: {error}", folder.display()))?;
-    Ok(metadata.target_directory)
+    Ok(Built {
+        binaries: metadata.target_directory.join(if release { "release" } else { "debug" }),
+        workspace: metadata.workspace_root,
+    })
 }
 
 fn cargo(folder: &Path) -> Command {

@@ -1,4 +1,4 @@
-//! What only this machine has: tokens for the asking.
+//! What only this machine has: tokens for the asking, and a look at who is connected.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +12,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::token;
+use crate::websocket::Gateway;
 
 #[derive(Deserialize)]
 struct Wanted {
@@ -19,9 +20,11 @@ struct Wanted {
     name: Option<String>,
 }
 
-/// `GET /dev/token?user=U&name=N`.
-pub(crate) fn routes(secret: String) -> Router {
-    Router::new().route("/dev/token", get(issue)).with_state(Arc::<str>::from(secret))
+/// `GET /dev/token?user=U&name=N` and `GET /dev/connections`.
+pub(crate) fn routes(secret: String, gateways: Vec<Gateway>) -> Router {
+    let tokens = Router::new().route("/dev/token", get(issue)).with_state(Arc::<str>::from(secret));
+    let connections = Router::new().route("/dev/connections", get(connections)).with_state(gateways.into());
+    tokens.merge(connections)
 }
 
 async fn issue(State(secret): State<Arc<str>>, Query(wanted): Query<Wanted>) -> Response {
@@ -29,4 +32,22 @@ async fn issue(State(secret): State<Arc<str>>, Query(wanted): Query<Wanted>) -> 
         Ok(token) => Json(json!({ "token": token })).into_response(),
         Err(reason) => (StatusCode::BAD_REQUEST, Json(json!({ "message": reason }))).into_response(),
     }
+}
+
+/// Who is connected: what `GET @connections/{id}` says of each, and what the authorizer said.
+async fn connections(State(gateways): State<Arc<[Gateway]>>) -> Response {
+    let all: Vec<_> = gateways
+        .iter()
+        .flat_map(|gateway| {
+            let connections = gateway.registry().all().into_iter();
+            connections.map(|connection| {
+                let mut described = connection.describe();
+                described["connectionId"] = connection.id.clone().into();
+                described["stage"] = gateway.stage().into();
+                described["authorizer"] = json!(connection.authorizer);
+                described
+            })
+        })
+        .collect();
+    Json(json!({ "connections": all })).into_response()
 }

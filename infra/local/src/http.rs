@@ -1,26 +1,32 @@
 //! The HTTP API: a request becomes an event of payload format 2.0, and what the function answers becomes the
 //! response.
 
+mod authorizer;
 mod cors;
 mod event;
 mod response;
 mod routing;
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
 use axum::extract::Request;
+use axum::http::request::Parts;
 use axum::http::{HeaderValue, Response, StatusCode};
+use serde_json::{Value, json};
 use tokio::time::timeout;
 use uuid::Uuid;
 
 use crate::lambda::{InvokeError, Lambda};
 use crate::template::{HttpApi, Values};
+use crate::throttle::Bucket;
+use crate::websocket::query;
+use authorizer::{Answers, Question};
 
-/// API Gateway's quotas: an integration's time, a body's size in bytes.
-const INTEGRATION_TIMEOUT: Duration = Duration::from_secs(30);
+/// API Gateway's quotas, in bytes: the request line and the headers together, and the body.
+const MAX_HEAD: usize = 10_240;
 const MAX_BODY: usize = 10 * 1024 * 1024;
 
 /// One HTTP API. Cheap to clone: all clones are one API.
@@ -32,12 +38,17 @@ struct Inner {
     api: HttpApi,
     values: Values,
     lambda: Lambda,
+    /// Of the routes that are throttled.
+    buckets: HashMap<String, Bucket>,
+    answers: Answers,
 }
 
 impl Gateway {
     /// Serves `api` with the functions of `lambda`.
     pub(crate) fn new(api: HttpApi, values: Values, lambda: Lambda) -> Self {
-        Self(Arc::new(Inner { api, values, lambda }))
+        let throttled = api.routes.iter().filter_map(|route| Some((route.key(), route.throttle?)));
+        let buckets = throttled.map(|(key, throttle)| (key, Bucket::new(throttle))).collect();
+        Self(Arc::new(Inner { api, values, lambda, buckets, answers: Answers::default() }))
     }
 
     /// Answers a request.
@@ -59,33 +70,76 @@ impl Gateway {
 
 impl Inner {
     async fn respond(&self, from: SocketAddr, request: Request) -> Response<Body> {
+        if head_size(&request) > MAX_HEAD {
+            return refused(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
+        }
         let Some(matched) = routing::find(&self.api.routes, request.method().as_str(), request.uri().path())
         else {
-            return response::message(StatusCode::NOT_FOUND, "Not Found");
+            return refused(StatusCode::NOT_FOUND);
         };
+        if !self.buckets.get(&matched.route.key()).is_none_or(Bucket::take) {
+            return refused(StatusCode::TOO_MANY_REQUESTS);
+        }
         let (head, body) = request.into_parts();
         let Ok(body) = to_bytes(body, MAX_BODY).await else {
             return response::message(StatusCode::PAYLOAD_TOO_LARGE, "Request Entity Too Large");
         };
-        let event = event::event(&self.values, &self.api.id, &matched, from, &head, &body).to_string();
+        let mut event = event::event(&self.values, &self.api.id, &matched, from, &head, &body);
+        if let Some(name) = &matched.route.authorizer {
+            match self.authorize(name, &head, &event).await {
+                Ok(context) => event["requestContext"]["authorizer"] = json!({ "lambda": context }),
+                Err(status) => return refused(status),
+            }
+        }
+        let event = event.to_string();
         if event.len() > crate::lambda::MAX_PAYLOAD {
             return response::message(StatusCode::PAYLOAD_TOO_LARGE, "Request Entity Too Large");
         }
-        let invoked = self.lambda.invoke(&matched.route.function, event.into());
-        match timeout(INTEGRATION_TIMEOUT, invoked).await {
+        let invoked = self.lambda.invoke(&matched.route.function, event);
+        match timeout(matched.route.timeout, invoked).await {
             Ok(Ok(result)) => response::infer(&result),
             Ok(Err(InvokeError::Function(_) | InvokeError::NotFound)) => {
-                response::message(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error")
+                refused(StatusCode::INTERNAL_SERVER_ERROR)
             }
-            Ok(Err(InvokeError::Throttled)) | Err(_) => {
-                response::message(StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable")
-            }
+            Ok(Err(InvokeError::Throttled)) | Err(_) => refused(StatusCode::SERVICE_UNAVAILABLE),
             Ok(Err(InvokeError::Unreachable(reason))) => {
                 eprintln!("{}: {reason}", matched.route.function);
-                response::message(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error")
+                refused(StatusCode::INTERNAL_SERVER_ERROR)
             }
         }
     }
+
+    async fn authorize(&self, name: &str, head: &Parts, event: &Value) -> Result<Value, StatusCode> {
+        let values = &self.values;
+        let question = Question {
+            name,
+            headers: &head.headers,
+            query: &query(head.uri.query().unwrap_or_default()),
+            route_arn: format!(
+                "arn:aws:execute-api:{}:{}:{}/$default/{}{}",
+                values.region,
+                values.account,
+                self.api.id,
+                head.method,
+                head.uri.path(),
+            ),
+            event,
+        };
+        self.answers.ask(&self.lambda, &self.api.authorizers[name], question).await
+    }
+}
+
+/// What API Gateway counts of a request's head, in bytes.
+fn head_size(request: &Request) -> usize {
+    let line =
+        request.method().as_str().len() + request.uri().path_and_query().map_or(0, |url| url.as_str().len());
+    let headers = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len());
+    line + headers.sum::<usize>()
+}
+
+/// What the gateway says by itself: the status in words.
+fn refused(status: StatusCode) -> Response<Body> {
+    response::message(status, status.canonical_reason().unwrap_or("Refused"))
 }
 
 fn no_content() -> Response<Body> {

@@ -10,12 +10,15 @@ mod dev_api;
 mod http;
 mod keeper;
 mod lambda;
+mod policy;
 mod schedule;
 mod services;
 mod stack;
 mod steps;
 mod template;
+mod throttle;
 mod token;
+mod watch;
 mod websocket;
 
 use std::process::ExitCode;

@@ -6,7 +6,7 @@ use time::format_description::well_known::Rfc3339;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use uuid::Uuid;
 
-use crate::lambda::Lambda;
+use crate::lambda::{Invocation, Lambda};
 use crate::template::{Schedule, Values};
 
 /// Invokes the function whenever it is time, until the stack stops.
@@ -27,8 +27,9 @@ pub(crate) async fn run(schedule: Schedule, values: Values, lambda: Lambda) {
             "resources": [format!("arn:aws:events:{}:{}:rule/{name}", values.region, values.account)],
             "detail": {},
         });
-        if let Err(error) = lambda.invoke(function, event.to_string().into()).await {
-            eprintln!("{function}: the scheduled event failed: {error:?}");
-        }
+        let invocation = Invocation { payload: event.to_string().into(), client_context: None };
+        let (lambda, function) = (lambda.clone(), function.clone());
+        // Asynchronous, as EventBridge does it: the next one does not wait for its retries.
+        tokio::spawn(async move { lambda.run_event(&function, invocation).await });
     }
 }

@@ -2,13 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::fs::OpenOptions;
+use std::io::Write;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Instant;
 
 use axum::Router;
 use axum::extract::{ConnectInfo, Request};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
 use axum::routing::any;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
@@ -19,14 +24,18 @@ use crate::lambda::{Host, HostConfig, InvokeError, Lambda, Remote, invoke_api_ro
 use crate::services::dynamodb;
 use crate::services::postgres::{self, Postgres};
 use crate::steps::step;
-use crate::template::{self, Template, Values};
-use crate::websocket::Limits;
+use crate::template::{self, Function, Template, Values};
+use crate::watch::{self, Generations};
+use crate::websocket::{Limits, asks_for_websocket};
 use crate::{callbacks, compile, dev_api, http, schedule, token, websocket};
 
 /// Stand-ins for what an AWS account would say.
 const REGION: &str = "us-east-1";
 const ACCOUNT: &str = "000000000000";
 const STACK_NAME: &str = "switchboard";
+
+/// The file in the data directory with the variables of the functions.
+const VARIABLES: &str = "functions.env";
 
 /// A function that has this variable needs Postgres.
 const DATABASE_URL: &str = "DATABASE_URL";
@@ -36,6 +45,7 @@ const DYNAMODB_URL: &str = "AWS_ENDPOINT_URL_DYNAMODB";
 
 /// Runs the stack until it is told to stop.
 pub(crate) fn run(args: StackArgs) -> Result<(), String> {
+    raise_open_files();
     let runtime = tokio::runtime::Runtime::new().map_err(|error| error.to_string())?;
     runtime.block_on(async {
         let mut started = Started::default();
@@ -46,6 +56,14 @@ pub(crate) fn run(args: StackArgs) -> Result<(), String> {
         started.stop(args.ephemeral).await;
         done
     })
+}
+
+/// A connection is an open file, and the usual limit of 1,024 is only a default that may be raised.
+fn raise_open_files() {
+    if let Ok((_, most)) = getrlimit(Resource::RLIMIT_NOFILE) {
+        // With fewer there are fewer connections, which is no reason not to start.
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, most, most);
+    }
 }
 
 /// What is running and has to be stopped.
@@ -77,7 +95,7 @@ async fn start_and_serve(args: &StackArgs, started: &mut Started) -> Result<(), 
     let port = listener.local_addr().map_err(|error| error.to_string())?.port();
     let data_dir = std::path::absolute(&args.data.data_dir).map_err(|error| error.to_string())?;
     let secret = token::secret(&data_dir)?;
-    let values = values(port, &secret);
+    let values = values(args, port, &secret);
     let mut template = template::load(&args.template, &values)
         .map_err(|error| format!("{}: {error}", args.template.display()))?;
     let needs_postgres =
@@ -111,10 +129,25 @@ async fn start_and_serve(args: &StackArgs, started: &mut Started) -> Result<(), 
     }
     let dynamodb = step("starting DynamoDB", dynamodb::start(&template.tables)).await?;
     addresses.push(("DynamoDB", format!("http://{dynamodb}")));
+    // Something may stand in between, such as a proxy.
+    let given = std::env::var(DYNAMODB_URL).ok().filter(|url| !url.is_empty());
+    let shared =
+        BTreeMap::from([(DYNAMODB_URL.to_owned(), given.unwrap_or_else(|| format!("http://{dynamodb}")))]);
+    let variables = data_dir.join(VARIABLES);
+    write_variables(&variables, &template.functions, &shared, &values)
+        .map_err(|error| format!("{} cannot be written: {error}", variables.display()))?;
     let lambda = match &args.lambda_endpoint {
-        Some(endpoint) => Lambda::Remote(Remote::new(endpoint)),
+        Some(endpoint) => {
+            let remote = Remote::new(endpoint);
+            let waiting = format!(
+                "waiting for {endpoint}, such as: cargo lambda watch --env-file {}",
+                shown(&variables)
+            );
+            step(&waiting, remote.listens()).await?;
+            Lambda::Remote(remote)
+        }
         None => {
-            let host = start_functions(args, &template, &values, dynamodb, keeper).await?;
+            let host = start_functions(args, &template, &values, &data_dir, shared, keeper).await?;
             Lambda::Host(started.host.insert(host).clone())
         }
     };
@@ -125,23 +158,32 @@ async fn start_and_serve(args: &StackArgs, started: &mut Started) -> Result<(), 
     for scheduled in template.schedules {
         tokio::spawn(schedule::run(scheduled, values.clone(), lambda.clone()));
     }
-    let mut router = invoke_api_routes(lambda.clone()).merge(dev_api::routes(secret));
-    if let Some(api) = template.http {
+    let limits = Limits { idle: args.idle_timeout, lifetime: args.max_lifetime };
+    let gateways: Vec<_> = template
+        .websockets
+        .into_iter()
+        .map(|api| websocket::Gateway::new(api, values.clone(), lambda.clone(), limits))
+        .collect();
+    let http = template.http.map(|api| http::Gateway::new(api, values, lambda.clone()));
+    if http.is_some() {
         addresses.push(("HTTP API", format!("http://localhost:{port}/")));
-        router = serve_http(router, http::Gateway::new(api, values.clone(), lambda.clone()));
     }
-    if let Some(api) = template.websocket {
-        let limits = Limits { idle: args.idle_timeout, lifetime: args.max_lifetime };
-        let gateway = websocket::Gateway::new(api, values, lambda, limits);
+    for gateway in &gateways {
         let stage = gateway.stage();
         addresses.push(("WebSocket", format!("ws://localhost:{port}/{stage}?token=TOKEN")));
         addresses.push(("Callbacks", format!("http://localhost:{port}/{stage}/@connections/ID")));
-        router = serve_websocket(router, gateway);
     }
     addresses.push(("a token", format!("cargo dev token alice --name Alice{}", data_dir_option(args))));
     for (name, address) in addresses {
         println!("{name:<10}  {address}");
     }
+    let mut router = invoke_api_routes(lambda).merge(dev_api::routes(secret, gateways.clone()));
+    for gateway in gateways {
+        router = serve_websocket(router, gateway);
+    }
+    let router = router.fallback(async move |ConnectInfo(from), request: Request| {
+        serve_the_rest(http.as_ref(), from, request).await
+    });
     println!("ready in {:.1} s; Ctrl-C stops it", began.elapsed().as_secs_f64());
     axum::serve(listener, router.into_make_service_with_connect_info::<SocketAddr>())
         .await
@@ -149,7 +191,7 @@ async fn start_and_serve(args: &StackArgs, started: &mut Started) -> Result<(), 
 }
 
 /// Every variable that the template gives to a function can be overridden by the same variable here.
-fn values(port: u16, secret: &str) -> Values {
+fn values(args: &StackArgs, port: u16, secret: &str) -> Values {
     let text =
         |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
     let variables = std::env::vars_os().filter_map(text);
@@ -164,6 +206,7 @@ fn values(port: u16, secret: &str) -> Values {
         stack_name: STACK_NAME.to_owned(),
         base_url: format!("http://127.0.0.1:{port}"),
         overrides,
+        parameters: args.parameter_overrides.iter().cloned().collect(),
     }
 }
 
@@ -179,26 +222,72 @@ async fn start_functions(
     args: &StackArgs,
     template: &Template,
     values: &Values,
-    dynamodb: SocketAddr,
+    data_dir: &Path,
+    environment: BTreeMap<String, String>,
     keeper: Keeper,
 ) -> Result<Host, String> {
-    let building = compile::build(&template.functions, args.release);
-    let binaries = step(&format!("building {} functions", template.functions.len()), building).await?;
-    // Something may stand in between, such as a proxy.
-    let given = std::env::var(DYNAMODB_URL).ok().filter(|url| !url.is_empty());
-    let dynamodb_url = given.unwrap_or_else(|| format!("http://{dynamodb}"));
+    let functions = &template.functions;
+    let building = compile::build(functions, args.release);
+    let built = step(&format!("building {} functions", functions.len()), building).await?;
+    let (binaries, generations) = match args.watch {
+        false => (built.binaries.clone(), None),
+        true => {
+            let (generations, first) = Generations::begin(data_dir.join("functions"), functions, &built)
+                .map_err(|error| format!("the functions cannot be put into the data directory: {error}"))?;
+            (first, Some(generations))
+        }
+    };
     let config = HostConfig {
         max_instances: args.max_instances.into(),
         throttle: args.throttle,
         binaries,
-        environment: BTreeMap::from([(DYNAMODB_URL.to_owned(), dynamodb_url)]),
+        environment,
+        log_format: args.log_format,
         values: values.clone(),
     };
-    Host::start(template.functions.clone(), config, keeper).await.map_err(|error| error.to_string())
+    let host = Host::start(functions.clone(), config, keeper).await.map_err(|error| error.to_string())?;
+    if let Some(generations) = generations {
+        let watching = watch::run(generations, built, args.template.clone(), args.release, host.clone());
+        tokio::spawn(async {
+            if let Err(reason) = watching.await {
+                eprintln!("changes are not seen: {reason}");
+            }
+        });
+    }
+    Ok(host)
 }
 
-async fn invoke_at_start(lambda: &Lambda, function: &str) -> Result<(), String> {
-    match lambda.invoke(function, "{}".into()).await {
+/// Writes down the variables of all functions, for those who run one by hand.
+fn write_variables(
+    path: &Path,
+    functions: &[Function],
+    shared: &BTreeMap<String, String>,
+    values: &Values,
+) -> std::io::Result<()> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let mut all = BTreeMap::from([
+        ("AWS_ACCESS_KEY_ID", "local"),
+        ("AWS_SECRET_ACCESS_KEY", "local"),
+        ("AWS_REGION", values.region.as_str()),
+    ]);
+    let given = functions.iter().flat_map(|function| &function.environment).chain(shared);
+    // An empty variable counts as unset.
+    let given = given.filter(|(_, value)| !value.is_empty());
+    all.extend(given.map(|(name, value)| (name.as_str(), value.as_str())));
+    // It holds the secret and the database's password.
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    all.iter().try_for_each(|(name, value)| writeln!(file, "{name}={value}"))
+}
+
+/// A path as a person types it: from the folder that they are in, if it is below that.
+fn shown(path: &Path) -> String {
+    let here = std::env::current_dir().unwrap_or_default();
+    path.strip_prefix(here).unwrap_or(path).display().to_string()
+}
+
+/// Invokes a function that has to be done with its work before the others begin.
+pub(crate) async fn invoke_at_start(lambda: &Lambda, function: &str) -> Result<(), String> {
+    match lambda.invoke(function, "{}").await {
         Ok(result) => {
             eprintln!("    {}", String::from_utf8_lossy(&result));
             Ok(())
@@ -219,9 +308,15 @@ fn serve_websocket(router: Router, gateway: websocket::Gateway) -> Router {
     router.route(&path, handshake).merge(callbacks)
 }
 
-/// Every path that nothing else serves.
-fn serve_http(router: Router, gateway: http::Gateway) -> Router {
-    router.fallback(async move |ConnectInfo(from), request: Request| gateway.serve(from, request).await)
+/// What no WebSocket API serves.
+async fn serve_the_rest(http: Option<&http::Gateway>, from: SocketAddr, request: Request) -> Response {
+    if asks_for_websocket(request.headers()) || callbacks::is_path(request.uri().path()) {
+        return callbacks::forbidden();
+    }
+    match http {
+        Some(http) => http.serve(from, request).await,
+        None => StatusCode::NOT_FOUND.into_response(),
+    }
 }
 
 /// A token is signed with the secret in the data directory, so the command has to name the same one.

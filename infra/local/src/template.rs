@@ -3,14 +3,21 @@
 //! Read once, before anything starts. What is not understood is refused by its logical id, so that nothing in
 //! the template is silently different from AWS.
 
+mod document;
+mod functions;
+mod http;
 mod intrinsics;
 mod model;
-mod resources;
+mod selection;
+mod websocket;
 
 use std::path::Path;
 
 pub(crate) use intrinsics::Values;
-pub(crate) use model::{Cors, Function, HttpApi, HttpRoute, Schedule, Table, Template, WebSocketApi};
+pub(crate) use model::{
+    Cors, Function, HttpApi, HttpAuthorizer, HttpRoute, IdentitySource, Schedule, Table, Template, Throttle,
+    WebSocketApi,
+};
 
 /// Why a template cannot be run here.
 #[derive(Debug, thiserror::Error)]
@@ -29,5 +36,5 @@ pub(crate) enum TemplateError {
 pub(crate) fn load(path: &Path, values: &Values) -> Result<Template, TemplateError> {
     let text = std::fs::read_to_string(path)?;
     let folder = path.parent().unwrap_or(Path::new("."));
-    resources::read(&text, folder, values)
+    document::read(&text, folder, values)
 }

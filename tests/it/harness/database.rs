@@ -19,9 +19,9 @@ impl Database {
     pub(crate) async fn create() -> Self {
         let server = Stack::shared();
         let name = format!("test_{}", Uuid::new_v4().simple());
-        let admin = connect(&server.postgres_url).await;
+        let admin = connect(server.postgres_url()).await;
         admin.batch_execute(&format!("create database {name}")).await.expect("we are the superuser");
-        let (address, _) = server.postgres_url.rsplit_once('/').expect("it names a database");
+        let (address, _) = server.postgres_url().rsplit_once('/').expect("it names a database");
         Self { url: format!("{address}/{name}"), _server: server }
     }
 }

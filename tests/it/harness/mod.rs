@@ -6,12 +6,14 @@ pub(crate) mod database;
 pub(crate) mod dynamodb;
 pub(crate) mod jwks;
 pub(crate) mod processes;
+pub(crate) mod socket;
 pub(crate) mod stack;
 pub(crate) mod user;
 
 pub(crate) use client::{Client, Frame};
 pub(crate) use database::Database;
 pub(crate) use processes::{children, has_ended};
+pub(crate) use socket::Socket;
 pub(crate) use stack::{Stack, StackOptions};
 pub(crate) use user::User;
 

@@ -19,12 +19,16 @@ pub(crate) struct Stack {
     child: Mutex<Child>,
     pub(crate) pid: u32,
     pub(crate) port: u16,
-    pub(crate) postgres_url: String,
+    /// Where Postgres is, if the template's functions need one.
+    postgres_url: Option<String>,
     pub(crate) dynamodb_url: String,
     pub(crate) secret: String,
     log: PathBuf,
     _folder: Option<TempDir>,
 }
+
+/// Runs the functions of `tests/gateway` instead of ours.
+const GATEWAY: [&str; 3] = ["--ephemeral", "--template", "tests/gateway/template.yaml"];
 
 /// What a story wants otherwise than usual.
 #[derive(Debug, Default)]
@@ -42,12 +46,27 @@ impl Stack {
     /// they do not meet.
     pub(crate) fn shared() -> Arc<Self> {
         static SHARED: Mutex<Weak<Stack>> = Mutex::new(Weak::new());
-        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+        Self::shared_in(&SHARED, &["--ephemeral"])
+    }
+
+    /// The one that all stories of the gateway itself share.
+    pub(crate) fn gateway() -> Arc<Self> {
+        static SHARED: Mutex<Weak<Stack>> = Mutex::new(Weak::new());
+        Self::shared_in(&SHARED, &GATEWAY)
+    }
+
+    /// The same with more arguments, for one story.
+    pub(crate) fn own_gateway(args: &[&str]) -> Arc<Self> {
+        let args = &[&GATEWAY, args].concat();
+        Arc::new(Self::start(&StackOptions { args, ..StackOptions::default() }))
+    }
+
+    fn shared_in(shared: &Mutex<Weak<Self>>, args: &[&str]) -> Arc<Self> {
+        let mut shared = shared.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(running) = shared.upgrade() {
             return running;
         }
-        let stack =
-            Arc::new(Self::start(&StackOptions { args: &["--ephemeral"], ..StackOptions::default() }));
+        let stack = Arc::new(Self::start(&StackOptions { args, ..StackOptions::default() }));
         *shared = Arc::downgrade(&stack);
         stack
     }
@@ -69,7 +88,7 @@ impl Stack {
 
     /// Invokes a function by its name, as EventBridge or an operator does.
     pub(crate) async fn invokes(&self, function: &str) -> serde_json::Value {
-        let url = self.http(&format!("/2015-03-31/functions/{function}/invocations"));
+        let url = self.invocations(function);
         let answer = reqwest::Client::new().post(url).body("{}").send().await.expect("the stack is running");
         assert!(!answer.headers().contains_key("x-amz-function-error"), "{:?}", answer.text().await);
         answer.json().await.expect("a function answers in JSON")
@@ -86,6 +105,7 @@ impl Stack {
             .args(["--port", "0", "--stop-with-stdin", "--data-dir"])
             .arg(data_dir)
             .args(["--postgres-setting", "fsync=off", "--postgres-setting", "full_page_writes=off"])
+            .args(if options.args.contains(&"--log-format") { &[][..] } else { &["--log-format", "json"] })
             .args(options.database_url.iter().flat_map(|url| ["--database-url", url]))
             .env("JWT_SECRET", &secret)
             .envs(options.env.iter().copied())
@@ -101,7 +121,9 @@ impl Stack {
             match line.split_once(' ').map(|(name, rest)| (name, rest.trim())) {
                 Some(("Postgres", url)) => postgres_url = Some(url.to_owned()),
                 Some(("DynamoDB", url)) => dynamodb_url = Some(url.to_owned()),
-                Some(("WebSocket", url)) => port = url.split([':', '/']).find_map(|part| part.parse().ok()),
+                Some(("WebSocket" | "HTTP", url)) => {
+                    port = url.split([':', '/']).find_map(|part| part.parse().ok());
+                }
                 Some(("ready", _)) => {
                     ready = true;
                     break;
@@ -117,7 +139,7 @@ impl Stack {
             pid: child.id(),
             child: Mutex::new(child),
             port: port.expect("printed before `ready`"),
-            postgres_url: postgres_url.expect("printed before `ready`"),
+            postgres_url,
             dynamodb_url: dynamodb_url.expect("printed before `ready`"),
             secret,
             log,
@@ -130,6 +152,15 @@ impl Stack {
         User::new(self.clone(), name)
     }
 
+    /// Where a function is invoked.
+    pub(crate) fn invocations(&self, function: &str) -> String {
+        self.http(&format!("/2015-03-31/functions/{function}/invocations"))
+    }
+
+    pub(crate) fn postgres_url(&self) -> &str {
+        self.postgres_url.as_deref().expect("printed before `ready`")
+    }
+
     pub(crate) fn http(&self, path: &str) -> String {
         format!("http://127.0.0.1:{}{path}", self.port)
     }
@@ -137,6 +168,21 @@ impl Stack {
     /// What the stack and its functions have written until now.
     pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(&self.log).expect("it was made at the start")
+    }
+
+    /// The lines of JSON that functions have written until now, with the name of the function.
+    pub(crate) fn lines(&self) -> Vec<(String, serde_json::Value)> {
+        self.records("function")
+    }
+
+    /// What was said of the log's entries of one type, with the name of the function.
+    pub(crate) fn records(&self, of_type: &str) -> Vec<(String, serde_json::Value)> {
+        let entries = self.log();
+        let entries = entries.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+        entries
+            .filter(|entry| entry["type"] == of_type)
+            .filter_map(|entry| Some((entry["function"].as_str()?.to_owned(), entry["record"].clone())))
+            .collect()
     }
 
     pub(crate) fn signal(&self, signal: Signal) {

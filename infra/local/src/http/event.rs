@@ -24,10 +24,7 @@ pub(super) fn event(
     body: &[u8],
 ) -> Value {
     let now = OffsetDateTime::now_utc();
-    let route_key = match matched.route.path.as_str() {
-        "$default" => "$default".to_owned(),
-        path => format!("{} {path}", matched.route.method.as_deref().unwrap_or("ANY")),
-    };
+    let route_key = matched.route.key();
     let path = decode(head.uri.path());
     let user_agent = head.headers.get(header::USER_AGENT).map(text).unwrap_or_default();
     let mut event = json!({
@@ -73,14 +70,29 @@ pub(super) fn event(
         event["pathParameters"] = json!(matched.parameters);
     }
     if !body.is_empty() {
+        let content_type = head.headers.get(header::CONTENT_TYPE).map(text).unwrap_or_default();
         let (body, encoded) = match std::str::from_utf8(body) {
-            Ok(text) => (text.to_owned(), false),
-            Err(_) => (BASE64_STANDARD.encode(body), true),
+            Ok(text) if !is_binary(&content_type) => (text.to_owned(), false),
+            _ => (BASE64_STANDARD.encode(body), true),
         };
         event["body"] = body.into();
         event["isBase64Encoded"] = encoded.into();
     }
     event
+}
+
+/// Whether bodies of this type reach functions in Base64.
+fn is_binary(content_type: &str) -> bool {
+    let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    ["image/", "audio/", "video/"].iter().any(|family| essence.starts_with(family))
+        || matches!(
+            essence.as_str(),
+            "application/octet-stream"
+                | "application/zip"
+                | "application/pdf"
+                | "application/wasm"
+                | "application/x-protobuf"
+        )
 }
 
 /// Lower case, repeated ones joined with commas; cookies have a place of their own. Some are the gateway's.

@@ -63,11 +63,20 @@ pub(super) fn decode(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn route(method: &str, path: &str) -> HttpRoute {
         let method = Some(method.to_owned()).filter(|method| method != "ANY");
-        HttpRoute { method, path: path.to_owned(), function: String::new() }
+        HttpRoute {
+            method,
+            path: path.to_owned(),
+            function: String::new(),
+            timeout: Duration::ZERO,
+            authorizer: None,
+            throttle: None,
+        }
     }
 
     #[test]

@@ -1,11 +1,12 @@
-//! Runs functions as processes, each with one event at a time.
+//! Runs functions as processes, each with one event at a time (or, for a Lambda Managed Instance, with as many
+//! as the template says).
 //!
 //! An event goes to an idle process of its function, else to a new one, else it waits in line. A process
 //! takes its next event when it asks for it, so whoever is free first serves who waits longest.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -13,9 +14,11 @@ use bytes::Bytes;
 use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::{InvokeError, instance, runtime_api};
+use super::log::{LogFormat, LogTail, Report};
+use super::{Invocation, InvokeError, Outcome, instance, runtime_api};
 use crate::keeper::Keeper;
 use crate::template::{Function, Values};
 
@@ -30,6 +33,7 @@ pub(crate) struct HostConfig {
     pub(crate) binaries: PathBuf,
     /// Variables that every process gets, besides those of its function.
     pub(crate) environment: BTreeMap<String, String>,
+    pub(crate) log_format: LogFormat,
     pub(crate) values: Values,
 }
 
@@ -56,20 +60,39 @@ pub(super) struct FunctionPool {
     state: Mutex<PoolState>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct PoolState {
+    /// What new processes run.
+    binary: PathBuf,
+    /// How often that was replaced: who runs an older one takes no more events.
+    generation: u64,
     /// Processes that wait for an event, the warmest at the end.
-    idle: Vec<oneshot::Sender<Event>>,
+    idle: Vec<Idle>,
     waiting: VecDeque<Event>,
     instances: usize,
+}
+
+#[derive(Debug)]
+struct Idle {
+    instance: Arc<Instance>,
+    slot: oneshot::Sender<Event>,
 }
 
 /// An invocation on its way to a process.
 #[derive(Debug)]
 pub(super) struct Event {
     pub(super) request_id: Uuid,
-    pub(super) payload: Bytes,
-    pub(super) reply: oneshot::Sender<Result<Bytes, InvokeError>>,
+    pub(super) invocation: Invocation,
+    reply: oneshot::Sender<Outcome>,
+}
+
+/// What a process gets to work on.
+#[derive(Debug)]
+pub(super) struct Work {
+    pub(super) request_id: Uuid,
+    pub(super) invocation: Invocation,
+    /// How long it may take.
+    pub(super) timeout: Duration,
 }
 
 /// One process, as the Runtime API and its own task see it.
@@ -77,15 +100,33 @@ pub(super) struct Event {
 pub(super) struct Instance {
     pub(super) id: Uuid,
     pub(super) pool: Arc<FunctionPool>,
-    /// What it is working on.
-    current: Mutex<Option<Current>>,
+    pub(super) binary: PathBuf,
     pub(super) phase: watch::Sender<Phase>,
+    generation: u64,
+    log_format: LogFormat,
+    state: Mutex<InstanceState>,
+}
+
+#[derive(Debug)]
+struct InstanceState {
+    /// What it is working on.
+    current: HashMap<Uuid, Current>,
+    /// The event that it works on or has worked on, which its lines belong to.
+    latest: Option<(Uuid, LogTail)>,
+    /// When the process was started.
+    started_at: Instant,
+    /// How long it took to ask for its first event; the report of that event tells it.
+    init: Option<Duration>,
+    /// By when its first event has to be done, if its start is part of that.
+    deadline: Option<Instant>,
 }
 
 #[derive(Debug)]
 struct Current {
-    request_id: Uuid,
-    reply: oneshot::Sender<Result<Bytes, InvokeError>>,
+    began: Instant,
+    init: Option<Duration>,
+    log: LogTail,
+    reply: oneshot::Sender<Outcome>,
 }
 
 /// What a process is doing, and since when; its task keeps the time.
@@ -93,7 +134,11 @@ struct Current {
 pub(super) enum Phase {
     Starting,
     Idle,
-    Busy { until: tokio::time::Instant },
+    Busy {
+        until: Instant,
+    },
+    /// There is a newer binary than the one it runs.
+    Retired,
 }
 
 impl Host {
@@ -104,16 +149,23 @@ impl Host {
         keeper: Keeper,
     ) -> std::io::Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
-        let values = config.values.clone();
         let functions = functions.into_iter().map(|function| {
-            let arn = values.function_arn(&function.name);
-            (function.name.clone(), Arc::new(FunctionPool { function, arn, state: Mutex::default() }))
+            let arn = config.values.function_arn(&function.name);
+            let state = PoolState {
+                binary: config.binaries.join(&function.binary),
+                generation: 0,
+                idle: Vec::new(),
+                waiting: VecDeque::new(),
+                instances: 0,
+            };
+            let pool = FunctionPool { function, arn, state: Mutex::new(state) };
+            (pool.function.name.clone(), Arc::new(pool))
         });
         let host = Self(Arc::new(Inner {
+            functions: functions.collect(),
             config,
             runtime_api: listener.local_addr()?,
             keeper,
-            functions: functions.collect(),
             instances: Mutex::default(),
             tasks: Mutex::default(),
         }));
@@ -129,19 +181,24 @@ impl Host {
         self.0.config.values.function_arn(function)
     }
 
-    pub(super) async fn invoke(&self, function: &str, payload: Bytes) -> Result<Bytes, InvokeError> {
-        let pool = self.0.functions.get(function).ok_or(InvokeError::NotFound)?;
-        let (reply, result) = oneshot::channel();
+    pub(super) async fn run(&self, function: &str, invocation: Invocation) -> Outcome {
         let request_id = Uuid::new_v4();
-        self.dispatch(pool, Event { request_id, payload, reply })?;
+        let outcome = |result| Outcome::without_log(request_id, result);
+        let Some(pool) = self.0.functions.get(function) else {
+            return outcome(Err(InvokeError::NotFound));
+        };
+        let (reply, done) = oneshot::channel();
+        if let Err(refused) = self.dispatch(pool, Event { request_id, invocation, reply }) {
+            return outcome(Err(refused));
+        }
         // The sender is dropped only if a process died between taking the event and starting on it.
-        result.await.unwrap_or_else(|_| Err(instance::exit_error(request_id, None)))
+        done.await.unwrap_or_else(|_| outcome(Err(instance::exit_error(request_id, None))))
     }
 
     fn dispatch(&self, pool: &Arc<FunctionPool>, mut event: Event) -> Result<(), InvokeError> {
         let mut state = pool.lock();
         while let Some(idle) = state.idle.pop() {
-            match idle.send(event) {
+            match idle.slot.send(event) {
                 Ok(()) => return Ok(()),
                 // It is gone; its task will notice.
                 Err(returned) => event = returned,
@@ -153,23 +210,45 @@ impl Host {
         }
         state.waiting.push_back(event);
         if !full {
-            state.instances += 1;
-            self.spawn(pool.clone());
+            self.spawn(pool, &mut state);
         }
         Ok(())
     }
 
-    fn spawn(&self, pool: Arc<FunctionPool>) {
+    fn spawn(&self, pool: &Arc<FunctionPool>, state: &mut PoolState) {
+        state.instances += 1;
         let instance = Arc::new(Instance {
             id: Uuid::new_v4(),
-            pool,
-            current: Mutex::default(),
+            pool: pool.clone(),
+            binary: state.binary.clone(),
             phase: watch::Sender::new(Phase::Starting),
+            generation: state.generation,
+            log_format: self.0.config.log_format,
+            state: Mutex::new(InstanceState {
+                current: HashMap::new(),
+                latest: None,
+                started_at: Instant::now(),
+                init: None,
+                deadline: None,
+            }),
         });
         self.lock_instances().insert(instance.id, instance.clone());
         let mut tasks = self.lock_tasks();
         while tasks.try_join_next().is_some() {}
         tasks.spawn(instance::run(self.clone(), instance));
+    }
+
+    /// Runs the binaries in `folder` from now on. Processes of the ones before finish what they are working
+    /// on.
+    pub(crate) fn replace(&self, functions: &[String], folder: &Path) {
+        for pool in functions.iter().filter_map(|function| self.0.functions.get(function)) {
+            let mut state = pool.lock();
+            state.binary = folder.join(&pool.function.binary);
+            state.generation += 1;
+            for idle in state.idle.drain(..) {
+                idle.instance.retire();
+            }
+        }
     }
 
     /// Kills every process. What they were working on is lost, as it is on AWS.
@@ -183,18 +262,19 @@ impl Host {
     /// being started for ever.
     pub(super) fn ended(&self, instance: &Instance, started: bool, error: impl Fn(Uuid) -> InvokeError) {
         self.lock_instances().remove(&instance.id);
-        if let Some(current) = instance.lock().take() {
-            let _ = current.reply.send(Err(error(current.request_id)));
+        let unfinished = std::mem::take(&mut instance.lock().current);
+        for (request_id, current) in unfinished {
+            instance.reply(request_id, current, Err(error(request_id)));
         }
         let mut state = instance.pool.lock();
         state.instances -= 1;
-        state.idle.retain(|slot| !slot.is_closed());
+        state.idle.retain(|idle| !idle.slot.is_closed());
         if !started && let Some(event) = state.waiting.pop_front() {
-            let _ = event.reply.send(Err(error(event.request_id)));
+            let current = Current::new(event.reply, None);
+            instance.reply(event.request_id, current, Err(error(event.request_id)));
         }
         if state.instances < state.waiting.len().min(self.0.config.max_instances) {
-            state.instances += 1;
-            self.spawn(instance.pool.clone());
+            self.spawn(&instance.pool, &mut state);
         }
     }
 
@@ -222,45 +302,130 @@ impl FunctionPool {
 }
 
 impl Instance {
-    /// The next event of the function, once there is one, and the time by which it has to be done.
-    pub(super) async fn next_event(&self) -> (Uuid, Bytes, Duration) {
-        let fresh = self.phase.send_replace(Phase::Idle) == Phase::Starting;
+    /// The next event of the function, once there is one.
+    pub(super) async fn next_event(self: &Arc<Self>) -> Work {
+        let fresh = *self.phase.borrow() == Phase::Starting;
+        if fresh {
+            let mut state = self.lock();
+            state.init = Some(state.started_at.elapsed());
+            drop(state);
+            self.phase.send_replace(Phase::Idle);
+        }
         let (slot, handed_over) = oneshot::channel();
         let waiting = {
-            let mut state = self.pool.lock();
-            let waiting = state.waiting.pop_front();
-            if waiting.is_none() {
+            let mut pool = self.pool.lock();
+            if pool.generation != self.generation {
+                self.retire();
+                None
+            } else if let Some(event) = pool.waiting.pop_front() {
+                Some(event)
+            } else {
                 // Who has worked before has warm caches, and comes before who has not.
-                let place = if fresh { 0 } else { state.idle.len() };
-                state.idle.insert(place, slot);
+                let place = if fresh { 0 } else { pool.idle.len() };
+                pool.idle.insert(place, Idle { instance: self.clone(), slot });
+                None
             }
-            waiting
         };
         let event = match waiting {
             Some(event) => event,
-            None => handed_over.await.expect("the pool drops no sender without sending"),
+            None => match handed_over.await {
+                Ok(event) => event,
+                // Retired: its task ends it.
+                Err(_) => std::future::pending().await,
+            },
         };
-        let timeout = self.pool.function.timeout;
-        *self.lock() = Some(Current { request_id: event.request_id, reply: event.reply });
-        self.phase.send_replace(Phase::Busy { until: tokio::time::Instant::now() + timeout });
-        (event.request_id, event.payload, timeout)
+        self.begin(event)
+    }
+
+    /// Takes no more events, and ends once there is nothing left to do.
+    fn retire(&self) {
+        if self.lock().current.is_empty() {
+            self.phase.send_replace(Phase::Retired);
+        }
+    }
+
+    fn begin(self: &Arc<Self>, event: Event) -> Work {
+        let Event { request_id, invocation, reply } = event;
+        let mut timeout = self.pool.function.timeout;
+        let mut state = self.lock();
+        let now = Instant::now();
+        if let Some(deadline) = state.deadline.take() {
+            timeout = timeout.min(deadline.saturating_duration_since(now));
+        }
+        let current = Current::new(reply, state.init.take());
+        state.latest = Some((request_id, current.log.clone()));
+        state.current.insert(request_id, current);
+        drop(state);
+        match self.pool.function.concurrency {
+            None => drop(self.phase.send_replace(Phase::Busy { until: now + timeout })),
+            // A Managed Instance goes on with an event that takes too long; only the caller is told.
+            Some(_) => drop(tokio::spawn(expire(self.clone(), request_id, timeout))),
+        }
+        Work { request_id, invocation, timeout }
+    }
+
+    /// The start of the process has failed once; it is repeated as part of its first event, which has to be
+    /// done by `deadline`.
+    pub(super) fn starts_again(&self, deadline: Instant) {
+        let mut state = self.lock();
+        state.started_at = Instant::now();
+        state.deadline = Some(deadline);
     }
 
     /// Takes the result of the event `request_id`; false if that is not what the process was working on.
     pub(super) fn finish(&self, request_id: Uuid, result: Result<Bytes, InvokeError>) -> bool {
-        let current = self.lock().take_if(|current| current.request_id == request_id);
-        match current {
-            None => false,
-            Some(current) => {
-                self.phase.send_replace(Phase::Idle);
-                // Whoever asked may have stopped waiting.
-                let _ = current.reply.send(result);
-                true
-            }
+        let mut state = self.lock();
+        let Some(current) = state.current.remove(&request_id) else {
+            return false;
+        };
+        let free = state.current.is_empty();
+        drop(state);
+        let outdated = self.pool.lock().generation != self.generation;
+        if free {
+            self.phase.send_replace(if outdated { Phase::Retired } else { Phase::Idle });
         }
+        self.reply(request_id, current, result);
+        true
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<Current>> {
-        self.current.lock().expect("nothing panics while it holds this lock")
+    fn reply(&self, request_id: Uuid, current: Current, result: Result<Bytes, InvokeError>) {
+        let function = &self.pool.function;
+        let duration = current.began.elapsed();
+        let error = result.as_ref().err().map(InvokeError::error_type);
+        self.log_format.report(&Report {
+            function: &function.name,
+            request_id,
+            duration,
+            init: current.init,
+            memory_mb: function.memory_mb,
+            error: error.as_deref(),
+        });
+        // Whoever asked may have stopped waiting.
+        let _ = current.reply.send(Outcome { request_id, result, duration, log: current.log });
     }
+
+    /// A line that the process has written.
+    pub(super) fn line(&self, line: &str) {
+        let latest = self.lock().latest.clone();
+        if let Some((_, log)) = &latest {
+            log.add(line);
+        }
+        self.log_format.line(&self.pool.function.name, latest.map(|(id, _)| id), line);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, InstanceState> {
+        self.state.lock().expect("nothing panics while it holds this lock")
+    }
+}
+
+impl Current {
+    fn new(reply: oneshot::Sender<Outcome>, init: Option<Duration>) -> Self {
+        Self { began: Instant::now(), init, log: LogTail::default(), reply }
+    }
+}
+
+/// Answers for an event that a Managed Instance is still working on.
+async fn expire(instance: Arc<Instance>, request_id: Uuid, timeout: Duration) {
+    tokio::time::sleep(timeout).await;
+    instance.finish(request_id, Err(instance::timeout_error(request_id, timeout)));
 }

@@ -1,7 +1,6 @@
 //! A process of a function, from its start to its end.
 
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,28 +21,47 @@ enum End {
     Exited(Option<ExitStatus>),
     TimedOut(Duration),
     NotStarted(std::io::Error),
+    /// It ran an older binary, and nothing was left to do.
+    Retired,
 }
 
-/// Runs one process until it exits, crashes or takes too long.
+/// Runs one process until it exits, crashes, takes too long or is out of date.
 pub(super) async fn run(host: Host, instance: Arc<Instance>) {
-    let (end, started) = match start(&host, &instance) {
-        Err(error) => (End::NotStarted(error), false),
-        Ok(mut child) => {
-            let _watched = child.id().map(|pid| host.inner().keeper.watch(pid));
-            watch(&mut child, &instance).await
-        }
-    };
+    let mut end = attempt(&host, &instance, INIT_TIMEOUT).await;
+    // A start that fails is repeated at the first event, with all the time that the event has.
+    if let (End::Exited(_) | End::TimedOut(_), false) = &end {
+        let timeout = instance.pool.function.timeout;
+        instance.starts_again(Instant::now() + timeout);
+        end = attempt(&host, &instance, timeout).await;
+    }
+    let (end, started) = end;
     host.ended(&instance, started, |request_id| match &end {
         End::Exited(status) => exit_error(request_id, *status),
-        End::TimedOut(after) => InvokeError::function(
-            "Sandbox.Timedout",
-            format!("RequestId: {request_id} Error: Task timed out after {:.2} seconds", after.as_secs_f64()),
-        ),
+        End::Retired => exit_error(request_id, None),
+        End::TimedOut(after) => timeout_error(request_id, *after),
         End::NotStarted(error) => InvokeError::function(
             "Runtime.InvalidEntrypoint",
             format!("RequestId: {request_id} Error: the binary cannot be started: {error}"),
         ),
     });
+}
+
+/// Runs the process once; whether it ever asked for an event.
+async fn attempt(host: &Host, instance: &Arc<Instance>, init_timeout: Duration) -> (End, bool) {
+    match start(host, instance) {
+        Err(error) => (End::NotStarted(error), false),
+        Ok(mut child) => {
+            let _watched = child.id().map(|pid| host.inner().keeper.watch(pid));
+            watch(&mut child, instance, init_timeout).await
+        }
+    }
+}
+
+/// What Lambda says of an event that took too long.
+pub(super) fn timeout_error(request_id: Uuid, after: Duration) -> InvokeError {
+    let message =
+        format!("RequestId: {request_id} Error: Task timed out after {:.2} seconds", after.as_secs_f64());
+    InvokeError::function("Sandbox.Timedout", message)
 }
 
 /// What Lambda says of a process that ended in the middle of an event.
@@ -66,9 +84,8 @@ fn exit_reason(status: ExitStatus) -> String {
     }
 }
 
-fn start(host: &Host, instance: &Instance) -> std::io::Result<Child> {
-    let name = &instance.pool.function.name;
-    let mut child = Command::new(host.inner().config.binaries.join(&instance.pool.function.binary))
+fn start(host: &Host, instance: &Arc<Instance>) -> std::io::Result<Child> {
+    let mut child = Command::new(&instance.binary)
         .env_clear()
         .envs(environment(host, instance))
         // Ctrl-C in the terminal is for the local stack alone.
@@ -78,8 +95,8 @@ fn start(host: &Host, instance: &Instance) -> std::io::Result<Child> {
         .stderr(Stdio::piped())
         .kill_on_drop(true)
         .spawn()?;
-    child.stdout.take().map(|out| tokio::spawn(print_lines(name.clone(), out)));
-    child.stderr.take().map(|err| tokio::spawn(print_lines(name.clone(), err)));
+    child.stdout.take().map(|out| tokio::spawn(print_lines(instance.clone(), out)));
+    child.stderr.take().map(|err| tokio::spawn(print_lines(instance.clone(), err)));
     Ok(child)
 }
 
@@ -87,6 +104,11 @@ fn start(host: &Host, instance: &Instance) -> std::io::Result<Child> {
 fn environment(host: &Host, instance: &Instance) -> BTreeMap<String, String> {
     let inner = host.inner();
     let function = &instance.pool.function;
+    let code = function.code.to_string_lossy();
+    let initialization_type = match function.concurrency {
+        None => "on-demand",
+        Some(_) => "lambda-managed-instances",
+    };
     let mut all: BTreeMap<String, String> = [
         ("AWS_ACCESS_KEY_ID", "local"),
         ("AWS_SECRET_ACCESS_KEY", "local"),
@@ -96,10 +118,19 @@ fn environment(host: &Host, instance: &Instance) -> BTreeMap<String, String> {
         ("AWS_LAMBDA_FUNCTION_NAME", &function.name),
         ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", &function.memory_mb.to_string()),
         ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST"),
-        ("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand"),
+        ("AWS_LAMBDA_INITIALIZATION_TYPE", initialization_type),
         ("AWS_LAMBDA_LOG_GROUP_NAME", &format!("/aws/lambda/{}", function.name)),
         ("AWS_LAMBDA_LOG_STREAM_NAME", &format!("local/[$LATEST]{}", instance.id.simple())),
         ("AWS_LAMBDA_RUNTIME_API", &format!("http://{}/{}", inner.runtime_api, instance.id)),
+        ("AWS_XRAY_CONTEXT_MISSING", "LOG_ERROR"),
+        // Nobody listens there, as nobody does on AWS when tracing is off.
+        ("AWS_XRAY_DAEMON_ADDRESS", "127.0.0.1:2000"),
+        ("_AWS_XRAY_DAEMON_ADDRESS", "127.0.0.1"),
+        ("_AWS_XRAY_DAEMON_PORT", "2000"),
+        // There is no /var/task here.
+        ("LAMBDA_TASK_ROOT", &code),
+        ("LAMBDA_RUNTIME_DIR", &code),
+        ("LD_LIBRARY_PATH", "/lib64:/usr/lib64"),
         ("LANG", "en_US.UTF-8"),
         ("PATH", "/usr/local/bin:/usr/bin:/bin:/opt/bin"),
         ("TZ", ":UTC"),
@@ -108,6 +139,9 @@ fn environment(host: &Host, instance: &Instance) -> BTreeMap<String, String> {
     .into_iter()
     .map(|(name, value)| (name.to_owned(), value.to_owned()))
     .collect();
+    if let Some(concurrency) = function.concurrency {
+        all.insert("AWS_LAMBDA_MAX_CONCURRENCY".to_owned(), concurrency.to_string());
+    }
     all.extend(inner.config.environment.clone());
     all.extend(function.environment.clone());
     all
@@ -115,7 +149,7 @@ fn environment(host: &Host, instance: &Instance) -> BTreeMap<String, String> {
 
 /// Waits until the process ends, and ends it when it takes too long. Says too whether it ever asked for an
 /// event.
-async fn watch(child: &mut Child, instance: &Instance) -> (End, bool) {
+async fn watch(child: &mut Child, instance: &Instance, init_timeout: Duration) -> (End, bool) {
     let mut phases = instance.phase.subscribe();
     let started_at = Instant::now();
     let mut started = false;
@@ -123,7 +157,12 @@ async fn watch(child: &mut Child, instance: &Instance) -> (End, bool) {
         let phase = *phases.borrow_and_update();
         started |= phase != Phase::Starting;
         let (limit, allowed) = match phase {
-            Phase::Starting => (Some(started_at + INIT_TIMEOUT), INIT_TIMEOUT),
+            Phase::Starting => (Some(started_at + init_timeout), init_timeout),
+            Phase::Retired => {
+                // That it cannot be killed only means that it is gone.
+                let _ = child.kill().await;
+                return (End::Retired, started);
+            }
             Phase::Idle => (None, Duration::ZERO),
             Phase::Busy { until } => (Some(until), instance.pool.function.timeout),
         };
@@ -140,10 +179,9 @@ async fn watch(child: &mut Child, instance: &Instance) -> (End, bool) {
     }
 }
 
-async fn print_lines(function: String, output: impl AsyncRead + Unpin) {
+async fn print_lines(instance: Arc<Instance>, output: impl AsyncRead + Unpin) {
     let mut lines = BufReader::new(output).lines();
     while let Ok(Some(line)) = lines.next_line().await {
-        // A terminal that is gone must not stop the function, which waits until its lines are read.
-        let _ = writeln!(std::io::stderr(), "{function} | {line}");
+        instance.line(&line);
     }
 }

@@ -1,14 +1,36 @@
 //! The Invoke API, for `aws lambda invoke`, SDKs and tests.
 
+use std::time::Duration;
+
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, Path, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::extract::{DefaultBodyLimit, Path, Query, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::{Value, json};
+use uuid::Uuid;
 
-use super::{InvokeError, Lambda, MAX_PAYLOAD};
+use super::{Invocation, InvokeError, Lambda, MAX_PAYLOAD, Outcome};
+
+/// The largest payload of an asynchronous invocation, in bytes (Lambda quota).
+const MAX_EVENT: usize = 1024 * 1024;
+
+/// The only version of a function that there is here.
+const LATEST: &str = "$LATEST";
+const EXECUTED_VERSION: (&str, &str) = ("x-amz-executed-version", LATEST);
+
+const PIPE_DELAY: Duration = Duration::from_millis(20);
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Qualified {
+    qualifier: Option<String>,
+}
 
 /// The routes that invoke functions by name.
 pub(crate) fn routes(lambda: Lambda) -> Router {
@@ -21,71 +43,126 @@ pub(crate) fn routes(lambda: Lambda) -> Router {
 async fn invoke(
     State(lambda): State<Lambda>,
     Path(name): Path<String>,
+    Query(Qualified { qualifier }): Query<Qualified>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    if !lambda.has(&name) {
-        return not_found(&lambda, &name);
+    let (name, version) = named(&name);
+    if !lambda.has(name) || qualifier.as_deref().or(version).is_some_and(|version| version != LATEST) {
+        return not_found(&lambda, name);
     }
-    if body.len() > MAX_PAYLOAD {
+    let header = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+    let kind = header("x-amz-invocation-type").unwrap_or("RequestResponse");
+    let limit = if kind == "Event" { MAX_EVENT } else { MAX_PAYLOAD };
+    if body.len() > limit {
         let message = format!(
-            "{} byte payload is too large for the RequestResponse invocation type (limit {MAX_PAYLOAD} bytes)",
+            "{} byte payload is too large for the {kind} invocation type (limit {limit} bytes)",
             body.len()
         );
-        return failed(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "RequestTooLargeException",
-            json!({ "message": message }),
-        );
+        let error = json!({ "Type": "User", "message": message });
+        return failed(StatusCode::PAYLOAD_TOO_LARGE, "RequestTooLargeException", error);
     }
     let payload = if body.is_empty() { Bytes::from_static(b"{}") } else { body };
-    if let Err(error) = serde_json::from_slice::<serde::de::IgnoredAny>(&payload) {
+    if let Err(error) = serde_json::from_slice::<IgnoredAny>(&payload) {
         let message = format!("Could not parse request body into json: {error}");
-        let error = json!({ "Type": "User", "message": message });
-        return failed(StatusCode::BAD_REQUEST, "InvalidRequestContentException", error);
+        return invalid("InvalidRequestContentException", &message);
     }
-    match headers.get("x-amz-invocation-type").and_then(|kind| kind.to_str().ok()) {
-        None | Some("RequestResponse") => respond(&lambda, &name, lambda.invoke(&name, payload).await),
-        Some("DryRun") => StatusCode::NO_CONTENT.into_response(),
-        Some("Event") => {
-            tokio::spawn(async move {
-                if let Err(error) = lambda.invoke(&name, payload).await {
-                    eprintln!("{name}: the asynchronous event failed: {error:?}");
-                }
-            });
+    let client_context = match header("x-amz-client-context").map(context) {
+        None => None,
+        Some(Some(context)) => Some(context),
+        Some(None) => {
+            return invalid(
+                "InvalidRequestContentException",
+                "Client context must be a valid Base64-encoded JSON object.",
+            );
+        }
+    };
+    let invocation = Invocation { payload, client_context };
+    match kind {
+        "RequestResponse" => {
+            let outcome = lambda.run(name, invocation).await;
+            let log = match header("x-amz-log-type") {
+                Some("Tail") => Some(outcome.log_result().await),
+                _ => None,
+            };
+            respond(&lambda, name, outcome, log)
+        }
+        "DryRun" => (StatusCode::NO_CONTENT, [EXECUTED_VERSION]).into_response(),
+        "Event" => {
+            let name = name.to_owned();
+            tokio::spawn(async move { lambda.run_event(&name, invocation).await });
             StatusCode::ACCEPTED.into_response()
         }
-        Some(other) => {
-            let error = json!({ "Type": "User", "message": format!("Invalid InvocationType: {other}") });
-            failed(StatusCode::BAD_REQUEST, "InvalidParameterValueException", error)
-        }
+        other => invalid("InvalidParameterValueException", &format!("Invalid InvocationType: {other}")),
     }
 }
 
-fn respond(lambda: &Lambda, name: &str, result: Result<Bytes, InvokeError>) -> Response {
-    const VERSION: (&str, &str) = ("x-amz-executed-version", "$LATEST");
-    match result {
-        Ok(payload) => ([VERSION, ("content-type", "application/json")], payload).into_response(),
+/// The name and the version in `name`, `name:version`, `account:function:name` or an ARN.
+fn named(given: &str) -> (&str, Option<&str>) {
+    let given = given.rsplit_once("function:").map_or(given, |(_, name)| name);
+    match given.split_once(':') {
+        Some((name, version)) => (name, Some(version)),
+        None => (given, None),
+    }
+}
+
+fn context(encoded: &str) -> Option<String> {
+    let decoded = String::from_utf8(BASE64_STANDARD.decode(encoded).ok()?).ok()?;
+    // On one line, since it travels in a header.
+    let object: serde_json::Map<String, Value> = serde_json::from_str(&decoded).ok()?;
+    Some(Value::Object(object).to_string())
+}
+
+impl Outcome {
+    /// The end of the log as Lambda shows it.
+    async fn log_result(&self) -> String {
+        // What the function wrote before it answered is on its way through a pipe; nobody tells us when all
+        // of it has arrived.
+        tokio::time::sleep(PIPE_DELAY).await;
+        let Self { request_id, duration, log, .. } = self;
+        let milliseconds = duration.as_secs_f64() * 1000.0;
+        format!(
+            "START RequestId: {request_id} Version: {LATEST}\n{}END RequestId: {request_id}\nREPORT RequestId: {request_id}\tDuration: {milliseconds:.2} ms\tBilled Duration: {:.0} ms\n",
+            log.text(),
+            milliseconds.ceil(),
+        )
+    }
+}
+
+fn respond(lambda: &Lambda, name: &str, outcome: Outcome, log: Option<String>) -> Response {
+    let headers = [EXECUTED_VERSION, ("content-type", "application/json")];
+    let mut response = match outcome.result {
+        Ok(payload) => (headers, payload).into_response(),
         Err(InvokeError::Function(payload)) => {
-            let headers =
-                [VERSION, ("content-type", "application/json"), ("x-amz-function-error", "Unhandled")];
-            (headers, payload).into_response()
+            (headers, [("x-amz-function-error", "Unhandled")], payload).into_response()
         }
-        Err(InvokeError::NotFound) => not_found(lambda, name),
+        Err(InvokeError::NotFound) => return not_found(lambda, name),
         Err(InvokeError::Throttled) => {
             let error = json!({
                 "Reason": "ReservedFunctionConcurrentInvocationLimitExceeded",
                 "Type": "User",
                 "message": "Rate Exceeded.",
             });
-            failed(StatusCode::TOO_MANY_REQUESTS, "TooManyRequestsException", error)
+            return failed(StatusCode::TOO_MANY_REQUESTS, "TooManyRequestsException", error);
         }
-        Err(InvokeError::Unreachable(reason)) => failed(
-            StatusCode::BAD_GATEWAY,
-            "ServiceException",
-            json!({ "Type": "Service", "message": reason }),
-        ),
+        Err(InvokeError::Unreachable(reason)) => {
+            let error = json!({ "Type": "Service", "message": reason });
+            return failed(StatusCode::BAD_GATEWAY, "ServiceException", error);
+        }
+    };
+    let mut tell = |name, value: String| {
+        let value = HeaderValue::try_from(value).expect("ids and Base64 are plain ASCII");
+        response.headers_mut().insert(name, value);
+    };
+    tell("x-amzn-requestid", outcome.request_id.to_string());
+    if let Some(log) = log {
+        tell("x-amz-log-result", BASE64_STANDARD.encode(log));
     }
+    response
+}
+
+fn invalid(error_type: &'static str, message: &str) -> Response {
+    failed(StatusCode::BAD_REQUEST, error_type, json!({ "Type": "User", "message": message }))
 }
 
 fn not_found(lambda: &Lambda, name: &str) -> Response {
@@ -95,5 +172,7 @@ fn not_found(lambda: &Lambda, name: &str) -> Response {
 }
 
 fn failed(status: StatusCode, error_type: &'static str, body: Value) -> Response {
-    (status, [("x-amzn-errortype", error_type)], axum::Json(body)).into_response()
+    let headers =
+        [("x-amzn-errortype", error_type.to_owned()), ("x-amzn-requestid", Uuid::new_v4().to_string())];
+    (status, headers, axum::Json(body)).into_response()
 }

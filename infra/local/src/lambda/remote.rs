@@ -1,8 +1,16 @@
 //! Another Invoke API, such as `cargo lambda watch`.
 
-use bytes::Bytes;
+use std::time::Duration;
 
-use super::InvokeError;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use tokio::net::TcpStream;
+use uuid::Uuid;
+
+use super::{Invocation, InvokeError, Outcome};
+
+/// How long to wait until asking again whether somebody listens.
+const PAUSE: Duration = Duration::from_millis(200);
 
 #[derive(Clone, Debug)]
 pub(crate) struct Remote {
@@ -16,10 +24,35 @@ impl Remote {
         Self { client: reqwest::Client::new(), endpoint: endpoint.trim_end_matches('/').to_owned() }
     }
 
-    pub(super) async fn invoke(&self, function: &str, payload: Bytes) -> Result<Bytes, InvokeError> {
+    /// Waits until somebody listens there.
+    pub(crate) async fn listens(&self) -> Result<(), String> {
+        let address = reqwest::Url::parse(&self.endpoint)
+            .ok()
+            .and_then(|url| {
+                Some((url.host_str()?.trim_matches(['[', ']']).to_owned(), url.port_or_known_default()?))
+            })
+            .ok_or_else(|| format!("{} is not the URL of a Lambda endpoint", self.endpoint))?;
+        // No request: whatever it asks for might be taken for an invocation.
+        while TcpStream::connect((address.0.as_str(), address.1)).await.is_err() {
+            // Nobody tells us when it starts.
+            tokio::time::sleep(PAUSE).await;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn run(&self, function: &str, invocation: Invocation) -> Outcome {
+        let result = self.ask(function, invocation).await;
+        Outcome::without_log(Uuid::new_v4(), result)
+    }
+
+    async fn ask(&self, function: &str, invocation: Invocation) -> Result<bytes::Bytes, InvokeError> {
         let url = format!("{}/2015-03-31/functions/{function}/invocations", self.endpoint);
         let unreachable = |error: reqwest::Error| InvokeError::Unreachable(format!("{url}: {error}"));
-        let answer = self.client.post(&url).body(payload).send().await.map_err(unreachable)?;
+        let mut request = self.client.post(&url).body(invocation.payload);
+        if let Some(context) = invocation.client_context {
+            request = request.header("x-amz-client-context", BASE64_STANDARD.encode(context));
+        }
+        let answer = request.send().await.map_err(unreachable)?;
         let status = answer.status();
         let function_error = answer.headers().contains_key("x-amz-function-error");
         let body = answer.bytes().await.map_err(unreachable)?;

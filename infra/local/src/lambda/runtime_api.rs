@@ -30,17 +30,21 @@ async fn next(State(host): State<Host>, Path(instance): Path<Uuid>) -> Response 
     let Some(instance) = host.instance(instance) else {
         return gone();
     };
-    let (request_id, payload, timeout) = instance.next_event().await;
-    let deadline = SystemTime::now() + timeout;
+    let work = instance.next_event().await;
+    let deadline = SystemTime::now() + work.timeout;
     let deadline_ms = deadline.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_millis());
     let headers = [
         ("content-type", "application/json".to_owned()),
-        ("lambda-runtime-aws-request-id", request_id.to_string()),
+        ("lambda-runtime-aws-request-id", work.request_id.to_string()),
         ("lambda-runtime-deadline-ms", deadline_ms.to_string()),
         ("lambda-runtime-invoked-function-arn", instance.pool.arn.clone()),
         ("lambda-runtime-trace-id", trace_id()),
     ];
-    (headers, payload).into_response()
+    let context = work.invocation.client_context.map(|context| [("lambda-runtime-client-context", context)]);
+    match context {
+        Some(context) => (headers, context, work.invocation.payload).into_response(),
+        None => (headers, work.invocation.payload).into_response(),
+    }
 }
 
 async fn response(

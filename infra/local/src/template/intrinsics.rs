@@ -1,4 +1,5 @@
-//! CloudFormation's intrinsic functions: `Ref`, `Fn::GetAtt` and `Fn::Sub`, in the short and the long form.
+//! CloudFormation's intrinsic functions: `Ref`, `Fn::GetAtt`, `Fn::Sub` and `Fn::Join`, in the short and the
+//! long form.
 
 use std::collections::BTreeMap;
 
@@ -14,6 +15,8 @@ pub(crate) struct Values {
     pub(crate) base_url: String,
     /// Environment variables of functions that are not taken from the template.
     pub(crate) overrides: BTreeMap<String, String>,
+    /// Parameters that have another value than the template's default.
+    pub(crate) parameters: BTreeMap<String, String>,
 }
 
 const URL_SUFFIX: &str = "amazonaws.com";
@@ -72,6 +75,7 @@ impl Scope<'_> {
                 Some(("Ref", Value::String(name))) => self.reference(name),
                 Some(("Fn::GetAtt", argument)) => self.attribute(argument),
                 Some(("Fn::Sub", argument)) => self.substitute(argument).map(Value::String),
+                Some(("Fn::Join", argument)) => self.join(argument).map(Value::String),
                 Some((name, _)) if name.starts_with("Fn::") => Err(format!("{name} is not supported here")),
                 _ => map.iter().map(|(key, value)| Ok((key.clone(), self.resolve(value)?))).collect(),
             },
@@ -113,19 +117,39 @@ impl Scope<'_> {
         Ok(value.clone().into())
     }
 
+    fn join(&self, argument: &Value) -> Result<String, String> {
+        const FORM: &str = "Fn::Join takes a delimiter and a list of strings";
+        let (delimiter, parts) = match argument.as_array().map(Vec::as_slice) {
+            Some([Value::String(delimiter), parts]) => (delimiter, self.resolve(parts)?),
+            _ => return Err(FORM.to_owned()),
+        };
+        let parts = parts.as_array().ok_or(FORM)?.iter().map(plain).collect::<Vec<_>>();
+        Ok(self.localise(parts.join(delimiter)))
+    }
+
+    /// A text with `${Name}` in it, or a list of that and of variables of its own.
     fn substitute(&self, argument: &Value) -> Result<String, String> {
-        let Value::String(text) = argument else {
-            return Err("Fn::Sub with a map of variables is not supported here".to_owned());
+        let none = Map::new();
+        let (text, variables) = match argument {
+            Value::String(text) => (text, &none),
+            Value::Array(parts) => match parts.as_slice() {
+                [Value::String(text), Value::Object(variables)] => (text, variables),
+                _ => return Err("Fn::Sub takes a text and a map of variables".to_owned()),
+            },
+            _ => return Err("Fn::Sub takes a text".to_owned()),
         };
         let mut result = String::new();
         let mut rest = text.as_str();
         while let Some((before, after)) = rest.split_once("${") {
             let (name, after) = after.split_once('}').ok_or(format!("{text:?} has a ${{ without an end"))?;
             result.push_str(before);
-            match name.strip_prefix('!') {
-                Some(literal) => result.push_str(&format!("${{{literal}}}")),
-                None if name.contains('.') => result.push_str(&plain(&self.attribute(&name.into())?)),
-                None => result.push_str(&plain(&self.reference(name)?)),
+            match (name.strip_prefix('!'), variables.get(name)) {
+                (Some(literal), _) => result.push_str(&format!("${{{literal}}}")),
+                (None, Some(variable)) => result.push_str(&plain(&self.resolve(variable)?)),
+                (None, None) if name.contains('.') => {
+                    result.push_str(&plain(&self.attribute(&name.into())?));
+                }
+                (None, None) => result.push_str(&plain(&self.reference(name)?)),
             }
             rest = after;
         }

@@ -6,11 +6,14 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::selection::Selection;
+
 /// All that the local stack runs.
 #[derive(Debug)]
 pub(crate) struct Template {
     pub(crate) functions: Vec<Function>,
-    pub(crate) websocket: Option<WebSocketApi>,
+    /// Each at the path of its stage.
+    pub(crate) websockets: Vec<WebSocketApi>,
     pub(crate) http: Option<HttpApi>,
     pub(crate) tables: Vec<Table>,
     pub(crate) schedules: Vec<Schedule>,
@@ -27,6 +30,8 @@ pub(crate) struct Function {
     pub(crate) timeout: Duration,
     pub(crate) memory_mb: u32,
     pub(crate) environment: BTreeMap<String, String>,
+    /// How many events a process gets at once, if it is a Lambda Managed Instance.
+    pub(crate) concurrency: Option<u16>,
     /// Invoked once before the APIs are served.
     pub(crate) invoke_at_start: bool,
 }
@@ -35,11 +40,26 @@ pub(crate) struct Function {
 pub(crate) struct WebSocketApi {
     pub(crate) id: String,
     pub(crate) stage: String,
-    /// The path below `$request.body` that selects the route.
-    pub(crate) selection: Vec<String>,
-    /// The function that is asked before `$connect`.
-    pub(crate) authorizer: Option<String>,
+    pub(crate) stage_variables: BTreeMap<String, String>,
+    pub(crate) selection: Selection,
+    /// Who is asked before `$connect`.
+    pub(crate) authorizer: Option<Authorizer>,
     pub(crate) routes: BTreeMap<String, Route>,
+}
+
+/// A function that decides who may come in.
+#[derive(Clone, Debug)]
+pub(crate) struct Authorizer {
+    pub(crate) function: String,
+    /// All of them have to be there, or it is not even asked.
+    pub(crate) identity: Vec<IdentitySource>,
+}
+
+/// A part of a request that says who is asking.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum IdentitySource {
+    Header(String),
+    QueryString(String),
 }
 
 #[derive(Clone, Debug)]
@@ -48,12 +68,23 @@ pub(crate) struct Route {
     /// Whether the function's answer goes to the client.
     pub(crate) responds: bool,
     pub(crate) timeout: Duration,
+    pub(crate) throttle: Option<Throttle>,
+}
+
+/// How many requests a route takes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Throttle {
+    /// A second, in the long run.
+    pub(crate) rate: f64,
+    /// At once.
+    pub(crate) burst: f64,
 }
 
 #[derive(Debug)]
 pub(crate) struct HttpApi {
     pub(crate) id: String,
     pub(crate) routes: Vec<HttpRoute>,
+    pub(crate) authorizers: BTreeMap<String, HttpAuthorizer>,
     pub(crate) cors: Option<Cors>,
 }
 
@@ -63,6 +94,29 @@ pub(crate) struct HttpRoute {
     pub(crate) method: Option<String>,
     pub(crate) path: String,
     pub(crate) function: String,
+    pub(crate) timeout: Duration,
+    /// The name of one of the API's authorizers.
+    pub(crate) authorizer: Option<String>,
+    pub(crate) throttle: Option<Throttle>,
+}
+
+impl HttpRoute {
+    /// As events and settings name it: `GET /a/{id}`, or `$default`.
+    pub(crate) fn key(&self) -> String {
+        match self.path.as_str() {
+            "$default" => "$default".to_owned(),
+            path => format!("{} {path}", self.method.as_deref().unwrap_or("ANY")),
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct HttpAuthorizer {
+    pub(crate) asks: Authorizer,
+    /// Whether it answers with `isAuthorized` instead of a policy.
+    pub(crate) simple: bool,
+    /// How long an answer counts for the same identity.
+    pub(crate) ttl: Duration,
 }
 
 #[derive(Clone, Debug, Default, serde::Deserialize)]

@@ -1,15 +1,16 @@
 //! An open connection: frames in, frames out, and its end.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::stream::SplitSink;
 use futures_util::{SinkExt, StreamExt};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::Utf8Bytes;
 use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
@@ -17,7 +18,8 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 
 use super::Gateway;
 use super::event::Peer;
-use super::registry::Connection;
+use super::registry::{Connection, Outgoing};
+use super::route::route;
 
 /// API Gateway's quotas, in bytes.
 const MAX_FRAME: usize = 32 * 1024;
@@ -37,13 +39,21 @@ struct End {
     reason: String,
 }
 
+/// Why nothing more is written to a client.
+enum Written {
+    /// Somebody asked to close the connection, and what was sent before has gone out.
+    Close,
+    /// The client does not take it.
+    Stuck,
+}
+
 /// Serves a connection until it ends, then runs `$disconnect`.
 pub(super) async fn run(
     gateway: Gateway,
     peer: Peer,
     connection: Arc<Connection>,
     upgrade: OnUpgrade,
-    frames: mpsc::Receiver<Utf8Bytes>,
+    frames: mpsc::UnboundedReceiver<Outgoing>,
 ) {
     let end = match upgrade.await {
         Ok(upgraded) => {
@@ -65,58 +75,86 @@ async fn serve(
     gateway: &Gateway,
     peer: &Peer,
     connection: &Arc<Connection>,
-    mut socket: Socket,
-    mut frames: mpsc::Receiver<Utf8Bytes>,
+    socket: Socket,
+    frames: mpsc::UnboundedReceiver<Outgoing>,
 ) -> End {
-    let limits = gateway.0.limits;
-    let ends_at = Instant::now() + limits.lifetime;
-    let mut idle_at = Instant::now() + limits.idle;
-    loop {
-        tokio::select! {
-            Some(text) = frames.recv() => {
-                match timeout(WRITE_TIMEOUT, socket.send(Message::Text(text))).await {
-                    Ok(Ok(())) => {}
-                    Ok(Err(_)) | Err(_) => return lost(),
+    let (mut sink, mut stream) = socket.split();
+    let closing = {
+        // A client that does not read is still listened to.
+        let mut writing = pin!(write(connection, &mut sink, frames));
+        let limits = gateway.0.limits;
+        let opened = Instant::now();
+        let mut closes_at = None;
+        loop {
+            let ends_at = (connection.active_at() + limits.idle).min(opened + limits.lifetime);
+            tokio::select! {
+                written = &mut writing => match written {
+                    Written::Close => break NORMAL,
+                    Written::Stuck => return lost(),
+                },
+                () = connection.asked_to_close(), if closes_at.is_none() => {
+                    closes_at = Some(Instant::now() + CLOSE_TIMEOUT);
                 }
-                connection.touch();
-                idle_at = Instant::now() + limits.idle;
-            }
-            () = connection.asked_to_close() => {
-                // What was sent before goes out first, if the client reads it.
-                let rest = async {
-                    while let Ok(text) = frames.try_recv() {
-                        socket.send(Message::Text(text)).await?;
+                message = stream.next() => match message {
+                    Some(Ok(Message::Text(text))) => {
+                        connection.touch();
+                        // Every message is invoked at once; nothing promises that they are handled in order.
+                        tokio::spawn(route(gateway.clone(), peer.clone(), connection.clone(), text));
                     }
-                    Ok::<_, Error>(())
-                };
-                let _ = timeout(CLOSE_TIMEOUT, rest).await;
-                return close(gateway, connection, socket, CloseCode::Normal, "Connection Closed Normally").await;
-            }
-            message = socket.next() => match message {
-                Some(Ok(Message::Text(text))) => {
-                    connection.touch();
-                    idle_at = Instant::now() + limits.idle;
-                    // Every message is invoked at once; nothing promises that they are handled in order.
-                    tokio::spawn(super::route::route(gateway.clone(), peer.clone(), connection.clone(), text));
-                }
-                // The library answers pings. They do not count as activity.
-                Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {}
-                Some(Ok(Message::Close(frame))) => return closed_by_client(socket, frame).await,
-                Some(Ok(Message::Binary(_))) => {
-                    let reason = "Binary messages are not supported";
-                    return close(gateway, connection, socket, CloseCode::Unsupported, reason).await;
-                }
-                Some(Err(error)) => match offence(&error) {
-                    Some((code, reason)) => return close(gateway, connection, socket, code, reason).await,
+                    // The library answers pings. They do not count as activity.
+                    Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {}
+                    Some(Ok(Message::Close(frame))) => break Closing::ByClient(frame),
+                    Some(Ok(Message::Binary(_))) => {
+                        break Closing::ByUs(CloseCode::Unsupported, "Binary messages are not supported");
+                    }
+                    Some(Err(error)) => match offence(&error) {
+                        Some((code, reason)) => break Closing::ByUs(code, reason),
+                        None => return lost(),
+                    },
                     None => return lost(),
                 },
-                None => return lost(),
-            },
-            () = sleep_until(idle_at.min(ends_at)) => {
-                return close(gateway, connection, socket, CloseCode::Away, "Going away").await;
+                () = sleep_until(closes_at.unwrap_or(ends_at).min(ends_at)) => {
+                    if closes_at.is_some() {
+                        break NORMAL;
+                    }
+                    // A frame may have been written since.
+                    if connection.active_at() + limits.idle <= Instant::now() || ends_at == opened + limits.lifetime {
+                        break Closing::ByUs(CloseCode::Away, "Going away");
+                    }
+                }
             }
         }
+    };
+    let socket = sink.reunite(stream).expect("they are the halves of one socket");
+    match closing {
+        Closing::ByUs(code, reason) => close(gateway, connection, socket, code, reason).await,
+        Closing::ByClient(frame) => closed_by_client(socket, frame).await,
     }
+}
+
+/// Who closes a connection, and why.
+enum Closing {
+    ByUs(CloseCode, &'static str),
+    ByClient(Option<CloseFrame>),
+}
+
+/// How a connection ends that somebody asked to close.
+const NORMAL: Closing = Closing::ByUs(CloseCode::Normal, "Connection Closed Normally");
+
+/// Writes what is sent to the client, until there is an end to it.
+async fn write(
+    connection: &Connection,
+    sink: &mut SplitSink<Socket, Message>,
+    mut frames: mpsc::UnboundedReceiver<Outgoing>,
+) -> Written {
+    while let Some(Outgoing::Text(text)) = frames.recv().await {
+        let bytes = text.len();
+        match timeout(WRITE_TIMEOUT, sink.send(Message::Text(text))).await {
+            Ok(Ok(())) => connection.sent(bytes),
+            Ok(Err(_)) | Err(_) => return Written::Stuck,
+        }
+    }
+    Written::Close
 }
 
 /// Closes the connection from this side, and gives the other one a moment to agree.

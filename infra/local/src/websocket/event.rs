@@ -55,6 +55,9 @@ impl Inner {
         let reaches_function = |name: &str| !matches!(name, "connection" | "upgrade" | "content-length");
         set_headers(&mut payload, headers, reaches_function);
         set_query(&mut payload, query);
+        if !self.api.stage_variables.is_empty() {
+            payload["stageVariables"] = json!(self.api.stage_variables);
+        }
         Event { request_id, payload }
     }
 
@@ -71,7 +74,7 @@ impl Inner {
             "methodArn": self.connect_arn(),
             "queryStringParameters": {},
             "multiValueQueryStringParameters": {},
-            "stageVariables": {},
+            "stageVariables": self.api.stage_variables,
             "requestContext": context,
         });
         set_headers(&mut payload, headers, |_| true);

@@ -17,17 +17,24 @@ use super::event::{Identity, Peer};
 use super::registry::{Connection, new_id};
 use super::{Gateway, Inner, connection};
 use crate::lambda::InvokeError;
+use crate::template::IdentitySource;
+
+/// API Gateway's quota for the URL of a WebSocket API, in characters.
+const MAX_URL: usize = 4096;
 
 /// Answers a request to open a connection.
 pub(crate) async fn handshake(gateway: Gateway, from: SocketAddr, request: Request) -> Response<Body> {
     let Some(accept) = accept_key(&request) else {
-        let mut response = refused(StatusCode::UPGRADE_REQUIRED);
+        let mut response = refused(StatusCode::UPGRADE_REQUIRED.into());
         response.headers_mut().insert(header::UPGRADE, HeaderValue::from_static("websocket"));
         return response;
     };
+    if request.uri().path_and_query().is_some_and(|url| url.as_str().len() > MAX_URL) {
+        return refused(StatusCode::URI_TOO_LONG.into());
+    }
     // In a task of its own: a client that gives up does not undo what its `$connect` has begun.
     let opened = tokio::spawn(open(gateway, from, request, accept)).await;
-    opened.unwrap_or_else(|_| refused(StatusCode::INTERNAL_SERVER_ERROR))
+    opened.unwrap_or_else(|_| refused(StatusCode::INTERNAL_SERVER_ERROR.into()))
 }
 
 async fn open(gateway: Gateway, from: SocketAddr, mut request: Request, accept: String) -> Response<Body> {
@@ -46,7 +53,7 @@ async fn open(gateway: Gateway, from: SocketAddr, mut request: Request, accept: 
     };
     match inner.connect(peer, headers, &query).await {
         Ok((peer, subprotocol)) => accept_connection(&gateway, peer, upgrade, &accept, subprotocol),
-        Err(status) => refused(status),
+        Err(refusal) => refused(refusal),
     }
 }
 
@@ -58,11 +65,17 @@ impl Inner {
         mut peer: Peer,
         headers: &HeaderMap,
         query: &[(String, String)],
-    ) -> Result<(Peer, Option<String>), StatusCode> {
+    ) -> Result<(Peer, Option<String>), Refusal> {
+        if !self.passes("$connect") {
+            return Err(StatusCode::TOO_MANY_REQUESTS.into());
+        }
         let asked_at = Instant::now();
         if let Some(authorizer) = &self.api.authorizer {
+            if !authorizer.identity.iter().all(|source| source.value(headers, query).is_some()) {
+                return Err(StatusCode::UNAUTHORIZED.into());
+            }
             let event = self.authorizer_event(&peer, headers, query);
-            peer.authorizer = Some(self.authorize(authorizer, event).await?);
+            peer.authorizer = Some(self.authorize(&authorizer.function, event).await?);
         }
         let Some(route) = self.api.routes.get("$connect") else {
             return Ok((peer, None));
@@ -72,20 +85,20 @@ impl Inner {
             let latency = u64::try_from(asked_at.elapsed().as_millis()).unwrap_or(u64::MAX);
             event.payload["requestContext"]["authorizer"]["integrationLatency"] = latency.into();
         }
-        let invoked = self.lambda.invoke(&route.function, event.payload.to_string().into());
+        let invoked = self.lambda.invoke(&route.function, event.payload.to_string());
         let result = match timeout(route.timeout, invoked).await {
             Ok(Ok(result)) => result,
-            Ok(Err(InvokeError::Function(_))) => return Err(StatusCode::BAD_GATEWAY),
+            Ok(Err(InvokeError::Function(_))) => return Err(StatusCode::BAD_GATEWAY.into()),
             Ok(Err(InvokeError::NotFound | InvokeError::Throttled | InvokeError::Unreachable(_))) => {
-                return Err(StatusCode::INTERNAL_SERVER_ERROR);
+                return Err(StatusCode::INTERNAL_SERVER_ERROR.into());
             }
-            Err(_) => return Err(StatusCode::GATEWAY_TIMEOUT),
+            Err(_) => return Err(StatusCode::GATEWAY_TIMEOUT.into()),
         };
         let result: ConnectResult = serde_json::from_slice(&result).map_err(|_| StatusCode::BAD_GATEWAY)?;
         match StatusCode::from_u16(result.status_code) {
             Ok(status) if status.is_success() => Ok((peer, result.subprotocol(headers))),
-            Ok(status) => Err(status),
-            Err(_) => Err(StatusCode::BAD_GATEWAY),
+            Ok(status) => Err(status.into()),
+            Err(_) => Err(StatusCode::BAD_GATEWAY.into()),
         }
     }
 }
@@ -120,8 +133,7 @@ fn accept_connection(
     accept: &str,
     subprotocol: Option<String>,
 ) -> Response<Body> {
-    let (connection, frames) =
-        Connection::new(peer.connection_id.clone(), peer.identity.clone(), peer.connected_at);
+    let (connection, frames) = Connection::new(&peer);
     // Before the 101: as soon as the client knows that it is connected, callbacks find it.
     gateway.registry().insert(connection.clone());
     tokio::spawn(connection::run(gateway.clone(), peer, connection, upgrade, frames));
@@ -133,7 +145,12 @@ fn accept_connection(
     if let Some(subprotocol) = subprotocol {
         response = response.header(header::SEC_WEBSOCKET_PROTOCOL, subprotocol);
     }
-    response.body(Body::empty()).unwrap_or_else(|_| refused(StatusCode::BAD_GATEWAY))
+    response.body(Body::empty()).unwrap_or_else(|_| refused(StatusCode::BAD_GATEWAY.into()))
+}
+
+/// Whether a request wants to become a WebSocket connection.
+pub(crate) fn asks_for_websocket(headers: &HeaderMap) -> bool {
+    text(headers, header::UPGRADE).is_some_and(|value| value.eq_ignore_ascii_case("websocket"))
 }
 
 /// The answer to the client's key, if the request is for a WebSocket.
@@ -152,13 +169,41 @@ fn accept_key(request: &Request) -> Option<String> {
     wanted.then(|| derive_accept_key(key.as_bytes()))
 }
 
-fn refused(status: StatusCode) -> Response<Body> {
+/// Why a handshake fails: the status, and the type of the error if API Gateway is known to name it.
+pub(super) struct Refusal {
+    pub(super) status: StatusCode,
+    pub(super) error_type: Option<&'static str>,
+}
+
+impl From<StatusCode> for Refusal {
+    fn from(status: StatusCode) -> Self {
+        Self { status, error_type: None }
+    }
+}
+
+fn refused(Refusal { status, error_type }: Refusal) -> Response<Body> {
     let message = status.canonical_reason().unwrap_or("Refused");
     let body = serde_json::json!({ "message": message, "requestId": new_id() }).to_string();
     let mut response = Response::new(Body::from(body));
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    if let Some(error_type) = error_type {
+        response.headers_mut().insert("x-amzn-errortype", HeaderValue::from_static(error_type));
+    }
     response
+}
+
+impl IdentitySource {
+    /// What a request says there, if it says anything.
+    pub(crate) fn value(&self, headers: &HeaderMap, query: &[(String, String)]) -> Option<String> {
+        let value = match self {
+            Self::Header(name) => Some(String::from_utf8_lossy(headers.get(name)?.as_bytes()).into_owned()),
+            Self::QueryString(name) => {
+                query.iter().find(|(found, _)| found == name).map(|(_, value)| value.clone())
+            }
+        };
+        value.filter(|value| !value.is_empty())
+    }
 }
 
 fn text(headers: &HeaderMap, name: header::HeaderName) -> Option<String> {

@@ -1,19 +1,27 @@
 //! The connections that are open, and the way into each.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE;
+use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 use tokio::sync::{Notify, mpsc};
+use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
-use super::event::Identity;
+use super::event::{Identity, Peer};
 
-/// How many frames may wait for a client that does not read. API Gateway tells nobody its number.
-const SEND_BUFFER: usize = 256;
+/// How many bytes may wait for a client that does not read; one frame always may. API Gateway tells nobody
+/// its number.
+const SEND_BUFFER: usize = 256 * 1024;
+
+/// What a waiting frame costs besides its text, in bytes.
+const FRAME_OVERHEAD: usize = 64;
 
 /// Bytes in an id; in Base64 they end with the `=` that makes careless URLs fail.
 const ID_BYTES: usize = 11;
@@ -33,37 +41,64 @@ pub(crate) struct Connection {
     pub(crate) id: String,
     pub(crate) identity: Identity,
     pub(crate) connected_at: OffsetDateTime,
-    last_active_ms: AtomicI64,
-    outgoing: mpsc::Sender<Utf8Bytes>,
+    /// What the authorizer said of the client.
+    pub(crate) authorizer: Option<Map<String, Value>>,
+    opened: Instant,
+    /// When the last frame passed, in milliseconds after it was opened.
+    active_ms: AtomicU64,
+    outgoing: mpsc::UnboundedSender<Outgoing>,
+    /// Bytes that are on their way to the client.
+    buffered: AtomicUsize,
     closing: Notify,
 }
 
+/// What goes to a client, in order.
+#[derive(Debug)]
+pub(super) enum Outgoing {
+    Text(Utf8Bytes),
+    Close,
+}
+
 impl Connection {
-    /// A connection and the frames that will go to its client.
-    pub(super) fn new(
-        id: String,
-        identity: Identity,
-        connected_at: OffsetDateTime,
-    ) -> (Arc<Self>, mpsc::Receiver<Utf8Bytes>) {
-        let (outgoing, frames) = mpsc::channel(SEND_BUFFER);
-        let last_active_ms = AtomicI64::new(epoch_ms(connected_at));
-        (
-            Arc::new(Self { id, identity, connected_at, last_active_ms, outgoing, closing: Notify::new() }),
-            frames,
-        )
+    /// A connection and what will go to its client.
+    pub(super) fn new(peer: &Peer) -> (Arc<Self>, mpsc::UnboundedReceiver<Outgoing>) {
+        let (outgoing, frames) = mpsc::unbounded_channel();
+        let connection = Self {
+            id: peer.connection_id.clone(),
+            identity: peer.identity.clone(),
+            connected_at: peer.connected_at,
+            authorizer: peer.authorizer.clone(),
+            opened: Instant::now(),
+            active_ms: AtomicU64::new(0),
+            outgoing,
+            buffered: AtomicUsize::new(0),
+            closing: Notify::new(),
+        };
+        (Arc::new(connection), frames)
     }
 
     /// Sends a text frame, as soon as the client reads it.
     pub(crate) fn send(&self, text: Utf8Bytes) -> Result<(), Undeliverable> {
-        self.outgoing.try_send(text).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => Undeliverable::BufferFull,
-            mpsc::error::TrySendError::Closed(_) => Undeliverable::Gone,
-        })
+        let cost = text.len() + FRAME_OVERHEAD;
+        let before = self.buffered.fetch_add(cost, Ordering::Relaxed);
+        if before > 0 && before + cost > SEND_BUFFER {
+            self.buffered.fetch_sub(cost, Ordering::Relaxed);
+            return Err(Undeliverable::BufferFull);
+        }
+        self.outgoing.send(Outgoing::Text(text)).map_err(|_| Undeliverable::Gone)
+    }
+
+    /// The client has been sent so many bytes of text.
+    pub(super) fn sent(&self, bytes: usize) {
+        self.buffered.fetch_sub(bytes + FRAME_OVERHEAD, Ordering::Relaxed);
+        self.touch();
     }
 
     /// Closes the connection, after the frames that were sent before. A client that reads none of them cannot
     /// prevent it.
     pub(crate) fn close(&self) {
+        // A connection that has ended already needs no closing.
+        let _ = self.outgoing.send(Outgoing::Close);
         self.closing.notify_one();
     }
 
@@ -72,14 +107,29 @@ impl Connection {
         self.closing.notified().await;
     }
 
+    /// What `GET @connections/{id}` says of it.
+    pub(crate) fn describe(&self) -> Value {
+        let at = |time: OffsetDateTime| time.format(&Rfc3339).unwrap_or_default();
+        json!({
+            "connectedAt": at(self.connected_at),
+            "lastActiveAt": at(self.last_active()),
+            "identity": self.identity,
+        })
+    }
+
     /// When the last frame passed, in either direction.
-    pub(crate) fn last_active(&self) -> OffsetDateTime {
-        let ms = self.last_active_ms.load(Ordering::Relaxed);
-        OffsetDateTime::from_unix_timestamp_nanos(i128::from(ms) * 1_000_000).unwrap_or(self.connected_at)
+    fn last_active(&self) -> OffsetDateTime {
+        self.connected_at + Duration::from_millis(self.active_ms.load(Ordering::Relaxed))
+    }
+
+    /// The same on the clock that never jumps.
+    pub(super) fn active_at(&self) -> Instant {
+        self.opened + Duration::from_millis(self.active_ms.load(Ordering::Relaxed))
     }
 
     pub(super) fn touch(&self) {
-        self.last_active_ms.store(epoch_ms(OffsetDateTime::now_utc()), Ordering::Relaxed);
+        let ms = u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.active_ms.store(ms, Ordering::Relaxed);
     }
 }
 
@@ -90,6 +140,13 @@ pub(crate) struct Registry(Mutex<HashMap<String, Arc<Connection>>>);
 impl Registry {
     pub(crate) fn get(&self, id: &str) -> Option<Arc<Connection>> {
         self.lock().get(id).cloned()
+    }
+
+    /// Every one of them, the oldest first.
+    pub(crate) fn all(&self) -> Vec<Arc<Connection>> {
+        let mut all: Vec<_> = self.lock().values().cloned().collect();
+        all.sort_by_key(|connection| connection.connected_at);
+        all
     }
 
     pub(super) fn insert(&self, connection: Arc<Connection>) {

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use serde::Deserialize;
-use serde_json::Value;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
@@ -15,13 +14,16 @@ use crate::lambda::InvokeError;
 /// Runs the route of one message.
 pub(super) async fn route(gateway: Gateway, peer: Peer, connection: Arc<Connection>, text: Utf8Bytes) {
     let inner = &gateway.0;
-    let selected = selected(&inner.api.selection, &text);
+    let selected = inner.api.selection.key(&text);
     let found = inner.api.routes.get_key_value(&selected).filter(|(key, _)| !key.starts_with('$'));
     let Some((key, route)) = found.or_else(|| inner.api.routes.get_key_value("$default")) else {
         return send(&connection, error_frame("Forbidden", &peer, &new_id()));
     };
+    if !inner.passes(key) {
+        return send(&connection, error_frame("Too Many Requests", &peer, &new_id()));
+    }
     let event = inner.message_event(&peer, key, &text);
-    let invoked = inner.lambda.invoke(&route.function, event.payload.to_string().into());
+    let invoked = inner.lambda.invoke(&route.function, event.payload.to_string());
     let frame = match timeout(route.timeout, invoked).await {
         Ok(Ok(result)) if route.responds => match response_body(&result) {
             Some(body) => body,
@@ -47,22 +49,12 @@ impl Inner {
             return;
         };
         let event = self.disconnect_event(peer, code, reason);
-        let invoked = self.lambda.invoke(&route.function, event.payload.to_string().into());
+        let invoked = self.lambda.invoke(&route.function, event.payload.to_string());
         match timeout(route.timeout, invoked).await {
             Ok(Ok(_)) => {}
             Ok(Err(error)) => eprintln!("{}: $disconnect failed: {error:?}", route.function),
             Err(_) => eprintln!("{}: $disconnect took too long", route.function),
         }
-    }
-}
-
-/// The route key that a message names; empty if it names none.
-fn selected(path: &[String], text: &str) -> String {
-    let body: Value = serde_json::from_str(text).unwrap_or_default();
-    match path.iter().try_fold(&body, |value, name| value.get(name)) {
-        Some(Value::String(key)) => key.clone(),
-        Some(Value::Null) | None => String::new(),
-        Some(other) => other.to_string(),
     }
 }
 
@@ -86,19 +78,4 @@ fn error_frame(message: &str, peer: &Peer, request_id: &str) -> String {
 fn send(connection: &Connection, frame: String) {
     // A client that is gone or does not read gets no answer; there is nobody else to tell.
     let _ = connection.send(frame.into());
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_route_is_what_the_path_leads_to() {
-        let path = ["action".to_owned()];
-        assert_eq!(selected(&path, r#"{"action":"ping"}"#), "ping");
-        assert_eq!(selected(&path, r#"{"action":5}"#), "5");
-        assert_eq!(selected(&path, r#"{"other":1}"#), "");
-        assert_eq!(selected(&path, "[]"), "");
-        assert_eq!(selected(&path, "not JSON"), "");
-    }
 }

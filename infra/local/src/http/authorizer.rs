@@ -1,0 +1,145 @@
+//! Lambda authorizers of payload format 2.0: who may use a route. What they say counts for a while for the
+//! same identity.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+use axum::http::{HeaderMap, StatusCode};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use tokio::time::timeout;
+
+use crate::lambda::Lambda;
+use crate::policy::Policy;
+use crate::template::HttpAuthorizer;
+use crate::websocket::AUTHORIZER_TIMEOUT;
+
+/// So many answers are kept before those are dropped that count no more.
+const KEPT: usize = 1000;
+
+/// The answers that still count.
+#[derive(Debug, Default)]
+pub(super) struct Answers(Mutex<HashMap<Asked, (Instant, Decision)>>);
+
+/// The name of an authorizer, and who it was asked about.
+type Asked = (String, Vec<String>);
+
+/// What an authorizer has decided: the context for the route's function, if it may be invoked.
+#[derive(Clone, Debug)]
+struct Decision(Option<Value>);
+
+/// What is asked about.
+pub(super) struct Question<'a> {
+    /// The name of the authorizer.
+    pub(super) name: &'a str,
+    pub(super) headers: &'a HeaderMap,
+    pub(super) query: &'a [(String, String)],
+    pub(super) route_arn: String,
+    /// The event that the route's function would get.
+    pub(super) event: &'a Value,
+}
+
+impl Answers {
+    /// The context that the route's function gets, or the status to refuse with.
+    pub(super) async fn ask(
+        &self,
+        lambda: &Lambda,
+        authorizer: &HttpAuthorizer,
+        question: Question<'_>,
+    ) -> Result<Value, StatusCode> {
+        let sources = &authorizer.asks.identity;
+        let identity: Option<Vec<_>> =
+            sources.iter().map(|source| source.value(question.headers, question.query)).collect();
+        let identity = identity.ok_or(StatusCode::UNAUTHORIZED)?;
+        let key = (question.name.to_owned(), identity);
+        let counts = !authorizer.ttl.is_zero() && !sources.is_empty();
+        let known = if counts { self.known(&key, authorizer) } else { None };
+        let decision = match known {
+            Some(decision) => decision,
+            None => {
+                let decision = decide(lambda, authorizer, &question, &key.1).await?;
+                if counts {
+                    self.keep(key, decision.clone(), authorizer);
+                }
+                decision
+            }
+        };
+        decision.0.ok_or(StatusCode::FORBIDDEN)
+    }
+
+    fn known(&self, key: &Asked, authorizer: &HttpAuthorizer) -> Option<Decision> {
+        let answers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (at, decision) = answers.get(key)?;
+        (at.elapsed() < authorizer.ttl).then(|| decision.clone())
+    }
+
+    fn keep(&self, key: Asked, decision: Decision, authorizer: &HttpAuthorizer) {
+        let mut answers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if answers.len() >= KEPT {
+            answers.retain(|_, (at, _)| at.elapsed() < authorizer.ttl);
+        }
+        answers.insert(key, (Instant::now(), decision));
+    }
+}
+
+async fn decide(
+    lambda: &Lambda,
+    authorizer: &HttpAuthorizer,
+    question: &Question<'_>,
+    identity: &[String],
+) -> Result<Decision, StatusCode> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Simple {
+        is_authorized: bool,
+        #[serde(default)]
+        context: Option<Map<String, Value>>,
+    }
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct WithPolicy {
+        policy_document: Policy,
+        #[serde(default)]
+        context: Option<Map<String, Value>>,
+    }
+    const FAILED: StatusCode = StatusCode::INTERNAL_SERVER_ERROR;
+
+    let event = event(question, identity).to_string();
+    let invoked = lambda.invoke(&authorizer.asks.function, event);
+    let answer = timeout(AUTHORIZER_TIMEOUT, invoked).await.map_err(|_| FAILED)?.map_err(|_| FAILED)?;
+    let (allowed, context) = if authorizer.simple {
+        let answer: Simple = serde_json::from_slice(&answer).map_err(|_| FAILED)?;
+        (answer.is_authorized, answer.context)
+    } else {
+        let answer: WithPolicy = serde_json::from_slice(&answer).map_err(|_| FAILED)?;
+        (answer.policy_document.allows(&question.route_arn), answer.context)
+    };
+    // As it is: unlike on a WebSocket, numbers stay numbers.
+    Ok(Decision(allowed.then(|| context.map_or(Value::Null, Value::Object))))
+}
+
+/// The event of the route, as an authorizer gets it.
+fn event(question: &Question<'_>, identity: &[String]) -> Value {
+    let mut event = json!({
+        "version": "2.0",
+        "type": "REQUEST",
+        "routeArn": question.route_arn,
+        "identitySource": identity,
+    });
+    for name in [
+        "routeKey",
+        "rawPath",
+        "rawQueryString",
+        "cookies",
+        "headers",
+        "queryStringParameters",
+        "requestContext",
+        "pathParameters",
+    ] {
+        if let Some(value) = question.event.get(name) {
+            event[name] = value.clone();
+        }
+    }
+    event
+}

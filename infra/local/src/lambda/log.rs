@@ -1,0 +1,207 @@
+//! The log of the functions, on standard error: a line for each that they write, and one for each invocation.
+//!
+//! For people it says when, which function, which request and what; for programs each line is a JSON object
+//! in the manner of Lambda's Telemetry API.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use anstyle::{AnsiColor, Style};
+use clap::ValueEnum;
+use serde_json::{Map, Value, json};
+use time::OffsetDateTime;
+use time::format_description::BorrowedFormatItem;
+use time::macros::format_description;
+use uuid::Uuid;
+
+/// How the log of the functions is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// For people
+    Text,
+    /// A JSON object a line
+    Json,
+}
+
+/// How an invocation went.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Report<'a> {
+    pub(super) function: &'a str,
+    pub(super) request_id: Uuid,
+    pub(super) duration: Duration,
+    /// How long the process took to start, if it was started for this.
+    pub(super) init: Option<Duration>,
+    pub(super) memory_mb: u32,
+    /// Why it failed, as Lambda says it.
+    pub(super) error: Option<&'a str>,
+}
+
+/// As much of its log as the Invoke API shows with a result, in bytes (Lambda API reference, `LogResult`).
+const MAX_TAIL: usize = 4 * 1024;
+
+/// The end of what a function wrote during an event.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct LogTail(Arc<Mutex<String>>);
+
+impl LogTail {
+    pub(super) fn add(&self, line: &str) {
+        let mut tail = self.lock();
+        tail.push_str(line);
+        tail.push('\n');
+        let excess = tail.len().saturating_sub(MAX_TAIL);
+        let cut = (excess..=tail.len()).find(|at| tail.is_char_boundary(*at));
+        tail.drain(..cut.unwrap_or_default());
+    }
+
+    pub(super) fn text(&self) -> String {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, String> {
+        self.0.lock().expect("nothing panics while it holds this lock")
+    }
+}
+
+const CLOCK: &[BorrowedFormatItem<'_>] = format_description!("[hour]:[minute]:[second].[subsecond digits:3]");
+
+/// Milliseconds, in UTC like the functions' own.
+const TIMESTAMP: &[BorrowedFormatItem<'_>] =
+    format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
+
+const DIM: Style = Style::new().dimmed();
+const BOLD: Style = Style::new().bold();
+const RED: Style = AnsiColor::Red.on_default();
+const YELLOW: Style = AnsiColor::Yellow.on_default();
+
+impl LogFormat {
+    /// A line that a function has written.
+    pub(super) fn line(self, function: &str, request_id: Option<Uuid>, line: &str) {
+        let written = match self {
+            Self::Json => {
+                let record = serde_json::from_str::<Map<String, Value>>(line)
+                    .map_or_else(|_| line.into(), Value::Object);
+                Some(
+                    json!({
+                        "time": timestamp(),
+                        "type": "function",
+                        "function": function,
+                        "requestId": request_id,
+                        "record": record,
+                    })
+                    .to_string(),
+                )
+            }
+            Self::Text => readable(line).map(|said| format!("{}{said}", prefix(function, request_id))),
+        };
+        if let Some(written) = written {
+            print(&written);
+        }
+    }
+
+    /// The end of an invocation.
+    pub(super) fn report(self, report: &Report<'_>) {
+        let &Report { function, request_id, duration, init, memory_mb, error } = report;
+        let milliseconds = |duration: Duration| (duration.as_secs_f64() * 1e5).round() / 100.0;
+        print(&match self {
+            Self::Json => {
+                let mut metrics = json!({ "durationMs": milliseconds(duration), "memorySizeMB": memory_mb });
+                if let Some(init) = init {
+                    metrics["initDurationMs"] = milliseconds(init).into();
+                }
+                let mut record = json!({
+                    "requestId": request_id,
+                    "status": if error.is_some() { "error" } else { "success" },
+                    "metrics": metrics,
+                });
+                if let Some(error) = error {
+                    record["errorType"] = error.into();
+                }
+                json!({ "time": timestamp(), "type": "platform.report", "function": function, "record": record })
+                    .to_string()
+            }
+            Self::Text => {
+                let mut line = prefix(function, Some(request_id));
+                let _ = write!(line, "{:.1} ms", milliseconds(duration));
+                if let Some(init) = init {
+                    let _ = write!(line, ", {YELLOW}cold start{YELLOW:#} {:.1} ms", milliseconds(init));
+                }
+                if let Some(error) = error {
+                    let _ = write!(line, ", {RED}{error}{RED:#}");
+                }
+                line
+            }
+        });
+    }
+}
+
+fn prefix(function: &str, request_id: Option<Uuid>) -> String {
+    let now = OffsetDateTime::now_utc().format(CLOCK).expect("every part of the format exists");
+    // The first part of the id tells those apart that a person looks at together.
+    let id = request_id.map_or_else(|| "-".repeat(8), |id| id.to_string()[..8].to_owned());
+    format!("{DIM}{now}{DIM:#} {BOLD}{function}{BOLD:#} {DIM}{id}{DIM:#} ")
+}
+
+/// A line of JSON as people write them: the level, the message, and what else there is. Nothing of a line
+/// that only holds metrics for CloudWatch; any other line is left as it is.
+fn readable(line: &str) -> Option<String> {
+    let Ok(mut record) = serde_json::from_str::<Map<String, Value>>(line) else {
+        return Some(line.to_owned());
+    };
+    if record.contains_key("_aws") {
+        return None;
+    }
+    let mut text = |name: &str| match record.remove(name) {
+        Some(Value::String(text)) => text,
+        Some(other) => other.to_string(),
+        None => String::new(),
+    };
+    // Those that the prefix says already.
+    for name in ["timestamp", "request_id", "requestId", "route", "target"] {
+        text(name);
+    }
+    let level = text("level");
+    let style = match level.as_str() {
+        "ERROR" => RED,
+        "WARN" => YELLOW,
+        _ => DIM,
+    };
+    let mut said = format!("{style}{level}{style:#} {}", text("message"));
+    for (name, value) in &record {
+        match value {
+            Value::String(value) => _ = write!(said, " {DIM}{name}={DIM:#}{value}"),
+            Value::Number(number) if number.is_f64() => {
+                _ = write!(said, " {DIM}{name}={DIM:#}{:.1}", number.as_f64().unwrap_or_default());
+            }
+            other => _ = write!(said, " {DIM}{name}={DIM:#}{other}"),
+        }
+    }
+    Some(said)
+}
+
+fn timestamp() -> String {
+    OffsetDateTime::now_utc().format(TIMESTAMP).expect("every part of the format exists")
+}
+
+/// Colours only on a terminal. One that is gone must not stop the functions, who wait until they are read.
+fn print(line: &str) {
+    let _ = writeln!(anstream::stderr().lock(), "{line}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plain(line: &str) -> Option<String> {
+        readable(line).map(|said| anstream::adapter::strip_str(&said).to_string())
+    }
+
+    #[test]
+    fn json_lines_are_made_readable_and_others_left_alone() {
+        let line = r#"{"timestamp":"x","level":"INFO","message":"send_message: ok","duration_ms":4.1234,"route":"send_message","pushes":1}"#;
+        assert_eq!(plain(line).unwrap(), "INFO send_message: ok duration_ms=4.1 pushes=1");
+        assert_eq!(plain("thread 'main' panicked").unwrap(), "thread 'main' panicked");
+        assert_eq!(plain(r#"{"_aws":{}}"#), None);
+    }
+}

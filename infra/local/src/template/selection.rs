@@ -1,0 +1,141 @@
+//! Route selection expressions: `$request.body.action`, or several such in one text, as
+//! `${request.body.service}/${request.body.action}`.
+
+use serde_json::Value;
+
+/// What makes a route key of a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Selection(Vec<Part>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Part {
+    Text(String),
+    /// Where to look in the body.
+    Body(Vec<Step>),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Step {
+    Field(String),
+    Element(usize),
+}
+
+const BODY: &str = "request.body.";
+
+impl Selection {
+    /// Reads an expression; `None` if it is of a form that is not supported.
+    pub(super) fn parse(expression: &str) -> Option<Self> {
+        if let Some(path) = expression.strip_prefix('$').and_then(|rest| rest.strip_prefix(BODY)) {
+            return Some(Self(vec![Part::Body(steps(path)?)]));
+        }
+        let mut parts = Vec::new();
+        let mut text = String::new();
+        let mut rest = expression;
+        while let Some(next) = rest.chars().next() {
+            if let Some(escaped) = rest.strip_prefix("\\$") {
+                text.push('$');
+                rest = escaped;
+            } else if let Some(reference) = rest.strip_prefix("${") {
+                let (path, after) = reference.split_once('}')?;
+                parts.push(Part::Text(std::mem::take(&mut text)));
+                parts.push(Part::Body(steps(path.strip_prefix(BODY)?)?));
+                rest = after;
+            } else if next == '$' {
+                return None;
+            } else {
+                text.push(next);
+                rest = &rest[next.len_utf8()..];
+            }
+        }
+        parts.push(Part::Text(text));
+        Some(Self(parts))
+    }
+
+    /// The key that a message selects. What its body does not have is empty, and so is all of a body that is
+    /// not JSON.
+    pub(crate) fn key(&self, body: &str) -> String {
+        let body: Value = serde_json::from_str(body).unwrap_or_default();
+        let parts = self.0.iter().map(|part| match part {
+            Part::Text(text) => text.clone(),
+            Part::Body(steps) => find(&body, steps).map(text).unwrap_or_default(),
+        });
+        parts.collect()
+    }
+}
+
+fn find<'a>(body: &'a Value, steps: &[Step]) -> Option<&'a Value> {
+    steps.iter().try_fold(body, |value, step| match step {
+        Step::Field(name) => value.get(name),
+        Step::Element(at) => value.get(at),
+    })
+}
+
+/// As API Gateway makes strings of values: lists with a space after each comma.
+fn text(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        Value::Array(items) => format!("[{}]", items.iter().map(text).collect::<Vec<_>>().join(", ")),
+        other => other.to_string(),
+    }
+}
+
+/// The steps of `a.b[0]`.
+fn steps(path: &str) -> Option<Vec<Step>> {
+    let mut steps = Vec::new();
+    for part in path.split('.') {
+        let (name, elements) = match part.split_once('[') {
+            Some((name, elements)) => (name, Some(elements)),
+            None => (part, None),
+        };
+        let plain = |c: char| c.is_alphanumeric() || c == '_' || c == '-';
+        if name.is_empty() || !name.chars().all(plain) {
+            return None;
+        }
+        steps.push(Step::Field(name.to_owned()));
+        if let Some(elements) = elements {
+            for element in elements.strip_suffix(']')?.split("][") {
+                steps.push(Step::Element(element.parse().ok()?));
+            }
+        }
+    }
+    Some(steps)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(expression: &str, body: &str) -> String {
+        Selection::parse(expression).unwrap().key(body)
+    }
+
+    #[test]
+    fn the_key_is_what_the_path_leads_to() {
+        assert_eq!(key("$request.body.action", r#"{"action":"ping"}"#), "ping");
+        assert_eq!(key("$request.body.action", r#"{"action":5}"#), "5");
+        assert_eq!(key("$request.body.action", r#"{"action":["a",1]}"#), "[a, 1]");
+        assert_eq!(key("$request.body.action", r#"{"other":1}"#), "");
+        assert_eq!(key("$request.body.action", "[]"), "");
+        assert_eq!(key("$request.body.action", "not JSON"), "");
+        assert_eq!(key("$request.body.a.b[1][0].c", r#"{"a":{"b":[0,[{"c":"deep"}]]}}"#), "deep");
+    }
+
+    #[test]
+    fn expressions_are_composed() {
+        let composed = "${request.body.service}/${request.body.action}";
+        assert_eq!(key(composed, r#"{"service":"doc","action":"sync"}"#), "doc/sync");
+        assert_eq!(key(composed, "{}"), "/");
+        assert_eq!(key("\\$default", "{}"), "$default");
+        assert_eq!(key("constant", "{}"), "constant");
+    }
+
+    #[test]
+    fn other_forms_are_not_understood() {
+        for expression in
+            ["$request.header.x", "$context.routeKey", "${request.body.a", "$request.body.", "$x", "${a}"]
+        {
+            assert_eq!(Selection::parse(expression), None, "{expression}");
+        }
+    }
+}

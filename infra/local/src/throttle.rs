@@ -1,0 +1,53 @@
+//! How many requests a route takes: a token bucket each, as API Gateway has it.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+use crate::template::Throttle;
+
+/// What is left of a route's burst.
+#[derive(Debug)]
+pub(crate) struct Bucket {
+    throttle: Throttle,
+    state: Mutex<(f64, Instant)>,
+}
+
+impl Bucket {
+    /// A full one.
+    pub(crate) fn new(throttle: Throttle) -> Self {
+        Self { throttle, state: Mutex::new((throttle.burst, Instant::now())) }
+    }
+
+    /// Whether one more request may pass. A limit of 0 lets none pass.
+    pub(crate) fn take(&self) -> bool {
+        let Throttle { rate, burst } = self.throttle;
+        if rate <= 0.0 {
+            return false;
+        }
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        let tokens = (state.0 + now.duration_since(state.1).as_secs_f64() * rate).min(burst);
+        let passes = tokens >= 1.0;
+        *state = (if passes { tokens - 1.0 } else { tokens }, now);
+        passes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_burst_passes_and_then_no_more_than_the_rate() {
+        let bucket = Bucket::new(Throttle { rate: 0.001, burst: 2.0 });
+        assert_eq!([bucket.take(), bucket.take(), bucket.take()], [true, true, false]);
+        let never = Bucket::new(Throttle { rate: 0.0, burst: 5.0 });
+        assert!(!never.take());
+    }
+
+    #[test]
+    fn the_rate_fills_it_again() {
+        let bucket = Bucket::new(Throttle { rate: 1e9, burst: 1.0 });
+        assert!((0..100).all(|_| bucket.take() || bucket.take() || bucket.take()));
+    }
+}

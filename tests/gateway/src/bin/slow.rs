@@ -1,0 +1,13 @@
+//! Takes as long as it is told, then answers with its event's body.
+
+use lambda_runtime::Error;
+use serde_json::{Value, json};
+
+#[tokio::main]
+async fn main() -> Result<(), Error> {
+    gateway::run(async |event: Value| {
+        gateway::wait(&event).await;
+        Ok(json!({ "statusCode": 200, "body": event["body"], "process": std::process::id() }))
+    })
+    .await
+}

@@ -1,0 +1,26 @@
+//! Small functions that each do one thing, so that what API Gateway and Lambda do can be seen from outside.
+//! `template.yaml` beside this folder puts them behind routes.
+
+use lambda_runtime::{Error, LambdaEvent, service_fn};
+use serde_json::Value;
+
+/// Runs `handle` on every event's payload, as Lambda has it: one after the other.
+pub async fn run<F: Future<Output = Result<Value, Error>>>(handle: impl Fn(Value) -> F) -> Result<(), Error> {
+    let handle = &handle;
+    lambda_runtime::run(service_fn(|event: LambdaEvent<Value>| async move { handle(event.payload).await }))
+        .await
+}
+
+/// What an event tells a function by `name`: in itself, in its query string, or in its body's JSON.
+pub fn told(event: &Value, name: &str) -> Option<Value> {
+    let in_query = event["queryStringParameters"].get(name).and_then(Value::as_str);
+    let in_query = in_query.map(|text| serde_json::from_str(text).unwrap_or_else(|_| text.into()));
+    let body = event["body"].as_str().and_then(|body| serde_json::from_str::<Value>(body).ok());
+    event.get(name).cloned().or(in_query).or_else(|| body?.get(name).cloned())
+}
+
+/// Waits as many milliseconds as the event says under `ms`.
+pub async fn wait(event: &Value) {
+    let ms = told(event, "ms").and_then(|ms| ms.as_u64()).unwrap_or_default();
+    tokio::time::sleep(std::time::Duration::from_millis(ms)).await;
+}

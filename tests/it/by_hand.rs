@@ -1,0 +1,68 @@
+//! Functions that are invoked by hand: each has an event in `tests/events`, as API Gateway or EventBridge
+//! would send it.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::harness::Stack;
+
+const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+
+fn event(function: &str) -> Value {
+    let path = Path::new(ROOT).join("tests/events").join(format!("{function}.json"));
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    serde_json::from_str(&text).unwrap()
+}
+
+/// What a function makes of its event, in a word: the error, the status, or the type of the frame.
+async fn outcome(stack: &Stack, function: &str) -> String {
+    let url = stack.invocations(function);
+    let answer = reqwest::Client::new().post(url).body(event(function).to_string()).send().await.unwrap();
+    let failed = answer.headers().contains_key("x-amz-function-error");
+    let answer: Value = answer.json().await.unwrap();
+    if failed {
+        return answer["errorMessage"].as_str().unwrap().to_owned();
+    }
+    let body = answer["body"].as_str().and_then(|body| serde_json::from_str::<Value>(body).ok());
+    let word = body.and_then(|body| {
+        let code = body["error"]["code"].as_str();
+        code.or(body["type"].as_str()).map(str::to_owned)
+    });
+    word.unwrap_or_else(|| {
+        answer["statusCode"].as_u64().map_or("done".to_owned(), |status| status.to_string())
+    })
+}
+
+#[tokio::test]
+async fn every_function_has_an_event_that_it_understands() {
+    let (stack, _database) = Stack::own(&[]).await;
+    // In this order: whoever is connected can ping, and whoever has left cannot.
+    let expected = [
+        ("migrate", "done"),
+        ("connect", "200"),
+        ("ping", "pong"),
+        ("join_conversation", "forbidden"),
+        ("leave_conversation", "left_conversation"),
+        ("send_message", "forbidden"),
+        ("mark_read", "forbidden"),
+        ("typing", "200"),
+        ("unknown_action", "invalid_request"),
+        ("disconnect", "200"),
+        ("sweep_connections", "done"),
+        // The token in the file is none: they do not last.
+        ("authorize", "Unauthorized"),
+        ("list_conversations", "unauthenticated"),
+        ("list_messages", "unauthenticated"),
+        ("find_or_create_conversation", "unauthenticated"),
+    ];
+    for (function, word) in expected {
+        assert_eq!(outcome(&stack, function).await, word, "{function}");
+    }
+    let expected: BTreeMap<_, _> = expected.into();
+    for entry in std::fs::read_dir(Path::new(ROOT).join("functions")).unwrap() {
+        let function = entry.unwrap().file_name().into_string().unwrap();
+        assert!(expected.contains_key(function.as_str()), "{function} has no event");
+    }
+}

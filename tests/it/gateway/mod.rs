@@ -1,0 +1,49 @@
+//! The local gateway against `reference/apigateway.md`: what a client, a function or an SDK can tell of API
+//! Gateway and Lambda. The functions are those of `tests/gateway`, each of which does one thing.
+
+mod callbacks;
+mod closing;
+mod developing;
+mod events;
+mod handshakes;
+mod http_api;
+mod invoking;
+mod load;
+mod messages;
+mod templates;
+
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::{Value, json};
+
+use crate::harness::{Socket, Stack, eventually};
+
+/// The id of a connection of the stage `main`, as its events tell it.
+async fn id_of(socket: &mut Socket) -> String {
+    socket.sends(json!({ "action": "echo" }).to_string()).await;
+    let event = socket.receives_json().await;
+    event["requestContext"]["connectionId"].as_str().unwrap().to_owned()
+}
+
+/// Where callbacks to a connection go.
+fn connection_url(stack: &Stack, stage: &str, id: &str) -> String {
+    stack.http(&format!("/{stage}/@connections/{}", utf8_percent_encode(id, NON_ALPHANUMERIC)))
+}
+
+/// The event that a function wrote down which concerns this connection.
+async fn recorded(stack: &Stack, route_key: &str, id: &str) -> Value {
+    let find = || {
+        let events = stack.lines().into_iter().map(|(_, line)| line["event"].clone());
+        events.into_iter().find(|event| {
+            event["requestContext"]["routeKey"] == route_key
+                && event["type"] != "REQUEST"
+                && event["requestContext"]["connectionId"] == id
+        })
+    };
+    eventually(&format!("{route_key} is recorded"), async || find().is_some()).await;
+    find().expect("it was just found")
+}
+
+/// The names of an object's members.
+fn keys(object: &Value) -> Vec<&str> {
+    object.as_object().unwrap().keys().map(String::as_str).collect()
+}

@@ -1,0 +1,105 @@
+//! Templates that are run, and those that are refused.
+
+use serde_json::json;
+
+use crate::harness::Stack;
+use crate::harness::stack::{folder, run_to_end};
+
+/// What is said of a template that cannot be run.
+fn refusal(resources: &str, args: &[&str]) -> String {
+    let folder = folder();
+    let template = folder.path().join("template.yaml");
+    let path = template.to_str().unwrap();
+    std::fs::write(&template, resources).unwrap();
+    let output = run_to_end(&[&["--port", "0", "--template", path], args].concat());
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&output.stderr);
+    let last = said.lines().last().unwrap_or_default().to_owned();
+    last.strip_prefix(&format!("error: {path}: ")).unwrap_or(&last).to_owned()
+}
+
+/// A function, and whatever else.
+fn with_function(resources: &str) -> String {
+    format!(
+        "Resources:\n  F:\n    Type: AWS::Serverless::Function\n    Metadata: {{BuildMethod: rust-cargolambda, BuildProperties: {{Binary: f}}}}\n    Properties: {{Runtime: provided.al2023, CodeUri: .}}\n{resources}"
+    )
+}
+
+#[tokio::test]
+async fn parameters_have_other_values_when_told_so() {
+    let stack = Stack::own_gateway(&["--parameter-overrides", "Given=by hand"]);
+    let found = stack.invokes("environment").await;
+    assert_eq!(found["GIVEN"], json!("by hand"));
+    let said = refusal("Resources: {}", &["--parameter-overrides", "Nobody=x"]);
+    assert_eq!(said, "there is no parameter Nobody to give a value to");
+}
+
+#[test]
+fn what_is_not_understood_is_refused_by_its_logical_id() {
+    let websocket = |properties: &str| {
+        with_function(&format!(
+            "  Api:\n    Type: AWS::Serverless::WebSocketApi\n    Properties:\n      RouteSelectionExpression: $request.body.action\n      Routes: {{$default: {{FunctionArn: !GetAtt F.Arn}}}}\n{properties}"
+        ))
+    };
+    let http = |properties: &str| {
+        with_function(&format!("  Api:\n    Type: AWS::Serverless::HttpApi\n    Properties:\n{properties}"))
+    };
+    for (template, said) in [
+        (
+            with_function("  Queue: {Type: AWS::SQS::Queue}"),
+            "Queue: the type AWS::SQS::Queue is not supported here",
+        ),
+        ("Globals: {Api: {}}\nResources: {}".to_owned(), "Globals: the section Api is not supported here"),
+        (
+            "Conditions: {}\nResources: {}".to_owned(),
+            "unknown field `Conditions`, expected one of `AWSTemplateFormatVersion`, `Transform`, `Description`, `Metadata`, `Parameters`, `Globals`, `Resources`, `Outputs`",
+        ),
+        (
+            websocket("      Auth: {AuthType: AWS_IAM}"),
+            "Api: the authorization type AWS_IAM is not supported here",
+        ),
+        (
+            websocket("      Auth: {AuthType: CUSTOM, AuthArn: !GetAtt F.Arn}"),
+            "Api: authorization needs a $connect route",
+        ),
+        (websocket("      RouteSettings: {other: {}}"), "Api: has settings for other, which is no route"),
+        (
+            websocket(
+                "  Other:\n    Type: AWS::Serverless::WebSocketApi\n    Properties:\n      RouteSelectionExpression: x\n      Routes: {$default: {FunctionArn: !GetAtt F.Arn}}",
+            ),
+            "Other: another API has the stage default here already",
+        ),
+        (
+            websocket("      Domain: {}"),
+            "Api: unknown field `Domain`, expected one of `StageName`, `StageVariables`, `DefaultRouteSettings`, `RouteSettings`",
+        ),
+        (
+            with_function(
+                "  Api:\n    Type: AWS::Serverless::WebSocketApi\n    Properties:\n      RouteSelectionExpression: $request.header.x\n      Routes: {$default: {FunctionArn: !GetAtt F.Arn}}",
+            ),
+            "Api: the route selection expression $request.header.x is not supported here",
+        ),
+        (
+            with_function(
+                "  Api:\n    Type: AWS::Serverless::WebSocketApi\n    Properties:\n      RouteSelectionExpression: x\n      Routes: {$default: {FunctionArn: \"arn:aws:lambda:us-east-1:000000000000:function:g\"}}",
+            ),
+            "Api: arn:aws:lambda:us-east-1:000000000000:function:g leads to no function",
+        ),
+        (
+            http("      StageName: v1"),
+            "Api: unknown field `StageName`, expected one of `CorsConfiguration`, `Auth`, `DefaultRouteSettings`, `RouteSettings`",
+        ),
+        (
+            http(
+                "      Auth: {Authorizers: {A: {FunctionArn: !GetAtt F.Arn, AuthorizerPayloadFormatVersion: \"1.0\"}}}",
+            ),
+            "Api: the payload format 1.0 of the authorizer A is not supported here",
+        ),
+        (
+            "Resources: {T: {Type: AWS::DynamoDB::Table, Properties: {KeySchema: !If [a, b, c]}}}".to_owned(),
+            "T: Fn::If is not supported here",
+        ),
+    ] {
+        assert_eq!(refusal(&template, &[]), said);
+    }
+}

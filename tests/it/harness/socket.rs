@@ -1,0 +1,143 @@
+//! A connection to the gateway, whoever is behind it.
+
+use futures_util::{SinkExt, StreamExt};
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+use serde_json::Value;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::handshake::client::Response;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::protocol::frame::Frame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{CloseCode, Data, OpCode};
+use tokio_tungstenite::tungstenite::{self, Message};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
+
+use super::{PATIENCE, Stack};
+
+/// What a URL cannot hold as it is, in paths that stories write readably.
+const URL: &AsciiSet = &CONTROLS.add(b'"').add(b'{').add(b'}').add(b' ');
+
+/// An open connection.
+#[derive(Debug)]
+pub(crate) struct Socket {
+    stream: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    /// What the handshake was answered.
+    pub(crate) response: Response,
+}
+
+/// A handshake that failed.
+#[derive(Debug)]
+pub(crate) struct Refused {
+    pub(crate) status: u16,
+    pub(crate) error_type: Option<String>,
+}
+
+impl Socket {
+    /// Opens a connection to `path`, which begins with the stage.
+    pub(crate) async fn open(stack: &Stack, path: &str) -> Result<Self, Refused> {
+        Self::open_with(stack, path, &[]).await
+    }
+
+    /// The same with headers.
+    pub(crate) async fn open_with(
+        stack: &Stack,
+        path: &str,
+        headers: &[(&'static str, &str)],
+    ) -> Result<Self, Refused> {
+        match Self::handshake(stack, path, headers).await {
+            Ok(socket) => Ok(socket),
+            Err(tungstenite::Error::Http(response)) => {
+                let error_type = response.headers().get("x-amzn-errortype");
+                Err(Refused {
+                    status: response.status().as_u16(),
+                    error_type: error_type.and_then(|kind| kind.to_str().ok()).map(str::to_owned),
+                })
+            }
+            Err(error) => panic!("the handshake failed otherwise than by a status: {error}"),
+        }
+    }
+
+    /// The same, however it ends.
+    pub(crate) async fn handshake(
+        stack: &Stack,
+        path: &str,
+        headers: &[(&'static str, &str)],
+    ) -> Result<Self, tungstenite::Error> {
+        let path = utf8_percent_encode(path, URL);
+        let mut request = format!("ws://127.0.0.1:{}/{path}", stack.port).into_client_request()?;
+        for (name, value) in headers {
+            request.headers_mut().append(*name, value.parse().unwrap());
+        }
+        let (stream, response) = tokio_tungstenite::connect_async(request).await?;
+        Ok(Self { stream, response })
+    }
+
+    /// Sends text as it is.
+    pub(crate) async fn sends(&mut self, text: impl Into<String>) {
+        self.stream.send(Message::text(text.into())).await.expect("the connection is open");
+    }
+
+    /// Sends one frame of any kind.
+    pub(crate) async fn sends_frame(&mut self, frame: Message) {
+        self.stream.send(frame).await.expect("the connection is open");
+    }
+
+    /// Sends one message in frames of at most `size` bytes, as far as the other side lets it.
+    pub(crate) async fn sends_in_frames(&mut self, text: &str, size: usize) {
+        let pieces: Vec<_> = text.as_bytes().chunks(size).collect();
+        for (at, piece) in pieces.iter().enumerate() {
+            let kind = if at == 0 { Data::Text } else { Data::Continue };
+            let frame = Frame::message(piece.to_vec(), OpCode::Data(kind), at + 1 == pieces.len());
+            if self.stream.send(Message::Frame(frame)).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// The next message.
+    pub(crate) async fn receives(&mut self) -> String {
+        match self.next().await {
+            Message::Text(text) => text.to_string(),
+            other => panic!("waited for text and got {other:?}"),
+        }
+    }
+
+    /// The next message, which is JSON.
+    pub(crate) async fn receives_json(&mut self) -> Value {
+        serde_json::from_str(&self.receives().await).expect("it is JSON")
+    }
+
+    /// Sends text and gets the next message.
+    pub(crate) async fn asks(&mut self, text: impl Into<String>) -> String {
+        self.sends(text).await;
+        self.receives().await
+    }
+
+    /// Whether a Ping is answered.
+    pub(crate) async fn is_ponged(&mut self) {
+        self.sends_frame(Message::Ping("are you there?".into())).await;
+        assert_eq!(self.next().await, Message::Pong("are you there?".into()));
+    }
+
+    /// Waits until the other side closes the connection: the code and the reason.
+    pub(crate) async fn is_closed(&mut self) -> (CloseCode, String) {
+        loop {
+            if let Message::Close(frame) = self.next().await {
+                let CloseFrame { code, reason } = frame.expect("the gateway always says why");
+                return (code, reason.to_string());
+            }
+        }
+    }
+
+    /// Closes the connection.
+    pub(crate) async fn closes(mut self, frame: Option<CloseFrame>) {
+        self.stream.close(frame).await.expect("the connection is open");
+        while let Some(Ok(_)) = self.stream.next().await {}
+    }
+
+    async fn next(&mut self) -> Message {
+        let next = timeout(PATIENCE, self.stream.next()).await.expect("something comes");
+        next.expect("the connection is open").expect("the connection is sound")
+    }
+}

@@ -1,0 +1,55 @@
+"""Runs `cargo dev` for the suites that are not Rust."""
+
+import os
+import secrets
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Stack:
+    """A running stack with a new database, on a port of its own; it ends with the block, and with this process."""
+
+    def __init__(self, *arguments, data="target/suite-data", until="ready"):
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.data = ROOT / data
+        # Nothing of this is to be left in the checkout: not the data, nor the secret, which is given instead.
+        os.environ["JWT_SECRET"] = secrets.token_hex(32)
+        command = ["cargo", "dev", "--ephemeral", "--port", str(self.port), "--data-dir", str(self.data), "--stop-with-stdin"]
+        self.process = subprocess.Popen(
+            [*command, *arguments], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        self.wait_for(until)
+
+    def wait_for(self, beginning):
+        for line in self.process.stdout:
+            print(line, end="", flush=True)
+            if line.startswith(beginning):
+                return
+        sys.exit(f"cargo dev ended before it said {beginning!r}")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.terminate()
+        self.process.wait()
+
+
+def environment(folder, *packages):
+    """The Python of a virtual environment with these packages, which is made if need be."""
+    folder = ROOT / folder
+    if not (folder / "bin/python").exists():
+        subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+    subprocess.run([folder / "bin/pip", "install", "--quiet", "--disable-pip-version-check", *packages], check=True)
+    return folder / "bin"
