@@ -2,6 +2,7 @@
 
 import json
 import sys
+from urllib.parse import quote
 
 import boto3
 from websockets.exceptions import ConnectionClosed
@@ -49,7 +50,7 @@ for call in [
         pass
 
 # The client offers subprotocols, and the $connect function chooses one.
-chosen = '{"statusCode":200,"headers":{"Sec-WebSocket-Protocol":"two"}}'
+chosen = quote('{"statusCode":200,"headers":{"Sec-WebSocket-Protocol":"two"}}')
 with connect(f"ws://127.0.0.1:{port}/main?answer={chosen}", subprotocols=["one", "two"]) as socket:
     assert socket.subprotocol == "two"
 

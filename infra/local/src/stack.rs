@@ -274,6 +274,7 @@ fn write_variables(
     // An empty variable counts as unset.
     let given = given.filter(|(_, value)| !value.is_empty());
     all.extend(given.map(|(name, value)| (name.as_str(), value.as_str())));
+    path.parent().map_or(Ok(()), std::fs::create_dir_all)?;
     // It holds the secret and the database's password.
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
     all.iter().try_for_each(|(name, value)| writeln!(file, "{name}={value}"))

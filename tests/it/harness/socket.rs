@@ -130,10 +130,15 @@ impl Socket {
         }
     }
 
-    /// Closes the connection.
+    /// Closes the connection; the other side has to answer with the same.
     pub(crate) async fn closes(mut self, frame: Option<CloseFrame>) {
-        self.stream.close(frame).await.expect("the connection is open");
-        while let Some(Ok(_)) = self.stream.next().await {}
+        self.stream.close(frame.clone()).await.expect("the connection is open");
+        loop {
+            if let Message::Close(answer) = self.next().await {
+                assert_eq!(answer, frame);
+                return;
+            }
+        }
     }
 
     async fn next(&mut self) -> Message {

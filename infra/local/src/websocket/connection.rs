@@ -183,8 +183,8 @@ async fn close(
 }
 
 async fn closed_by_client(mut socket: Socket, frame: Option<CloseFrame>) -> End {
-    // Sends the answering close frame; the client may not wait for it.
-    let _ = timeout(CLOSE_TIMEOUT, socket.close(None)).await;
+    // The library has made the answering close frame; it goes out with this. The client may not wait for it.
+    let _ = timeout(CLOSE_TIMEOUT, socket.flush()).await;
     match frame {
         Some(CloseFrame { code, reason }) => End { code: code.into(), reason: reason.to_string() },
         None => End { code: 1005, reason: "Client-side close frame status not set".to_owned() },
