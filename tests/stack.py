@@ -29,7 +29,8 @@ class Stack:
         self.process = subprocess.Popen(
             [*command, *arguments], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
-        self.wait_for(until)
+        if until:
+            self.wait_for(until)
 
     def wait_for(self, beginning):
         for line in self.process.stdout:
