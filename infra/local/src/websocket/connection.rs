@@ -9,7 +9,7 @@ use futures_util::{SinkExt, StreamExt};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
@@ -25,7 +25,7 @@ use super::route::route;
 const MAX_FRAME: usize = 32 * 1024;
 const MAX_MESSAGE: usize = 128 * 1024;
 
-/// How long a client that does not read may hold up a frame to it.
+/// How long a frame may wait for a client that does not read, or reads too slowly.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How long the other side may take to answer a close frame.
@@ -147,9 +147,9 @@ async fn write(
     sink: &mut SplitSink<Socket, Message>,
     mut frames: mpsc::UnboundedReceiver<Outgoing>,
 ) -> Written {
-    while let Some(Outgoing::Text(text)) = frames.recv().await {
+    while let Some(Outgoing::Text { text, since }) = frames.recv().await {
         let bytes = text.len();
-        match timeout(WRITE_TIMEOUT, sink.send(Message::Text(text))).await {
+        match timeout_at(since + WRITE_TIMEOUT, sink.send(Message::Text(text))).await {
             Ok(Ok(())) => connection.sent(bytes),
             Ok(Err(_)) | Err(_) => return Written::Stuck,
         }

@@ -55,7 +55,11 @@ pub(crate) struct Connection {
 /// What goes to a client, in order.
 #[derive(Debug)]
 pub(super) enum Outgoing {
-    Text(Utf8Bytes),
+    Text {
+        text: Utf8Bytes,
+        /// When somebody sent it.
+        since: Instant,
+    },
     Close,
 }
 
@@ -85,7 +89,8 @@ impl Connection {
             self.buffered.fetch_sub(cost, Ordering::Relaxed);
             return Err(Undeliverable::BufferFull);
         }
-        self.outgoing.send(Outgoing::Text(text)).map_err(|_| Undeliverable::Gone)
+        let frame = Outgoing::Text { text, since: Instant::now() };
+        self.outgoing.send(frame).map_err(|_| Undeliverable::Gone)
     }
 
     /// The client has been sent so many bytes of text.
