@@ -17,6 +17,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
+use tower_http::services::ServeDir;
 
 use crate::cli::{DEFAULT_DATA_DIR, StackArgs};
 use crate::keeper::Keeper;
@@ -174,16 +175,24 @@ async fn start_and_serve(args: &StackArgs, started: &mut Started) -> Result<(), 
         addresses.push(("Callbacks", format!("http://localhost:{port}/{stage}/@connections/ID")));
     }
     addresses.push(("a token", format!("cargo dev token alice --name Alice{}", data_dir_option(args))));
-    for (name, address) in addresses {
-        println!("{name:<10}  {address}");
-    }
     let mut router = invoke_api_routes(lambda).merge(dev_api::routes(secret, gateways.clone()));
     for gateway in gateways {
         router = serve_websocket(router, gateway);
     }
-    let router = router.fallback(async move |ConnectInfo(from), request: Request| {
+    let rest = any(async move |ConnectInfo(from), request: Request| {
         serve_the_rest(http.as_ref(), from, request).await
     });
+    let router = match template.pages {
+        // What is no page is for the HTTP API.
+        Some(folder) => {
+            addresses.push(("the page", format!("http://localhost:{port}/")));
+            router.fallback_service(ServeDir::new(folder).call_fallback_on_method_not_allowed(true).fallback(rest))
+        }
+        None => router.fallback_service(rest),
+    };
+    for (name, address) in addresses {
+        println!("{name:<10}  {address}");
+    }
     println!("ready in {:.1} s; Ctrl-C stops it", began.elapsed().as_secs_f64());
     axum::serve(listener, router.into_make_service_with_connect_info::<SocketAddr>())
         .await

@@ -1,7 +1,7 @@
 //! The document as a whole: its parameters, its resources, and how they refer to each other.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
@@ -29,8 +29,8 @@ pub(super) struct Document {
     _transform: Option<IgnoredAny>,
     #[serde(rename = "Description")]
     _description: Option<IgnoredAny>,
-    #[serde(rename = "Metadata")]
-    _metadata: Option<IgnoredAny>,
+    #[serde(default)]
+    metadata: Metadata,
     #[serde(default)]
     parameters: BTreeMap<String, Parameter>,
     #[serde(default)]
@@ -38,6 +38,14 @@ pub(super) struct Document {
     resources: BTreeMap<String, Resource>,
     #[serde(rename = "Outputs")]
     _outputs: Option<IgnoredAny>,
+}
+
+/// What CloudFormation does not look at. One of it is ours.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Metadata {
+    /// A folder of files that are served beside the APIs on this machine.
+    local_pages: Option<PathBuf>,
 }
 
 #[derive(Deserialize)]
@@ -177,6 +185,7 @@ impl<'a> Reader<'a> {
             schedules: self.schedules()?,
             websockets: self.websockets()?,
             http: self.http()?,
+            pages: self.document.metadata.local_pages.as_ref().map(|pages| self.folder.join(pages)),
         })
     }
 

@@ -17,6 +17,8 @@ pub(crate) struct Template {
     pub(crate) http: Option<HttpApi>,
     pub(crate) tables: Vec<Table>,
     pub(crate) schedules: Vec<Schedule>,
+    /// A folder of files that are served beside the APIs.
+    pub(crate) pages: Option<PathBuf>,
 }
 
 /// A Lambda function: a binary of a cargo workspace.

@@ -1,0 +1,667 @@
+// The client: one user's conversations, kept complete and up to date over connections that come and go.
+//
+//     const chat = new Switchboard({ url: "wss://…/v1", api: "https://…", token: () => fetchToken() });
+//     chat.addEventListener("message", ({ detail }) => console.log(detail.sender.name, detail.content));
+//     await chat.start();
+//     const conversation = await chat.open(await chat.find("bob"));
+//     await chat.send(conversation.id, "Hello, Bob!");
+//
+// What has to happen happens once: a message that is not answered is sent again with the same clientMessageId, on
+// the next connection if need be, until the service says that it is stored or that it never will be.
+
+// @ts-check
+
+import { Connection, SwitchboardError } from "./connection.js";
+import { Conversation } from "./conversation.js";
+
+export { SwitchboardError };
+
+const SECOND = 1000;
+const MINUTE = 60 * SECOND;
+
+/** API Gateway closes a connection after two hours: the next one is open before. */
+const REPLACE_AFTER_MS = 115 * MINUTE;
+/** And before the token expires: what is sent after that does nothing. */
+const BEFORE_EXPIRY_MS = MINUTE;
+/** Keeps the lease, and the connection from being idle. */
+const PING_EVERY_MS = 4 * MINUTE;
+/** How soon to try again after a connection was lost, doubled every time. */
+const FIRST_DELAY_MS = 500;
+const LAST_DELAY_MS = 30 * SECOND;
+/** Others show somebody as typing for 6 seconds after a frame that says so. */
+const TYPING_EVERY_MS = 3 * SECOND;
+/** How long the old connection may still get answers when the next one is open. */
+const OVERLAP_MS = 30 * SECOND;
+
+/**
+ * @typedef {import("./conversation.js").Message} Message
+ * @typedef {import("./conversation.js").User} User
+ * @typedef {import("./connection.js").Frame} Frame
+ * @typedef {User & {online: boolean, lastSeenAt: string | null}} OtherUser
+ * @typedef {{id: string, otherUser: OtherUser, lastMessage: Message | null, lastMessageAt: string | null, lastSeq: number,
+ *   unreadCount: number}} Summary
+ * @typedef {"offline" | "connecting" | "online"} State
+ * @typedef {{clientMessageId: string, conversationId: string, content: string, state: "pending" | "failed",
+ *   error?: SwitchboardError}} Outgoing
+ * @typedef {{online: boolean, lastSeenAt: string | null, version: number}} Presence
+ * @typedef {object} Options
+ * @property {string} url where the WebSocket API is, as `wss://host/stage`
+ * @property {string} api where the HTTP API is, as `https://host`
+ * @property {() => string | Promise<string>} token gets a token that is valid now; asked again before one expires
+ * @property {typeof WebSocket} [WebSocket] another implementation than the global one
+ * @property {typeof fetch} [fetch] likewise
+ * @property {() => number} [random] likewise, from 0 to 1
+ */
+
+/**
+ * Events, each with a `detail`:
+ *
+ * - `state`: the {@link State} of the connection
+ * - `conversations`: the list has changed, or something in it
+ * - `message`: a {@link Message} that is new in an open conversation; in order, each once
+ * - `messages`: the id of an open conversation in which anything has changed
+ * - `outgoing`: an {@link Outgoing} message, whenever its state changes
+ * - `presence`: `{userId, online, lastSeenAt}`
+ * - `typing`: `{conversationId, userId, typing}`
+ * - `problem`: a {@link SwitchboardError} that nobody waits for
+ */
+export class Switchboard extends EventTarget {
+  /** Who this is; known once started. @type {string} */
+  userId = "";
+  /** @type {State} */
+  state = "offline";
+  /** What is not stored yet, in the order in which it was sent. @type {Map<string, Outgoing>} */
+  outgoing = new Map();
+
+  #url;
+  #api;
+  #token;
+  #WebSocket;
+  #fetch;
+  #random;
+  #running = false;
+  /** @type {Connection | undefined} */
+  #connection;
+  /** @type {Promise<void> | undefined} */
+  #connecting;
+  #attempts = 0;
+  /** @type {{token: string, expiresAt: number} | undefined} */
+  #known;
+  /** @type {Map<string, Summary>} */
+  #summaries = new Map();
+  #cursor = /** @type {string | null} */ (null);
+  /** @type {Map<string, Conversation>} */
+  #open = new Map();
+  /** @type {Map<string, Presence>} */
+  #presence = new Map();
+  /** @type {Map<string, any>} */
+  #typists = new Map();
+  /** @type {Map<string, number>} */
+  #typedAt = new Map();
+  /** @type {Map<string, {resolve: (message: Message) => void, reject: (error: SwitchboardError) => void}>} */
+  #promised = new Map();
+  #timers = { ping: /** @type {any} */ (0), replace: /** @type {any} */ (0) };
+
+  /** @param {Options} options */
+  constructor(options) {
+    super();
+    this.#url = options.url;
+    this.#api = options.api.replace(/\/$/, "");
+    this.#token = options.token;
+    this.#WebSocket = options.WebSocket ?? globalThis.WebSocket;
+    this.#fetch = options.fetch ?? ((...request) => globalThis.fetch(...request));
+    this.#random = options.random ?? Math.random;
+  }
+
+  // The connection.
+
+  /** Connects, and stays connected until `stop`. Done once it is for the first time. */
+  async start() {
+    this.#running = true;
+    await this.#connect();
+  }
+
+  /** Disconnects. What is not stored yet stays, for the next start. */
+  stop() {
+    this.#running = false;
+    this.#wake();
+    for (const timer of Object.values(this.#timers)) clearTimeout(timer);
+    const connection = this.#connection;
+    this.#connection = undefined;
+    connection?.close();
+    this.#become("offline");
+  }
+
+  /** Tries to connect now, as when the network has come back. */
+  retry() {
+    if (!this.#running || this.#connection) return;
+    this.#attempts = 0;
+    this.#wake();
+    void this.#connect();
+  }
+
+  #connect() {
+    this.#connecting ??= this.#tryUntilConnected().finally(() => (this.#connecting = undefined));
+    return this.#connecting;
+  }
+
+  async #tryUntilConnected() {
+    while (this.#running) {
+      this.#become("connecting");
+      try {
+        await this.#replace();
+        this.#attempts = 0;
+        return;
+      } catch (error) {
+        if (!this.#running) return;
+        this.#become("offline");
+        this.#complain(error);
+        await this.#pause();
+      }
+    }
+  }
+
+  /** Waits longer after each failure, and not as long as all the others who lost their connection now. */
+  #pause() {
+    const delay = Math.min(FIRST_DELAY_MS * 2 ** this.#attempts++, LAST_DELAY_MS) * (0.5 + this.#random() / 2);
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, delay);
+      this.#wake = () => {
+        clearTimeout(timer);
+        resolve(undefined);
+      };
+    });
+  }
+
+  /** Ends a pause. */
+  #wake = () => {};
+
+  /** Opens the next connection, and closes the one before it once that has nothing more to say. */
+  async #replace() {
+    const token = await this.#freshToken();
+    const listener = {
+      event: (/** @type {Frame} */ frame) => this.#hear(frame, next),
+      closed: () => this.#lost(next),
+    };
+    /** @type {Connection} */
+    const next = await Connection.open(`${this.#url}?token=${encodeURIComponent(token)}`, this.#WebSocket, listener);
+    if (!this.#running) return next.close();
+    const before = this.#connection;
+    this.#connection = next;
+    if (before) this.#retire(before);
+    this.#schedule();
+    try {
+      await this.#synchronise(next);
+    } catch (error) {
+      // A connection that cannot be used is as good as none.
+      if (this.#connection === next) this.#connection = undefined;
+      next.close();
+      throw error;
+    }
+    this.#become("online");
+    this.#sendAll();
+  }
+
+  /** @param {Connection} connection */
+  #retire(connection) {
+    const end = () => connection.close();
+    if (!connection.busy) end();
+    else setTimeout(end, OVERLAP_MS);
+  }
+
+  #schedule() {
+    clearTimeout(this.#timers.ping);
+    clearTimeout(this.#timers.replace);
+    const ping = () => {
+      this.#timers.ping = setTimeout(ping, PING_EVERY_MS);
+      const connection = this.#connection;
+      // Without an answer it is dead, whatever the socket says.
+      connection?.ask("ping").catch(() => connection.close());
+    };
+    this.#timers.ping = setTimeout(ping, PING_EVERY_MS);
+    const untilExpiry = (this.#known?.expiresAt ?? Infinity) - Date.now() - BEFORE_EXPIRY_MS;
+    const delay = Math.max(SECOND, Math.min(REPLACE_AFTER_MS, untilExpiry));
+    const replace = () =>
+      this.#replace().catch((error) => {
+        this.#complain(error);
+        if (!this.#connection) void this.#connect();
+      });
+    this.#timers.replace = setTimeout(replace, delay);
+  }
+
+  /** @param {Connection} connection */
+  #lost(connection) {
+    if (connection !== this.#connection) return;
+    this.#connection = undefined;
+    if (!this.#running) return;
+    this.#become("offline");
+    void this.#connect();
+  }
+
+  async #freshToken() {
+    if (!this.#known || this.#known.expiresAt - BEFORE_EXPIRY_MS <= Date.now()) {
+      const token = await this.#token();
+      const claims = JSON.parse(decodeBase64Url(token.split(".")[1] ?? ""));
+      this.userId = claims.sub;
+      this.#known = { token, expiresAt: claims.exp * SECOND };
+    }
+    return this.#known.token;
+  }
+
+  /**
+   * Brings everything up to date that a connection before this one may have missed.
+   *
+   * @param {Connection} connection
+   */
+  async #synchronise(connection) {
+    const joining = [...this.#open.values()].map((conversation) => this.#join(connection, conversation));
+    await Promise.all([this.#refresh(), ...joining]);
+  }
+
+  /**
+   * @param {Connection} connection
+   * @param {Conversation} conversation
+   */
+  async #join(connection, conversation) {
+    const { lastSeq } = await connection.ask("join_conversation", { conversationId: conversation.id });
+    // Only now, so that nothing falls between what is fetched and what is pushed.
+    await conversation.load();
+    await conversation.catchUp(lastSeq);
+  }
+
+  // Conversations.
+
+  /** The conversations, the one with the latest activity first. */
+  get conversations() {
+    const activity = (/** @type {Summary} */ summary) => summary.lastMessageAt ?? "";
+    // Those without messages keep the order in which the service lists them.
+    return [...this.#summaries.values()].sort((a, b) => (activity(a) < activity(b) ? 1 : activity(a) > activity(b) ? -1 : 0));
+  }
+
+  /** How many messages are unread, all conversations together. */
+  get unreadCount() {
+    return [...this.#summaries.values()].reduce((sum, { unreadCount }) => sum + unreadCount, 0);
+  }
+
+  /** Whether there are older conversations than those listed. */
+  get hasMoreConversations() {
+    return this.#cursor !== null;
+  }
+
+  /** Fetches the next page of conversations. */
+  async loadMoreConversations() {
+    if (this.#cursor) await this.#list(this.#cursor);
+  }
+
+  /**
+   * The id of the conversation with a user, which is made if there is none.
+   *
+   * @param {string} otherUserId
+   * @returns {Promise<string>}
+   */
+  async find(otherUserId) {
+    const body = JSON.stringify({ otherUserId });
+    const { conversationId } = await this.#request("/api/conversations/find-or-create", { method: "POST", body });
+    if (!this.#summaries.has(conversationId)) await this.#refresh();
+    return conversationId;
+  }
+
+  /**
+   * Joins a conversation and fetches its latest messages. From now on it is kept complete.
+   *
+   * @param {string} conversationId
+   * @returns {Promise<Conversation>}
+   */
+  async open(conversationId) {
+    let conversation = this.#open.get(conversationId);
+    if (!conversation) {
+      const path = `/api/conversations/${conversationId}/messages`;
+      conversation = new Conversation(
+        conversationId,
+        (query) => this.#request(`${path}?${query}`),
+        (messages) => {
+          for (const message of messages) this.#emit("message", message);
+          this.#emit("messages", conversationId);
+        },
+      );
+      this.#open.set(conversationId, conversation);
+      // Without a connection the next one joins it.
+      if (this.#connection) {
+        await this.#join(this.#connection, conversation);
+        this.#emit("messages", conversationId);
+      }
+    }
+    return conversation;
+  }
+
+  /**
+   * Leaves a conversation.
+   *
+   * @param {string} conversationId
+   */
+  async close(conversationId) {
+    this.#open.delete(conversationId);
+    await this.#connection?.ask("leave_conversation", { conversationId });
+  }
+
+  /**
+   * Fetches older messages of an open conversation.
+   *
+   * @param {string} conversationId
+   */
+  async loadOlder(conversationId) {
+    await this.#open.get(conversationId)?.loadOlder();
+    this.#emit("messages", conversationId);
+  }
+
+  /**
+   * Marks all messages of a conversation as read, if any are not.
+   *
+   * @param {string} conversationId
+   */
+  async markRead(conversationId) {
+    const summary = this.#summaries.get(conversationId);
+    if (!summary || summary.unreadCount === 0 || !this.#connection) return;
+    this.#read(await this.#connection.ask("mark_read", { conversationId, upToSeq: summary.lastSeq }));
+  }
+
+  // Sending.
+
+  /**
+   * Sends a message, as often as needed. Done once it is stored.
+   *
+   * @param {string} conversationId
+   * @param {string} content
+   * @returns {Promise<Message>}
+   */
+  send(conversationId, content) {
+    const clientMessageId = crypto.randomUUID();
+    /** @type {Outgoing} */
+    const outgoing = { clientMessageId, conversationId, content, state: "pending" };
+    this.outgoing.set(clientMessageId, outgoing);
+    this.#typedAt.delete(conversationId);
+    this.#emit("outgoing", outgoing);
+    const sent = new Promise((resolve, reject) => this.#promised.set(clientMessageId, { resolve, reject }));
+    void this.#deliver(outgoing);
+    return /** @type {Promise<Message>} */ (sent);
+  }
+
+  /**
+   * Sends again what has failed.
+   *
+   * @param {string} clientMessageId
+   */
+  resend(clientMessageId) {
+    const outgoing = this.outgoing.get(clientMessageId);
+    if (!outgoing || outgoing.state !== "failed") return;
+    const again = { ...outgoing, state: /** @type {const} */ ("pending"), error: undefined };
+    this.outgoing.set(clientMessageId, again);
+    this.#emit("outgoing", again);
+    void this.#deliver(again);
+  }
+
+  /**
+   * Gives up what has failed.
+   *
+   * @param {string} clientMessageId
+   */
+  discard(clientMessageId) {
+    const outgoing = this.outgoing.get(clientMessageId);
+    if (outgoing?.state === "failed" && this.outgoing.delete(clientMessageId)) this.#emit("outgoing", outgoing);
+  }
+
+  #sendAll() {
+    for (const outgoing of this.outgoing.values()) if (outgoing.state === "pending") void this.#deliver(outgoing);
+  }
+
+  /** @param {Outgoing} outgoing */
+  async #deliver(outgoing) {
+    const connection = this.#connection;
+    // The next connection sends it.
+    if (!connection || this.state !== "online") return;
+    const { clientMessageId, conversationId, content } = outgoing;
+    try {
+      const message = await connection.ask("send_message", { conversationId, content, clientMessageId });
+      this.#stored(message);
+    } catch (error) {
+      this.#unsent(outgoing, /** @type {SwitchboardError} */ (error));
+    }
+  }
+
+  /**
+   * @param {Outgoing} outgoing
+   * @param {SwitchboardError} error
+   */
+  #unsent(outgoing, error) {
+    if (!this.outgoing.has(outgoing.clientMessageId)) return;
+    const again = error.retryable || error.code === "token_expired";
+    if (!again) {
+      const failed = { ...outgoing, state: /** @type {const} */ ("failed"), error };
+      this.outgoing.set(outgoing.clientMessageId, failed);
+      this.#emit("outgoing", failed);
+      this.#promised.get(outgoing.clientMessageId)?.reject(error);
+      this.#promised.delete(outgoing.clientMessageId);
+    } else if (this.state === "online") {
+      // A lost connection brings all of them up again by itself.
+      setTimeout(() => void this.#deliver(outgoing), error.retryAfterMs ?? FIRST_DELAY_MS * (1 + this.#random()));
+    }
+  }
+
+  /** @param {Message} message */
+  #stored(message) {
+    const clientMessageId = message.clientMessageId ?? "";
+    const outgoing = this.outgoing.get(clientMessageId);
+    this.#take(message);
+    if (!outgoing || message.senderId !== this.userId || !this.outgoing.delete(clientMessageId)) return;
+    this.#promised.get(clientMessageId)?.resolve(message);
+    this.#promised.delete(clientMessageId);
+    this.#emit("outgoing", outgoing);
+  }
+
+  /**
+   * Says that the user is typing; call it on every key.
+   *
+   * @param {string} conversationId
+   */
+  typing(conversationId) {
+    const last = this.#typedAt.get(conversationId) ?? 0;
+    if (!this.#connection || Date.now() - last < TYPING_EVERY_MS) return;
+    this.#typedAt.set(conversationId, Date.now());
+    this.#connection.tell("typing_start", { conversationId });
+  }
+
+  /**
+   * Says that they have stopped.
+   *
+   * @param {string} conversationId
+   */
+  stopTyping(conversationId) {
+    if (this.#typedAt.delete(conversationId)) this.#connection?.tell("typing_stop", { conversationId });
+  }
+
+  // What is heard.
+
+  /**
+   * @param {Frame} frame
+   * @param {Connection} connection
+   */
+  #hear(frame, connection) {
+    const data = frame.data;
+    switch (frame.type) {
+      case "new_message":
+        // Another device of this user, or the answer to an earlier try.
+        return this.#stored(data);
+      case "conversation_updated":
+        return this.#update(data);
+      case "messages_read":
+        return this.#read(data);
+      case "user_online":
+      case "user_offline":
+        return this.#presenceOf(data.userId, frame.type === "user_online", data.lastSeenAt ?? null, data.version);
+      case "user_typing":
+        return this.#typist(data, data.expiresInMs);
+      case "user_stopped_typing":
+        return this.#typist(data, 0);
+      case "error":
+        if (frame.error.code === "token_expired") this.#known = undefined;
+        this.#complain(new SwitchboardError(frame.error.code, frame.error.message, frame.error));
+        return;
+      default:
+        // The gateway's own: the frame that it is about is not named, so its answer will be missed.
+        if (frame.message) this.#complain(new SwitchboardError("gateway", frame.message, { retryable: true }));
+    }
+  }
+
+  /** @param {Message} message a new one in a conversation that this connection has joined */
+  #take(message) {
+    this.#typist({ conversationId: message.conversationId, userId: message.senderId }, 0);
+    this.#open.get(message.conversationId)?.add(message);
+    const summary = this.#summaries.get(message.conversationId);
+    if (!summary) return void this.#refresh().catch((error) => this.#complain(error));
+    if (message.seq <= summary.lastSeq) return;
+    const unread = message.senderId === this.userId ? 0 : message.seq - summary.lastSeq;
+    this.#summarise({ ...summary, ...latest(message), unreadCount: summary.unreadCount + unread });
+  }
+
+  /** @param {{conversationId: string, lastMessage: Message, lastSeq: number, unreadCount: number}} update */
+  #update({ conversationId, lastMessage, lastSeq, unreadCount }) {
+    this.#typist({ conversationId, userId: lastMessage.senderId }, 0);
+    this.#open.get(conversationId)?.add(lastMessage);
+    const summary = this.#summaries.get(conversationId);
+    // One with somebody new.
+    if (!summary) return void this.#refresh().catch((error) => this.#complain(error));
+    if (lastSeq >= summary.lastSeq) this.#summarise({ ...summary, ...latest(lastMessage), unreadCount });
+  }
+
+  /** @param {{conversationId: string, readerId: string, upToSeq: number, readAt: string}} read */
+  #read({ conversationId, readerId, upToSeq, readAt }) {
+    this.#open.get(conversationId)?.markRead(readerId, upToSeq, readAt);
+    this.#emit("messages", conversationId);
+    const summary = this.#summaries.get(conversationId);
+    if (!summary) return;
+    const { lastMessage } = summary;
+    const reads = lastMessage && lastMessage.senderId !== readerId && lastMessage.seq <= upToSeq && !lastMessage.readAt;
+    this.#summarise({
+      ...summary,
+      lastMessage: reads ? { ...lastMessage, readAt } : lastMessage,
+      // Those of the other side after it are not known one by one; the next update tells.
+      unreadCount: readerId === this.userId && upToSeq >= summary.lastSeq ? 0 : summary.unreadCount,
+    });
+  }
+
+  /**
+   * @param {string} userId
+   * @param {boolean} online
+   * @param {string | null} lastSeenAt
+   * @param {number} version
+   */
+  #presenceOf(userId, online, lastSeenAt, version) {
+    const known = this.#presence.get(userId);
+    if (known && known.version >= version) return;
+    this.#presence.set(userId, { online, lastSeenAt, version });
+    for (const summary of this.#summaries.values()) {
+      if (summary.otherUser.id !== userId) continue;
+      const otherUser = { ...summary.otherUser, online, lastSeenAt: lastSeenAt ?? summary.otherUser.lastSeenAt };
+      this.#summarise({ ...summary, otherUser });
+    }
+    this.#emit("presence", { userId, online, lastSeenAt });
+  }
+
+  /**
+   * @param {{conversationId: string, userId: string}} who
+   * @param {number} expiresInMs 0 if they have stopped
+   */
+  #typist({ conversationId, userId }, expiresInMs) {
+    const key = `${conversationId} ${userId}`;
+    const was = this.#typists.has(key);
+    clearTimeout(this.#typists.get(key));
+    this.#typists.delete(key);
+    const stop = () => this.#typist({ conversationId, userId }, 0);
+    if (expiresInMs > 0) this.#typists.set(key, setTimeout(stop, expiresInMs));
+    if (was !== expiresInMs > 0) this.#emit("typing", { conversationId, userId, typing: expiresInMs > 0 });
+  }
+
+  // The HTTP API.
+
+  /** Fetches the first page again: the connection may have missed something. */
+  #refresh() {
+    return this.#list("");
+  }
+
+  /** @param {string} cursor */
+  async #list(cursor) {
+    const heard = new Map([...this.#presence].map(([userId, { version }]) => [userId, version]));
+    const query = cursor ? `?cursor=${encodeURIComponent(cursor)}` : "";
+    const { conversations, nextCursor } = await this.#request(`/api/conversations${query}`);
+    for (const summary of /** @type {Summary[]} */ (conversations)) {
+      const known = this.#summaries.get(summary.id);
+      // What was heard meanwhile is newer than what was asked for before.
+      const newer = known && known.lastSeq > summary.lastSeq;
+      const presence = this.#presence.get(summary.otherUser.id);
+      const told = presence && presence.version !== heard.get(summary.otherUser.id);
+      const { online, lastSeenAt } = told ? presence : summary.otherUser;
+      const otherUser = { ...summary.otherUser, online, lastSeenAt };
+      this.#summaries.set(summary.id, { ...(newer ? known : summary), otherUser });
+    }
+    if (cursor || this.#summaries.size <= conversations.length) this.#cursor = nextCursor;
+    this.#emit("conversations", undefined);
+  }
+
+  /**
+   * @param {string} path
+   * @param {RequestInit} [request]
+   * @returns {Promise<any>}
+   */
+  async #request(path, request = {}) {
+    const headers = { authorization: `Bearer ${await this.#freshToken()}`, "content-type": "application/json" };
+    const answer = await this.#fetch(this.#api + path, { ...request, headers }).catch((error) => {
+      throw new SwitchboardError("disconnected", String(error), { retryable: true });
+    });
+    const body = await answer.json().catch(() => ({}));
+    if (answer.ok) return body;
+    if (answer.status === 401) this.#known = undefined;
+    const code = body.error?.code ?? "gateway";
+    throw new SwitchboardError(code, body.error?.message ?? body.message ?? `status ${answer.status}`, {
+      retryable: answer.status === 429 || answer.status >= 500,
+    });
+  }
+
+  // Telling.
+
+  /** @param {Summary} summary */
+  #summarise(summary) {
+    this.#summaries.set(summary.id, summary);
+    this.#emit("conversations", undefined);
+  }
+
+  /** @param {State} state */
+  #become(state) {
+    if (this.state === state) return;
+    this.state = state;
+    this.#emit("state", state);
+  }
+
+  /** @param {unknown} error */
+  #complain(error) {
+    this.#emit("problem", error);
+  }
+
+  /**
+   * @param {string} type
+   * @param {unknown} detail
+   */
+  #emit(type, detail) {
+    this.dispatchEvent(new CustomEvent(type, { detail }));
+  }
+}
+
+/** @param {Message} message */
+function latest(message) {
+  return { lastMessage: message, lastMessageAt: message.createdAt, lastSeq: message.seq };
+}
+
+/** @param {string} text */
+function decodeBase64Url(text) {
+  const bytes = atob(text.replace(/-/g, "+").replace(/_/g, "/"));
+  return new TextDecoder().decode(Uint8Array.from(bytes, (c) => c.charCodeAt(0)));
+}
