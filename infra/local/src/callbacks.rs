@@ -16,6 +16,9 @@ use crate::websocket::{Connection, Gateway, Undeliverable, is_connection_id};
 /// API Gateway's quota, in bytes.
 const MAX_PAYLOAD: usize = 128 * 1024;
 
+/// More than that is not even read.
+const MAX_BODY: usize = 1024 * 1024;
+
 /// The routes below the stage. SDKs differ in whether they encode the `@`.
 pub(crate) fn routes(gateway: Gateway) -> Router {
     let stage = gateway.stage().to_owned();
@@ -23,7 +26,7 @@ pub(crate) fn routes(gateway: Gateway) -> Router {
     Router::new()
         .route(&format!("/{stage}/@connections/{{id}}"), connection.clone())
         .route(&format!("/{stage}/%40connections/{{id}}"), connection)
-        .layer(DefaultBodyLimit::disable())
+        .layer(DefaultBodyLimit::max(MAX_BODY))
         .with_state(gateway)
 }
 
@@ -45,6 +48,8 @@ async fn push(State(gateway): State<Gateway>, Path(id): Path<String>, body: Byte
 async fn close(State(gateway): State<Gateway>, Path(id): Path<String>) -> Response {
     match find(&gateway, &id) {
         Ok(connection) => {
+            // From now on it is gone for everybody else.
+            gateway.registry().remove(&id);
             connection.close();
             (StatusCode::NO_CONTENT, request_id()).into_response()
         }

@@ -20,20 +20,29 @@ pub(crate) struct Built {
 
 /// Builds the binaries of `functions`. Cargo's own messages go to the terminal.
 pub(crate) async fn build(functions: &[Function], release: bool) -> Result<Built, String> {
+    let built = locate(functions, release).await?;
     let mut folders: BTreeMap<&Path, BTreeSet<&str>> = BTreeMap::new();
     for function in functions {
         folders.entry(&function.code).or_default().insert(&function.binary);
     }
-    let mut built = None;
     for (folder, binaries) in folders {
         cargo_build(folder, &binaries, release).await?;
-        let here = locate(folder, release).await?;
-        if built.as_ref().is_some_and(|other| *other != here) {
-            return Err("functions of different cargo workspaces are not supported here".to_owned());
-        }
-        built = Some(here);
     }
-    Ok(built.unwrap_or_default())
+    Ok(built)
+}
+
+/// Where the binaries of `functions` are, or will be.
+pub(crate) async fn locate(functions: &[Function], release: bool) -> Result<Built, String> {
+    let mut built = BTreeMap::new();
+    for function in functions {
+        if !built.contains_key(&function.code) {
+            built.insert(&function.code, ask_cargo(&function.code, release).await?);
+        }
+        if built.values().any(|other| *other != built[&function.code]) {
+            return Err(format!("{} is of another cargo workspace than the others", function.name));
+        }
+    }
+    Ok(built.into_values().next().unwrap_or_default())
 }
 
 async fn cargo_build(folder: &Path, binaries: &BTreeSet<&str>, release: bool) -> Result<(), String> {
@@ -51,7 +60,7 @@ async fn cargo_build(folder: &Path, binaries: &BTreeSet<&str>, release: bool) ->
     }
 }
 
-async fn locate(folder: &Path, release: bool) -> Result<Built, String> {
+async fn ask_cargo(folder: &Path, release: bool) -> Result<Built, String> {
     #[derive(Deserialize)]
     struct Metadata {
         target_directory: PathBuf,

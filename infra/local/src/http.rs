@@ -7,7 +7,6 @@ mod event;
 mod response;
 mod routing;
 
-use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -17,12 +16,12 @@ use axum::http::request::Parts;
 use axum::http::{HeaderValue, Response, StatusCode};
 use serde_json::{Value, json};
 use tokio::time::timeout;
-use uuid::Uuid;
 
 use crate::lambda::{InvokeError, Lambda};
+use crate::request::query;
 use crate::template::{HttpApi, Values};
-use crate::throttle::Bucket;
-use crate::websocket::query;
+use crate::throttle::Buckets;
+use crate::websocket::new_id;
 use authorizer::{Answers, Question};
 
 /// API Gateway's quotas, in bytes: the request line and the headers together, and the body.
@@ -38,38 +37,37 @@ struct Inner {
     api: HttpApi,
     values: Values,
     lambda: Lambda,
-    /// Of the routes that are throttled.
-    buckets: HashMap<String, Bucket>,
+    buckets: Buckets,
     answers: Answers,
 }
 
 impl Gateway {
     /// Serves `api` with the functions of `lambda`.
     pub(crate) fn new(api: HttpApi, values: Values, lambda: Lambda) -> Self {
-        let throttled = api.routes.iter().filter_map(|route| Some((route.key(), route.throttle?)));
-        let buckets = throttled.map(|(key, throttle)| (key, Bucket::new(throttle))).collect();
+        let buckets = Buckets::new(api.routes.iter().map(|route| (route.key(), route.throttle)));
         Self(Arc::new(Inner { api, values, lambda, buckets, answers: Answers::default() }))
     }
 
     /// Answers a request.
     pub(crate) async fn serve(&self, from: SocketAddr, request: Request) -> Response<Body> {
         let inner = &self.0;
-        let cors = inner.api.cors.as_ref().and_then(|cors| cors::answer(cors, &request));
+        let request_id = new_id();
+        let cors = inner.api.cors.as_ref().map(|cors| cors::answer(cors, &request));
         let mut response = match &cors {
             Some(cors) if cors.preflight => no_content(),
-            _ => inner.respond(from, request).await,
+            _ => inner.respond(from, request, &request_id).await,
         };
         if let Some(cors) = cors {
             cors.apply(response.headers_mut());
         }
-        let id = HeaderValue::from_str(&Uuid::new_v4().to_string()).expect("a UUID is plain ASCII");
+        let id = HeaderValue::try_from(request_id).expect("Base64 is plain ASCII");
         response.headers_mut().insert("apigw-requestid", id);
         response
     }
 }
 
 impl Inner {
-    async fn respond(&self, from: SocketAddr, request: Request) -> Response<Body> {
+    async fn respond(&self, from: SocketAddr, request: Request, request_id: &str) -> Response<Body> {
         if head_size(&request) > MAX_HEAD {
             return refused(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
         }
@@ -77,14 +75,14 @@ impl Inner {
         else {
             return refused(StatusCode::NOT_FOUND);
         };
-        if !self.buckets.get(&matched.route.key()).is_none_or(Bucket::take) {
+        if !self.buckets.take(&matched.route.key()) {
             return refused(StatusCode::TOO_MANY_REQUESTS);
         }
         let (head, body) = request.into_parts();
         let Ok(body) = to_bytes(body, MAX_BODY).await else {
             return response::message(StatusCode::PAYLOAD_TOO_LARGE, "Request Entity Too Large");
         };
-        let mut event = event::event(&self.values, &self.api.id, &matched, from, &head, &body);
+        let mut event = event::event(&self.values, &self.api.id, &matched, from, request_id, &head, &body);
         if let Some(name) = &matched.route.authorizer {
             match self.authorize(name, &head, &event).await {
                 Ok(context) => event["requestContext"]["authorizer"] = json!({ "lambda": context }),

@@ -11,6 +11,7 @@ mod http;
 mod keeper;
 mod lambda;
 mod policy;
+mod request;
 mod schedule;
 mod services;
 mod stack;

@@ -5,13 +5,13 @@ use serde::Deserialize;
 /// What an authorizer's policy speaks of.
 const INVOKE: &str = "execute-api:Invoke";
 
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct Policy {
     statement: OneOrMany<Statement>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Statement {
     effect: Effect,
@@ -25,7 +25,7 @@ enum Effect {
     Deny,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(untagged)]
 enum OneOrMany<T> {
     One(T),

@@ -26,7 +26,7 @@ use crate::services::dynamodb;
 use crate::services::postgres::{self, Postgres};
 use crate::steps::step;
 use crate::template::{self, Function, Template, Values};
-use crate::watch::{self, Generations};
+use crate::watch::{self, Changes, Generations};
 use crate::websocket::{Limits, asks_for_websocket};
 use crate::{callbacks, compile, dev_api, http, schedule, token, websocket};
 
@@ -40,6 +40,9 @@ const VARIABLES: &str = "functions.env";
 
 /// A function that has this variable needs Postgres.
 const DATABASE_URL: &str = "DATABASE_URL";
+
+/// A function that has this variable verifies tokens.
+const JWT_SECRET: &str = "JWT_SECRET";
 
 /// Where AWS SDKs look for DynamoDB.
 const DYNAMODB_URL: &str = "AWS_ENDPOINT_URL_DYNAMODB";
@@ -171,10 +174,12 @@ async fn start_and_serve(args: &StackArgs, started: &mut Started) -> Result<(), 
     }
     for gateway in &gateways {
         let stage = gateway.stage();
-        addresses.push(("WebSocket", format!("ws://localhost:{port}/{stage}?token=TOKEN")));
+        addresses.push(("WebSocket", format!("ws://localhost:{port}/{stage}")));
         addresses.push(("Callbacks", format!("http://localhost:{port}/{stage}/@connections/ID")));
     }
-    addresses.push(("a token", format!("cargo dev token alice --name Alice{}", data_dir_option(args))));
+    if template.functions.iter().any(|function| function.environment.contains_key(JWT_SECRET)) {
+        addresses.push(("a token", format!("cargo dev token alice --name Alice{}", data_dir_option(args))));
+    }
     let mut router = invoke_api_routes(lambda).merge(dev_api::routes(secret, gateways.clone()));
     for gateway in gateways {
         router = serve_websocket(router, gateway);
@@ -186,7 +191,9 @@ async fn start_and_serve(args: &StackArgs, started: &mut Started) -> Result<(), 
         // What is no page is for the HTTP API.
         Some(folder) => {
             addresses.push(("the page", format!("http://localhost:{port}/")));
-            router.fallback_service(ServeDir::new(folder).call_fallback_on_method_not_allowed(true).fallback(rest))
+            router.fallback_service(
+                ServeDir::new(folder).call_fallback_on_method_not_allowed(true).fallback(rest),
+            )
         }
         None => router.fallback_service(rest),
     };
@@ -206,7 +213,7 @@ fn values(args: &StackArgs, port: u16, secret: &str) -> Values {
     let variables = std::env::vars_os().filter_map(text);
     // One that is set to the empty string counts as unset.
     let mut overrides: BTreeMap<_, _> = variables.filter(|(_, value)| !value.is_empty()).collect();
-    overrides.insert("JWT_SECRET".to_owned(), secret.to_owned());
+    overrides.insert(JWT_SECRET.to_owned(), secret.to_owned());
     // Known once the server runs.
     overrides.insert(DATABASE_URL.to_owned(), String::new());
     Values {
@@ -236,6 +243,13 @@ async fn start_functions(
     keeper: Keeper,
 ) -> Result<Host, String> {
     let functions = &template.functions;
+    let changes = match args.watch {
+        false => None,
+        true => {
+            let built = compile::locate(functions, args.release).await?;
+            Some(Changes::watch(&built, data_dir, &args.template)?)
+        }
+    };
     let building = compile::build(functions, args.release);
     let built = step(&format!("building {} functions", functions.len()), building).await?;
     let (binaries, generations) = match args.watch {
@@ -255,13 +269,8 @@ async fn start_functions(
         values: values.clone(),
     };
     let host = Host::start(functions.clone(), config, keeper).await.map_err(|error| error.to_string())?;
-    if let Some(generations) = generations {
-        let watching = watch::run(generations, built, args.template.clone(), args.release, host.clone());
-        tokio::spawn(async {
-            if let Err(reason) = watching.await {
-                eprintln!("changes are not seen: {reason}");
-            }
-        });
+    if let (Some(changes), Some(generations)) = (changes, generations) {
+        tokio::spawn(watch::run(changes, generations, args.release, host.clone()));
     }
     Ok(host)
 }

@@ -1,25 +1,42 @@
 //! How many requests a route takes: a token bucket each, as API Gateway has it.
 
+use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use crate::template::Throttle;
 
+/// Of the routes that are throttled, by key.
+#[derive(Debug)]
+pub(crate) struct Buckets(HashMap<String, Bucket>);
+
+impl Buckets {
+    /// Full ones.
+    pub(crate) fn new(routes: impl Iterator<Item = (String, Option<Throttle>)>) -> Self {
+        let throttled = routes.filter_map(|(key, throttle)| Some((key, Bucket::new(throttle?))));
+        Self(throttled.collect())
+    }
+
+    /// Whether one more request may use the route now.
+    pub(crate) fn take(&self, key: &str) -> bool {
+        self.0.get(key).is_none_or(Bucket::take)
+    }
+}
+
 /// What is left of a route's burst.
 #[derive(Debug)]
-pub(crate) struct Bucket {
+struct Bucket {
     throttle: Throttle,
     state: Mutex<(f64, Instant)>,
 }
 
 impl Bucket {
-    /// A full one.
-    pub(crate) fn new(throttle: Throttle) -> Self {
+    fn new(throttle: Throttle) -> Self {
         Self { throttle, state: Mutex::new((throttle.burst, Instant::now())) }
     }
 
     /// Whether one more request may pass. A limit of 0 lets none pass.
-    pub(crate) fn take(&self) -> bool {
+    fn take(&self) -> bool {
         let Throttle { rate, burst } = self.throttle;
         if rate <= 0.0 {
             return false;

@@ -6,8 +6,10 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use notify_debouncer_full::notify::{EventKind, RecursiveMode};
-use notify_debouncer_full::{DebounceEventResult, DebouncedEvent, new_debouncer};
+use notify_debouncer_full::notify::{EventKind, RecommendedWatcher, RecursiveMode};
+use notify_debouncer_full::{
+    DebounceEventResult, DebouncedEvent, Debouncer, RecommendedCache, new_debouncer,
+};
 use tokio::sync::mpsc;
 
 use crate::compile::{self, Built};
@@ -18,13 +20,93 @@ use crate::template::Function;
 /// Editors write a file in several steps.
 const QUIET: Duration = Duration::from_millis(200);
 
+/// Changes to the sources, from before the first build on.
+pub(crate) struct Changes {
+    events: mpsc::UnboundedReceiver<DebounceEventResult>,
+    workspace: PathBuf,
+    template: PathBuf,
+    /// Watches as long as it is there.
+    _watcher: Debouncer<RecommendedWatcher, RecommendedCache>,
+}
+
+impl Changes {
+    /// Watches the workspace that `built` says, but for what is hidden, what cargo writes and what is in
+    /// `data_dir`.
+    pub(crate) fn watch(built: &Built, data_dir: &Path, template: &Path) -> Result<Self, String> {
+        let (changes, events) = mpsc::unbounded_channel();
+        let mut watcher = new_debouncer(QUIET, None, move |result: DebounceEventResult| {
+            // Without a receiver the stack is stopping.
+            let _ = changes.send(result);
+        })
+        .map_err(|error| error.to_string())?;
+        let mut watch = |folder: &Path, mode| {
+            let watching = watcher.watch(folder, mode);
+            watching.map_err(|error| format!("{} cannot be watched: {error}", folder.display()))
+        };
+        watch(&built.workspace, RecursiveMode::NonRecursive)?;
+        let entries = std::fs::read_dir(&built.workspace).map_err(|error| error.to_string())?;
+        for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
+            let hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
+            if path.is_dir() && !hidden && !built.binaries.starts_with(&path) && !data_dir.starts_with(&path)
+            {
+                watch(&path, RecursiveMode::Recursive)?;
+            }
+        }
+        eprintln!("watching {} for changes", built.workspace.display());
+        let template = template.canonicalize().map_err(|error| error.to_string())?;
+        Ok(Self { events, workspace: built.workspace.clone(), template, _watcher: watcher })
+    }
+
+    /// Waits until something has changed.
+    async fn next(&mut self) -> Option<()> {
+        loop {
+            let mut results = vec![self.events.recv().await?];
+            while let Ok(more) = self.events.try_recv() {
+                results.push(more);
+            }
+            let mut changed = false;
+            for result in results {
+                match result {
+                    Ok(events) => {
+                        let events: Vec<_> = events.into_iter().filter(is_change).collect();
+                        if events.iter().flat_map(|event| &event.paths).any(|path| *path == self.template) {
+                            eprintln!("{} has changed: start again to run it", self.template.display());
+                        }
+                        let paths = events.iter().flat_map(|event| &event.paths);
+                        changed |= events.iter().any(|event| event.need_rescan())
+                            || paths.into_iter().any(|path| self.is_source(path));
+                    }
+                    Err(errors) => errors.iter().for_each(|error| eprintln!("watching: {error}")),
+                }
+            }
+            if changed {
+                return Some(());
+            }
+        }
+    }
+
+    /// Hidden files in the root are not, and cargo itself writes the lock file.
+    fn is_source(&self, path: &Path) -> bool {
+        let in_root = path.parent() == Some(&self.workspace);
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        !in_root || (!name.starts_with('.') && name != "Cargo.lock" && !path.is_dir())
+    }
+}
+
+/// Reading a file is an event too, and cargo reads all of them.
+fn is_change(event: &DebouncedEvent) -> bool {
+    event.need_rescan()
+        || matches!(event.kind, EventKind::Create(_) | EventKind::Modify(_) | EventKind::Remove(_))
+}
+
 /// The binaries that run, generation after generation.
 #[derive(Debug)]
 pub(crate) struct Generations {
     folder: PathBuf,
     count: u32,
-    /// Of each function's binary in cargo's folder: what distinguishes it from the next one.
-    seen: Vec<(Function, Option<Mark>)>,
+    /// Of each function's binary in cargo's folder: what distinguishes it from the next one, and the
+    /// generation that it runs in.
+    seen: Vec<(Function, Option<Mark>, u32)>,
 }
 
 type Mark = (SystemTime, u64);
@@ -41,7 +123,7 @@ impl Generations {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        let seen = functions.iter().map(|function| (function.clone(), None)).collect();
+        let seen = functions.iter().map(|function| (function.clone(), None, 0)).collect();
         let mut generations = Self { folder, count: 0, seen };
         let (_, first) = generations.next(built)?;
         Ok((generations, first))
@@ -50,20 +132,35 @@ impl Generations {
     /// The functions that were built anew, in a folder of their own.
     fn next(&mut self, built: &Built) -> std::io::Result<(Vec<Function>, PathBuf)> {
         let folder = self.folder.join(self.count.to_string());
-        self.count += 1;
-        std::fs::create_dir_all(&folder)?;
         let mut changed = Vec::new();
-        for (function, seen) in &mut self.seen {
+        for (at, (function, seen, _)) in self.seen.iter().enumerate() {
             let binary = built.binaries.join(&function.binary);
             let file = std::fs::metadata(&binary)?;
-            let mark = Some((file.modified()?, file.len()));
-            if *seen != mark {
-                *seen = mark;
-                changed.push(function.clone());
+            let mark = (file.modified()?, file.len());
+            if *seen != Some(mark) {
+                std::fs::create_dir_all(&folder)?;
                 link(&binary, &folder.join(&function.binary))?;
+                changed.push((at, mark));
             }
         }
-        Ok((changed, folder))
+        // Only now, so that whatever fails above is tried again with the next change.
+        let functions = changed.iter().map(|(at, _)| self.seen[*at].0.clone()).collect();
+        for (at, mark) in changed {
+            self.seen[at].1 = Some(mark);
+            self.seen[at].2 = self.count;
+        }
+        self.count += 1;
+        Ok((functions, folder))
+    }
+
+    /// Removes the folders that no new process will be started from.
+    fn forget(&self) {
+        for generation in 0..self.count {
+            if self.seen.iter().all(|(_, _, runs)| *runs != generation) {
+                // Most are gone already.
+                let _ = std::fs::remove_dir_all(self.folder.join(generation.to_string()));
+            }
+        }
     }
 }
 
@@ -75,49 +172,26 @@ fn link(from: &Path, to: &Path) -> std::io::Result<()> {
     std::fs::hard_link(from, to).or_else(|_| std::fs::copy(from, to).map(drop))
 }
 
-/// Watches until the stack stops.
-pub(crate) async fn run(
-    mut generations: Generations,
-    built: Built,
-    template: PathBuf,
-    release: bool,
-    host: Host,
-) -> Result<(), String> {
-    let (changes, mut changed) = mpsc::unbounded_channel();
-    let mut watcher = new_debouncer(QUIET, None, move |result: DebounceEventResult| {
-        // Without a receiver the stack is stopping.
-        let _ = changes.send(result.unwrap_or_default());
-    })
-    .map_err(|error| error.to_string())?;
-    for folder in source_folders(&built).map_err(|error| error.to_string())? {
-        let watching = watcher.watch(&folder, RecursiveMode::Recursive);
-        watching.map_err(|error| format!("{} cannot be watched: {error}", folder.display()))?;
-    }
-    eprintln!("watching {} for changes", built.workspace.display());
-    let functions: Vec<_> = generations.seen.iter().map(|(function, _)| function.clone()).collect();
-    while let Some(mut events) = changed.recv().await {
-        while let Ok(more) = changed.try_recv() {
-            events.extend(more);
-        }
-        let paths: Vec<_> =
-            events.iter().filter(|event| is_change(event)).flat_map(|event| &event.paths).collect();
-        if paths.iter().any(|path| path.ends_with(&template)) {
-            eprintln!("{} has changed: start again to run it", template.display());
-        }
-        if paths.is_empty() {
-            continue;
-        }
-        if let Err(reason) = compile::build(&functions, release).await {
-            eprintln!("{reason}; the functions go on as they were");
-            continue;
-        }
+/// Builds and swaps until the stack stops.
+pub(crate) async fn run(mut changes: Changes, mut generations: Generations, release: bool, host: Host) {
+    let functions: Vec<_> = generations.seen.iter().map(|(function, ..)| function.clone()).collect();
+    while let Some(()) = changes.next().await {
+        let built = match compile::build(&functions, release).await {
+            Ok(built) => built,
+            Err(reason) => {
+                eprintln!("{reason}; the functions go on as they were");
+                continue;
+            }
+        };
         match generations.next(&built) {
             Ok((changed, _)) if changed.is_empty() => {}
-            Ok((changed, folder)) => swap(&host, &changed, &folder).await,
+            Ok((changed, folder)) => {
+                swap(&host, &changed, &folder).await;
+                generations.forget();
+            }
             Err(error) => eprintln!("the new binaries cannot be used: {error}"),
         }
     }
-    Ok(())
 }
 
 /// Those that are invoked at the start go first: what the others need may be their work.
@@ -135,22 +209,4 @@ async fn swap(host: &Host, changed: &[Function], folder: &Path) {
     host.replace(&names(&rest), folder);
     let all: Vec<_> = changed.iter().map(|function| function.name.as_str()).collect();
     eprintln!("swapped {}", all.join(", "));
-}
-
-/// Reading a file is an event too, and cargo reads all of them.
-fn is_change(event: &DebouncedEvent) -> bool {
-    matches!(event.kind, EventKind::Create(_) | EventKind::Modify(_) | EventKind::Remove(_))
-}
-
-/// What is in the workspace, but for what is hidden and what cargo writes.
-fn source_folders(built: &Built) -> std::io::Result<Vec<PathBuf>> {
-    let mut folders = Vec::new();
-    for entry in std::fs::read_dir(&built.workspace)? {
-        let path = entry?.path();
-        let hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
-        if path.is_dir() && !hidden && !built.binaries.starts_with(&path) {
-            folders.push(path);
-        }
-    }
-    Ok(folders)
 }

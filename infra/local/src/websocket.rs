@@ -7,18 +7,15 @@ mod handshake;
 mod registry;
 mod route;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub(crate) use authorizer::AUTHORIZER_TIMEOUT;
-pub(crate) use event::CLF;
-pub(crate) use handshake::{asks_for_websocket, handshake, query};
-pub(crate) use registry::{Connection, Registry, Undeliverable, is_connection_id};
+pub(crate) use handshake::{asks_for_websocket, handshake};
+pub(crate) use registry::{Connection, Registry, Undeliverable, is_connection_id, new_id};
 
 use crate::lambda::Lambda;
 use crate::template::{Values, WebSocketApi};
-use crate::throttle::Bucket;
+use crate::throttle::Buckets;
 
 /// One WebSocket API and all its connections. Cheap to clone: all clones are one API.
 #[derive(Clone, Debug)]
@@ -31,8 +28,7 @@ struct Inner {
     lambda: Lambda,
     limits: Limits,
     registry: Registry,
-    /// Of the routes that are throttled.
-    buckets: HashMap<String, Bucket>,
+    buckets: Buckets,
 }
 
 /// API Gateway's quotas on the life of a connection.
@@ -47,8 +43,7 @@ pub(crate) struct Limits {
 impl Gateway {
     /// Serves `api` with the functions of `lambda`.
     pub(crate) fn new(api: WebSocketApi, values: Values, lambda: Lambda, limits: Limits) -> Self {
-        let throttled = api.routes.iter().filter_map(|(key, route)| Some((key.clone(), route.throttle?)));
-        let buckets = throttled.map(|(key, throttle)| (key, Bucket::new(throttle))).collect();
+        let buckets = Buckets::new(api.routes.iter().map(|(key, route)| (key.clone(), route.throttle)));
         Self(Arc::new(Inner { api, values, lambda, limits, registry: Registry::default(), buckets }))
     }
 
@@ -60,12 +55,5 @@ impl Gateway {
     /// The connections that are open.
     pub(crate) fn registry(&self) -> &Registry {
         &self.0.registry
-    }
-}
-
-impl Inner {
-    /// Whether one more request may use the route now.
-    fn passes(&self, key: &str) -> bool {
-        self.buckets.get(key).is_none_or(Bucket::take)
     }
 }

@@ -6,16 +6,16 @@ use std::str::FromStr;
 use uuid::Uuid;
 
 use crate::Invalid;
-use crate::text::{bounded, text_newtype};
+use crate::text::text_newtype;
 
 text_newtype! {
     /// A user, as the token's `sub` names them: 1 to 128 characters.
-    UserId, |text| bounded(text, 128)
+    UserId, 128, Ok
 }
 
 text_newtype! {
     /// A WebSocket connection, as API Gateway names it.
-    ConnectionId, |text| bounded(text, 128)
+    ConnectionId, 128, Ok
 }
 
 impl fmt::Display for UserId {
@@ -89,6 +89,16 @@ macro_rules! uuid_newtype {
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 self.0.fmt(f)
+            }
+        }
+
+        #[cfg(feature = "schema")]
+        impl schemars::JsonSchema for $name {
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                stringify!($name).into()
+            }
+            fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                schemars::json_schema!({ "type": "string", "format": "uuid" })
             }
         }
     };

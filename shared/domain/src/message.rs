@@ -1,25 +1,25 @@
 //! A message: what may be sent, and what was stored.
 
-use crate::text::{bounded, text_newtype};
+use crate::text::text_newtype;
 use crate::{ConversationId, Invalid, MessageId, Timestamp, User, UserId};
 
 text_newtype! {
     /// What a message says: 1 to 2000 characters, not only white space; kept exactly as sent.
-    Content, |text| {
-        let text = bounded(text, 2000)?;
+    Content, 2000, |text| {
         if text.trim().is_empty() { Err(Invalid::Blank) } else { Ok(text) }
     }
 }
 
 text_newtype! {
     /// The name a client gives to a send, so that a repeat is known as one: 1 to 64 characters.
-    ClientMessageId, |text| bounded(text, 64)
+    ClientMessageId, 64, Ok
 }
 
 /// The place of a message in its conversation: 1, 2, 3 and so on without gaps. 0 is the place before the
 /// first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 #[serde(transparent)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Seq(pub i64);
 
 /// A message that asks to be stored.

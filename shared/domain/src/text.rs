@@ -43,9 +43,10 @@ pub(crate) fn bounded(text: String, limit: usize) -> Result<String, Invalid> {
     Ok(text)
 }
 
-/// Declares a newtype over `String` whose only way in is its check, for code and serde alike.
+/// Declares a newtype over `String` of 1 to so many characters, whose only way in is its check, for code and
+/// serde alike.
 macro_rules! text_newtype {
-    ($(#[$doc:meta])* $name:ident, $check:expr) => {
+    ($(#[$doc:meta])* $name:ident, $limit:literal, $check:expr) => {
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
         #[serde(into = "String", try_from = "String")]
@@ -55,7 +56,7 @@ macro_rules! text_newtype {
             /// The value, if it is a valid one.
             pub fn parse(text: impl Into<String>) -> Result<Self, crate::Invalid> {
                 let check: fn(String) -> Result<String, crate::Invalid> = $check;
-                check(text.into()).map(Self)
+                crate::text::bounded(text.into(), $limit).and_then(check).map(Self)
             }
 
             /// The value as it is written.
@@ -74,6 +75,16 @@ macro_rules! text_newtype {
         impl From<$name> for String {
             fn from(value: $name) -> String {
                 value.0
+            }
+        }
+
+        #[cfg(feature = "schema")]
+        impl schemars::JsonSchema for $name {
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                stringify!($name).into()
+            }
+            fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                schemars::json_schema!({ "type": "string", "minLength": 1, "maxLength": $limit })
             }
         }
     };

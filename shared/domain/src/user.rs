@@ -1,26 +1,25 @@
 //! A user and what others see of them.
 
-use crate::text::{bounded, text_newtype};
+use crate::text::text_newtype;
 use crate::{Invalid, UserId};
 
 /// The limits of the parts of a profile keep a whole one, as JSON, below the 8 KB that API Gateway lets an
 /// authorizer hand on.
-fn profile_text(text: String, limit: usize) -> Result<String, Invalid> {
-    let text = bounded(text, limit)?;
+fn printable(text: String) -> Result<String, Invalid> {
     if text.chars().any(char::is_control) { Err(Invalid::Control) } else { Ok(text) }
 }
 
 text_newtype! {
     /// A full name, the token's `name`: 1 to 200 characters.
-    Name, |text| profile_text(text, 200)
+    Name, 200, printable
 }
 text_newtype! {
     /// A short name, the token's `preferred_username` or `nickname`: 1 to 200 characters.
-    DisplayName, |text| profile_text(text, 200)
+    DisplayName, 200, printable
 }
 text_newtype! {
     /// Where a picture is, the token's `picture`: 1 to 1000 characters.
-    AvatarUrl, |text| profile_text(text, 1000)
+    AvatarUrl, 1000, printable
 }
 
 /// What a token says about its user. Absent means that nothing is said, so what is stored stays.

@@ -6,6 +6,7 @@ use crate::FrameId;
 
 /// The closed list of reasons.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Code {
     /// The request cannot be understood or breaks a limit; the message names the field.
@@ -57,6 +58,7 @@ impl Code {
 
 /// `{"type": "error", "id"?, "error": {…}}`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "type", rename = "error")]
 pub struct ErrorFrame {
     /// The `id` of the frame that is answered.
@@ -68,6 +70,7 @@ pub struct ErrorFrame {
 
 /// What is wrong, in a frame.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct ErrorDetail {
     /// For programs.
@@ -91,6 +94,7 @@ impl ErrorFrame {
 
 /// `{"error": {"code", "message"}}`, the body of an HTTP error.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ErrorBody {
     /// What is wrong.
     pub error: HttpErrorDetail,
@@ -98,6 +102,7 @@ pub struct ErrorBody {
 
 /// What is wrong, over HTTP.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct HttpErrorDetail {
     /// For programs.
     pub code: Code,

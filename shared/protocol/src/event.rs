@@ -7,6 +7,7 @@ use crate::{FrameId, Message, Time};
 
 /// `{"type", "data"}`: something happened.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "type", content = "data", rename_all = "snake_case", rename_all_fields = "camelCase")]
 pub enum Event {
     /// The caller's connection now gets the conversation's messages.
@@ -92,6 +93,7 @@ pub enum Event {
 
 /// Where a conversation stands: a client that has less fetches what it misses.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Head {
     /// Which.
@@ -102,6 +104,7 @@ pub struct Head {
 
 /// An event that answers a frame: `{"type", "id"?, "data"}`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Answer {
     /// The `id` of the frame that is answered.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -29,8 +29,19 @@ impl From<FrameId> for String {
     }
 }
 
+#[cfg(feature = "schema")]
+impl schemars::JsonSchema for FrameId {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "FrameId".into()
+    }
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "type": "string", "maxLength": FRAME_ID_LIMIT })
+    }
+}
+
 /// `join_conversation`: from now on this connection gets the conversation's messages.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct JoinConversation {
     /// Which.
@@ -39,6 +50,7 @@ pub struct JoinConversation {
 
 /// `leave_conversation`: from now on it does not.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct LeaveConversation {
     /// Which.
@@ -47,6 +59,7 @@ pub struct LeaveConversation {
 
 /// `send_message`: store this and tell the others.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct SendMessage {
     /// Where it goes.
@@ -59,6 +72,7 @@ pub struct SendMessage {
 
 /// `mark_read`: the other side's messages are read.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct MarkRead {
     /// Where.
@@ -79,6 +93,16 @@ impl TryFrom<i64> for UpToSeq {
     }
 }
 
+#[cfg(feature = "schema")]
+impl schemars::JsonSchema for UpToSeq {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "UpToSeq".into()
+    }
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "type": "integer", "minimum": 0 })
+    }
+}
+
 impl From<UpToSeq> for Seq {
     fn from(up_to: UpToSeq) -> Self {
         up_to.0
@@ -87,6 +111,7 @@ impl From<UpToSeq> for Seq {
 
 /// `typing_start` and `typing_stop`.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Typing {
     /// Which of the two.
@@ -97,6 +122,7 @@ pub struct Typing {
 
 /// What a typist does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum TypingAction {
     /// Goes on.
     #[serde(rename = "typing_start")]
@@ -108,10 +134,12 @@ pub enum TypingAction {
 
 /// `ping`: this connection is alive.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Ping {}
 
 /// A frame that no route takes: all that is asked is whether it names an action.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct AnyFrame {
     /// What it asks for, whatever that is.
     pub action: Option<Value>,

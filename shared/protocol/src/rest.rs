@@ -7,6 +7,7 @@ use crate::{Message, Time, User};
 
 /// `POST /api/conversations/find-or-create`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct FindOrCreateConversation {
     /// Whom the caller wants to talk to.
@@ -15,6 +16,7 @@ pub struct FindOrCreateConversation {
 
 /// Its answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct FoundConversation {
     /// The one conversation of the two.
@@ -23,6 +25,7 @@ pub struct FoundConversation {
 
 /// `GET /api/conversations`: the caller's conversations, newest activity first.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct ConversationPage {
     /// One page of them.
@@ -33,6 +36,7 @@ pub struct ConversationPage {
 
 /// A conversation in a list.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct ConversationSummary {
     /// Its id.
@@ -51,6 +55,7 @@ pub struct ConversationSummary {
 
 /// The other side of a conversation, and whether they are there.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct OtherUser {
     /// Who it is.
@@ -64,6 +69,7 @@ pub struct OtherUser {
 
 /// `GET /api/conversations/{conversationId}/messages`: messages, oldest first.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct MessagePage {
     /// One page of them.

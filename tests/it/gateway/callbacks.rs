@@ -66,6 +66,18 @@ async fn callers_learn_what_became_of_their_post() {
 }
 
 #[tokio::test]
+async fn a_connection_is_there_as_soon_as_its_client_knows() {
+    let stack = Stack::own_gateway(&[]);
+    let mut socket = Socket::open(&stack, "main").await.unwrap();
+    // Nobody has sent anything yet, so the id is asked for.
+    let all: Value = reqwest::get(stack.http("/dev/connections")).await.unwrap().json().await.unwrap();
+    let id = all["connections"][0]["connectionId"].as_str().unwrap();
+    let posted = reqwest::Client::new().post(connection_url(&stack, "main", id)).body("welcome").send();
+    assert_eq!(posted.await.unwrap().status(), 200);
+    assert_eq!(socket.receives().await, "welcome");
+}
+
+#[tokio::test]
 async fn an_id_may_be_encoded_or_not() {
     let stack = Stack::gateway();
     let mut socket = Socket::open(&stack, "main").await.unwrap();
@@ -149,6 +161,10 @@ async fn a_client_that_does_not_read_harms_nobody_else() {
     }
     let refused = Instant::now();
     assert_eq!(post(&stuck_id, "x".repeat(100 * KB)).await, StatusCode::TOO_MANY_REQUESTS);
+    let full = sdk(&stack.http("/main"));
+    let full = full.post_to_connection().connection_id(&stuck_id).data(Blob::new(vec![b'x'; 100 * KB]));
+    let error = full.send().await.unwrap_err().into_service_error();
+    assert!(matches!(error, PostToConnectionError::LimitExceededException(_)), "{error:?}");
     assert_eq!(post(&lively_id, "still there".to_owned()).await, StatusCode::OK);
     assert_eq!(lively.receives().await, "still there");
     assert!(refused.elapsed() < Duration::from_secs(5), "nobody waited for the other");

@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use serde_json::json;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
@@ -21,7 +20,7 @@ async fn told(stack: &Stack, id: &str) -> (u64, String) {
 
 #[tokio::test]
 async fn an_idle_connection_is_closed() {
-    let stack = Stack::own_gateway(&["--idle-timeout", "2s"]);
+    let stack = Stack::own_gateway(&["--idle-timeout", "3s"]);
     let mut pushed_to = Socket::open(&stack, "main").await.unwrap();
     let mut idle = Socket::open(&stack, "main").await.unwrap();
     let (pushed_id, idle_id) = (id_of(&mut pushed_to).await, id_of(&mut idle).await);
@@ -29,20 +28,20 @@ async fn an_idle_connection_is_closed() {
     let client = reqwest::Client::new();
     let url = connection_url(&stack, "main", &pushed_id);
     let pushing = async {
-        for _ in 0..4 {
-            tokio::time::sleep(Duration::from_millis(900)).await;
+        for _ in 0..5 {
+            tokio::time::sleep(Duration::from_secs(1)).await;
             assert_eq!(client.post(&url).body("awake").send().await.unwrap().status(), 200);
             assert_eq!(pushed_to.receives().await, "awake", "a push counts as activity");
         }
     };
     let closing = async {
-        tokio::time::sleep(Duration::from_secs(1)).await;
+        tokio::time::sleep(Duration::from_millis(1600)).await;
         idle.is_ponged().await;
         let closed = idle.is_closed().await;
         assert_eq!(closed, (CloseCode::Away, "Going away".to_owned()));
         let after = began.elapsed();
-        assert!(after > Duration::from_millis(1900), "{after:?}");
-        assert!(after < Duration::from_millis(2900), "a Ping does not count: {after:?}");
+        assert!(after > Duration::from_millis(2500), "{after:?}");
+        assert!(after < Duration::from_millis(4500), "a Ping does not count: {after:?}");
     };
     tokio::join!(pushing, closing);
     assert_eq!(told(&stack, &idle_id).await, (1001, "Going away".to_owned()));
@@ -50,16 +49,16 @@ async fn an_idle_connection_is_closed() {
 
 #[tokio::test]
 async fn no_connection_lasts_for_ever() {
-    let stack = Stack::own_gateway(&["--max-lifetime", "2s"]);
+    let stack = Stack::own_gateway(&["--max-lifetime", "4s"]);
     let mut socket = Socket::open(&stack, "main").await.unwrap();
     let began = Instant::now();
     let id = id_of(&mut socket).await;
-    while began.elapsed() < Duration::from_millis(1500) {
+    while began.elapsed() < Duration::from_secs(2) {
         assert_eq!(id_of(&mut socket).await, id, "however busy it is");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     assert_eq!(socket.is_closed().await, (CloseCode::Away, "Going away".to_owned()));
-    assert!(began.elapsed() > Duration::from_millis(1900));
+    assert!(began.elapsed() > Duration::from_secs(3));
     assert_eq!(told(&stack, &id).await.0, 1001);
 }
 
@@ -73,9 +72,12 @@ async fn a_deleted_connection_is_closed_after_what_was_sent_before() {
     client.post(&url).body("the last").send().await.unwrap();
     let deleted = client.delete(&url).send().await.unwrap();
     assert_eq!((deleted.status().as_u16(), deleted.text().await.unwrap().as_str()), (204, ""));
+    assert_eq!(client.get(&url).send().await.unwrap().status(), 410, "it is gone at once");
     assert_eq!(socket.receives().await, "the last");
     assert_eq!(socket.is_closed().await, (CloseCode::Normal, "Connection Closed Normally".to_owned()));
+    let closed = Instant::now();
     assert_eq!(told(&stack, &id).await, (1000, "Connection Closed Normally".to_owned()));
+    assert!(closed.elapsed() < Duration::from_millis(1500), "{:?}", closed.elapsed());
     assert_eq!(client.post(&url).body("too late").send().await.unwrap().status(), 410);
     assert_eq!(client.delete(&url).send().await.unwrap().status(), 410);
 }
@@ -106,25 +108,4 @@ async fn a_lost_connection_is_told_too() {
     assert_eq!(told(&stack, &id).await.0, 1006);
     let gone = reqwest::Client::new().post(connection_url(&stack, "main", &id)).body("hello?").send();
     assert_eq!(gone.await.unwrap().status(), 410);
-}
-
-#[tokio::test]
-async fn who_is_connected_can_be_looked_at() {
-    let stack = Stack::gateway();
-    let mut socket =
-        Socket::open_with(&stack, "guarded?token=t", &[("user-agent", "a story")]).await.unwrap();
-    socket.sends("{}").await;
-    let id = socket.receives_json().await["requestContext"]["connectionId"].clone();
-    let listed = async || {
-        let all = reqwest::get(stack.http("/dev/connections")).await.unwrap();
-        let all: serde_json::Value = all.json().await.unwrap();
-        all["connections"].as_array().unwrap().iter().find(|one| one["connectionId"] == id).cloned()
-    };
-    let found = listed().await.expect("it is connected");
-    assert_eq!(found["stage"], "guarded");
-    assert_eq!(found["identity"], json!({ "sourceIp": "127.0.0.1", "userAgent": "a story" }));
-    assert_eq!(found["authorizer"]["principalId"], "somebody");
-    assert!(found["connectedAt"].is_string() && found["lastActiveAt"].is_string());
-    socket.closes(None).await;
-    crate::harness::eventually("it is listed no longer", async || listed().await.is_none()).await;
 }

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use serde_json::json;
+
 use crate::harness::stack::folder;
 use crate::harness::{Socket, Stack, StackOptions, eventually};
 
@@ -101,4 +103,25 @@ async fn the_log_is_for_people_unless_programs_ask() {
     eventually("what they wrote is there", async || of("echo").contains(&"echoed".to_owned())).await;
     assert!(of("crash")[0].contains("cold start"), "{:?}", of("crash"));
     assert!(!stack.log().contains('\u{1b}'), "colours are for terminals");
+}
+
+#[tokio::test]
+async fn who_is_connected_can_be_looked_at() {
+    let stack = Stack::gateway();
+    let mut socket =
+        Socket::open_with(&stack, "guarded?token=t", &[("user-agent", "a story")]).await.unwrap();
+    socket.sends("{}").await;
+    let id = socket.receives_json().await["requestContext"]["connectionId"].clone();
+    let listed = async || {
+        let all = reqwest::get(stack.http("/dev/connections")).await.unwrap();
+        let all: serde_json::Value = all.json().await.unwrap();
+        all["connections"].as_array().unwrap().iter().find(|one| one["connectionId"] == id).cloned()
+    };
+    let found = listed().await.expect("it is connected");
+    assert_eq!(found["stage"], "guarded");
+    assert_eq!(found["identity"], json!({ "sourceIp": "127.0.0.1", "userAgent": "a story" }));
+    assert_eq!(found["authorizer"]["principalId"], "somebody");
+    assert!(found["connectedAt"].is_string() && found["lastActiveAt"].is_string());
+    socket.closes(None).await;
+    eventually("it is listed no longer", async || listed().await.is_none()).await;
 }

@@ -31,7 +31,8 @@ fn with<'a>(more: &[&'a str]) -> Vec<&'a str> {
 #[tokio::test]
 async fn a_life_is_told_from_its_authorizer_to_its_end() {
     let stack = Stack::gateway();
-    let headers = [("User-Agent", "a story"), ("x-twice", "1"), ("x-twice", "2")];
+    let headers =
+        [("User-Agent", "a story"), ("x-twice", "1"), ("x-twice", "2"), ("x-forwarded-for", "1.2.3.4")];
     let mut socket =
         Socket::open_with(&stack, "guarded?token=t&q=1&q=2", &headers).await.expect("everybody is allowed");
     socket.sends(r#"{"service":"doc","action":"send_back","n":1}"#).await;
@@ -52,6 +53,7 @@ async fn a_life_is_told_from_its_authorizer_to_its_end() {
     assert_eq!(asked["multiValueQueryStringParameters"], json!({ "token": ["t"], "q": ["1", "2"] }));
     assert_eq!(asked["stageVariables"], json!({ "colour": "green" }));
     assert_eq!(asked["headers"]["Upgrade"], "websocket");
+    assert_eq!(asked["headers"]["content-length"], "0");
     assert!(asked.get("pathParameters").is_none());
 
     assert_eq!(
@@ -69,6 +71,7 @@ async fn a_life_is_told_from_its_authorizer_to_its_end() {
     assert_eq!(connect["headers"]["User-Agent"], "a story");
     assert_eq!(connect["multiValueHeaders"]["X-Twice"], json!(["1", "2"]));
     assert_eq!(connect["headers"]["X-Forwarded-Proto"], "https");
+    assert_eq!(connect["headers"]["X-Forwarded-For"], "127.0.0.1", "whatever the client says");
     for absent in ["Connection", "Upgrade"] {
         assert!(connect["headers"].get(absent).is_none(), "{absent} is the gateway's own");
     }
@@ -114,6 +117,27 @@ async fn without_an_authorizer_there_is_nothing_of_one() {
         message["requestContext"]["identity"],
         json!({ "sourceIp": "127.0.0.1" }),
         "it said no user agent"
+    );
+}
+
+#[tokio::test]
+async fn a_schedule_tells_when_it_was() {
+    let stack = Stack::own_gateway(&[]);
+    let scheduled = || {
+        let events = stack.lines().into_iter().map(|(_, line)| line["event"].clone());
+        events.into_iter().find(|event| event["detail-type"] == "Scheduled Event")
+    };
+    let began = std::time::Instant::now();
+    while scheduled().is_none() {
+        assert!(began.elapsed().as_secs() < 75, "it comes after a minute");
+        tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    }
+    assert!(began.elapsed().as_secs() > 50, "and not before");
+    let event = scheduled().expect("it was just found");
+    assert_eq!(event["source"], "aws.events");
+    assert_eq!(
+        keys(&event),
+        ["account", "detail", "detail-type", "id", "region", "resources", "source", "time", "version"]
     );
 }
 

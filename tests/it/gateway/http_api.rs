@@ -2,7 +2,6 @@
 
 use reqwest::{Client, Method, Response};
 use serde_json::{Value, json};
-use uuid::Uuid;
 
 use crate::harness::Stack;
 
@@ -56,7 +55,7 @@ async fn the_answer_of_a_function_becomes_a_response() {
 
     let full = respond(json!({
         "statusCode": 201,
-        "headers": { "X-Own": "yes", "x-number": 5 },
+        "headers": { "X-Own": "yes", "x-number": 5, "Content-Length": "3" },
         "cookies": ["a=1; Path=/", "b=2"],
         "body": "YmluYXJ5/w==",
         "isBase64Encoded": true,
@@ -77,6 +76,8 @@ async fn the_answer_of_a_function_becomes_a_response() {
         json!({ "statusCode": 200.5 }),
         json!({ "statusCode": 0 }),
         json!({ "statusCode": "many" }),
+        json!({ "statusCode": 101 }),
+        json!({ "statusCode": 700 }),
         json!({ "statusCode": 200, "body": { "no": "text" } }),
         json!({ "statusCode": 200, "body": "no Base64!", "isBase64Encoded": true }),
         json!({ "statusCode": 200, "headers": { "no name": "x" } }),
@@ -155,6 +156,9 @@ async fn an_authorizer_guards_a_route() {
     let unkept = context("/members/again?token=yes").await;
     assert_ne!(context("/members/again?token=yes").await, unkept, "not so where the template says nothing");
     assert_eq!(outcome(ask("/members/again", None).await).await, message(401, "Unauthorized"));
+    assert_eq!(ask("/members/one?token=t", None).await.status(), 200);
+    let other = outcome(ask("/members/other?token=t", None).await).await;
+    assert_eq!(other, message(403, "Forbidden"), "the policy that is kept says nothing of this one");
     let by_policy: Value = ask("/members/policy", None).await.json().await.unwrap();
     assert_eq!(by_policy["requestContext"]["authorizer"]["lambda"], json!({ "list": [1] }));
 }
@@ -195,6 +199,9 @@ async fn the_gateway_answers_browsers_by_itself() {
     assert_eq!((foreign.status().as_u16(), allowed(&foreign)), (204, Vec::new()));
     let plain = ask(Method::GET, "/echo", None).await;
     assert_eq!(allowed(&plain), Vec::<String>::new(), "nobody asked from another origin");
+    let bare = Client::new().request(Method::OPTIONS, stack.http("/echo"));
+    let bare = bare.header("Origin", "https://app.example").send().await.unwrap();
+    assert_eq!((bare.status().as_u16(), allowed(&bare)), (404, Vec::new()), "it asks for no method");
     let answered = ask(Method::GET, "/echo", Some("https://app.example")).await;
     assert_eq!(
         allowed(&answered),
@@ -205,13 +212,10 @@ async fn the_gateway_answers_browsers_by_itself() {
         ]
     );
     let own = json!({ "answer": { "statusCode": 200, "headers": { "Access-Control-Allow-Origin": "*" } } });
-    let own = Client::new()
-        .post(stack.http("/answer"))
-        .header("Origin", "https://app.example")
-        .body(own.to_string())
-        .send()
-        .await
-        .unwrap();
+    let own = Client::new().post(stack.http("/answer")).body(own.to_string());
+    let nobody = own.try_clone().unwrap().send().await.unwrap();
+    assert_eq!(allowed(&nobody), Vec::<String>::new(), "not even the function's own");
+    let own = own.header("Origin", "https://app.example").send().await.unwrap();
     assert_eq!(
         own.headers()["access-control-allow-origin"],
         "https://app.example",
@@ -222,9 +226,12 @@ async fn the_gateway_answers_browsers_by_itself() {
 #[tokio::test]
 async fn every_request_has_an_id_of_its_own() {
     let stack = Stack::gateway();
-    let id = async || -> Uuid {
-        let event: Value = get(&stack, "/echo").await.json().await.unwrap();
-        event["requestContext"]["requestId"].as_str().unwrap().parse().unwrap()
+    let id = async || {
+        let answer = get(&stack, "/echo").await;
+        let id = answer.headers()["apigw-requestid"].to_str().unwrap().to_owned();
+        let event: Value = answer.json().await.unwrap();
+        assert_eq!(event["requestContext"]["requestId"], id, "one for the caller and the function");
+        id
     };
     assert_ne!(id().await, id().await);
 }

@@ -38,7 +38,7 @@ async fn what_goes_wrong_is_told_in_a_frame_and_the_connection_stays() {
         let frame = json!({ "action": failing, "status": 1 }).to_string();
         is_told(&mut socket, &id, &frame, "Internal server error").await;
     }
-    is_told(&mut socket, &id, r#"{"action":"slow","ms":3000}"#, "Endpoint request timed out").await;
+    is_told(&mut socket, &id, r#"{"action":"slow","ms":8000}"#, "Endpoint request timed out").await;
 }
 
 #[tokio::test]

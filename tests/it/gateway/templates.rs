@@ -99,7 +99,64 @@ fn what_is_not_understood_is_refused_by_its_logical_id() {
             "Resources: {T: {Type: AWS::DynamoDB::Table, Properties: {KeySchema: !If [a, b, c]}}}".to_owned(),
             "T: Fn::If is not supported here",
         ),
+        (
+            "Resources: {T: {Type: AWS::DynamoDB::Table, Condition: Wanted}}".to_owned(),
+            "T: unknown field `Condition`, expected one of `Type`, `Properties`, `Metadata`, `DependsOn`, `DeletionPolicy`, `UpdateReplacePolicy`",
+        ),
+        (
+            "Resources: {T: {Type: AWS::DynamoDB::Table, Properties: {StreamSpecification: {}}}}".to_owned(),
+            "T: the property StreamSpecification is not supported here",
+        ),
+        (
+            with_function(
+                "  G:\n    Type: AWS::Serverless::Function\n    Metadata: {BuildMethod: rust-cargolambda, BuildProperties: {Binary: f}}",
+            ),
+            "G: another function is called f: give it a FunctionName",
+        ),
+        (
+            with_function(
+                "      Events: {Get: {Type: HttpApi, Properties: {Method: GET, Path: /, ApiId: other}}}",
+            )
+            .replace(
+                "{Runtime: provided.al2023, CodeUri: .}",
+                "\n      Runtime: provided.al2023\n      CodeUri: .",
+            ),
+            "F: an event is for another API than the one here: other",
+        ),
+        (
+            websocket(
+                "  Route:\n    Type: AWS::ApiGatewayV2::Route\n    Properties: {ApiId: !Ref Api, RouteKey: more, Target: x}",
+            ),
+            "Route: belongs to no AWS::ApiGatewayV2::Api",
+        ),
+        (
+            with_function(
+                "  Api:\n    Type: AWS::Serverless::WebSocketApi\n    Properties:\n      RouteSelectionExpression: x\n      Routes: {send_message: {FunctionArn: !GetAtt F.Arn}}",
+            ),
+            "Api: SAM takes only letters and digits in a route key, not send_message",
+        ),
+        (
+            with_function(
+                "  Api:\n    Type: AWS::Serverless::WebSocketApi\n    Properties:\n      RouteSelectionExpression: x\n      Routes: {a: {FunctionArn: !GetAtt F.Arn, IntegrationTimeout: 30000}}",
+            ),
+            "Api: an integration has 29 s at most",
+        ),
+        (
+            "Parameters: {P: {Type: Number, Default: 5, MaxValue: 4}}\nResources: {}".to_owned(),
+            "P: 5 is more than 4",
+        ),
+        (
+            "Parameters: {P: {Type: 'AWS::SSM::Parameter::Value<String>', Default: x}}\nResources: {}"
+                .to_owned(),
+            "P: the type AWS::SSM::Parameter::Value<String> is not supported here",
+        ),
     ] {
         assert_eq!(refusal(&template, &[]), said);
     }
+    let typed = "Parameters: {P: {Type: Number, AllowedValues: [1, 2]}}\nResources: {}";
+    assert_eq!(refusal(typed, &["--parameter-overrides", "P=3"]), "P: 3 is not one of 1, 2");
+    assert_eq!(
+        refusal("Parameters: {P: {Type: Number}}\nResources: {}", &["--parameter-overrides", "P=x"]),
+        "P: x is not a number"
+    );
 }

@@ -12,10 +12,10 @@ use tokio::time::timeout;
 
 use crate::lambda::Lambda;
 use crate::policy::Policy;
+use crate::request::AUTHORIZER_TIMEOUT;
 use crate::template::HttpAuthorizer;
-use crate::websocket::AUTHORIZER_TIMEOUT;
 
-/// So many answers are kept before those are dropped that count no more.
+/// So many answers are kept at most.
 const KEPT: usize = 1000;
 
 /// The answers that still count.
@@ -25,9 +25,18 @@ pub(super) struct Answers(Mutex<HashMap<Asked, (Instant, Decision)>>);
 /// The name of an authorizer, and who it was asked about.
 type Asked = (String, Vec<String>);
 
-/// What an authorizer has decided: the context for the route's function, if it may be invoked.
+/// What an authorizer has decided: which routes may be used, and the context for their functions.
 #[derive(Clone, Debug)]
-struct Decision(Option<Value>);
+struct Decision {
+    allows: Allows,
+    context: Value,
+}
+
+#[derive(Clone, Debug)]
+enum Allows {
+    All(bool),
+    Some(Policy),
+}
 
 /// What is asked about.
 pub(super) struct Question<'a> {
@@ -60,12 +69,16 @@ impl Answers {
             None => {
                 let decision = decide(lambda, authorizer, &question, &key.1).await?;
                 if counts {
-                    self.keep(key, decision.clone(), authorizer);
+                    self.keep(key, decision.clone());
                 }
                 decision
             }
         };
-        decision.0.ok_or(StatusCode::FORBIDDEN)
+        let allowed = match &decision.allows {
+            Allows::All(allowed) => *allowed,
+            Allows::Some(policy) => policy.allows(&question.route_arn),
+        };
+        if allowed { Ok(decision.context) } else { Err(StatusCode::FORBIDDEN) }
     }
 
     fn known(&self, key: &Asked, authorizer: &HttpAuthorizer) -> Option<Decision> {
@@ -74,10 +87,11 @@ impl Answers {
         (at.elapsed() < authorizer.ttl).then(|| decision.clone())
     }
 
-    fn keep(&self, key: Asked, decision: Decision, authorizer: &HttpAuthorizer) {
+    fn keep(&self, key: Asked, decision: Decision) {
         let mut answers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if answers.len() >= KEPT {
-            answers.retain(|_, (at, _)| at.elapsed() < authorizer.ttl);
+            // Those that are forgotten too early are only asked for again.
+            answers.clear();
         }
         answers.insert(key, (Instant::now(), decision));
     }
@@ -108,15 +122,15 @@ async fn decide(
     let event = event(question, identity).to_string();
     let invoked = lambda.invoke(&authorizer.asks.function, event);
     let answer = timeout(AUTHORIZER_TIMEOUT, invoked).await.map_err(|_| FAILED)?.map_err(|_| FAILED)?;
-    let (allowed, context) = if authorizer.simple {
+    let (allows, context) = if authorizer.simple {
         let answer: Simple = serde_json::from_slice(&answer).map_err(|_| FAILED)?;
-        (answer.is_authorized, answer.context)
+        (Allows::All(answer.is_authorized), answer.context)
     } else {
         let answer: WithPolicy = serde_json::from_slice(&answer).map_err(|_| FAILED)?;
-        (answer.policy_document.allows(&question.route_arn), answer.context)
+        (Allows::Some(answer.policy_document), answer.context)
     };
     // As it is: unlike on a WebSocket, numbers stay numbers.
-    Ok(Decision(allowed.then(|| context.map_or(Value::Null, Value::Object))))
+    Ok(Decision { allows, context: context.map_or(Value::Null, Value::Object) })
 }
 
 /// The event of the route, as an authorizer gets it.

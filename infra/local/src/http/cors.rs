@@ -12,11 +12,15 @@ pub(super) struct Answer {
     headers: Vec<(HeaderName, String)>,
 }
 
-/// Nothing without an `Origin`.
-pub(super) fn answer(cors: &Cors, request: &Request) -> Option<Answer> {
-    let origin = request.headers().get(header::ORIGIN)?.to_str().ok()?;
-    let preflight = request.method() == Method::OPTIONS
-        && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
+/// Nothing without an `Origin`, nor for `OPTIONS` without a method that is asked for; but then the function's
+/// own headers do not pass either.
+pub(super) fn answer(cors: &Cors, request: &Request) -> Answer {
+    let options = request.method() == Method::OPTIONS;
+    let preflight = options && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
+    let origin = request.headers().get(header::ORIGIN).and_then(|origin| origin.to_str().ok());
+    let Some(origin) = origin.filter(|_| preflight || !options) else {
+        return Answer { preflight: false, headers: Vec::new() };
+    };
     let mut headers = Vec::new();
     let allowed =
         cors.allow_origins.iter().find(|allowed| *allowed == "*" || allowed.eq_ignore_ascii_case(origin));
@@ -39,7 +43,7 @@ pub(super) fn answer(cors: &Cors, request: &Request) -> Option<Answer> {
             headers.push((header::ACCESS_CONTROL_MAX_AGE, seconds.to_string()));
         }
     }
-    Some(Answer { preflight, headers })
+    Answer { preflight, headers }
 }
 
 impl Answer {

@@ -9,17 +9,17 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
-use uuid::Uuid;
 
 use super::routing::{Match, decode};
+use crate::request::{CLF, query, trace_root};
 use crate::template::Values;
-use crate::websocket::{CLF, query};
 
 pub(super) fn event(
     values: &Values,
     api: &str,
     matched: &Match<'_>,
     from: SocketAddr,
+    request_id: &str,
     head: &Parts,
     body: &[u8],
 ) -> Value {
@@ -45,7 +45,7 @@ pub(super) fn event(
                 "sourceIp": from.ip().to_string(),
                 "userAgent": user_agent,
             },
-            "requestId": Uuid::new_v4().to_string(),
+            "requestId": request_id,
             "routeKey": route_key,
             "stage": "$default",
             "time": now.format(CLF).expect("every part of the format exists"),
@@ -107,6 +107,7 @@ fn headers(headers: &HeaderMap, from: SocketAddr, length: usize) -> Map<String, 
         .collect();
     all.entry("content-type").or_insert_with(|| "text/plain; charset=utf-8".into());
     for (name, value) in [
+        ("x-amzn-trace-id", trace_root()),
         ("content-length", length.to_string()),
         ("x-forwarded-for", from.ip().to_string()),
         ("x-forwarded-port", "443".to_owned()),

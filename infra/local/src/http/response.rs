@@ -45,12 +45,20 @@ fn respond(structured: Structured) -> Option<Response<Body>> {
         true => BASE64_STANDARD.decode(body).ok()?,
         false => body.into_bytes(),
     };
+    // 1xx are no answers, and more than 599 is no status.
+    let status = StatusCode::from_u16(structured.status_code)
+        .ok()
+        .filter(|status| (200..600).contains(&status.as_u16()))?;
     let mut response = Response::new(Body::from(body));
-    *response.status_mut() = StatusCode::from_u16(structured.status_code).ok()?;
+    *response.status_mut() = status;
     let headers = response.headers_mut();
     for (name, value) in structured.headers.unwrap_or_default() {
         let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        headers.insert(HeaderName::try_from(name).ok()?, HeaderValue::try_from(value).ok()?);
+        let name = HeaderName::try_from(name).ok()?;
+        // How the body travels is for the gateway to say.
+        if !matches!(name, header::CONTENT_LENGTH | header::TRANSFER_ENCODING | header::CONNECTION) {
+            headers.insert(name, HeaderValue::try_from(value).ok()?);
+        }
     }
     headers
         .entry(header::CONTENT_TYPE)

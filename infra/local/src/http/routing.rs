@@ -1,6 +1,7 @@
 //! Which route a request takes: an exact path before one with parameters, that before a greedy one, that
 //! before `$default`; a route of the method before one of any.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use crate::template::HttpRoute;
@@ -20,7 +21,9 @@ pub(super) fn find<'a>(routes: &'a [HttpRoute], method: &str, path: &str) -> Opt
         .filter(of_method)
         .filter_map(|route| Some((route, parameters(&route.path, path)?)))
         .min_by_key(|(route, parameters)| {
-            (route.path == "$default", route.path.contains("+}"), parameters.len(), route.method.is_none())
+            let literal = route.path.split('/').filter(|part| !part.starts_with('{')).count();
+            let greedy = route.path.contains("+}");
+            (route.path == "$default", greedy, Reverse(literal), parameters.len(), route.method.is_none())
         })
         .map(|(route, parameters)| Match { route, parameters })
 }

@@ -7,13 +7,14 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -57,6 +58,8 @@ pub(super) struct Inner {
 pub(super) struct FunctionPool {
     pub(super) function: Function,
     pub(super) arn: String,
+    /// Events that are not answered yet.
+    in_progress: Arc<AtomicUsize>,
     state: Mutex<PoolState>,
 }
 
@@ -84,7 +87,16 @@ pub(super) struct Event {
     pub(super) request_id: Uuid,
     pub(super) invocation: Invocation,
     reply: oneshot::Sender<Outcome>,
+    permit: Permit,
 }
+
+/// Counts as one event in progress as long as it lives.
+#[derive(Debug)]
+struct Permit(Arc<AtomicUsize>);
+
+/// Ends a task with its owner.
+#[derive(Debug)]
+struct AbortOnDrop(AbortHandle);
 
 /// What a process gets to work on.
 #[derive(Debug)]
@@ -111,6 +123,8 @@ pub(super) struct Instance {
 struct InstanceState {
     /// What it is working on.
     current: HashMap<Uuid, Current>,
+    /// Events that are on their way to it.
+    handed_over: usize,
     /// The event that it works on or has worked on, which its lines belong to.
     latest: Option<(Uuid, LogTail)>,
     /// When the process was started.
@@ -127,6 +141,9 @@ struct Current {
     init: Option<Duration>,
     log: LogTail,
     reply: oneshot::Sender<Outcome>,
+    /// Ends the wait for its timeout, where that does not end the process.
+    expiry: Option<AbortOnDrop>,
+    _permit: Permit,
 }
 
 /// What a process is doing, and since when; its task keeps the time.
@@ -158,7 +175,7 @@ impl Host {
                 waiting: VecDeque::new(),
                 instances: 0,
             };
-            let pool = FunctionPool { function, arn, state: Mutex::new(state) };
+            let pool = FunctionPool { function, arn, in_progress: Arc::default(), state: Mutex::new(state) };
             (pool.function.name.clone(), Arc::new(pool))
         });
         let host = Self(Arc::new(Inner {
@@ -188,31 +205,34 @@ impl Host {
             return outcome(Err(InvokeError::NotFound));
         };
         let (reply, done) = oneshot::channel();
-        if let Err(refused) = self.dispatch(pool, Event { request_id, invocation, reply }) {
-            return outcome(Err(refused));
+        let permit = Permit::new(&pool.in_progress);
+        if self.0.config.throttle && pool.in_progress.load(Ordering::SeqCst) > self.capacity(pool) {
+            return outcome(Err(InvokeError::Throttled));
         }
+        self.dispatch(pool, Event { request_id, invocation, reply, permit });
         // The sender is dropped only if a process died between taking the event and starting on it.
         done.await.unwrap_or_else(|_| outcome(Err(instance::exit_error(request_id, None))))
     }
 
-    fn dispatch(&self, pool: &Arc<FunctionPool>, mut event: Event) -> Result<(), InvokeError> {
+    /// How many events a function works on at most.
+    fn capacity(&self, pool: &FunctionPool) -> usize {
+        self.0.config.max_instances * usize::from(pool.function.concurrency.unwrap_or(1))
+    }
+
+    fn dispatch(&self, pool: &Arc<FunctionPool>, mut event: Event) {
         let mut state = pool.lock();
         while let Some(idle) = state.idle.pop() {
+            idle.instance.lock().handed_over += 1;
             match idle.slot.send(event) {
-                Ok(()) => return Ok(()),
+                Ok(()) => return,
                 // It is gone; its task will notice.
                 Err(returned) => event = returned,
             }
         }
-        let full = state.instances >= self.0.config.max_instances;
-        if full && self.0.config.throttle {
-            return Err(InvokeError::Throttled);
-        }
         state.waiting.push_back(event);
-        if !full {
+        if state.instances < self.0.config.max_instances {
             self.spawn(pool, &mut state);
         }
-        Ok(())
     }
 
     fn spawn(&self, pool: &Arc<FunctionPool>, state: &mut PoolState) {
@@ -226,6 +246,7 @@ impl Host {
             log_format: self.0.config.log_format,
             state: Mutex::new(InstanceState {
                 current: HashMap::new(),
+                handed_over: 0,
                 latest: None,
                 started_at: Instant::now(),
                 init: None,
@@ -270,7 +291,7 @@ impl Host {
         state.instances -= 1;
         state.idle.retain(|idle| !idle.slot.is_closed());
         if !started && let Some(event) = state.waiting.pop_front() {
-            let current = Current::new(event.reply, None);
+            let current = Current::new(event.reply, event.permit, None);
             instance.reply(event.request_id, current, Err(error(event.request_id)));
         }
         if state.instances < state.waiting.len().min(self.0.config.max_instances) {
@@ -326,40 +347,45 @@ impl Instance {
                 None
             }
         };
-        let event = match waiting {
-            Some(event) => event,
+        match waiting {
+            Some(event) => self.begin(event, 0),
             None => match handed_over.await {
-                Ok(event) => event,
+                Ok(event) => self.begin(event, 1),
                 // Retired: its task ends it.
                 Err(_) => std::future::pending().await,
             },
-        };
-        self.begin(event)
+        }
     }
 
     /// Takes no more events, and ends once there is nothing left to do.
     fn retire(&self) {
-        if self.lock().current.is_empty() {
+        let state = self.lock();
+        if state.is_free() {
             self.phase.send_replace(Phase::Retired);
         }
     }
 
-    fn begin(self: &Arc<Self>, event: Event) -> Work {
-        let Event { request_id, invocation, reply } = event;
+    fn begin(self: &Arc<Self>, event: Event, handed_over: usize) -> Work {
+        let Event { request_id, invocation, reply, permit } = event;
         let mut timeout = self.pool.function.timeout;
         let mut state = self.lock();
         let now = Instant::now();
         if let Some(deadline) = state.deadline.take() {
             timeout = timeout.min(deadline.saturating_duration_since(now));
         }
-        let current = Current::new(reply, state.init.take());
+        let mut current = Current::new(reply, permit, state.init.take());
         state.latest = Some((request_id, current.log.clone()));
+        state.handed_over -= handed_over;
+        let managed = self.pool.function.concurrency.is_some();
+        if managed {
+            // It goes on with an event that takes too long; only the caller is told.
+            let expiring = tokio::spawn(expire(self.clone(), request_id, timeout));
+            current.expiry = Some(AbortOnDrop(expiring.abort_handle()));
+        }
         state.current.insert(request_id, current);
         drop(state);
-        match self.pool.function.concurrency {
-            None => drop(self.phase.send_replace(Phase::Busy { until: now + timeout })),
-            // A Managed Instance goes on with an event that takes too long; only the caller is told.
-            Some(_) => drop(tokio::spawn(expire(self.clone(), request_id, timeout))),
+        if !managed {
+            self.phase.send_replace(Phase::Busy { until: now + timeout });
         }
         Work { request_id, invocation, timeout }
     }
@@ -378,12 +404,13 @@ impl Instance {
         let Some(current) = state.current.remove(&request_id) else {
             return false;
         };
-        let free = state.current.is_empty();
         drop(state);
         let outdated = self.pool.lock().generation != self.generation;
-        if free {
+        let state = self.lock();
+        if state.is_free() {
             self.phase.send_replace(if outdated { Phase::Retired } else { Phase::Idle });
         }
+        drop(state);
         self.reply(request_id, current, result);
         true
     }
@@ -418,9 +445,35 @@ impl Instance {
     }
 }
 
+impl InstanceState {
+    fn is_free(&self) -> bool {
+        self.current.is_empty() && self.handed_over == 0
+    }
+}
+
 impl Current {
-    fn new(reply: oneshot::Sender<Outcome>, init: Option<Duration>) -> Self {
-        Self { began: Instant::now(), init, log: LogTail::default(), reply }
+    fn new(reply: oneshot::Sender<Outcome>, permit: Permit, init: Option<Duration>) -> Self {
+        let log = LogTail::default();
+        Self { began: Instant::now(), init, log, reply, expiry: None, _permit: permit }
+    }
+}
+
+impl Permit {
+    fn new(in_progress: &Arc<AtomicUsize>) -> Self {
+        in_progress.fetch_add(1, Ordering::SeqCst);
+        Self(in_progress.clone())
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 

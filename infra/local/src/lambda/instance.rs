@@ -5,7 +5,7 @@ use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep_until};
 use uuid::Uuid;
@@ -15,6 +15,12 @@ use super::host::{Host, Instance, Phase};
 
 /// How long a process may take until it asks for its first event.
 const INIT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A longer line is cut in pieces; in bytes (CloudWatch's quota for a log event).
+const MAX_LINE: u64 = 256 * 1024;
+
+/// A Managed Instance has longer.
+const MANAGED_INIT_TIMEOUT: Duration = Duration::from_secs(130);
 
 /// Why a process has ended.
 enum End {
@@ -27,10 +33,15 @@ enum End {
 
 /// Runs one process until it exits, crashes, takes too long or is out of date.
 pub(super) async fn run(host: Host, instance: Arc<Instance>) {
-    let mut end = attempt(&host, &instance, INIT_TIMEOUT).await;
+    let function = &instance.pool.function;
+    let init_timeout = match function.concurrency {
+        None => INIT_TIMEOUT,
+        Some(_) => MANAGED_INIT_TIMEOUT.max(function.timeout),
+    };
+    let mut end = attempt(&host, &instance, init_timeout).await;
     // A start that fails is repeated at the first event, with all the time that the event has.
     if let (End::Exited(_) | End::TimedOut(_), false) = &end {
-        let timeout = instance.pool.function.timeout;
+        let timeout = function.timeout;
         instance.starts_again(Instant::now() + timeout);
         end = attempt(&host, &instance, timeout).await;
     }
@@ -159,8 +170,7 @@ async fn watch(child: &mut Child, instance: &Instance, init_timeout: Duration) -
         let (limit, allowed) = match phase {
             Phase::Starting => (Some(started_at + init_timeout), init_timeout),
             Phase::Retired => {
-                // That it cannot be killed only means that it is gone.
-                let _ = child.kill().await;
+                kill(child).await;
                 return (End::Retired, started);
             }
             Phase::Idle => (None, Duration::ZERO),
@@ -169,9 +179,7 @@ async fn watch(child: &mut Child, instance: &Instance, init_timeout: Duration) -
         tokio::select! {
             status = child.wait() => return (End::Exited(status.ok()), started),
             () = sleep_until(limit.unwrap_or_else(Instant::now)), if limit.is_some() => {
-                // Nothing is left of the process but the error; that it cannot be killed only means that it
-                // is gone.
-                let _ = child.kill().await;
+                kill(child).await;
                 return (End::TimedOut(allowed), started);
             }
             changed = phases.changed() => changed.expect("the instance outlives its task"),
@@ -179,9 +187,26 @@ async fn watch(child: &mut Child, instance: &Instance, init_timeout: Duration) -
     }
 }
 
+/// Ends a process and those that it has started.
+async fn kill(child: &mut Child) {
+    use nix::sys::signal::{Signal, killpg};
+    // That it cannot be killed only means that it is gone.
+    if let Some(pid) = child.id().and_then(|pid| i32::try_from(pid).ok()) {
+        let _ = killpg(nix::unistd::Pid::from_raw(pid), Signal::SIGKILL);
+    }
+    let _ = child.kill().await;
+}
+
 async fn print_lines(instance: Arc<Instance>, output: impl AsyncRead + Unpin) {
-    let mut lines = BufReader::new(output).lines();
-    while let Ok(Some(line)) = lines.next_line().await {
-        instance.line(&line);
+    let mut output = BufReader::new(output);
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        // Whatever it writes is read: a function whose pipe is closed would fail at its next line.
+        let read = (&mut output).take(MAX_LINE).read_until(b'\n', &mut line).await;
+        if !read.is_ok_and(|bytes| bytes > 0) {
+            return;
+        }
+        instance.line(String::from_utf8_lossy(&line).trim_end_matches(['\r', '\n']));
     }
 }

@@ -15,6 +15,7 @@ use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use super::log::MAX_TAIL;
 use super::{Invocation, InvokeError, Lambda, MAX_PAYLOAD, Outcome};
 
 /// The largest payload of an asynchronous invocation, in bytes (Lambda quota).
@@ -24,7 +25,7 @@ const MAX_EVENT: usize = 1024 * 1024;
 const LATEST: &str = "$LATEST";
 const EXECUTED_VERSION: (&str, &str) = ("x-amz-executed-version", LATEST);
 
-const PIPE_DELAY: Duration = Duration::from_millis(20);
+const PIPE_DELAY: Duration = Duration::from_millis(100);
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -36,7 +37,7 @@ struct Qualified {
 pub(crate) fn routes(lambda: Lambda) -> Router {
     Router::new()
         .route("/2015-03-31/functions/{name}/invocations", post(invoke))
-        .layer(DefaultBodyLimit::disable())
+        .layer(DefaultBodyLimit::max(2 * MAX_PAYLOAD))
         .with_state(lambda)
 }
 
@@ -121,11 +122,15 @@ impl Outcome {
         tokio::time::sleep(PIPE_DELAY).await;
         let Self { request_id, duration, log, .. } = self;
         let milliseconds = duration.as_secs_f64() * 1000.0;
-        format!(
+        let whole = format!(
             "START RequestId: {request_id} Version: {LATEST}\n{}END RequestId: {request_id}\nREPORT RequestId: {request_id}\tDuration: {milliseconds:.2} ms\tBilled Duration: {:.0} ms\n",
             log.text(),
             milliseconds.ceil(),
-        )
+        );
+        // The end of it, in whole characters.
+        let from = whole.len().saturating_sub(MAX_TAIL);
+        let from = (from..=whole.len()).find(|at| whole.is_char_boundary(*at)).unwrap_or_default();
+        whole[from..].to_owned()
     }
 }
 

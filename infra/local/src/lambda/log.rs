@@ -39,7 +39,7 @@ pub(super) struct Report<'a> {
 }
 
 /// As much of its log as the Invoke API shows with a result, in bytes (Lambda API reference, `LogResult`).
-const MAX_TAIL: usize = 4 * 1024;
+pub(super) const MAX_TAIL: usize = 4 * 1024;
 
 /// The end of what a function wrote during an event.
 #[derive(Clone, Debug, Default)]
@@ -158,7 +158,7 @@ fn readable(line: &str) -> Option<String> {
         None => String::new(),
     };
     // Those that the prefix says already.
-    for name in ["timestamp", "request_id", "requestId", "route", "target"] {
+    for name in ["timestamp", "request_id", "requestId", "target"] {
         text(name);
     }
     let level = text("level");
@@ -199,7 +199,7 @@ mod tests {
 
     #[test]
     fn json_lines_are_made_readable_and_others_left_alone() {
-        let line = r#"{"timestamp":"x","level":"INFO","message":"send_message: ok","duration_ms":4.1234,"route":"send_message","pushes":1}"#;
+        let line = r#"{"timestamp":"x","level":"INFO","message":"send_message: ok","duration_ms":4.1234,"target":"edge","pushes":1}"#;
         assert_eq!(plain(line).unwrap(), "INFO send_message: ok duration_ms=4.1 pushes=1");
         assert_eq!(plain("thread 'main' panicked").unwrap(), "thread 'main' panicked");
         assert_eq!(plain(r#"{"_aws":{}}"#), None);

@@ -1,11 +1,12 @@
 //! The document as a whole: its parameters, its resources, and how they refer to each other.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
-use serde_json::{Map, Value};
+use serde_json::{Map, Number, Value};
 
 use super::TemplateError;
 use super::functions::binary;
@@ -17,7 +18,15 @@ pub(super) fn read(text: &str, folder: &Path, values: &Values) -> Result<Templat
     let document = to_json(serde_norway::from_str(text)?).map_err(TemplateError::Other)?;
     let document: Document =
         serde_json::from_value(document).map_err(|error| TemplateError::Other(error.to_string()))?;
-    Reader::new(&document, folder, values)?.template()
+    let resources = document
+        .resources
+        .iter()
+        .map(|(id, resource)| {
+            let resource = serde_json::from_value(resource.clone());
+            Ok((id.clone(), resource.map_err(|error| refused(id, error.to_string()))?))
+        })
+        .collect::<Result<_, TemplateError>>()?;
+    Reader::new(&document, &resources, folder, values)?.template()
 }
 
 #[derive(Deserialize)]
@@ -35,7 +44,7 @@ pub(super) struct Document {
     parameters: BTreeMap<String, Parameter>,
     #[serde(default)]
     pub(super) globals: BTreeMap<String, Map<String, Value>>,
-    resources: BTreeMap<String, Resource>,
+    resources: BTreeMap<String, Value>,
     #[serde(rename = "Outputs")]
     _outputs: Option<IgnoredAny>,
 }
@@ -49,9 +58,58 @@ struct Metadata {
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
 struct Parameter {
+    #[serde(rename = "Type")]
+    kind: String,
     default: Option<Value>,
+    allowed_values: Option<Vec<Value>>,
+    min_value: Option<f64>,
+    max_value: Option<f64>,
+    /// For people, and for who deploys.
+    #[serde(rename = "Description")]
+    _description: Option<IgnoredAny>,
+    #[serde(rename = "AllowedPattern")]
+    _allowed_pattern: Option<IgnoredAny>,
+    #[serde(rename = "ConstraintDescription")]
+    _constraint_description: Option<IgnoredAny>,
+    #[serde(rename = "MinLength")]
+    _min_length: Option<IgnoredAny>,
+    #[serde(rename = "MaxLength")]
+    _max_length: Option<IgnoredAny>,
+    #[serde(rename = "NoEcho")]
+    _no_echo: Option<IgnoredAny>,
+}
+
+impl Parameter {
+    /// What it is if it is given as this; `Null` if neither that nor the default says anything.
+    fn value(&self, given: Option<&String>) -> Result<Value, String> {
+        let text = match (given, &self.default) {
+            (Some(given), _) => given.clone(),
+            (None, Some(default)) => plain(default),
+            (None, None) => return Ok(Value::Null),
+        };
+        if let Some(allowed) = &self.allowed_values
+            && !allowed.iter().any(|allowed| plain(allowed) == text)
+        {
+            let allowed: Vec<_> = allowed.iter().map(plain).collect();
+            return Err(format!("{text} is not one of {}", allowed.join(", ")));
+        }
+        match self.kind.as_str() {
+            "String" => Ok(text.into()),
+            "Number" => {
+                let number: Number = text.parse().map_err(|_| format!("{text} is not a number"))?;
+                let value = number.as_f64().unwrap_or_default();
+                match (self.min_value, self.max_value) {
+                    (Some(least), _) if value < least => Err(format!("{text} is less than {least}")),
+                    (_, Some(most)) if value > most => Err(format!("{text} is more than {most}")),
+                    _ => Ok(number.into()),
+                }
+            }
+            "CommaDelimitedList" => Ok(text.split(',').map(|item| item.trim().to_owned()).collect()),
+            other => Err(format!("the type {other} is not supported here")),
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -88,23 +146,31 @@ const DEPLOYMENT: &str = "AWS::ApiGatewayV2::Deployment";
 
 pub(super) struct Reader<'a> {
     pub(super) document: &'a Document,
+    resources: &'a BTreeMap<String, Resource>,
     pub(super) folder: &'a Path,
     pub(super) scope: Scope<'a>,
 }
 
 impl<'a> Reader<'a> {
-    fn new(document: &'a Document, folder: &'a Path, values: &'a Values) -> Result<Self, TemplateError> {
+    fn new(
+        document: &'a Document,
+        resources: &'a BTreeMap<String, Resource>,
+        folder: &'a Path,
+        values: &'a Values,
+    ) -> Result<Self, TemplateError> {
         if let Some(unknown) = values.parameters.keys().find(|name| !document.parameters.contains_key(*name))
         {
             return Err(TemplateError::Other(format!("there is no parameter {unknown} to give a value to")));
         }
         let parameters = document.parameters.iter().map(|(name, parameter)| {
-            let given = values.parameters.get(name).cloned().map(Value::String);
-            (name.clone(), given.or_else(|| parameter.default.clone()).unwrap_or(Value::Null))
+            let value =
+                parameter.value(values.parameters.get(name)).map_err(|reason| refused(name, reason))?;
+            Ok((name.clone(), value))
         });
-        let scope = Scope { values, parameters: parameters.collect(), resources: BTreeMap::new() };
-        let mut reader = Self { document, folder, scope };
-        for (id, resource) in &document.resources {
+        let parameters = parameters.collect::<Result<_, TemplateError>>()?;
+        let scope = Scope { values, parameters, resources: BTreeMap::new() };
+        let mut reader = Self { document, resources, folder, scope };
+        for (id, resource) in resources {
             let referent = reader.referent(id, resource)?;
             let generated = reader.generated(id, resource)?;
             reader.scope.resources.insert(id.clone(), referent);
@@ -134,7 +200,7 @@ impl<'a> Reader<'a> {
             )]),
             API | HTTP_API | WEBSOCKET_API => BTreeMap::from([
                 ("ApiId", physical_id.clone()),
-                ("ApiEndpoint", format!("https://{}", values.domain(&physical_id))),
+                ("ApiEndpoint", values.endpoint(&physical_id, resource.kind == HTTP_API)),
             ]),
             _ => BTreeMap::new(),
         };
@@ -177,6 +243,11 @@ impl<'a> Reader<'a> {
         if let Some(other) = self.document.globals.keys().find(|section| *section != "Function") {
             return Err(TemplateError::Other(format!("Globals: the section {other} is not supported here")));
         }
+        let mut names = BTreeSet::new();
+        if let Some((id, _)) = self.of_type(FUNCTION).find(|(id, _)| !names.insert(self.physical_id(id))) {
+            let name = self.physical_id(id);
+            return Err(refused(id, format!("another function is called {name}: give it a FunctionName")));
+        }
         let functions = self.of_type(FUNCTION).map(|(id, resource)| self.function(id, resource));
         let tables = self.of_type(TABLE).map(|(id, resource)| self.table(id, resource));
         Ok(Template {
@@ -190,7 +261,7 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn of_type(&self, kind: &'static str) -> impl Iterator<Item = (&'a str, &'a Resource)> {
-        let resources = self.document.resources.iter().map(|(id, resource)| (id.as_str(), resource));
+        let resources = self.resources.iter().map(|(id, resource)| (id.as_str(), resource));
         resources.filter(move |(_, resource)| resource.kind == kind)
     }
 
@@ -250,6 +321,18 @@ impl RouteSettings {
                 Some(Throttle { rate: rate.unwrap_or(ACCOUNT.rate), burst: burst.unwrap_or(ACCOUNT.burst) })
             }
         }
+    }
+}
+
+/// How long an integration may take: as long as it says, and not longer than API Gateway lets it.
+pub(super) fn integration_timeout(
+    id: &str,
+    millis: Option<u64>,
+    longest: Duration,
+) -> Result<Duration, TemplateError> {
+    match millis.map_or(longest, Duration::from_millis) {
+        allowed if allowed <= longest => Ok(allowed),
+        _ => Err(refused(id, format!("an integration has {} s at most", longest.as_secs()))),
     }
 }
 

@@ -16,6 +16,17 @@ use super::model::{Function, Schedule, Table};
 /// (Lambda developer guide, Rust runtime for Managed Instances).
 const DEFAULT_CONCURRENCY: u16 = 8;
 
+/// What a CreateTable call takes of a table's properties.
+const TABLE_PROPERTIES: [&str; 7] = [
+    "AttributeDefinitions",
+    "BillingMode",
+    "GlobalSecondaryIndexes",
+    "KeySchema",
+    "LocalSecondaryIndexes",
+    "ProvisionedThroughput",
+    "TableName",
+];
+
 /// What invokes a function besides a WebSocket API.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
@@ -70,7 +81,7 @@ impl<'a> Reader<'a> {
             timeout: Duration::from_secs(properties.timeout),
             memory_mb: properties.memory_size,
             environment: self.environment(id, resource)?,
-            concurrency: concurrency.filter(|concurrency| *concurrency > 1),
+            concurrency,
             invoke_at_start: resource.metadata.get("InvokeAtStart") == Some(&Value::Bool(true)),
         })
     }
@@ -135,6 +146,9 @@ impl<'a> Reader<'a> {
         let meaningless =
             ["TimeToLiveSpecification", "PointInTimeRecoverySpecification", "SSESpecification", "Tags"];
         let mut definition: Map<String, Value> = self.properties(id, &resource.properties, &meaningless)?;
+        if let Some(unknown) = definition.keys().find(|name| !TABLE_PROPERTIES.contains(&name.as_str())) {
+            return Err(refused(id, format!("the property {unknown} is not supported here")));
+        }
         let name = self.physical_id(id);
         definition.insert("TableName".to_owned(), name.clone().into());
         let time_to_live = match resource.properties.get("TimeToLiveSpecification") {

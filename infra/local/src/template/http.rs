@@ -8,7 +8,7 @@ use serde::de::IgnoredAny;
 use serde_json::Value;
 
 use super::TemplateError;
-use super::document::{HTTP_API, Reader, RouteSettings, refused};
+use super::document::{HTTP_API, Reader, RouteSettings, integration_timeout, refused};
 use super::functions::Event;
 use super::intrinsics::plain;
 use super::model::{Authorizer, Cors, HttpApi, HttpAuthorizer, HttpRoute, IdentitySource};
@@ -85,8 +85,15 @@ impl Reader<'_> {
             None if events.is_empty() => return Ok(None),
             None => (IMPLICIT_API, Api::default()),
         };
-        let routes = events.iter().map(|(function, event)| self.http_route(function, event, &api));
-        let routes = routes.collect::<Result<_, _>>()?;
+        let declared = found.map(|(id, _)| self.physical_id(id));
+        let routes = events
+            .iter()
+            .map(|(function, event)| self.http_route(function, event, declared.as_deref(), &api))
+            .collect::<Result<Vec<_>, _>>()?;
+        let known = |key: &&String| routes.iter().any(|route| route.key() == **key);
+        if let Some(unknown) = api.route_settings.keys().find(|key| !known(key)) {
+            return Err(refused(id, format!("has settings for {unknown}, which is no route")));
+        }
         let authorizers = api.auth.authorizers.into_iter().map(|(name, authorizer)| {
             let authorizer = self.http_authorizer(id, &name, authorizer)?;
             Ok((name, authorizer))
@@ -99,10 +106,18 @@ impl Reader<'_> {
         }))
     }
 
-    fn http_route(&self, id: &str, event: &Event, api: &Api) -> Result<HttpRoute, TemplateError> {
+    /// A route of the API that is `declared`, or of the one that SAM makes if none is.
+    fn http_route(
+        &self,
+        id: &str,
+        event: &Event,
+        declared: Option<&str>,
+        api: &Api,
+    ) -> Result<HttpRoute, TemplateError> {
         #[derive(Deserialize)]
         #[serde(rename_all = "PascalCase", deny_unknown_fields)]
         struct Properties {
+            api_id: Option<String>,
             method: String,
             path: String,
             #[serde(default)]
@@ -117,7 +132,11 @@ impl Reader<'_> {
         struct RouteAuth {
             authorizer: Option<String>,
         }
-        let http: Properties = self.properties(id, &event.properties, &["ApiId"])?;
+        let http: Properties = self.properties(id, &event.properties, &[])?;
+        if http.api_id.as_deref() != declared {
+            let said = http.api_id.as_deref().unwrap_or("none, and SAM makes one for it");
+            return Err(refused(id, format!("an event is for another API than the one here: {said}")));
+        }
         if let Some(version) = http.payload_format_version.filter(|version| version != "2.0") {
             return Err(refused(id, format!("the payload format {version} is not supported here")));
         }
@@ -130,7 +149,7 @@ impl Reader<'_> {
             method: Some(http.method.to_uppercase()).filter(|method| method != "ANY"),
             path: http.path,
             function: self.physical_id(id),
-            timeout: http.timeout_in_millis.map_or(INTEGRATION_TIMEOUT, Duration::from_millis),
+            timeout: integration_timeout(id, http.timeout_in_millis, INTEGRATION_TIMEOUT)?,
             authorizer,
             throttle: None,
         };

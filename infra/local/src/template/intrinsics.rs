@@ -38,6 +38,11 @@ impl Values {
         format!("{api}.execute-api.{}.{URL_SUFFIX}", self.region)
     }
 
+    /// Where an API is: on this machine, as `localise` has it.
+    pub(crate) fn endpoint(&self, api: &str, http: bool) -> String {
+        format!("{}://{}", if http { "https" } else { "wss" }, self.domain(api))
+    }
+
     fn pseudo_parameter(&self, name: &str) -> Option<&str> {
         Some(match name {
             "AWS::Region" => &self.region,
@@ -114,7 +119,7 @@ impl Scope<'_> {
             .attributes
             .get(attribute)
             .ok_or(format!("{resource} has no attribute {attribute} here"))?;
-        Ok(value.clone().into())
+        Ok(self.localise(value.clone()).into())
     }
 
     fn join(&self, argument: &Value) -> Result<String, String> {
@@ -159,13 +164,15 @@ impl Scope<'_> {
 
     /// An API's own address leads to this machine.
     fn localise(&self, text: String) -> String {
-        let apis = self.resources.values().map(|resource| &resource.physical_id);
-        let found =
-            apis.map(|api| format!("https://{}", self.values.domain(api))).find(|url| text.starts_with(url));
-        match found {
-            Some(url) => text.replacen(&url, &self.values.base_url, 1),
-            None => text,
+        for api in self.resources.values().map(|resource| &resource.physical_id) {
+            let domain = self.values.domain(api);
+            for (scheme, here) in [("https", "http"), ("wss", "ws")] {
+                if let Some(rest) = text.strip_prefix(&format!("{scheme}://{domain}")) {
+                    return format!("{}{rest}", self.values.base_url.replacen("http", here, 1));
+                }
+            }
         }
+        text
     }
 }
 

@@ -10,8 +10,9 @@ use serde_json::{Map, Value};
 use super::TemplateError;
 use super::document::{
     API, AUTHORIZER, INTEGRATION, ROUTE, ROUTE_RESPONSE, Reader, Resource, RouteSettings, STAGE,
-    WEBSOCKET_API, refused,
+    WEBSOCKET_API, integration_timeout, refused,
 };
+use super::intrinsics::plain;
 use super::model::{Authorizer, IdentitySource, Route, WebSocketApi};
 use super::selection::Selection;
 
@@ -54,12 +55,13 @@ struct Stage {
 
 impl<'a> Reader<'a> {
     pub(super) fn websockets(&self) -> Result<Vec<WebSocketApi>, TemplateError> {
-        let plain = self.of_type(API).map(|(id, resource)| (id, self.plain_api(id, resource)));
+        let written_out = self.of_type(API).map(|(id, resource)| (id, self.plain_api(id, resource)));
         let serverless =
             self.of_type(WEBSOCKET_API).map(|(id, resource)| (id, self.serverless_api(id, resource)));
+        self.belong_to_plain_apis()?;
         let mut stages = BTreeSet::new();
         let mut apis = Vec::new();
-        for (id, api) in plain.chain(serverless) {
+        for (id, api) in written_out.chain(serverless) {
             let api = api?;
             // The stage is the path, and there is one host for all.
             if !stages.insert(api.stage.clone()) {
@@ -68,6 +70,19 @@ impl<'a> Reader<'a> {
             apis.push(api);
         }
         Ok(apis)
+    }
+
+    /// Parts of an API that SAM writes are not read here, nor are those of none.
+    fn belong_to_plain_apis(&self) -> Result<(), TemplateError> {
+        let apis: Vec<_> = self.of_type(API).map(|(id, _)| self.physical_id(id)).collect();
+        for kind in [STAGE, ROUTE, INTEGRATION, AUTHORIZER] {
+            for (id, resource) in self.of_type(kind) {
+                if !apis.contains(&self.api_of(id, resource)?) {
+                    return Err(refused(id, format!("belongs to no {API}")));
+                }
+            }
+        }
+        Ok(())
     }
 
     fn serverless_api(&self, id: &str, resource: &Resource) -> Result<WebSocketApi, TemplateError> {
@@ -103,11 +118,17 @@ impl<'a> Reader<'a> {
         let api: Properties = self.properties(id, &resource.properties, &meaningless)?;
         let stage: Stage = self.properties(id, &api.stage, &[])?;
         let routes = api.routes.into_iter().map(|(key, declared)| {
+            if !key.trim_start_matches('$').chars().all(char::is_alphanumeric) {
+                return Err(refused(
+                    id,
+                    format!("SAM takes only letters and digits in a route key, not {key}"),
+                ));
+            }
             let asks = declared.route_response_selection_expression;
             let route = Route {
                 function: self.function_at(id, &declared.function_arn)?,
                 responds: asks.as_deref() == Some("$default") && self.has_response(&route_id(id, &key))?,
-                timeout: declared.integration_timeout.map_or(INTEGRATION_TIMEOUT, Duration::from_millis),
+                timeout: integration_timeout(id, declared.integration_timeout, INTEGRATION_TIMEOUT)?,
                 throttle: None,
             };
             Ok((key, route))
@@ -145,6 +166,9 @@ impl<'a> Reader<'a> {
         }
         let mut stages = self.parts(STAGE, id)?.into_iter();
         let (stage_id, stage) = stages.next().ok_or_else(|| refused(id, "has no stage".to_owned()))?;
+        if !stage.properties.contains_key("StageName") {
+            return Err(refused(stage_id, "has no StageName".to_owned()));
+        }
         if let Some((other, _)) = stages.next() {
             return Err(refused(other, "only one stage of an API is supported here".to_owned()));
         }
@@ -155,7 +179,9 @@ impl<'a> Reader<'a> {
         for (route_id, resource) in self.parts(ROUTE, id)? {
             let (key, route, asked) = self.route(route_id, resource)?;
             authorizer = authorizer.or(asked);
-            routes.insert(key, route);
+            if routes.insert(key.clone(), route).is_some() {
+                return Err(refused(route_id, format!("there is a route {key} already")));
+            }
         }
         self.api(id, &api.route_selection_expression, stage, authorizer, routes)
     }
@@ -192,15 +218,17 @@ impl<'a> Reader<'a> {
     fn parts(&self, kind: &'static str, api: &str) -> Result<Vec<(&'a str, &'a Resource)>, TemplateError> {
         let mut parts = Vec::new();
         for (id, resource) in self.of_type(kind) {
-            let Some(of) = resource.properties.get("ApiId") else {
-                return Err(refused(id, "has no ApiId".to_owned()));
-            };
-            let of = self.scope.resolve(of).map_err(|reason| refused(id, reason))?;
-            if of == self.physical_id(api) {
+            if self.api_of(id, resource)? == self.physical_id(api) {
                 parts.push((id, resource));
             }
         }
         Ok(parts)
+    }
+
+    /// The API that a resource belongs to.
+    fn api_of(&self, id: &str, resource: &Resource) -> Result<String, TemplateError> {
+        let of = resource.properties.get("ApiId").ok_or_else(|| refused(id, "has no ApiId".to_owned()))?;
+        self.scope.resolve(of).map(|of| plain(&of)).map_err(|reason| refused(id, reason))
     }
 
     /// A route: its key, where it leads, and who authorizes it.
@@ -227,6 +255,11 @@ impl<'a> Reader<'a> {
         }
 
         let route: Properties = self.properties(id, &resource.properties, &["ApiId", "OperationName"])?;
+        if route.route_key.starts_with('$')
+            && !matches!(route.route_key.as_str(), CONNECT | "$disconnect" | "$default")
+        {
+            return Err(refused(id, format!("{} is no route key", route.route_key)));
+        }
         let (integration_id, integration) =
             self.find(id, INTEGRATION, route.target.trim_start_matches("integrations/"))?;
         let integration: Integration =
@@ -251,7 +284,7 @@ impl<'a> Reader<'a> {
         let leads_to = Route {
             function: self.function_at(integration_id, &integration.integration_uri)?,
             responds: wanted && self.has_response(id)?,
-            timeout: integration.timeout_in_millis.map_or(INTEGRATION_TIMEOUT, Duration::from_millis),
+            timeout: integration_timeout(integration_id, integration.timeout_in_millis, INTEGRATION_TIMEOUT)?,
             throttle: None,
         };
         Ok((route.route_key, leads_to, authorizer))

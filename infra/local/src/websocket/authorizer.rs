@@ -1,7 +1,5 @@
 //! The Lambda authorizer: who may open a connection.
 
-use std::time::Duration;
-
 use axum::http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -12,9 +10,9 @@ use super::event::Event;
 use super::handshake::Refusal;
 use crate::lambda::InvokeError;
 use crate::policy::Policy;
+use crate::request::AUTHORIZER_TIMEOUT;
 
-/// API Gateway's quotas: how long an authorizer may take, and how many bytes it may answer.
-pub(crate) const AUTHORIZER_TIMEOUT: Duration = Duration::from_secs(10);
+/// How many bytes an authorizer may answer (API Gateway quota).
 const MAX_ANSWER: usize = 8 * 1024;
 
 /// What an authorizer answers.

@@ -8,6 +8,7 @@ use futures_util::stream::SplitSink;
 use futures_util::{SinkExt, StreamExt};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
+use tokio::io::AsyncWriteExt;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tokio_tungstenite::WebSocketStream;
@@ -157,7 +158,7 @@ async fn write(
     Written::Close
 }
 
-/// Closes the connection from this side, and gives the other one a moment to agree.
+/// Closes the connection from this side. It counts as closed at once; the other side has a moment to agree.
 async fn close(
     gateway: &Gateway,
     connection: &Connection,
@@ -168,17 +169,19 @@ async fn close(
     // From now on callbacks answer that it is gone.
     gateway.registry().remove(&connection.id);
     let frame = CloseFrame { code, reason: reason.into() };
-    let farewell = async {
+    let farewell = async move {
         socket.close(Some(frame)).await?;
         while socket.next().await.transpose()?.is_some() {}
+        let mut raw = socket.into_inner();
+        // It is for the server to end the connection first.
+        raw.shutdown().await?;
         // After an error the library reads no more, but what is left unread would reset the connection, and
         // the client might never see why it is closed.
-        let mut raw = socket.into_inner();
         tokio::io::copy(&mut raw, &mut tokio::io::sink()).await?;
         Ok::<_, Error>(())
     };
     // Whether it agrees makes no difference.
-    let _ = timeout(CLOSE_TIMEOUT, farewell).await;
+    tokio::spawn(timeout(CLOSE_TIMEOUT, farewell));
     End { code: code.into(), reason: reason.to_owned() }
 }
 

@@ -4,17 +4,10 @@ use axum::http::HeaderMap;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
-use time::format_description::BorrowedFormatItem;
-use time::macros::format_description;
-use uuid::Uuid;
 
 use super::Inner;
 use super::registry::{epoch_ms, new_id};
-
-/// Common Log Format, `09/Feb/2024:18:11:43 +0000`.
-pub(crate) const CLF: &[BorrowedFormatItem<'_>] = format_description!(
-    "[day]/[month repr:short]/[year]:[hour]:[minute]:[second] [offset_hour sign:mandatory][offset_minute]"
-);
+use crate::request::{CLF, trace_root};
 
 /// Where a client is, and what it says it is.
 #[derive(Clone, Debug, Serialize)]
@@ -78,6 +71,8 @@ impl Inner {
             "requestContext": context,
         });
         set_headers(&mut payload, headers, |_| true);
+        payload["headers"]["content-length"] = "0".into();
+        payload["multiValueHeaders"]["content-length"] = json!(["0"]);
         set_query(&mut payload, query);
         Event { request_id, payload }
     }
@@ -141,20 +136,11 @@ impl Inner {
     }
 }
 
-/// API Gateway shows handshake headers in the spelling that browsers use.
+/// The headers of the handshake, and those that the gateway adds.
 fn set_headers(payload: &mut Value, headers: &HeaderMap, keep: impl Fn(&str) -> bool) {
     let mut single = Map::new();
     let mut multiple = Map::new();
     let from = payload["requestContext"]["identity"]["sourceIp"].as_str().unwrap_or_default().to_owned();
-    for (name, value) in [
-        ("X-Amzn-Trace-Id", trace_root()),
-        ("X-Forwarded-For", from),
-        ("X-Forwarded-Port", "443".to_owned()),
-        ("X-Forwarded-Proto", "https".to_owned()),
-    ] {
-        single.insert(name.to_owned(), value.clone().into());
-        multiple.insert(name.to_owned(), json!([value]));
-    }
     for name in headers.keys().filter(|name| keep(name.as_str())) {
         let values: Vec<Value> = headers
             .get_all(name)
@@ -165,12 +151,22 @@ fn set_headers(payload: &mut Value, headers: &HeaderMap, keep: impl Fn(&str) -> 
         single.insert(name.clone(), values.last().cloned().unwrap_or_default());
         multiple.insert(name, values.into());
     }
+    // Whatever the client says of these.
+    for (name, value) in [
+        ("X-Amzn-Trace-Id", trace_root()),
+        ("X-Forwarded-For", from),
+        ("X-Forwarded-Port", "443".to_owned()),
+        ("X-Forwarded-Proto", "https".to_owned()),
+    ] {
+        single.insert(name.to_owned(), value.clone().into());
+        multiple.insert(name.to_owned(), json!([value]));
+    }
     payload["headers"] = single.into();
     payload["multiValueHeaders"] = multiple.into();
 }
 
-/// `sec-websocket-key` as `Sec-WebSocket-Key`: HTTP libraries lower the case, API Gateway keeps what was
-/// sent.
+/// `sec-websocket-key` as `Sec-WebSocket-Key`: API Gateway keeps the spelling that was sent, which the HTTP
+/// library does not tell; this is how browsers spell it.
 fn canonical(name: &str) -> String {
     let capital = |word: &str| match word {
         "websocket" => "WebSocket".to_owned(),
@@ -180,12 +176,6 @@ fn canonical(name: &str) -> String {
         .map(|word| if word.is_empty() { String::new() } else { capital(word) })
         .collect::<Vec<_>>()
         .join("-")
-}
-
-/// The id under which AWS X-Ray would collect what this request causes.
-fn trace_root() -> String {
-    let id = Uuid::new_v4().simple().to_string();
-    format!("Root=1-{:08x}-{}", OffsetDateTime::now_utc().unix_timestamp(), &id[..24])
 }
 
 fn set_query(payload: &mut Value, query: &[(String, String)]) {

@@ -17,7 +17,7 @@ use super::event::{Identity, Peer};
 use super::registry::{Connection, new_id};
 use super::{Gateway, Inner, connection};
 use crate::lambda::InvokeError;
-use crate::template::IdentitySource;
+use crate::request::query;
 
 /// API Gateway's quota for the URL of a WebSocket API, in characters.
 const MAX_URL: usize = 4096;
@@ -66,7 +66,7 @@ impl Inner {
         headers: &HeaderMap,
         query: &[(String, String)],
     ) -> Result<(Peer, Option<String>), Refusal> {
-        if !self.passes("$connect") {
+        if !self.buckets.take("$connect") {
             return Err(StatusCode::TOO_MANY_REQUESTS.into());
         }
         let asked_at = Instant::now();
@@ -115,14 +115,20 @@ struct ConnectResult {
 impl ConnectResult {
     /// The function picks one of those that the client offered; API Gateway never picks by itself.
     fn subprotocol(&self, headers: &HeaderMap) -> Option<String> {
-        let offered = text(headers, header::SEC_WEBSOCKET_PROTOCOL)?;
+        let offered: Vec<_> = headers
+            .get_all(header::SEC_WEBSOCKET_PROTOCOL)
+            .iter()
+            .filter_map(|line| line.to_str().ok())
+            .flat_map(|line| line.split(','))
+            .map(str::trim)
+            .collect();
         let chosen = self
             .headers
             .as_ref()?
             .iter()
             .find(|(name, _)| name.eq_ignore_ascii_case("Sec-WebSocket-Protocol"))?;
         let chosen = chosen.1.as_str()?;
-        offered.split(',').any(|one| one.trim() == chosen).then(|| chosen.to_owned())
+        offered.contains(&chosen).then(|| chosen.to_owned())
     }
 }
 
@@ -193,31 +199,6 @@ fn refused(Refusal { status, error_type }: Refusal) -> Response<Body> {
     response
 }
 
-impl IdentitySource {
-    /// What a request says there, if it says anything.
-    pub(crate) fn value(&self, headers: &HeaderMap, query: &[(String, String)]) -> Option<String> {
-        let value = match self {
-            Self::Header(name) => Some(String::from_utf8_lossy(headers.get(name)?.as_bytes()).into_owned()),
-            Self::QueryString(name) => {
-                query.iter().find(|(found, _)| found == name).map(|(_, value)| value.clone())
-            }
-        };
-        value.filter(|value| !value.is_empty())
-    }
-}
-
 fn text(headers: &HeaderMap, name: header::HeaderName) -> Option<String> {
     headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
-}
-
-/// The decoded parameters of a query string, in order.
-pub(crate) fn query(raw: &str) -> Vec<(String, String)> {
-    let decode = |part: &str| {
-        percent_encoding::percent_decode_str(&part.replace('+', " ")).decode_utf8_lossy().into_owned()
-    };
-    raw.split('&')
-        .filter(|pair| !pair.is_empty())
-        .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
-        .map(|(name, value)| (decode(name), decode(value)))
-        .collect()
 }

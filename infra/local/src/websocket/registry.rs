@@ -18,7 +18,7 @@ use super::event::{Identity, Peer};
 
 /// How many bytes may wait for a client that does not read; one frame always may. API Gateway tells nobody
 /// its number.
-const SEND_BUFFER: usize = 256 * 1024;
+const SEND_BUFFER: usize = 512 * 1024;
 
 /// What a waiting frame costs besides its text, in bytes.
 const FRAME_OVERHEAD: usize = 64;
@@ -158,7 +158,7 @@ impl Registry {
         self.lock().insert(connection.id.clone(), connection);
     }
 
-    pub(super) fn remove(&self, id: &str) {
+    pub(crate) fn remove(&self, id: &str) {
         self.lock().remove(id);
     }
 
@@ -168,7 +168,7 @@ impl Registry {
 }
 
 /// A fresh id of a connection, a message or a request.
-pub(super) fn new_id() -> String {
+pub(crate) fn new_id() -> String {
     BASE64_URL_SAFE.encode(rand::random::<[u8; ID_BYTES]>())
 }
 

@@ -19,7 +19,7 @@ pub(super) async fn route(gateway: Gateway, peer: Peer, connection: Arc<Connecti
     let Some((key, route)) = found.or_else(|| inner.api.routes.get_key_value("$default")) else {
         return send(&connection, error_frame("Forbidden", &peer, &new_id()));
     };
-    if !inner.passes(key) {
+    if !inner.buckets.take(key) {
         return send(&connection, error_frame("Too Many Requests", &peer, &new_id()));
     }
     let event = inner.message_event(&peer, key, &text);

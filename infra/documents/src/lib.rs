@@ -1,0 +1,73 @@
+//! The documents of the APIs, made from the types that the functions use: OpenAPI for HTTP, AsyncAPI for the
+//! WebSocket. What is in them that no type says (paths, statuses, who is told what) is written here.
+
+mod asyncapi;
+mod openapi;
+
+use schemars::generate::SchemaSettings;
+use schemars::{JsonSchema, SchemaGenerator};
+use serde_json::{Map, Value, json};
+
+pub use asyncapi::document as asyncapi;
+pub use openapi::document as openapi;
+
+/// Every document by the name of its file.
+pub fn all() -> [(&'static str, String); 2] {
+    [("openapi.json", text(&openapi())), ("asyncapi.json", text(&asyncapi()))]
+}
+
+fn text(document: &Value) -> String {
+    format!("{document:#}\n")
+}
+
+/// What both documents say of themselves.
+fn info(title: &str, description: &str) -> Value {
+    json!({
+        "title": title,
+        "version": env!("CARGO_PKG_VERSION"),
+        "description": description,
+        "license": { "name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0" },
+    })
+}
+
+/// Collects the schemas that a document refers to. What is optional for who reads is not for who writes, so
+/// there are two kinds.
+struct Schemas {
+    requests: SchemaGenerator,
+    answers: SchemaGenerator,
+}
+
+impl Schemas {
+    fn new() -> Self {
+        let generator = |settings: SchemaSettings| {
+            let settings = settings.with(|settings| {
+                settings.definitions_path = "/components/schemas".into();
+                settings.meta_schema = None;
+            });
+            settings.into_generator()
+        };
+        Self {
+            requests: generator(SchemaSettings::draft2020_12().for_deserialize()),
+            answers: generator(SchemaSettings::draft2020_12().for_serialize()),
+        }
+    }
+
+    /// A reference to the schema of `T`, which clients send.
+    fn of_request<T: JsonSchema>(&mut self) -> Value {
+        self.requests.subschema_for::<T>().to_value()
+    }
+
+    /// A reference to the schema of `T`, which the service sends.
+    fn of_answer<T: JsonSchema>(&mut self) -> Value {
+        self.answers.subschema_for::<T>().to_value()
+    }
+
+    fn into_definitions(mut self) -> Map<String, Value> {
+        let mut all = self.requests.take_definitions(true);
+        for (name, schema) in self.answers.take_definitions(true) {
+            let before = all.insert(name.clone(), schema.clone());
+            assert!(before.is_none_or(|before| before == schema), "{name} is both a request and an answer");
+        }
+        all
+    }
+}
