@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import shutil
 import socket
 import subprocess
 import sys
@@ -54,3 +55,15 @@ def environment(folder, *packages):
         subprocess.run([sys.executable, "-m", "venv", folder], check=True)
     subprocess.run([folder / "bin/pip", "install", "--quiet", "--disable-pip-version-check", *packages], check=True)
     return folder / "bin"
+
+
+def node_packages(folder, sources):
+    """A folder with the files of `sources` and the packages that its package.json names. Packages are found beside the program that
+    imports them, and the checkout is to stay as it is."""
+    folder = ROOT / folder
+    folder.mkdir(parents=True, exist_ok=True)
+    for file in [*sources.glob("*.mjs"), *sources.glob("*.json")]:
+        shutil.copy(file, folder)
+    install = ["npm", "install", "--no-audit", "--no-fund", "--no-package-lock", "--silent"]
+    subprocess.run(install, cwd=folder, check=True)
+    return folder

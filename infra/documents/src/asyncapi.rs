@@ -63,7 +63,12 @@ pub fn document() -> Value {
         join,
     );
     let leave = with_action::<LeaveConversation>(frame, "leave_conversation");
-    action("leave_conversation", Some("left_conversation"), "From now on it does not.", leave);
+    action(
+        "leave_conversation",
+        Some("left_conversation"),
+        "From now on this connection gets them no longer.",
+        leave,
+    );
     let send = with_action::<SendMessage>(frame, "send_message");
     action(
         "send_message",

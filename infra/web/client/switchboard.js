@@ -98,6 +98,8 @@ export class Switchboard extends EventTarget {
   #typists = new Map();
   /** @type {Map<string, number>} */
   #typedAt = new Map();
+  /** The conversations to which something is on its way. @type {Set<string>} */
+  #delivering = new Set();
   /** @type {Map<string, {resolve: (message: Message) => void, reject: (error: SwitchboardError) => void}>} */
   #promised = new Map();
   #timers = { ping: /** @type {any} */ (0), replace: /** @type {any} */ (0) };
@@ -382,7 +384,7 @@ export class Switchboard extends EventTarget {
     this.#typedAt.delete(conversationId);
     this.#emit("outgoing", outgoing);
     const sent = new Promise((resolve, reject) => this.#promised.set(clientMessageId, { resolve, reject }));
-    void this.#deliver(outgoing);
+    void this.#deliver(conversationId);
     return /** @type {Promise<Message>} */ (sent);
   }
 
@@ -397,7 +399,7 @@ export class Switchboard extends EventTarget {
     const again = { ...outgoing, state: /** @type {const} */ ("pending"), error: undefined };
     this.outgoing.set(clientMessageId, again);
     this.#emit("outgoing", again);
-    void this.#deliver(again);
+    void this.#deliver(outgoing.conversationId);
   }
 
   /**
@@ -411,39 +413,51 @@ export class Switchboard extends EventTarget {
   }
 
   #sendAll() {
-    for (const outgoing of this.outgoing.values()) if (outgoing.state === "pending") void this.#deliver(outgoing);
-  }
-
-  /** @param {Outgoing} outgoing */
-  async #deliver(outgoing) {
-    const connection = this.#connection;
-    // The next connection sends it.
-    if (!connection || this.state !== "online") return;
-    const { clientMessageId, conversationId, content } = outgoing;
-    try {
-      const message = await connection.ask("send_message", { conversationId, content, clientMessageId });
-      this.#stored(message);
-    } catch (error) {
-      this.#unsent(outgoing, /** @type {SwitchboardError} */ (error));
-    }
+    for (const id of new Set([...this.outgoing.values()].map(({ conversationId }) => conversationId))) void this.#deliver(id);
   }
 
   /**
-   * @param {Outgoing} outgoing
-   * @param {SwitchboardError} error
+   * Sends what is pending in a conversation, one after the other: the service handles frames at the same time, so only
+   * this keeps them in the order in which they were written.
+   *
+   * @param {string} conversationId
    */
-  #unsent(outgoing, error) {
-    if (!this.outgoing.has(outgoing.clientMessageId)) return;
-    const again = error.retryable || error.code === "token_expired";
-    if (!again) {
+  async #deliver(conversationId) {
+    if (this.#delivering.has(conversationId)) return;
+    this.#delivering.add(conversationId);
+    try {
+      // Without a connection the next one goes on.
+      for (let outgoing; this.state === "online" && (outgoing = this.#nextTo(conversationId)); ) await this.#try(outgoing);
+    } finally {
+      this.#delivering.delete(conversationId);
+    }
+  }
+
+  /** @param {string} conversationId */
+  #nextTo(conversationId) {
+    return [...this.outgoing.values()].find((one) => one.conversationId === conversationId && one.state === "pending");
+  }
+
+  /** @param {Outgoing} outgoing */
+  async #try(outgoing) {
+    const { clientMessageId, conversationId, content } = outgoing;
+    try {
+      const connection = /** @type {Connection} */ (this.#connection);
+      this.#stored(await connection.ask("send_message", { conversationId, content, clientMessageId }));
+    } catch (caught) {
+      const error = /** @type {SwitchboardError} */ (caught);
+      // Another device may have heard of it meanwhile.
+      if (!this.outgoing.has(clientMessageId)) return;
+      if (error.retryable || error.code === "token_expired") {
+        if (this.state !== "online") return;
+        await new Promise((resolve) => setTimeout(resolve, error.retryAfterMs ?? FIRST_DELAY_MS * (1 + this.#random())));
+        return;
+      }
       const failed = { ...outgoing, state: /** @type {const} */ ("failed"), error };
-      this.outgoing.set(outgoing.clientMessageId, failed);
+      this.outgoing.set(clientMessageId, failed);
       this.#emit("outgoing", failed);
-      this.#promised.get(outgoing.clientMessageId)?.reject(error);
-      this.#promised.delete(outgoing.clientMessageId);
-    } else if (this.state === "online") {
-      // A lost connection brings all of them up again by itself.
-      setTimeout(() => void this.#deliver(outgoing), error.retryAfterMs ?? FIRST_DELAY_MS * (1 + this.#random()));
+      this.#promised.get(clientMessageId)?.reject(error);
+      this.#promised.delete(clientMessageId);
     }
   }
 

@@ -12,7 +12,7 @@ use crate::{FrameId, Message, Time};
 pub enum Event {
     /// The caller's connection now gets the conversation's messages.
     JoinedConversation {
-        /// Which.
+        /// The conversation.
         conversation_id: ConversationId,
         /// The place of its latest message, 0 before the first.
         last_seq: Seq,
@@ -21,43 +21,43 @@ pub enum Event {
     },
     /// The caller's connection no longer gets them.
     LeftConversation {
-        /// Which.
+        /// The conversation.
         conversation_id: ConversationId,
     },
     /// A message was stored. Whoever gets it knows that its sender has stopped typing.
     NewMessage(Message),
     /// The same, for a connection that has not joined the conversation.
     ConversationUpdated {
-        /// Which.
+        /// The conversation.
         conversation_id: ConversationId,
         /// The message.
         last_message: Message,
-        /// Its place.
+        /// Its place in the conversation.
         last_seq: Seq,
         /// How many messages the receiving user has not read.
         unread_count: i64,
     },
     /// Messages of the other side were read.
     MessagesRead {
-        /// Where.
+        /// The conversation.
         conversation_id: ConversationId,
-        /// By whom.
+        /// The user who has read.
         reader_id: UserId,
         /// The place of the last one; those before it are read too.
         up_to_seq: Seq,
-        /// When.
+        /// When they were read.
         read_at: Time,
     },
     /// A user has a connection now who had none.
     UserOnline {
-        /// Who.
+        /// The user.
         user_id: UserId,
         /// Grows with every change; a frame with a lower one than seen before is stale.
         version: u64,
     },
     /// A user has no connection any more.
     UserOffline {
-        /// Who.
+        /// The user.
         user_id: UserId,
         /// As in `user_online`.
         version: u64,
@@ -66,18 +66,18 @@ pub enum Event {
     },
     /// A user is typing in a conversation that this connection joined.
     UserTyping {
-        /// Who.
+        /// The user.
         user_id: UserId,
-        /// Where.
+        /// The conversation.
         conversation_id: ConversationId,
         /// After this many milliseconds without another such frame they are not.
         expires_in_ms: u64,
     },
     /// They no longer are.
     UserStoppedTyping {
-        /// Who.
+        /// The user.
         user_id: UserId,
-        /// Where.
+        /// The conversation.
         conversation_id: ConversationId,
     },
     /// The connection is alive, and this is where its conversations stand.
@@ -96,7 +96,7 @@ pub enum Event {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Head {
-    /// Which.
+    /// The conversation.
     pub conversation_id: ConversationId,
     /// The place of its latest message, 0 before the first.
     pub last_seq: Seq,

@@ -44,7 +44,7 @@ impl schemars::JsonSchema for FrameId {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct JoinConversation {
-    /// Which.
+    /// The conversation.
     pub conversation_id: ConversationId,
 }
 
@@ -53,7 +53,7 @@ pub struct JoinConversation {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct LeaveConversation {
-    /// Which.
+    /// The conversation.
     pub conversation_id: ConversationId,
 }
 
@@ -62,7 +62,7 @@ pub struct LeaveConversation {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct SendMessage {
-    /// Where it goes.
+    /// The conversation that it goes to.
     pub conversation_id: ConversationId,
     /// What it says.
     pub content: Content,
@@ -75,7 +75,7 @@ pub struct SendMessage {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct MarkRead {
-    /// Where.
+    /// The conversation.
     pub conversation_id: ConversationId,
     /// The place of the last one that is; all of them if absent.
     pub up_to_seq: Option<UpToSeq>,
@@ -116,7 +116,7 @@ impl From<UpToSeq> for Seq {
 pub struct Typing {
     /// Which of the two.
     pub action: TypingAction,
-    /// Where.
+    /// The conversation.
     pub conversation_id: ConversationId,
 }
 

@@ -1,8 +1,10 @@
 //! A connection of a user, over a real socket.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
+use std::sync::LazyLock;
 
 use futures_util::{SinkExt, StreamExt};
+use jsonschema::Validator;
 use protocol::{Answer, Code, ErrorFrame, Event, Message};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
@@ -13,6 +15,24 @@ use tokio_tungstenite::tungstenite::{self, Message as SocketMessage};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
 use super::{PATIENCE, Stack};
+
+/// Holds a frame against the AsyncAPI document.
+fn documented(frame: &Value) {
+    static MESSAGES: LazyLock<HashMap<String, Validator>> = LazyLock::new(|| {
+        let document = documents::asyncapi();
+        let messages = document["components"]["messages"].as_object().expect("it has messages");
+        let validator = |message: &Value| {
+            let mut schema = message["payload"].clone();
+            // What it refers to.
+            schema["components"] = document["components"].clone();
+            jsonschema::options().should_validate_formats(true).build(&schema).expect("it is a schema")
+        };
+        messages.iter().map(|(name, message)| (name.clone(), validator(message))).collect()
+    });
+    let name = frame["type"].as_str().unwrap_or("gateway");
+    let message = MESSAGES.get(name).unwrap_or_else(|| panic!("{name} is not in the document"));
+    message.validate(frame).unwrap_or_else(|error| panic!("{name} is not as the document says: {error}"));
+}
 
 /// A client that is connected.
 #[derive(Debug)]
@@ -36,6 +56,7 @@ pub(crate) enum Frame {
 impl Frame {
     fn read(text: &str) -> Self {
         let frame: Value = serde_json::from_str(text).expect("every frame is JSON");
+        documented(&frame);
         match (&frame["type"], &frame["message"]) {
             (Value::String(kind), _) if kind == "error" => {
                 Self::Error(serde_json::from_value(frame).expect("an error frame is as the protocol says"))

@@ -1,0 +1,46 @@
+"""Holds the HTTP API against its OpenAPI document: schemathesis makes requests, valid and invalid, and checks every answer.
+
+    python3 tests/openapi.py
+"""
+
+import json
+import subprocess
+from urllib.request import Request, urlopen
+
+from stack import ROOT, Stack, environment
+
+
+def main():
+    bin = environment("target/openapi", "schemathesis==4.32.5")
+    with Stack("--log-format", "json", "--max-instances", "2") as stack:
+        def token(user):
+            return json.load(urlopen(f"{stack.url}/dev/token?user={user}"))["token"]
+
+        def post(user, other):
+            headers = {"authorization": f"Bearer {token(user)}", "content-type": "application/json"}
+            body = json.dumps({"otherUserId": other}).encode()
+            return json.load(urlopen(Request(f"{stack.url}/api/conversations/find-or-create", body, headers)))
+
+        # Somebody has to be there to talk to: who asks is known from then on, even if nobody is found.
+        for user in ["alice", "bob"]:
+            try:
+                post(user, "nobody")
+            except OSError:
+                pass
+        conversation = post("alice", "bob")["conversationId"]
+        # With a conversation that exists, so that answers are seen and not only refusals.
+        config = ROOT / "target/openapi/schemathesis.toml"
+        config.write_text(
+            f"""
+[[operations]]
+include-operation-id = "listMessages"
+parameters = {{ conversationId = "{conversation}" }}
+"""
+        )
+        command = [bin / "schemathesis", "--config-file", config, "run", "infra/web/docs/openapi.json", "--url", stack.url]
+        checks = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance,ignored_auth"
+        options = ["--header", f"Authorization: Bearer {token('alice')}", "--checks", checks, "--max-examples", "60", "--seed", "1"]
+        subprocess.run([*command, *options, "--phases", "examples,coverage,fuzzing"], cwd=ROOT, check=True, timeout=300)
+
+
+main()

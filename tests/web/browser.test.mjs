@@ -1,0 +1,222 @@
+// The page in a real browser: what people see. Screenshots are left in SCREENSHOTS.
+
+import assert from "node:assert/strict";
+import { mkdirSync } from "node:fs";
+import { after, before, test } from "node:test";
+
+import { chromium } from "playwright-core";
+
+import { connected, cutOff, somebody, until, url } from "./service.mjs";
+
+let browser;
+const problems = [];
+
+before(async () => {
+  mkdirSync(process.env.SCREENSHOTS, { recursive: true });
+  browser = await chromium.launch({ executablePath: "/usr/bin/chromium", args: ["--no-sandbox"] });
+});
+
+after(async () => {
+  await browser.close();
+  assert.deepEqual(problems, [], "no page has complained");
+});
+
+/** A window of somebody who is signed in. */
+async function signedIn(name, { width = 1100, height = 700, colorScheme = "light" } = {}) {
+  const context = await browser.newContext({ viewport: { width, height }, colorScheme });
+  const page = await context.newPage();
+  page.setDefaultTimeout(20_000);
+  page.on("pageerror", (error) => problems.push(`${name}: ${error.message}`));
+  page.on("dialog", (dialog) => problems.push(`${name}: a dialog says ${dialog.message()}`));
+  await page.goto(url);
+  await page.getByLabel("Your name").fill(name);
+  await page.keyboard.press("Enter");
+  await page.getByRole("heading", { name, exact: true }).waitFor();
+  // Known to the service from here on.
+  await until(`${name} is connected`, async () => {
+    const { connections } = await (await fetch(`${url}/dev/connections`)).json();
+    return connections.some(({ authorizer }) => authorizer.userId === name);
+  });
+  return page;
+}
+
+async function talkTo(page, other) {
+  await page.getByLabel("Start a conversation with").fill(other);
+  await page.keyboard.press("Enter");
+  await page.getByRole("heading", { name: other }).waitFor();
+}
+
+async function say(page, text) {
+  await page.getByLabel("Message", { exact: true }).fill(text);
+  await page.keyboard.press("Enter");
+}
+
+const messages = (page) => page.getByRole("log").locator("article > p");
+const hears = (page, text) => messages(page).filter({ hasText: text }).first().waitFor();
+const shot = (page, name) => page.screenshot({ path: `${process.env.SCREENSHOTS}/${name}.png` });
+
+test("two people talk in two windows", async () => {
+  const [a, b] = [somebody("alice"), somebody("bob")];
+  const alice = await signedIn(a);
+  const bob = await signedIn(b, { width: 390, height: 780, colorScheme: "dark" });
+  await talkTo(alice, b);
+  await say(alice, "Hello, Bob!");
+  await hears(alice, "Hello, Bob!");
+  await alice.getByText("sending …").waitFor({ state: "detached" });
+
+  const entry = bob.getByRole("button", { name: new RegExp(a) });
+  await entry.getByText("1 unread").waitFor();
+  assert.match(await bob.title(), /^\(1\)/);
+  await shot(bob, "phone-dark-list");
+  await entry.click();
+  await hears(bob, "Hello, Bob!");
+  await alice.locator(".mark.read").waitFor();
+
+  await bob.getByLabel("Message", { exact: true }).pressSequentially("Hello, Al");
+  await alice.getByText(`${b} is typing …`).waitFor();
+  await shot(alice, "wide-light-typing");
+  await bob.keyboard.press("Backspace");
+  await bob.getByLabel("Message", { exact: true }).fill("Hello, Alice!\nHow are you?");
+  await bob.keyboard.press("Enter");
+  await hears(alice, "How are you?");
+  await alice.getByText(`${b} is typing …`).waitFor({ state: "detached" });
+  await shot(alice, "wide-light");
+  await shot(bob, "phone-dark");
+
+  assert.equal(await alice.locator(".conversation .presence").textContent(), "online");
+  await bob.context().close();
+  await alice.getByText(/^last seen/).waitFor();
+
+  // Everything is there again after a reload, and the conversation is still open.
+  await alice.reload();
+  await hears(alice, "How are you?");
+  assert.equal(await messages(alice).count(), 2);
+  await alice.context().close();
+});
+
+test("what somebody says is never markup", async () => {
+  const [a, b] = [somebody("alice"), somebody("bob")];
+  const [alice, bob] = [await signedIn(a), await signedIn(b)];
+  await talkTo(alice, b);
+  const wicked = "<script>alert(1)</script><img src=x onerror=alert(2)><b>bold</b> javascript:alert(3)";
+  await say(alice, wicked);
+  await bob.getByRole("button", { name: new RegExp(a) }).click();
+  await hears(bob, "<script>");
+  assert.equal(await messages(bob).textContent(), wicked);
+  assert.equal(await bob.locator(".messages script, .messages img, .messages b").count(), 0);
+  await shot(bob, "markup");
+  await Promise.all([alice.context().close(), bob.context().close()]);
+});
+
+test("a connection that drops in the middle of sending loses nothing", async () => {
+  const [a, b] = [somebody("alice"), somebody("bob")];
+  const [alice, bob] = [await signedIn(a), await signedIn(b)];
+  await talkTo(alice, b);
+  await say(alice, "before");
+  await hears(alice, "before");
+  await bob.getByRole("button", { name: new RegExp(a) }).click();
+  await alice.context().setOffline(true);
+  await cutOff(a);
+  await alice.getByText("No connection.").waitFor();
+  await say(alice, "in between");
+  await alice.getByText("sending …").waitFor();
+  await shot(alice, "offline");
+  await say(bob, "meanwhile");
+  await alice.context().setOffline(false);
+  await hears(alice, "meanwhile");
+  await alice.getByText("sending …").waitFor({ state: "detached" });
+  await alice.getByText("No connection.").waitFor({ state: "detached" });
+  await hears(bob, "in between");
+  const said = ["before", "meanwhile", "in between"];
+  assert.deepEqual((await messages(alice).allTextContents()).sort(), said.sort());
+  assert.deepEqual(await messages(alice).allTextContents(), await messages(bob).allTextContents(), "in the same order");
+  await Promise.all([alice.context().close(), bob.context().close()]);
+});
+
+test("a thousand messages can be scrolled back", async () => {
+  const [a, b] = [somebody("alice"), somebody("bob")];
+  const [writer, reader] = [await connected(a), await connected(b)];
+  const id = await writer.find(b);
+  for (let n = 0; n < 1000; n += 20) {
+    await Promise.all(Array.from({ length: 20 }, (_, at) => writer.send(id, `number ${n + at + 1}`)));
+  }
+  reader.stop();
+  const bob = await signedIn(b);
+  await bob.getByRole("button", { name: new RegExp(a) }).click();
+  const log = bob.getByRole("log");
+  const seqs = () => log.locator("article").evaluateAll((all) => all.map((one) => Number(one.dataset.seq)));
+  await until("the newest are there", async () => (await seqs()).at(-1) === 1000);
+  assert((await seqs()).length <= 100, "not all at once");
+  // The newest is in sight, and stays where it is while older ones come.
+  const atEnd = () => log.evaluate((box) => box.scrollHeight - box.scrollTop - box.clientHeight);
+  assert((await atEnd()) < 40);
+  await until("all are there", async () => {
+    await log.evaluate((box) => (box.scrollTop = 0));
+    return (await seqs()).length === 1000;
+  });
+  assert.deepEqual(await seqs(), Array.from({ length: 1000 }, (_, at) => at + 1));
+  await shot(bob, "history");
+  writer.stop();
+  await bob.context().close();
+});
+
+test("several tabs are several devices", async () => {
+  const [a, b] = [somebody("alice"), somebody("bob")];
+  const alice = await signedIn(a);
+  const other = await signedIn(a);
+  const bob = await signedIn(b);
+  await talkTo(alice, b);
+  await say(alice, "from one tab");
+  await other.getByRole("button", { name: new RegExp(b) }).getByText("You: from one tab").waitFor();
+  await bob.getByRole("button", { name: new RegExp(a) }).click();
+  await hears(bob, "from one tab");
+  // One of them goes; she is still there.
+  await alice.context().close();
+  await say(bob, "still there?");
+  await other.getByRole("button", { name: new RegExp(b) }).getByText("still there?").waitFor();
+  assert.equal(await bob.locator(".conversation .presence").textContent(), "online");
+  await Promise.all([other.context().close(), bob.context().close()]);
+});
+
+test("it works with the keyboard alone, and tells screen readers what there is", async () => {
+  const [a, b] = [somebody("alice"), somebody("bob")];
+  const bob = await signedIn(b);
+  const alice = await signedIn(a);
+  const press = async (...keys) => {
+    for (const key of keys) await alice.keyboard.press(key);
+  };
+  await alice.getByLabel("Start a conversation with").focus();
+  await alice.keyboard.type(b);
+  await press("Enter");
+  await alice.getByRole("heading", { name: b }).waitFor();
+  await until("the message field has the focus", () => alice.evaluate(() => document.activeElement?.id === "text"));
+  await alice.keyboard.type("with the keyboard");
+  await press("Shift+Enter");
+  await alice.keyboard.type("in two lines");
+  await press("Enter");
+  await hears(alice, "in two lines");
+  const tree = await alice.locator("body").ariaSnapshot();
+  for (const part of ["navigation \"Conversations\"", "log \"Messages\"", "textbox \"Message\"", "button \"Send\"", "status"]) {
+    assert(tree.includes(part), `${part} is missing in\n${tree}`);
+  }
+  // Every control has a name.
+  for (const button of await alice.getByRole("button").all()) {
+    assert.notEqual((await button.textContent()) || (await button.getAttribute("aria-label")), "");
+  }
+  await Promise.all([alice.context().close(), bob.context().close()]);
+});
+
+test("the documents can be read", async () => {
+  const context = await browser.newContext({ viewport: { width: 1100, height: 800 } });
+  const page = await context.newPage();
+  page.on("pageerror", (error) => problems.push(`documents: ${error.message}`));
+  await page.goto(`${url}/docs/`);
+  for (const name of ["send_message", "new_message", "pong", "error"]) {
+    await page.locator(`article#${name} h3`).waitFor();
+  }
+  const send = await page.locator("article#send_message").textContent();
+  assert.match(send, /content.*1 to 2000 characters/);
+  assert.match(await page.locator("article#listMessages").textContent(), /before/);
+  await shot(page, "documents");
+  await context.close();
+});

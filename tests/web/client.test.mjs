@@ -1,0 +1,462 @@
+// The client with a service that the tests play, and with time that they let pass.
+
+import assert from "node:assert/strict";
+import { afterEach, beforeEach, mock, test } from "node:test";
+
+import { Switchboard } from "./client/switchboard.js";
+
+const MINUTE = 60_000;
+
+/** Lets everything happen that needs no time. */
+const settle = () => new Promise((resolve) => setImmediate(resolve));
+
+async function pass(ms) {
+  mock.timers.tick(ms);
+  for (let i = 0; i < 5; i++) await settle();
+}
+
+/** A socket whose other end is the test. */
+class Socket {
+  static all = [];
+  static refuse = false;
+  readyState = 0;
+  sent = [];
+  closed = false;
+
+  constructor(url) {
+    this.url = new URL(url);
+    Socket.all.push(this);
+    setImmediate(() => {
+      if (Socket.refuse) return this.onclose?.();
+      this.readyState = 1;
+      this.onopen?.();
+    });
+  }
+
+  send(text) {
+    const frame = JSON.parse(text);
+    this.sent.push(frame);
+    this.answer?.(frame);
+    defaults(this, frame);
+  }
+
+  /** The service says something. */
+  says(frame) {
+    this.onmessage?.({ data: JSON.stringify(frame) });
+  }
+
+  /** The connection breaks. */
+  breaks() {
+    this.readyState = 3;
+    this.onclose?.();
+  }
+
+  close() {
+    this.closed = true;
+    this.readyState = 2;
+  }
+
+  frames(action) {
+    return this.sent.filter((frame) => frame.action === action);
+  }
+}
+
+/** What the service answers unless a test does. */
+function defaults(socket, { action, id, conversationId }) {
+  if (action === "join_conversation") {
+    const lastSeq = stored.at(-1)?.seq ?? 0;
+    setImmediate(() => socket.says({ type: "joined_conversation", id, data: { conversationId, lastSeq, onlineUserIds: [] } }));
+  }
+  if (action === "ping" && !silent) {
+    setImmediate(() => socket.says({ type: "pong", id, data: { serverTime: "", tokenExpiresAt: "", conversations: [] } }));
+  }
+}
+
+const alice = { id: "alice", name: "Alice", displayName: "Alice", avatarUrl: null };
+const bob = { id: "bob", name: "Bob", displayName: "Bob", avatarUrl: null };
+
+let stored, summaries, requests, tokens, silent, chat;
+
+/** A stored message. */
+function message(seq, sender = bob, more = {}) {
+  const time = `2026-11-22T12:00:${String(seq % 60).padStart(2, "0")}.000Z`;
+  return {
+    id: `m${seq}`,
+    conversationId: "c",
+    seq,
+    senderId: sender.id,
+    sender,
+    content: `message ${seq}`,
+    clientMessageId: null,
+    createdAt: time,
+    readAt: null,
+    ...more,
+  };
+}
+
+function summary(more = {}) {
+  const otherUser = { ...bob, online: false, lastSeenAt: null };
+  return { id: "c", otherUser, lastMessage: null, lastMessageAt: null, lastSeq: 0, unreadCount: 0, ...more };
+}
+
+async function serve(url, { headers }) {
+  const { pathname, searchParams } = new URL(url);
+  requests.push(pathname + (searchParams.size ? `?${searchParams}` : ""));
+  assert(headers.authorization.startsWith("Bearer "));
+  const respond = (body) => ({ ok: true, status: 200, json: async () => body });
+  if (pathname.endsWith("/messages")) {
+    const at = (name) => stored.findIndex(({ id }) => id === searchParams.get(name));
+    if (searchParams.has("after")) return respond({ messages: stored.slice(at("after") + 1), hasMore: false });
+    if (searchParams.has("before")) return respond({ messages: stored.slice(0, at("before")), hasMore: false });
+    return respond({ messages: stored.slice(-3), hasMore: stored.length > 3 });
+  }
+  return respond({ conversations: summaries, nextCursor: null });
+}
+
+function tokenUntil(expiresAt) {
+  const claims = Buffer.from(JSON.stringify({ sub: "alice", exp: expiresAt / 1000 })).toString("base64url");
+  return `header.${claims}.signature-${tokens++}`;
+}
+
+beforeEach(() => {
+  mock.timers.enable({ apis: ["setTimeout", "Date"], now: Date.parse("2026-11-22T12:00:00Z") });
+  Socket.all = [];
+  Socket.refuse = false;
+  stored = [];
+  summaries = [summary()];
+  requests = [];
+  tokens = 0;
+  silent = false;
+  chat = new Switchboard({
+    url: "ws://service/v1",
+    api: "http://service",
+    token: () => tokenUntil(Date.now() + 24 * 60 * MINUTE),
+    WebSocket: Socket,
+    fetch: serve,
+    random: () => 1,
+  });
+});
+
+afterEach(() => {
+  chat.stop();
+  mock.timers.reset();
+});
+
+const latest = () => Socket.all.at(-1);
+
+test("frames have ids, and answers find them in any order", async () => {
+  await chat.start();
+  const first = chat.send("c", "one");
+  const second = chat.send("d", "two");
+  const [one, two] = latest().frames("send_message");
+  assert.notEqual(one.id, two.id);
+  latest().says({ type: "new_message", id: two.id, data: message(2, alice, { clientMessageId: two.clientMessageId }) });
+  latest().says({ type: "new_message", id: one.id, data: message(1, alice, { clientMessageId: one.clientMessageId }) });
+  assert.equal((await first).seq, 1);
+  assert.equal((await second).seq, 2);
+  assert.equal(chat.outgoing.size, 0);
+});
+
+test("messages come in order, each once, and gaps are filled", async () => {
+  const heard = [];
+  chat.addEventListener("message", ({ detail }) => heard.push(detail.seq));
+  stored = [message(1)];
+  await chat.start();
+  const conversation = await chat.open("c");
+  assert.deepEqual(conversation.messages.map(({ seq }) => seq), [1]);
+  latest().says({ type: "new_message", data: message(1) });
+  latest().says({ type: "new_message", data: message(2) });
+  latest().says({ type: "new_message", data: message(2) });
+  assert.deepEqual(heard, [2]);
+  // Of 3 and 4 nothing is heard before 5.
+  stored = [1, 2, 3, 4, 5].map((seq) => message(seq));
+  latest().says({ type: "new_message", data: message(5) });
+  assert.deepEqual(heard, [2], "not before those between");
+  await settle();
+  await settle();
+  assert.deepEqual(heard, [2, 3, 4, 5]);
+  assert(requests.includes("/api/conversations/c/messages?after=m2&limit=100"));
+  assert.deepEqual(conversation.messages.map(({ seq }) => seq), [1, 2, 3, 4, 5]);
+});
+
+test("what came between two connections is fetched", async () => {
+  await chat.start();
+  const conversation = await chat.open("c");
+  stored = [message(1), message(2)];
+  latest().breaks();
+  await pass(1000);
+  assert.equal(Socket.all.length, 2);
+  assert.deepEqual(latest().frames("join_conversation").map(({ conversationId }) => conversationId), ["c"]);
+  assert.deepEqual(conversation.messages.map(({ seq }) => seq), [1, 2]);
+});
+
+test("older messages are put before the others", async () => {
+  stored = [1, 2, 3, 4, 5].map((seq) => message(seq));
+  await chat.start();
+  const conversation = await chat.open("c");
+  assert.deepEqual([conversation.messages.length, conversation.hasMore], [3, true]);
+  await Promise.all([chat.loadOlder("c"), chat.loadOlder("c")]);
+  assert.deepEqual(conversation.messages.map(({ seq }) => seq), [1, 2, 3, 4, 5]);
+  assert.equal(conversation.hasMore, false);
+});
+
+test("it reconnects later and later, but not all at the same time", async () => {
+  await chat.start();
+  Socket.refuse = true;
+  latest().breaks();
+  await pass(0);
+  // With a random number of 1 the delays are the longest: twice as long each time, 30 seconds at most.
+  for (const delay of [500, 1000, 2000, 4000, 8000, 16000, 30000, 30000]) {
+    const before = Socket.all.length;
+    await pass(delay - 1);
+    assert.equal(Socket.all.length, before, `not before ${delay} ms`);
+    await pass(1);
+    assert.equal(Socket.all.length, before + 1, `after ${delay} ms`);
+    assert.equal(chat.state, "offline");
+  }
+  Socket.refuse = false;
+  chat.retry();
+  await pass(0);
+  assert.equal(chat.state, "online");
+});
+
+test("what is not answered is sent again with the same name", async () => {
+  await chat.start();
+  const sent = chat.send("c", "hello");
+  const [first] = latest().frames("send_message");
+  latest().breaks();
+  const later = chat.send("c", "and more");
+  await pass(1000);
+  const stores = async (seq) => {
+    const { id, clientMessageId } = latest().frames("send_message").at(-1);
+    latest().says({ type: "new_message", id, data: message(seq, alice, { clientMessageId }) });
+    await settle();
+  };
+  assert.equal(latest().frames("send_message")[0].clientMessageId, first.clientMessageId);
+  await stores(1);
+  await stores(2);
+  assert.deepEqual(latest().frames("send_message").map(({ content }) => content), ["hello", "and more"]);
+  assert.deepEqual([(await sent).seq, (await later).seq], [1, 2]);
+  assert.equal(chat.outgoing.size, 0);
+});
+
+test("messages are stored in the order in which they were written", async () => {
+  await chat.start();
+  const sent = ["one", "two", "three"].map((content) => chat.send("c", content));
+  for (const [at, content] of ["one", "two", "three"].entries()) {
+    const frames = latest().frames("send_message");
+    assert.deepEqual([frames.length, frames.at(-1).content], [at + 1, content], "not before the one before is stored");
+    const { id, clientMessageId } = frames.at(-1);
+    latest().says({ type: "new_message", id, data: message(at + 1, alice, { clientMessageId }) });
+    await settle();
+  }
+  assert.deepEqual((await Promise.all(sent)).map(({ seq }) => seq), [1, 2, 3]);
+});
+
+test("what will never be stored has failed, and can be tried again or given up", async () => {
+  await chat.start();
+  const sent = chat.send("c", "");
+  const [{ id, clientMessageId }] = latest().frames("send_message");
+  const error = { code: "invalid_request", message: "content: must not be empty", retryable: false };
+  latest().says({ type: "error", id, error });
+  await assert.rejects(sent, { code: "invalid_request", message: error.message });
+  assert.equal(chat.outgoing.get(clientMessageId).state, "failed");
+  chat.resend(clientMessageId);
+  await settle();
+  assert.equal(latest().frames("send_message").length, 2);
+  latest().says({ type: "error", id: latest().frames("send_message")[1].id, error });
+  await settle();
+  chat.discard(clientMessageId);
+  assert.equal(chat.outgoing.size, 0);
+});
+
+test("what may be stored later is sent when the service says", async () => {
+  await chat.start();
+  void chat.send("c", "hello");
+  const [{ id }] = latest().frames("send_message");
+  latest().says({ type: "error", id, error: { code: "rate_limited", message: "", retryable: true, retryAfterMs: 3000 } });
+  await settle();
+  await pass(2999);
+  assert.equal(latest().frames("send_message").length, 1);
+  await pass(1);
+  assert.equal(latest().frames("send_message").length, 2);
+});
+
+test("a frame that is never answered is sent again", async () => {
+  await chat.start();
+  void chat.send("c", "hello");
+  await pass(25_000);
+  await pass(1000);
+  const tries = latest().frames("send_message");
+  assert.equal(tries.length, 2);
+  assert.equal(tries[0].clientMessageId, tries[1].clientMessageId);
+});
+
+test("the next connection is open before the two hours of this one are over", async () => {
+  await chat.start();
+  await chat.open("c");
+  const [first] = Socket.all;
+  for (let minute = 0; minute < 114; minute++) await pass(MINUTE);
+  assert.equal(Socket.all.length, 1);
+  await pass(MINUTE);
+  assert.equal(Socket.all.length, 2);
+  assert.deepEqual([first.closed, latest().frames("join_conversation").length, chat.state], [true, 1, "online"]);
+});
+
+test("an answer on the connection before still counts", async () => {
+  await chat.start();
+  const [first] = Socket.all;
+  for (let minute = 0; minute < 114; minute++) await pass(MINUTE);
+  await pass(MINUTE - 10_000);
+  const sent = chat.send("c", "just before");
+  const [{ id, clientMessageId }] = first.frames("send_message");
+  await pass(10_000);
+  assert.deepEqual([Socket.all.length, first.closed], [2, false], "it waits for the answer");
+  first.says({ type: "new_message", id, data: message(1, alice, { clientMessageId }) });
+  assert.equal((await sent).seq, 1);
+  await pass(30_000);
+  assert.equal(first.closed, true);
+});
+
+test("a new token is asked for before the old one expires", async () => {
+  chat = new Switchboard({
+    url: "ws://service/v1",
+    api: "http://service",
+    token: async () => tokenUntil(Date.now() + 10 * MINUTE),
+    WebSocket: Socket,
+    fetch: serve,
+  });
+  await chat.start();
+  assert.equal(chat.userId, "alice");
+  for (let minute = 0; minute < 9; minute++) await pass(MINUTE);
+  assert.deepEqual(
+    Socket.all.map(({ url }) => url.searchParams.get("token").split(".")[2]),
+    ["signature-0", "signature-1"],
+  );
+  assert.equal(chat.state, "online");
+});
+
+test("a token that has expired all the same is replaced", async () => {
+  await chat.start();
+  void chat.send("c", "hello");
+  const [{ id }] = latest().frames("send_message");
+  latest().says({ type: "error", id, error: { code: "token_expired", message: "", retryable: false } });
+  latest().breaks();
+  await pass(1000);
+  assert.equal(Socket.all.length, 2);
+  assert.equal(latest().url.searchParams.get("token").split(".")[2], "signature-1");
+  assert.equal(latest().frames("send_message").length, 1, "and the message is sent again");
+});
+
+test("it pings every four minutes, and does without a connection that does not answer", async () => {
+  await chat.start();
+  const [first] = Socket.all;
+  for (let minute = 0; minute < 8; minute++) await pass(MINUTE);
+  assert.equal(first.frames("ping").length, 2);
+  silent = true;
+  for (let minute = 0; minute < 4; minute++) await pass(MINUTE);
+  assert.equal(Socket.all.length, 1);
+  await pass(25_000);
+  await pass(1000);
+  assert.deepEqual([first.closed, Socket.all.length, chat.state], [true, 2, "online"]);
+});
+
+test("presence is as the highest version says", async () => {
+  const heard = [];
+  chat.addEventListener("presence", ({ detail }) => heard.push(detail.online));
+  await chat.start();
+  const online = () => chat.conversations[0].otherUser.online;
+  latest().says({ type: "user_online", data: { userId: "bob", version: 3 } });
+  assert.equal(online(), true);
+  latest().says({ type: "user_offline", data: { userId: "bob", version: 2, lastSeenAt: "2026-11-22T11:00:00.000Z" } });
+  assert.equal(online(), true, "that was before");
+  latest().says({ type: "user_offline", data: { userId: "bob", version: 4, lastSeenAt: "2026-11-22T12:00:00.000Z" } });
+  assert.equal(online(), false);
+  assert.equal(chat.conversations[0].otherUser.lastSeenAt, "2026-11-22T12:00:00.000Z");
+  assert.deepEqual(heard, [true, false]);
+});
+
+test("who types stops when they say so, when they send, or after a while", async () => {
+  const heard = [];
+  chat.addEventListener("typing", ({ detail }) => heard.push(detail.typing));
+  await chat.start();
+  const who = { userId: "bob", conversationId: "c" };
+  const types = () => latest().says({ type: "user_typing", data: { ...who, expiresInMs: 6000 } });
+  types();
+  await pass(4000);
+  types();
+  await pass(5999);
+  assert.deepEqual(heard, [true], "said again in time");
+  await pass(1);
+  assert.deepEqual(heard, [true, false]);
+  types();
+  latest().says({ type: "user_stopped_typing", data: who });
+  types();
+  latest().says({ type: "new_message", data: message(1) });
+  assert.deepEqual(heard, [true, false, true, false, true, false]);
+});
+
+test("typing is told at most every three seconds", async () => {
+  await chat.start();
+  chat.typing("c");
+  chat.typing("c");
+  await pass(2999);
+  chat.typing("c");
+  assert.equal(latest().frames("typing_start").length, 1);
+  await pass(1);
+  chat.typing("c");
+  assert.equal(latest().frames("typing_start").length, 2);
+  chat.stopTyping("c");
+  chat.stopTyping("c");
+  assert.equal(latest().frames("typing_stop").length, 1);
+});
+
+test("unread messages are counted, and read ones are not", async () => {
+  await chat.start();
+  latest().says({
+    type: "conversation_updated",
+    data: { conversationId: "c", lastMessage: message(4), lastSeq: 4, unreadCount: 2 },
+  });
+  assert.deepEqual([chat.unreadCount, chat.conversations[0].lastMessage.seq], [2, 4]);
+  await Promise.all([chat.open("c"), settle()]);
+  latest().says({ type: "new_message", data: message(5) });
+  assert.equal(chat.unreadCount, 3);
+  const reading = chat.markRead("c");
+  const [{ id, upToSeq }] = latest().frames("mark_read");
+  assert.equal(upToSeq, 5);
+  const readAt = "2026-11-22T12:01:00.000Z";
+  latest().says({ type: "messages_read", id, data: { conversationId: "c", readerId: "alice", upToSeq, readAt } });
+  await reading;
+  assert.equal(chat.unreadCount, 0);
+  await chat.markRead("c");
+  assert.equal(latest().frames("mark_read").length, 1, "there is nothing to read any more");
+});
+
+test("one's own messages are read when the other side says so", async () => {
+  stored = [message(1, alice), message(2, bob), message(3, alice)];
+  await chat.start();
+  const conversation = await chat.open("c");
+  const readAt = "2026-11-22T12:01:00.000Z";
+  latest().says({ type: "messages_read", data: { conversationId: "c", readerId: "bob", upToSeq: 2, readAt } });
+  assert.deepEqual(conversation.messages.map((one) => one.readAt), [readAt, null, null]);
+});
+
+test("a conversation with somebody new is listed", async () => {
+  summaries = [];
+  await chat.start();
+  assert.equal(chat.conversations.length, 0);
+  summaries = [summary({ lastMessage: message(1), lastMessageAt: message(1).createdAt, lastSeq: 1, unreadCount: 1 })];
+  latest().says({
+    type: "conversation_updated",
+    data: { conversationId: "c", lastMessage: message(1), lastSeq: 1, unreadCount: 1 },
+  });
+  await settle();
+  assert.deepEqual([chat.conversations.length, chat.unreadCount], [1, 1]);
+});
+
+test("after a stop nothing goes on", async () => {
+  await chat.start();
+  chat.stop();
+  await pass(10 * MINUTE);
+  assert.deepEqual([Socket.all.length, latest().closed, chat.state], [1, true, "offline"]);
+});

@@ -1,0 +1,107 @@
+// The client against the real stack.
+
+import assert from "node:assert/strict";
+import { after, test } from "node:test";
+
+import { connected, cutOff, somebody, until } from "./service.mjs";
+
+const chats = [];
+after(() => chats.forEach((chat) => chat.stop()));
+
+async function client(user) {
+  const chat = await connected(user);
+  chats.push(chat);
+  return chat;
+}
+
+/** Two people with a conversation that both have open. */
+async function pair() {
+  const [a, b] = [somebody("alice"), somebody("bob")];
+  const [alice, bob] = [await client(a), await client(b)];
+  const id = await alice.find(b);
+  return { alice, bob, id, ofAlice: await alice.open(id), ofBob: await bob.open(id) };
+}
+
+const contents = (conversation) => conversation.messages.map(({ content }) => content);
+
+test("two people talk", async () => {
+  const { alice, bob, id, ofAlice, ofBob } = await pair();
+  const typing = new Promise((resolve) => bob.addEventListener("typing", ({ detail }) => resolve(detail), { once: true }));
+  alice.typing(id);
+  assert.deepEqual(await typing, { conversationId: id, userId: alice.userId, typing: true });
+  const sent = await alice.send(id, "Hello!");
+  assert.equal(sent.seq, 1);
+  await until("it arrives", () => ofBob.messages.length === 1);
+  await until("it counts as unread", () => bob.unreadCount === 1);
+  await bob.markRead(id);
+  assert.equal(bob.unreadCount, 0);
+  await until("Alice hears of it", () => ofAlice.messages[0].readAt !== null);
+  await bob.send(id, "Hello to you!");
+  await until("the answer arrives", () => ofAlice.messages.length === 2);
+  assert.deepEqual(contents(ofAlice), contents(ofBob));
+});
+
+test("presence is told and listed", async () => {
+  const { alice, bob } = await pair();
+  const online = () => alice.conversations.find(({ otherUser }) => otherUser.id === bob.userId).otherUser.online;
+  await until("he is there", online);
+  bob.stop();
+  await until("he is gone", () => !online());
+  await bob.start();
+  await until("he is back", online);
+});
+
+test("nothing is lost and nothing is doubled while connections are cut", async () => {
+  const { alice, bob, id, ofAlice, ofBob } = await pair();
+  const heard = [];
+  bob.addEventListener("message", ({ detail }) => heard.push(detail.seq));
+  const sending = [];
+  let cut = 0;
+  for (let n = 0; n < 60; n++) {
+    sending.push(alice.send(id, `message ${n}`));
+    if (n % 20 === 10) {
+      // Whoever is just about to connect again cannot be cut off.
+      const both = await Promise.all([cutOff(alice.userId), cutOff(bob.userId)]);
+      cut += both[0] + both[1];
+    }
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+  const stored = await Promise.all(sending);
+  assert(cut >= 2, "there was something to cut");
+  assert.deepEqual(stored.map(({ seq }) => seq), Array.from({ length: 60 }, (_, at) => at + 1), "each once, as written");
+  await until("both have all of them", () => ofAlice.messages.length === 60 && ofBob.messages.length === 60);
+  const seqs = Array.from({ length: 60 }, (_, at) => at + 1);
+  assert.deepEqual(ofAlice.messages.map(({ seq }) => seq), seqs);
+  assert.deepEqual(ofBob.messages.map(({ seq }) => seq), seqs);
+  assert.deepEqual(heard, seqs, "in order, each once");
+  assert.equal(alice.outgoing.size, 0);
+});
+
+test("who was away gets all that was said", async () => {
+  const { alice, bob, id, ofBob } = await pair();
+  await alice.send(id, "before");
+  await until("he has that", () => ofBob.messages.length === 1);
+  bob.stop();
+  for (let n = 0; n < 119; n++) await alice.send(id, `message ${n}`);
+  await bob.start();
+  await until("he has caught up", () => ofBob.messages.length === 120);
+  assert.deepEqual(ofBob.messages.map(({ seq }) => seq), Array.from({ length: 120 }, (_, at) => at + 1));
+});
+
+test("another device of the same user sees the same", async () => {
+  const { alice, bob, id } = await pair();
+  const tablet = await client(alice.userId);
+  const onTablet = await tablet.open(id);
+  await alice.send(id, "from the phone");
+  await bob.send(id, "from Bob");
+  await until("both are there", () => onTablet.messages.length === 2);
+  await alice.markRead(id);
+  await until("it is read there too", () => tablet.unreadCount === 0);
+});
+
+test("refusals are told", async () => {
+  const { alice, id } = await pair();
+  await assert.rejects(alice.find(somebody("nobody")), { code: "not_found" });
+  await assert.rejects(alice.find(alice.userId), { code: "invalid_request" });
+  await assert.rejects(alice.send(id, " "), { code: "invalid_request", message: "content: must not be blank" });
+});
