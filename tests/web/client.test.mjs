@@ -65,17 +65,23 @@ class Socket {
 function defaults(socket, { action, id, conversationId }) {
   if (action === "join_conversation") {
     const lastSeq = stored.at(-1)?.seq ?? 0;
-    setImmediate(() => socket.says({ type: "joined_conversation", id, data: { conversationId, lastSeq, onlineUserIds: [] } }));
+    const error = joinError[conversationId];
+    const joined = { type: "joined_conversation", id, data: { conversationId, lastSeq, onlineUserIds: [] } };
+    setImmediate(() => socket.says(error ? { type: "error", id, error } : joined));
+  }
+  if (action === "leave_conversation") {
+    setImmediate(() => socket.says({ type: "left_conversation", id, data: { conversationId } }));
   }
   if (action === "ping" && !silent) {
-    setImmediate(() => socket.says({ type: "pong", id, data: { serverTime: "", tokenExpiresAt: "", conversations: [] } }));
+    const pong = { type: "pong", id, data: { serverTime: "", tokenExpiresAt: "", conversations: heads } };
+    setImmediate(() => socket.says(pongError ? { type: "error", id, error: pongError } : pong));
   }
 }
 
 const alice = { id: "alice", name: "Alice", displayName: "Alice", avatarUrl: null };
 const bob = { id: "bob", name: "Bob", displayName: "Bob", avatarUrl: null };
 
-let stored, summaries, requests, tokens, silent, chat;
+let stored, summaries, requests, tokens, silent, chat, hold, heads, joinError, pongError;
 
 /** A stored message. */
 function message(seq, sender = bob, more = {}) {
@@ -103,6 +109,7 @@ async function serve(url, { headers }) {
   const { pathname, searchParams } = new URL(url);
   requests.push(pathname + (searchParams.size ? `?${searchParams}` : ""));
   assert(headers.authorization.startsWith("Bearer "));
+  await hold;
   const respond = (body) => ({ ok: true, status: 200, json: async () => body });
   if (pathname.endsWith("/messages")) {
     const at = (name) => stored.findIndex(({ id }) => id === searchParams.get(name));
@@ -127,6 +134,10 @@ beforeEach(() => {
   requests = [];
   tokens = 0;
   silent = false;
+  hold = undefined;
+  heads = [];
+  joinError = {};
+  pongError = undefined;
   chat = new Switchboard({
     url: "ws://service/v1",
     api: "http://service",
@@ -282,14 +293,180 @@ test("what may be stored later is sent when the service says", async () => {
   assert.equal(latest().frames("send_message").length, 2);
 });
 
-test("a frame that is never answered is sent again", async () => {
+test("a connection on which a frame is not answered is dead, and the frame is sent again", async () => {
   await chat.start();
+  const [first] = Socket.all;
   void chat.send("c", "hello");
   await pass(25_000);
+  assert.equal(first.closed, true);
   await pass(1000);
-  const tries = latest().frames("send_message");
-  assert.equal(tries.length, 2);
-  assert.equal(tries[0].clientMessageId, tries[1].clientMessageId);
+  assert.equal(Socket.all.length, 2);
+  const [[before], [after]] = Socket.all.map((socket) => socket.frames("send_message"));
+  assert.equal(before.clientMessageId, after.clientMessageId);
+});
+
+test("a connection that breaks while it is brought up to date is none", async () => {
+  let release;
+  hold = new Promise((resolve) => (release = resolve));
+  const starting = chat.start();
+  await settle();
+  await settle();
+  latest().breaks();
+  release();
+  hold = undefined;
+  await settle();
+  assert.notEqual(chat.state, "online");
+  await pass(1000);
+  await starting;
+  assert.deepEqual([Socket.all.length, chat.state], [2, "online"]);
+});
+
+test("a stop while it is brought up to date is one", async () => {
+  let release;
+  hold = new Promise((resolve) => (release = resolve));
+  void chat.start();
+  await settle();
+  await settle();
+  chat.stop();
+  release();
+  hold = undefined;
+  await settle();
+  await pass(MINUTE);
+  assert.deepEqual([Socket.all.length, latest().closed, chat.state], [1, true, "offline"]);
+});
+
+test("a conversation that cannot be joined does not keep the others away", async () => {
+  const problems = [];
+  chat.addEventListener("problem", ({ detail }) => problems.push(detail.code));
+  await chat.start();
+  const error = { code: "forbidden", message: "", retryable: false };
+  joinError = { d: error };
+  await assert.rejects(chat.open("d"), { code: "forbidden" });
+  await chat.open("c");
+  latest().breaks();
+  await pass(1000);
+  assert.deepEqual(latest().frames("join_conversation").map(({ conversationId }) => conversationId), ["c"]);
+  assert.equal(chat.state, "online");
+  assert(problems.includes("forbidden"));
+});
+
+test("a conversation that is opened while the connection breaks is joined by the next one", async () => {
+  stored = [message(1)];
+  await chat.start();
+  joinError = { c: { code: "unavailable", message: "", retryable: true } };
+  const opening = chat.open("c");
+  await settle();
+  joinError = {};
+  const conversation = await opening;
+  await pass(1000);
+  assert.deepEqual([chat.state, conversation.loaded, conversation.messages.length], ["online", true, 1]);
+});
+
+test("an error that answers a ping says that the connection is alive", async () => {
+  await chat.start();
+  pongError = { code: "unavailable", message: "", retryable: true };
+  for (let minute = 0; minute < 5; minute++) await pass(MINUTE);
+  assert.deepEqual([Socket.all.length, latest().closed, chat.state], [1, false, "online"]);
+});
+
+test("a push that was lost is found by the next ping", async () => {
+  await chat.start();
+  const conversation = await chat.open("c");
+  stored = [message(1)];
+  heads = [{ conversationId: "c", lastSeq: 1 }];
+  summaries = [summary({ lastMessage: message(1), lastMessageAt: message(1).createdAt, lastSeq: 1, unreadCount: 1 })];
+  for (let minute = 0; minute < 4; minute++) await pass(MINUTE);
+  assert.deepEqual([conversation.messages.length, chat.conversations[0].lastSeq], [1, 1]);
+});
+
+test("a handshake that is refused is tried again with a new token", async () => {
+  Socket.refuse = true;
+  const starting = chat.start();
+  await pass(0);
+  Socket.refuse = false;
+  await pass(1000);
+  await starting;
+  assert.deepEqual(
+    Socket.all.map(({ url }) => url.searchParams.get("token").split(".")[2]),
+    ["signature-0", "signature-1"],
+  );
+});
+
+test("a connection that does not last is not made again at once", async () => {
+  await chat.start();
+  for (const delay of [500, 1000, 2000]) {
+    const before = Socket.all.length;
+    latest().breaks();
+    await pass(delay - 1);
+    assert.equal(Socket.all.length, before);
+    await pass(1);
+    assert.equal(Socket.all.length, before + 1);
+  }
+  await pass(30_000);
+  latest().breaks();
+  await pass(500);
+  assert.equal(Socket.all.length, 5, "one that has lasted is");
+});
+
+test("the first messages of a conversation come once in whatever order", async () => {
+  const heard = [];
+  chat.addEventListener("message", ({ detail }) => heard.push(detail.seq));
+  await chat.start();
+  const conversation = await chat.open("c");
+  let release;
+  hold = new Promise((resolve) => (release = resolve));
+  stored = [message(1), message(2)];
+  latest().says({ type: "new_message", data: message(2) });
+  await settle();
+  latest().says({ type: "new_message", data: message(1) });
+  release();
+  hold = undefined;
+  await settle();
+  await settle();
+  assert.deepEqual(heard, [1, 2]);
+  assert.deepEqual(conversation.messages.map(({ seq }) => seq), [1, 2]);
+});
+
+test("word of a read may overtake the message", async () => {
+  await chat.start();
+  const conversation = await chat.open("c");
+  const readAt = "2026-11-22T12:01:00.000Z";
+  latest().says({ type: "messages_read", data: { conversationId: "c", readerId: "bob", upToSeq: 1, readAt } });
+  latest().says({ type: "new_message", data: message(1, alice) });
+  assert.equal(conversation.messages[0].readAt, readAt);
+  // And so may that of another device of one's own.
+  latest().says({ type: "messages_read", data: { conversationId: "c", readerId: "alice", upToSeq: 2, readAt } });
+  latest().says({ type: "new_message", data: message(2) });
+  assert.equal(chat.unreadCount, 0);
+});
+
+test("a connection that comes back marks nothing as read", async () => {
+  stored = [message(1)];
+  await chat.start();
+  await chat.open("c");
+  const fetches = () => requests.filter((path) => path.includes("/messages")).length;
+  assert.equal(fetches(), 1);
+  latest().breaks();
+  await pass(1000);
+  assert.deepEqual([chat.state, fetches()], ["online", 1], "nothing was missing, so nothing was fetched");
+});
+
+test("presence begins anew with a new connection", async () => {
+  await chat.start();
+  latest().says({ type: "user_online", data: { userId: "bob", version: 40 } });
+  latest().breaks();
+  await pass(1000);
+  assert.equal(chat.conversations[0].otherUser.online, false, "as it is listed");
+  latest().says({ type: "user_online", data: { userId: "bob", version: 1 } });
+  assert.equal(chat.conversations[0].otherUser.online, true);
+});
+
+test("a conversation without messages is as new as itself", async () => {
+  const old = "0197f1c0-0000-7000-8000-000000000000";
+  const young = "0198f1c0-0000-7000-8000-000000000000";
+  summaries = [summary({ id: old }), summary({ id: young })];
+  await chat.start();
+  assert.deepEqual(chat.conversations.map(({ id }) => id), [young, old]);
 });
 
 test("the next connection is open before the two hours of this one are over", async () => {

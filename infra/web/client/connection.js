@@ -4,6 +4,8 @@
 
 /** How long an answer may take. Longer than the service's own limits together. */
 const ANSWER_TIMEOUT_MS = 25_000;
+/** And a handshake. */
+const OPEN_TIMEOUT_MS = 15_000;
 
 /** What the service or the way to it refused. */
 export class SwitchboardError extends Error {
@@ -32,6 +34,7 @@ export class Connection {
   /** @type {Map<string, Waiting>} */
   #waiting = new Map();
   #count = 0;
+  #ended = false;
 
   /**
    * @param {WebSocket} socket an open one
@@ -55,29 +58,43 @@ export class Connection {
   static open(url, WebSocketClass, listener) {
     return new Promise((resolve, reject) => {
       const socket = new WebSocketClass(url);
-      socket.onopen = () => resolve(new Connection(socket, listener));
       // Browsers do not tell why.
-      socket.onclose = () => reject(new SwitchboardError("disconnected", "the connection was not opened", { retryable: true }));
+      const failed = () => {
+        clearTimeout(timer);
+        socket.onopen = socket.onclose = null;
+        socket.close();
+        reject(new SwitchboardError("disconnected", "the connection was not opened", { retryable: true }));
+      };
+      const timer = setTimeout(failed, OPEN_TIMEOUT_MS);
+      socket.onopen = () => {
+        clearTimeout(timer);
+        resolve(new Connection(socket, listener));
+      };
+      socket.onclose = failed;
       socket.onerror = () => {};
     });
   }
 
   /**
-   * Sends a frame and waits for its answer: the data of the event that it caused.
+   * Sends a frame and waits for its answer: the data of the event that it caused. A connection on which an answer does not
+   * come is dead, whatever the socket says, and ends.
    *
    * @param {string} action
    * @param {object} [fields]
+   * @param {number} [timeoutMs]
    * @returns {Promise<any>}
    */
-  ask(action, fields = {}) {
+  ask(action, fields = {}, timeoutMs = ANSWER_TIMEOUT_MS) {
     return new Promise((resolve, reject) => {
       const id = String(++this.#count);
       const late = () => {
         this.#waiting.delete(id);
         reject(new SwitchboardError("timeout", `${action} was not answered in time`, { retryable: true }));
+        this.close();
       };
-      this.#waiting.set(id, { resolve, reject, timer: setTimeout(late, ANSWER_TIMEOUT_MS) });
+      this.#waiting.set(id, { resolve, reject, timer: setTimeout(late, timeoutMs) });
       this.#send({ action, id, ...fields });
+      if (this.#ended) this.#end();
     });
   }
 
@@ -125,12 +142,14 @@ export class Connection {
   }
 
   #end() {
+    const first = !this.#ended;
+    this.#ended = true;
     this.#socket.onmessage = this.#socket.onclose = null;
     for (const { reject, timer } of this.#waiting.values()) {
       clearTimeout(timer);
       reject(new SwitchboardError("disconnected", "the connection was lost", { retryable: true }));
     }
     this.#waiting.clear();
-    this.#listener.closed();
+    if (first) this.#listener.closed();
   }
 }

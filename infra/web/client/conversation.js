@@ -18,7 +18,10 @@ export class Conversation {
   #early = new Map();
   /** The latest place that is known to exist. */
   #known = 0;
-  #loaded = false;
+  /** Whether the newest messages were fetched. */
+  loaded = false;
+  /** How far each participant has read, and when. @type {Map<string, {upToSeq: number, readAt: string}>} */
+  #read = new Map();
   /** @type {Promise<void> | undefined} */
   #filling;
   #fetch;
@@ -43,9 +46,9 @@ export class Conversation {
   /** Fetches the newest page. */
   async load() {
     const { messages, hasMore } = await this.#fetch("");
-    if (this.#loaded) return this.catchUp(messages.at(-1)?.seq ?? 0);
-    this.#loaded = true;
-    this.messages = messages;
+    if (this.loaded) return this.catchUp(messages.at(-1)?.seq ?? 0);
+    this.loaded = true;
+    this.messages = messages.map((message) => this.#marked(message));
     this.hasMore = hasMore;
     for (const seq of this.#early.keys()) if (seq <= this.lastSeq) this.#early.delete(seq);
     await this.catchUp(this.#known);
@@ -58,7 +61,7 @@ export class Conversation {
     const { messages, hasMore } = await this.#fetch(`before=${oldest.id}`);
     // Somebody may have asked twice.
     if (this.messages[0] !== oldest) return;
-    this.messages = [...messages, ...this.messages];
+    this.messages = [...messages.map((message) => this.#marked(message)), ...this.messages];
     this.hasMore = hasMore;
   }
 
@@ -72,9 +75,9 @@ export class Conversation {
     if (message.seq <= this.lastSeq) return;
     this.#early.set(message.seq, message);
     this.#known = Math.max(this.#known, message.seq);
-    if (!this.#loaded) return;
+    if (!this.loaded) return;
     this.#append();
-    // If it fails the connection is bad, and the next one brings it up again.
+    // If that fails, the next message, ping or connection brings it up again.
     if (this.#early.size > 0) this.catchUp(this.#known).catch(() => {});
   }
 
@@ -85,20 +88,33 @@ export class Conversation {
    */
   async catchUp(lastSeq) {
     this.#known = Math.max(this.#known, lastSeq);
-    if (!this.#loaded) return;
+    if (!this.loaded) return;
     this.#filling ??= this.#fill().finally(() => (this.#filling = undefined));
     await this.#filling;
   }
 
   /**
+   * The other side's messages are read up to a place. Those that come later but are older are read too: frames overtake each
+   * other.
+   *
    * @param {string} readerId
    * @param {number} upToSeq
    * @param {string} readAt
    */
   markRead(readerId, upToSeq, readAt) {
-    this.messages = this.messages.map((message) =>
-      message.seq <= upToSeq && message.senderId !== readerId && !message.readAt ? { ...message, readAt } : message,
-    );
+    if ((this.#read.get(readerId)?.upToSeq ?? 0) >= upToSeq) return;
+    this.#read.set(readerId, { upToSeq, readAt });
+    this.messages = this.messages.map((message) => this.#marked(message));
+  }
+
+  /**
+   * @param {Message} message
+   * @returns {Message}
+   */
+  #marked(message) {
+    if (message.readAt) return message;
+    const read = [...this.#read].find(([readerId, { upToSeq }]) => readerId !== message.senderId && message.seq <= upToSeq);
+    return read ? { ...message, readAt: read[1].readAt } : message;
   }
 
   async #fill() {
@@ -106,9 +122,8 @@ export class Conversation {
       const last = this.messages.at(-1);
       const { messages } = await this.#fetch(last ? `after=${last.id}&limit=100` : "limit=100");
       for (const message of messages) if (message.seq > this.lastSeq) this.#early.set(message.seq, message);
-      // A conversation that was empty has its first messages now, and perhaps not from the very first.
-      if (!last && messages.length > 0) {
-        this.messages = [];
+      if (this.messages.length === 0 && messages.length > 0) {
+        // It was empty; what is fetched now need not begin at the very first.
         this.hasMore = messages[0].seq > 1;
         this.#append(messages[0].seq);
       } else {
@@ -124,7 +139,7 @@ export class Conversation {
     const added = [];
     for (let seq = from, message; (message = this.#early.get(seq)); seq++) {
       this.#early.delete(seq);
-      added.push(message);
+      added.push(this.#marked(message));
     }
     for (const seq of this.#early.keys()) if (seq < from) this.#early.delete(seq);
     if (added.length === 0) return;

@@ -21,8 +21,10 @@ const MINUTE = 60 * SECOND;
 
 /** API Gateway closes a connection after two hours: the next one is open before. */
 const REPLACE_AFTER_MS = 115 * MINUTE;
-/** And before the token expires: what is sent after that does nothing. */
+/** And before the token expires, which does nothing from then on: by a minute, or a tenth of a short life. */
 const BEFORE_EXPIRY_MS = MINUTE;
+/** However short that life is. */
+const SHORTEST_MS = 15 * SECOND;
 /** Keeps the lease, and the connection from being idle. */
 const PING_EVERY_MS = 4 * MINUTE;
 /** How soon to try again after a connection was lost, doubled every time. */
@@ -32,6 +34,12 @@ const LAST_DELAY_MS = 30 * SECOND;
 const TYPING_EVERY_MS = 3 * SECOND;
 /** How long the old connection may still get answers when the next one is open. */
 const OVERLAP_MS = 30 * SECOND;
+/** A connection that has lasted so long was a good one: the next delay is the first again. */
+const GOOD_AFTER_MS = 30 * SECOND;
+/** How long a connection may take to show that it is alive, when there is doubt. */
+const CHECK_MS = 5 * SECOND;
+/** And the HTTP API to answer. */
+const REQUEST_TIMEOUT_MS = 15 * SECOND;
 
 /**
  * @typedef {import("./conversation.js").Message} Message
@@ -85,8 +93,16 @@ export class Switchboard extends EventTarget {
   /** @type {Promise<void> | undefined} */
   #connecting;
   #attempts = 0;
-  /** @type {{token: string, expiresAt: number} | undefined} */
+  /** @type {{token: string, renewAt: number} | undefined} */
   #known;
+  /** Those that only wait for their last answers. @type {Set<Connection>} */
+  #retired = new Set();
+  /** What joins and leaves a conversation does so one after the other. @type {Map<string, Promise<unknown>>} */
+  #membership = new Map();
+  /** How far this user has read. @type {Map<string, number>} */
+  #readUpTo = new Map();
+  /** How often anything was heard of a conversation. @type {Map<string, number>} */
+  #heard = new Map();
   /** @type {Map<string, Summary>} */
   #summaries = new Map();
   #cursor = /** @type {string | null} */ (null);
@@ -102,7 +118,7 @@ export class Switchboard extends EventTarget {
   #delivering = new Set();
   /** @type {Map<string, {resolve: (message: Message) => void, reject: (error: SwitchboardError) => void}>} */
   #promised = new Map();
-  #timers = { ping: /** @type {any} */ (0), replace: /** @type {any} */ (0) };
+  #timers = { ping: /** @type {any} */ (0), replace: /** @type {any} */ (0), good: /** @type {any} */ (0) };
 
   /** @param {Options} options */
   constructor(options) {
@@ -127,17 +143,20 @@ export class Switchboard extends EventTarget {
   stop() {
     this.#running = false;
     this.#wake();
-    for (const timer of Object.values(this.#timers)) clearTimeout(timer);
-    const connection = this.#connection;
+    for (const timer of [...Object.values(this.#timers), ...this.#typists.values()]) clearTimeout(timer);
+    this.#typists.clear();
+    const connections = [this.#connection, ...this.#retired];
     this.#connection = undefined;
-    connection?.close();
+    this.#retired.clear();
+    for (const connection of connections) connection?.close();
     this.#become("offline");
   }
 
-  /** Tries to connect now, as when the network has come back. */
+  /** Looks now whether there is a connection, and makes one if not, as when the network has come back. */
   retry() {
-    if (!this.#running || this.#connection) return;
+    if (!this.#running) return;
     this.#attempts = 0;
+    if (this.#connection) return void this.#connection.ask("ping", {}, CHECK_MS).catch(() => {});
     this.#wake();
     void this.#connect();
   }
@@ -152,7 +171,6 @@ export class Switchboard extends EventTarget {
       this.#become("connecting");
       try {
         await this.#replace();
-        this.#attempts = 0;
         return;
       } catch (error) {
         if (!this.#running) return;
@@ -182,18 +200,29 @@ export class Switchboard extends EventTarget {
   async #replace() {
     const token = await this.#freshToken();
     const listener = {
-      event: (/** @type {Frame} */ frame) => this.#hear(frame, next),
+      event: (/** @type {Frame} */ frame) => this.#hear(frame),
       closed: () => this.#lost(next),
     };
     /** @type {Connection} */
-    const next = await Connection.open(`${this.#url}?token=${encodeURIComponent(token)}`, this.#WebSocket, listener);
+    const next = await Connection.open(
+      `${this.#url}?token=${encodeURIComponent(token)}`,
+      this.#WebSocket,
+      listener,
+    ).catch((error) => {
+      // The token may be why.
+      this.#known = undefined;
+      throw error;
+    });
     if (!this.#running) return next.close();
     const before = this.#connection;
     this.#connection = next;
     if (before) this.#retire(before);
+    // What is listed is newer than anything heard before; a service that was started anew counts from 1 again.
+    else this.#presence.clear();
     this.#schedule();
     try {
       await this.#synchronise(next);
+      if (this.#connection !== next) throw new SwitchboardError("disconnected", "the connection was lost", { retryable: true });
     } catch (error) {
       // A connection that cannot be used is as good as none.
       if (this.#connection === next) this.#connection = undefined;
@@ -206,46 +235,59 @@ export class Switchboard extends EventTarget {
 
   /** @param {Connection} connection */
   #retire(connection) {
-    const end = () => connection.close();
-    if (!connection.busy) end();
-    else setTimeout(end, OVERLAP_MS);
+    if (!connection.busy) return connection.close();
+    this.#retired.add(connection);
+    setTimeout(() => {
+      if (this.#retired.delete(connection)) connection.close();
+    }, OVERLAP_MS);
   }
 
   #schedule() {
-    clearTimeout(this.#timers.ping);
-    clearTimeout(this.#timers.replace);
+    for (const timer of Object.values(this.#timers)) clearTimeout(timer);
     const ping = () => {
       this.#timers.ping = setTimeout(ping, PING_EVERY_MS);
-      const connection = this.#connection;
-      // Without an answer it is dead, whatever the socket says.
-      connection?.ask("ping").catch(() => connection.close());
+      // An error says that the connection is alive; without an answer it ends by itself.
+      this.#connection?.ask("ping").then((pong) => this.#compare(pong.conversations), () => {});
     };
     this.#timers.ping = setTimeout(ping, PING_EVERY_MS);
-    const untilExpiry = (this.#known?.expiresAt ?? Infinity) - Date.now() - BEFORE_EXPIRY_MS;
-    const delay = Math.max(SECOND, Math.min(REPLACE_AFTER_MS, untilExpiry));
+    this.#timers.good = setTimeout(() => (this.#attempts = 0), GOOD_AFTER_MS);
+    const untilRenewal = (this.#known?.renewAt ?? Infinity) - Date.now();
+    this.#replaceIn(Math.max(SHORTEST_MS, Math.min(REPLACE_AFTER_MS, untilRenewal)));
+  }
+
+  /** @param {number} delay */
+  #replaceIn(delay) {
     const replace = () =>
       this.#replace().catch((error) => {
         this.#complain(error);
         if (!this.#connection) void this.#connect();
+        else this.#replaceIn(LAST_DELAY_MS * (0.5 + this.#random() / 2));
       });
     this.#timers.replace = setTimeout(replace, delay);
   }
 
   /** @param {Connection} connection */
   #lost(connection) {
+    this.#retired.delete(connection);
     if (connection !== this.#connection) return;
     this.#connection = undefined;
+    for (const timer of Object.values(this.#timers)) clearTimeout(timer);
     if (!this.#running) return;
     this.#become("offline");
-    void this.#connect();
+    // Whoever is connecting just now finds out by itself.
+    this.#connecting ??= this.#pause()
+      .then(() => this.#tryUntilConnected())
+      .finally(() => (this.#connecting = undefined));
   }
 
   async #freshToken() {
-    if (!this.#known || this.#known.expiresAt - BEFORE_EXPIRY_MS <= Date.now()) {
+    if (!this.#known || this.#known.renewAt <= Date.now()) {
       const token = await this.#token();
       const claims = JSON.parse(decodeBase64Url(token.split(".")[1] ?? ""));
       this.userId = claims.sub;
-      this.#known = { token, expiresAt: claims.exp * SECOND };
+      // By how long it is valid, if it says so: this clock may be wrong.
+      const life = claims.iat === undefined ? claims.exp * SECOND - Date.now() : (claims.exp - claims.iat) * SECOND;
+      this.#known = { token, renewAt: Date.now() + life - Math.min(BEFORE_EXPIRY_MS, life / 10) };
     }
     return this.#known.token;
   }
@@ -261,23 +303,59 @@ export class Switchboard extends EventTarget {
   }
 
   /**
+   * Joins a conversation and fetches what is missing of it. One that cannot be joined is open no longer.
+   *
    * @param {Connection} connection
    * @param {Conversation} conversation
    */
   async #join(connection, conversation) {
-    const { lastSeq } = await connection.ask("join_conversation", { conversationId: conversation.id });
-    // Only now, so that nothing falls between what is fetched and what is pushed.
-    await conversation.load();
-    await conversation.catchUp(lastSeq);
+    const { id } = conversation;
+    try {
+      const { lastSeq } = await this.#inTurn(id, () => connection.ask("join_conversation", { conversationId: id }));
+      // Only now, so that nothing falls between what is fetched and what is pushed. Fetching marks as read, so it is
+      // done only if something is missing.
+      if (!conversation.loaded) await conversation.load();
+      await conversation.catchUp(lastSeq);
+      this.#emit("messages", id);
+    } catch (caught) {
+      const error = /** @type {SwitchboardError} */ (caught);
+      if (error.retryable || error.code === "token_expired") throw error;
+      this.#open.delete(id);
+      this.#complain(error);
+    }
+  }
+
+  /**
+   * The service handles frames at the same time, so of a join and a leave the later one waits for the other.
+   *
+   * @template T
+   * @param {string} conversationId
+   * @param {() => Promise<T>} work
+   * @returns {Promise<T>}
+   */
+  #inTurn(conversationId, work) {
+    const before = this.#membership.get(conversationId) ?? Promise.resolve();
+    const done = before.then(work, work);
+    this.#membership.set(conversationId, done.catch(() => {}));
+    return done;
+  }
+
+  /**
+   * Holds what is known against where the service says that conversations stand: a push may have been lost.
+   *
+   * @param {{conversationId: string, lastSeq: number}[]} heads
+   */
+  #compare(heads) {
+    for (const { conversationId, lastSeq } of heads) this.#open.get(conversationId)?.catchUp(lastSeq).catch(() => {});
+    const behind = heads.some(({ conversationId, lastSeq }) => lastSeq > (this.#summaries.get(conversationId)?.lastSeq ?? 0));
+    if (behind) this.#refreshSoon();
   }
 
   // Conversations.
 
   /** The conversations, the one with the latest activity first. */
   get conversations() {
-    const activity = (/** @type {Summary} */ summary) => summary.lastMessageAt ?? "";
-    // Those without messages keep the order in which the service lists them.
-    return [...this.#summaries.values()].sort((a, b) => (activity(a) < activity(b) ? 1 : activity(a) > activity(b) ? -1 : 0));
+    return [...this.#summaries.values()].sort((a, b) => activity(b) - activity(a));
   }
 
   /** How many messages are unread, all conversations together. */
@@ -304,35 +382,37 @@ export class Switchboard extends EventTarget {
   async find(otherUserId) {
     const body = JSON.stringify({ otherUserId });
     const { conversationId } = await this.#request("/api/conversations/find-or-create", { method: "POST", body });
-    if (!this.#summaries.has(conversationId)) await this.#refresh();
+    await this.#listed(conversationId);
     return conversationId;
   }
 
   /**
-   * Joins a conversation and fetches its latest messages. From now on it is kept complete.
+   * Joins a conversation and fetches its latest messages. From now on it is kept complete. Without a connection the next one
+   * does all that.
    *
    * @param {string} conversationId
    * @returns {Promise<Conversation>}
    */
   async open(conversationId) {
     let conversation = this.#open.get(conversationId);
-    if (!conversation) {
-      const path = `/api/conversations/${conversationId}/messages`;
-      conversation = new Conversation(
-        conversationId,
-        (query) => this.#request(`${path}?${query}`),
-        (messages) => {
-          for (const message of messages) this.#emit("message", message);
-          this.#emit("messages", conversationId);
-        },
-      );
-      this.#open.set(conversationId, conversation);
-      // Without a connection the next one joins it.
-      if (this.#connection) {
-        await this.#join(this.#connection, conversation);
+    if (conversation) return conversation;
+    const path = `/api/conversations/${conversationId}/messages`;
+    conversation = new Conversation(
+      conversationId,
+      (query) => this.#request(`${path}?${query}`),
+      (messages) => {
+        for (const message of messages) this.#emit("message", message);
         this.#emit("messages", conversationId);
-      }
-    }
+      },
+    );
+    this.#open.set(conversationId, conversation);
+    if (!this.#connection) return conversation;
+    await this.#join(this.#connection, conversation).catch(() => {
+      // The connection is lost, and the next one joins it; if it is not, a new one is better.
+      this.#connection?.close();
+    });
+    if (!this.#open.has(conversationId)) throw new SwitchboardError("forbidden", "no conversation of yours has this id");
+    await this.#listed(conversationId).catch(() => {});
     return conversation;
   }
 
@@ -343,7 +423,11 @@ export class Switchboard extends EventTarget {
    */
   async close(conversationId) {
     this.#open.delete(conversationId);
-    await this.#connection?.ask("leave_conversation", { conversationId });
+    const leave = async () => {
+      // It may have been opened again.
+      if (!this.#open.has(conversationId)) await this.#connection?.ask("leave_conversation", { conversationId });
+    };
+    await this.#inTurn(conversationId, leave);
   }
 
   /**
@@ -427,7 +511,7 @@ export class Switchboard extends EventTarget {
     this.#delivering.add(conversationId);
     try {
       // Without a connection the next one goes on.
-      for (let outgoing; this.state === "online" && (outgoing = this.#nextTo(conversationId)); ) await this.#try(outgoing);
+      for (let outgoing; this.state === "online" && this.#connection && (outgoing = this.#nextTo(conversationId)); ) await this.#try(outgoing);
     } finally {
       this.#delivering.delete(conversationId);
     }
@@ -442,14 +526,15 @@ export class Switchboard extends EventTarget {
   async #try(outgoing) {
     const { clientMessageId, conversationId, content } = outgoing;
     try {
-      const connection = /** @type {Connection} */ (this.#connection);
+      const connection = this.#connection;
+      if (!connection) return;
       this.#stored(await connection.ask("send_message", { conversationId, content, clientMessageId }));
     } catch (caught) {
       const error = /** @type {SwitchboardError} */ (caught);
       // Another device may have heard of it meanwhile.
       if (!this.outgoing.has(clientMessageId)) return;
       if (error.retryable || error.code === "token_expired") {
-        if (this.state !== "online") return;
+        if (this.state !== "online" || !this.#connection) return;
         await new Promise((resolve) => setTimeout(resolve, error.retryAfterMs ?? FIRST_DELAY_MS * (1 + this.#random())));
         return;
       }
@@ -495,11 +580,8 @@ export class Switchboard extends EventTarget {
 
   // What is heard.
 
-  /**
-   * @param {Frame} frame
-   * @param {Connection} connection
-   */
-  #hear(frame, connection) {
+  /** @param {Frame} frame */
+  #hear(frame) {
     const data = frame.data;
     switch (frame.type) {
       case "new_message":
@@ -528,13 +610,15 @@ export class Switchboard extends EventTarget {
 
   /** @param {Message} message a new one in a conversation that this connection has joined */
   #take(message) {
-    this.#typist({ conversationId: message.conversationId, userId: message.senderId }, 0);
-    this.#open.get(message.conversationId)?.add(message);
-    const summary = this.#summaries.get(message.conversationId);
-    if (!summary) return void this.#refresh().catch((error) => this.#complain(error));
-    if (message.seq <= summary.lastSeq) return;
-    const unread = message.senderId === this.userId ? 0 : message.seq - summary.lastSeq;
-    this.#summarise({ ...summary, ...latest(message), unreadCount: summary.unreadCount + unread });
+    const { conversationId, senderId, seq } = message;
+    this.#typist({ conversationId, userId: senderId }, 0);
+    this.#open.get(conversationId)?.add(message);
+    const summary = this.#summaries.get(conversationId);
+    if (summary && seq <= summary.lastSeq) return;
+    // Of somebody new, or after others that were not heard: who sent those is not known here.
+    if (!summary || seq > summary.lastSeq + 1) return this.#refreshSoon();
+    const unreadCount = senderId === this.userId || this.#hasRead(conversationId, seq) ? summary.unreadCount : summary.unreadCount + 1;
+    this.#summarise({ ...summary, ...latest(message), unreadCount });
   }
 
   /** @param {{conversationId: string, lastMessage: Message, lastSeq: number, unreadCount: number}} update */
@@ -543,14 +627,17 @@ export class Switchboard extends EventTarget {
     this.#open.get(conversationId)?.add(lastMessage);
     const summary = this.#summaries.get(conversationId);
     // One with somebody new.
-    if (!summary) return void this.#refresh().catch((error) => this.#complain(error));
-    if (lastSeq >= summary.lastSeq) this.#summarise({ ...summary, ...latest(lastMessage), unreadCount });
+    if (!summary) return this.#refreshSoon();
+    if (lastSeq < summary.lastSeq) return;
+    this.#summarise({ ...summary, ...latest(lastMessage), unreadCount: this.#hasRead(conversationId, lastSeq) ? 0 : unreadCount });
   }
 
   /** @param {{conversationId: string, readerId: string, upToSeq: number, readAt: string}} read */
   #read({ conversationId, readerId, upToSeq, readAt }) {
     this.#open.get(conversationId)?.markRead(readerId, upToSeq, readAt);
     this.#emit("messages", conversationId);
+    const mine = readerId === this.userId;
+    if (mine) this.#readUpTo.set(conversationId, Math.max(upToSeq, this.#readUpTo.get(conversationId) ?? 0));
     const summary = this.#summaries.get(conversationId);
     if (!summary) return;
     const { lastMessage } = summary;
@@ -558,9 +645,19 @@ export class Switchboard extends EventTarget {
     this.#summarise({
       ...summary,
       lastMessage: reads ? { ...lastMessage, readAt } : lastMessage,
-      // Those of the other side after it are not known one by one; the next update tells.
-      unreadCount: readerId === this.userId && upToSeq >= summary.lastSeq ? 0 : summary.unreadCount,
+      // There cannot be more unread ones than there are after it.
+      unreadCount: mine ? Math.min(summary.unreadCount, Math.max(0, summary.lastSeq - upToSeq)) : summary.unreadCount,
     });
+  }
+
+  /**
+   * Whether this user has read up to there: another device's word of it may overtake the message.
+   *
+   * @param {string} conversationId
+   * @param {number} seq
+   */
+  #hasRead(conversationId, seq) {
+    return (this.#readUpTo.get(conversationId) ?? 0) >= seq;
   }
 
   /**
@@ -602,20 +699,40 @@ export class Switchboard extends EventTarget {
     return this.#list("");
   }
 
+  /** The same, where nobody waits for it. */
+  #refreshSoon() {
+    void this.#refresh().catch((error) => this.#complain(error));
+  }
+
+  /**
+   * Fetches pages until a conversation is among them.
+   *
+   * @param {string} conversationId
+   */
+  async #listed(conversationId) {
+    if (!this.#summaries.has(conversationId)) await this.#refresh();
+    while (!this.#summaries.has(conversationId) && this.#cursor) await this.#list(this.#cursor);
+  }
+
   /** @param {string} cursor */
   async #list(cursor) {
-    const heard = new Map([...this.#presence].map(([userId, { version }]) => [userId, version]));
+    const versions = new Map([...this.#presence].map(([userId, { version }]) => [userId, version]));
+    const heard = new Map(this.#heard);
     const query = cursor ? `?cursor=${encodeURIComponent(cursor)}` : "";
     const { conversations, nextCursor } = await this.#request(`/api/conversations${query}`);
     for (const summary of /** @type {Summary[]} */ (conversations)) {
-      const known = this.#summaries.get(summary.id);
+      const { id, lastMessage } = summary;
+      const known = this.#summaries.get(id);
       // What was heard meanwhile is newer than what was asked for before.
-      const newer = known && known.lastSeq > summary.lastSeq;
+      const newer = known && this.#heard.get(id) !== heard.get(id) && known.lastSeq >= summary.lastSeq;
       const presence = this.#presence.get(summary.otherUser.id);
-      const told = presence && presence.version !== heard.get(summary.otherUser.id);
+      const told = presence && presence.version !== versions.get(summary.otherUser.id);
       const { online, lastSeenAt } = told ? presence : summary.otherUser;
-      const otherUser = { ...summary.otherUser, online, lastSeenAt };
-      this.#summaries.set(summary.id, { ...(newer ? known : summary), otherUser });
+      this.#summaries.set(id, { ...(newer ? known : summary), otherUser: { ...summary.otherUser, online, lastSeenAt } });
+      // A read that was missed.
+      if (lastMessage?.readAt && lastMessage.senderId === this.userId) {
+        this.#open.get(id)?.markRead(summary.otherUser.id, lastMessage.seq, lastMessage.readAt);
+      }
     }
     if (cursor || this.#summaries.size <= conversations.length) this.#cursor = nextCursor;
     this.#emit("conversations", undefined);
@@ -624,16 +741,21 @@ export class Switchboard extends EventTarget {
   /**
    * @param {string} path
    * @param {RequestInit} [request]
+   * @param {boolean} [again] whether a new token has been asked for already
    * @returns {Promise<any>}
    */
-  async #request(path, request = {}) {
+  async #request(path, request = {}, again = false) {
     const headers = { authorization: `Bearer ${await this.#freshToken()}`, "content-type": "application/json" };
-    const answer = await this.#fetch(this.#api + path, { ...request, headers }).catch((error) => {
+    const signal = AbortSignal.timeout(REQUEST_TIMEOUT_MS);
+    const answer = await this.#fetch(this.#api + path, { ...request, headers, signal }).catch((error) => {
       throw new SwitchboardError("disconnected", String(error), { retryable: true });
     });
     const body = await answer.json().catch(() => ({}));
     if (answer.ok) return body;
-    if (answer.status === 401) this.#known = undefined;
+    if (answer.status === 401) {
+      this.#known = undefined;
+      if (!again) return this.#request(path, request, true);
+    }
     const code = body.error?.code ?? "gateway";
     throw new SwitchboardError(code, body.error?.message ?? body.message ?? `status ${answer.status}`, {
       retryable: answer.status === 429 || answer.status >= 500,
@@ -644,6 +766,7 @@ export class Switchboard extends EventTarget {
 
   /** @param {Summary} summary */
   #summarise(summary) {
+    this.#heard.set(summary.id, (this.#heard.get(summary.id) ?? 0) + 1);
     this.#summaries.set(summary.id, summary);
     this.#emit("conversations", undefined);
   }
@@ -667,6 +790,15 @@ export class Switchboard extends EventTarget {
   #emit(type, detail) {
     this.dispatchEvent(new CustomEvent(type, { detail }));
   }
+}
+
+/**
+ * When something last happened in a conversation: its latest message, or that it was made, which its id tells (UUIDv7).
+ *
+ * @param {Summary} summary
+ */
+function activity({ id, lastMessageAt }) {
+  return lastMessageAt ? Date.parse(lastMessageAt) : parseInt(id.replace("-", "").slice(0, 12), 16);
 }
 
 /** @param {Message} message */
