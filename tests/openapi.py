@@ -5,6 +5,7 @@
 
 import json
 import subprocess
+from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 from stack import ROOT, Stack, environment
@@ -25,8 +26,8 @@ def main():
         for user in ["alice", "bob"]:
             try:
                 post(user, "nobody")
-            except OSError:
-                pass
+            except HTTPError as refused:
+                assert refused.code == 404, refused
         conversation = post("alice", "bob")["conversationId"]
         # With a conversation that exists, so that answers are seen and not only refusals.
         config = ROOT / "target/openapi/schemathesis.toml"

@@ -1,8 +1,6 @@
 // The page: signs somebody in with a local token, and shows their conversations. All it knows of the service it knows
 // through the client.
 
-// @ts-check
-
 import { html, render, useCallback, useEffect, useLayoutEffect, useReducer, useRef, useState } from "./vendor/preact-htm.js";
 import { Switchboard } from "./client/switchboard.js";
 
@@ -38,6 +36,7 @@ function App() {
   };
   const signOut = () => {
     sessionStorage.clear();
+    document.title = "Switchboard";
     setPerson(null);
   };
   return person ? html`<${Chat} key=${person.user} person=${person} signOut=${signOut} />` : html`<${SignIn} signIn=${signIn} />`;
@@ -69,6 +68,7 @@ function useClient(person) {
   const [chat] = useState(() => clientFor(person));
   const [, redraw] = useReducer((count) => count + 1, 0);
   const [typists, setTypists] = useState(() => new Set());
+  const [problem, setProblem] = useState("");
   useEffect(() => {
     const kinds = ["state", "conversations", "messages", "outgoing", "presence"];
     const typing = ({ detail: { conversationId, userId, typing } }) =>
@@ -78,21 +78,32 @@ function useClient(person) {
         return after;
       });
     const retry = () => chat.retry();
+    // What the banner says besides that there is no connection.
+    const complain = ({ detail }) => {
+      const unreachable = detail.code === "disconnected" || detail instanceof TypeError;
+      setProblem(unreachable ? "" : detail.message);
+    };
+    const unsent = (event) => chat.outgoing.size > 0 && event.preventDefault();
     for (const kind of kinds) chat.addEventListener(kind, redraw);
     chat.addEventListener("typing", typing);
+    chat.addEventListener("problem", complain);
     addEventListener("online", retry);
+    addEventListener("beforeunload", unsent);
     chat.start();
     return () => {
       removeEventListener("online", retry);
+      removeEventListener("beforeunload", unsent);
+      chat.removeEventListener("problem", complain);
+      chat.removeEventListener("typing", typing);
       for (const kind of kinds) chat.removeEventListener(kind, redraw);
       chat.stop();
     };
   }, [chat]);
-  return { chat, typists };
+  return { chat, typists, problem };
 }
 
 function Chat({ person, signOut }) {
-  const { chat, typists } = useClient(person);
+  const { chat, typists, problem } = useClient(person);
   const [selected, select] = useState(() => sessionStorage.getItem("conversation"));
   const choose = useCallback((id) => {
     if (id) sessionStorage.setItem("conversation", id);
@@ -103,26 +114,35 @@ function Chat({ person, signOut }) {
     document.title = chat.unreadCount ? `(${chat.unreadCount}) Switchboard` : "Switchboard";
   });
   const summary = chat.conversations.find(({ id }) => id === selected);
+  const leave = () => {
+    const unsent = chat.outgoing.size;
+    if (!unsent || confirm(`${unsent} of your messages are not sent yet, and would be lost. Sign out?`)) signOut();
+  };
+  // On a phone the list comes back; whoever uses the keyboard goes on where they were.
+  const back = () => {
+    choose(null);
+    setTimeout(() => document.getElementById(`entry-${selected}`)?.focus());
+  };
   return html`
-    <${Connection} chat=${chat} />
+    <${Connection} chat=${chat} problem=${problem} />
     <div class=${`chat ${selected ? "has-selection" : ""}`}>
       <nav class="side" aria-label="Conversations">
         <header class="me">
           <h1>${person.name}</h1>
-          <button onClick=${signOut}>Sign out</button>
+          <button onClick=${leave}>Sign out</button>
         </header>
         <${NewConversation} chat=${chat} choose=${choose} />
         <${List} chat=${chat} selected=${selected} choose=${choose} typists=${typists} />
       </nav>
       ${selected
-        ? html`<${Conversation} key=${selected} chat=${chat} id=${selected} summary=${summary} typing=${typists.has(selected)} back=${() => choose(null)} />`
+        ? html`<${Conversation} key=${selected} chat=${chat} id=${selected} summary=${summary} typing=${typists.has(selected)} back=${back} gone=${() => choose(null)} />`
         : html`<main class="empty"><p>Choose a conversation, or start one with somebody.</p></main>`}
     </div>
   `;
 }
 
 /** The banner, and what a screen reader hears of the connection. Short interruptions are not worth one. */
-function Connection({ chat }) {
+function Connection({ chat, problem }) {
   const away = chat.state !== "online";
   const [shown, show] = useState(false);
   useEffect(() => {
@@ -135,7 +155,7 @@ function Connection({ chat }) {
       ${away &&
       shown &&
       html`<p>
-        No connection. What you write is sent as soon as there is one again.
+        No connection${problem && ` (${problem})`}. What you write is sent as soon as there is one again.
         <button onClick=${() => chat.retry()}>Try now</button>
       </p>`}
     </div>
@@ -173,7 +193,7 @@ function List({ chat, selected, choose, typists }) {
       ${chat.conversations.map(
         (summary) => html`
           <li key=${summary.id}>
-            <button aria-current=${summary.id === selected ? "true" : undefined} onClick=${() => choose(summary.id)}>
+            <button id=${`entry-${summary.id}`} aria-current=${summary.id === selected ? "true" : undefined} onClick=${() => choose(summary.id)}>
               <${Avatar} user=${summary.otherUser} />
               <span class="name">${nameOf(summary.otherUser)}</span>
               ${summary.lastMessage && html`<time class="when" datetime=${summary.lastMessageAt}>${timeOf(summary.lastMessageAt)}</time>`}
@@ -185,7 +205,7 @@ function List({ chat, selected, choose, typists }) {
         `,
       )}
     </ul>
-    ${chat.hasMoreConversations && html`<button class="more" onClick=${() => chat.loadMoreConversations()}>Older conversations</button>`}
+    ${chat.hasMoreConversations && html`<button class="more" onClick=${() => chat.loadMoreConversations().catch(() => {})}>Older conversations</button>`}
     ${chat.state === "online" && chat.conversations.length === 0 && html`<p class="hint">No conversations yet.</p>`}
   `;
 }
@@ -207,11 +227,12 @@ function Avatar({ user }) {
   `;
 }
 
-function Conversation({ chat, id, summary, typing, back }) {
+function Conversation({ chat, id, summary, typing, back, gone }) {
   const [conversation, setConversation] = useState(null);
   const composer = useRef(null);
   useEffect(() => {
-    chat.open(id).then(setConversation, () => {});
+    // One that is not there (any more), such as after the service was started anew.
+    chat.open(id).then(setConversation, gone);
     composer.current?.focus();
     return () => void chat.close(id).catch(() => {});
   }, [id]);
@@ -249,19 +270,29 @@ function presenceOf({ online, lastSeenAt }) {
 function Messages({ chat, id, conversation }) {
   const list = useRef(null);
   const place = useRef({ atEnd: true, height: 0, oldest: "" });
+  const sentHere = useRef(0);
   const [loading, setLoading] = useState(false);
   const messages = conversation?.messages ?? [];
   const outgoing = [...chat.outgoing.values()].filter((one) => one.conversationId === id);
   const oldest = messages[0]?.id ?? "";
 
-  // The newest stay in sight; older ones that are put before them push nothing away.
+  // The newest stay in sight, and so does what one writes; older ones that are put before them push nothing away.
   useLayoutEffect(() => {
     const { current: box } = list;
+    if (outgoing.length > sentHere.current) place.current.atEnd = true;
+    sentHere.current = outgoing.length;
     const { atEnd, height, oldest: before } = place.current;
     if (atEnd) box.scrollTop = box.scrollHeight;
     else if (before && before !== oldest) box.scrollTop += box.scrollHeight - height;
     place.current = { atEnd, height: box.scrollHeight, oldest };
   });
+  // A keyboard that comes up takes room from below.
+  useEffect(() => {
+    const { current: box } = list;
+    const observer = new ResizeObserver(() => place.current.atEnd && (box.scrollTop = box.scrollHeight));
+    observer.observe(box);
+    return () => observer.disconnect();
+  }, []);
   const older = async () => {
     if (loading || !conversation?.hasMore) return;
     setLoading(true);
@@ -274,11 +305,11 @@ function Messages({ chat, id, conversation }) {
     if (box.scrollTop < 200) older();
   };
   return html`
-    <div class="messages" role="log" aria-label="Messages" tabindex="0" ref=${list} onScroll=${scrolled}>
+    <div class="messages" role="log" aria-label="Messages" aria-live=${loading ? "off" : "polite"} tabindex="0" ref=${list} onScroll=${scrolled}>
       ${conversation?.hasMore && messages.length > 0 && html`<button class="more" onClick=${older} disabled=${loading}>Older messages</button>`}
-      ${messages.map((message, at) => html`<${Message} key=${message.id} message=${message} mine=${message.senderId === chat.userId} before=${messages[at - 1]} />`)}
+      ${messages.map((message, at) => html`<${Message} key=${message.clientMessageId ?? message.id} message=${message} mine=${message.senderId === chat.userId} before=${messages[at - 1]} />`)}
       ${outgoing.map((one) => html`<${Outgoing} key=${one.clientMessageId} chat=${chat} one=${one} />`)}
-      ${conversation && messages.length + outgoing.length === 0 && html`<p class="hint">Nothing has been said yet.</p>`}
+      ${conversation?.loaded && messages.length + outgoing.length === 0 && html`<p class="hint">Nothing has been said yet.</p>`}
     </div>
   `;
 }
@@ -315,8 +346,12 @@ function Outgoing({ chat, one }) {
   `;
 }
 
+/** What was begun and not sent, by conversation. */
+const drafts = new Map();
+
 function Composer({ chat, id, field }) {
-  const [text, setText] = useState("");
+  const [text, setText] = useState(drafts.get(id) ?? "");
+  useEffect(() => void drafts.set(id, text), [text]);
   const send = (event) => {
     event.preventDefault();
     if (!text.trim()) return;

@@ -6,6 +6,7 @@ import { after, before, test } from "node:test";
 
 import { chromium } from "playwright-core";
 
+import { documented } from "./documented.mjs";
 import { connected, cutOff, somebody, until, url } from "./service.mjs";
 
 let browser;
@@ -22,13 +23,26 @@ after(async () => {
 });
 
 /** A window of somebody who is signed in. */
-async function signedIn(name, { width = 1100, height = 700, colorScheme = "light" } = {}) {
+async function signedIn(name, { width = 1100, height = 700, colorScheme = "light" } = {}, prepare = async (_page) => {}) {
   const context = await browser.newContext({ viewport: { width, height }, colorScheme });
   const page = await context.newPage();
   page.setDefaultTimeout(20_000);
   page.on("pageerror", (error) => problems.push(`${name}: ${error.message}`));
   page.on("dialog", (dialog) => problems.push(`${name}: a dialog says ${dialog.message()}`));
+  const check = (direction) => ({ payload }) => {
+    try {
+      documented(direction, payload);
+    } catch (error) {
+      problems.push(`${name}: ${error.message}`);
+    }
+  };
+  page.on("websocket", (socket) => {
+    socket.on("framereceived", check("received"));
+    socket.on("framesent", check("sent"));
+  });
+  await prepare(page);
   await page.goto(url);
+  if (name.startsWith("alice")) await shot(page, "sign-in");
   await page.getByLabel("Your name").fill(name);
   await page.keyboard.press("Enter");
   await page.getByRole("heading", { name, exact: true }).waitFor();
@@ -117,7 +131,7 @@ test("a connection that drops in the middle of sending loses nothing", async () 
   await bob.getByRole("button", { name: new RegExp(a) }).click();
   await alice.context().setOffline(true);
   await cutOff(a);
-  await alice.getByText("No connection.").waitFor();
+  await alice.getByText(/No connection/).waitFor();
   await say(alice, "in between");
   await alice.getByText("sending …").waitFor();
   await shot(alice, "offline");
@@ -125,12 +139,76 @@ test("a connection that drops in the middle of sending loses nothing", async () 
   await alice.context().setOffline(false);
   await hears(alice, "meanwhile");
   await alice.getByText("sending …").waitFor({ state: "detached" });
-  await alice.getByText("No connection.").waitFor({ state: "detached" });
+  await alice.getByText(/No connection/).waitFor({ state: "detached" });
   await hears(bob, "in between");
   const said = ["before", "meanwhile", "in between"];
   assert.deepEqual((await messages(alice).allTextContents()).sort(), said.sort());
   assert.deepEqual(await messages(alice).allTextContents(), await messages(bob).allTextContents(), "in the same order");
   await Promise.all([alice.context().close(), bob.context().close()]);
+});
+
+test("a message whose answer is lost with the connection is stored once", async () => {
+  const [a, b] = [somebody("alice"), somebody("bob")];
+  const bob = await signedIn(b);
+  let holding = false;
+  const alice = await signedIn(a, {}, (page) =>
+    page.routeWebSocket(/\/v1/, (socket) => {
+      const server = socket.connectToServer();
+      server.onMessage((frame) => {
+        const { type, id } = JSON.parse(frame);
+        if (!(holding && type === "new_message" && id)) socket.send(frame);
+      });
+    }),
+  );
+  await talkTo(alice, b);
+  holding = true;
+  await say(alice, "once");
+  await bob.getByRole("button", { name: new RegExp(a) }).click();
+  await hears(bob, "once");
+  await alice.getByText("sending …").waitFor();
+  holding = false;
+  await cutOff(a);
+  await alice.getByText("sending …").waitFor({ state: "detached" });
+  assert.deepEqual(await messages(alice).allTextContents(), ["once"]);
+  assert.deepEqual(await messages(bob).allTextContents(), ["once"]);
+  await Promise.all([alice.context().close(), bob.context().close()]);
+});
+
+test("what cannot be stored says so, and can be given up", async () => {
+  const [a, b] = [somebody("alice"), somebody("bob")];
+  const bob = await signedIn(b, { colorScheme: "dark" });
+  const alice = await signedIn(a, { width: 390, height: 780 });
+  await talkTo(alice, b);
+  // U+0000 passes the field and not the service.
+  await say(alice, "one \u0000");
+  await alice.getByText("not sent: content: must not contain U+0000").waitFor();
+  await say(alice, "two");
+  await bob.getByRole("button", { name: new RegExp(a) }).click();
+  await hears(bob, "two");
+  await shot(alice, "phone-light-failed");
+  await shot(bob, "wide-dark");
+  await alice.getByRole("button", { name: "Try again" }).click();
+  await alice.getByText("not sent: content: must not contain U+0000").waitFor();
+  await alice.getByRole("button", { name: "Discard" }).click();
+  assert.deepEqual(await messages(alice).allTextContents(), ["two"]);
+  await Promise.all([alice.context().close(), bob.context().close()]);
+});
+
+test("the conversation with the latest message comes first", async () => {
+  const [a, b, c] = [somebody("alice"), somebody("bob"), somebody("carol")];
+  const [alice, bob, carol] = [await signedIn(a), await connected(b), await connected(c)];
+  const [withBob, withCarol] = [await bob.find(a), await carol.find(a)];
+  const names = () => alice.locator(".list .name").allTextContents();
+  await bob.send(withBob, "first");
+  await carol.send(withCarol, "second");
+  await until("Carol is first", async () => (await names())[0] === c);
+  await bob.send(withBob, "third");
+  await until("Bob is first", async () => (await names())[0] === b);
+  assert.deepEqual(await names(), [b, c]);
+  await shot(alice, "live-order");
+  bob.stop();
+  carol.stop();
+  await alice.context().close();
 });
 
 test("a thousand messages can be scrolled back", async () => {
@@ -150,6 +228,13 @@ test("a thousand messages can be scrolled back", async () => {
   // The newest is in sight, and stays where it is while older ones come.
   const atEnd = () => log.evaluate((box) => box.scrollHeight - box.scrollTop - box.clientHeight);
   assert((await atEnd()) < 40);
+  // Older ones come above what is looked at, and that stays where it is.
+  await log.evaluate((box) => (box.scrollTop = 150));
+  const [first] = await seqs();
+  const top = () => log.locator(`article[data-seq="${first}"]`).evaluate((one) => one.getBoundingClientRect().top);
+  const before = await top();
+  await until("older ones are there", async () => (await seqs())[0] < first);
+  assert(Math.abs((await top()) - before) < 3, `it has moved from ${before} to ${await top()}`);
   await until("all are there", async () => {
     await log.evaluate((box) => (box.scrollTop = 0));
     return (await seqs()).length === 1000;
@@ -200,8 +285,11 @@ test("it works with the keyboard alone, and tells screen readers what there is",
     assert(tree.includes(part), `${part} is missing in\n${tree}`);
   }
   // Every control has a name.
-  for (const button of await alice.getByRole("button").all()) {
-    assert.notEqual((await button.textContent()) || (await button.getAttribute("aria-label")), "");
+  for (const control of await alice.locator("button, input, textarea").all()) {
+    const name = await control.evaluate((element) =>
+      element.getAttribute("aria-label") || [...(element.labels ?? [])].map((label) => label.textContent).join("") || element.textContent,
+    );
+    assert(name.trim(), await control.evaluate((element) => element.outerHTML));
   }
   await Promise.all([alice.context().close(), bob.context().close()]);
 });

@@ -14,7 +14,7 @@ after(() => bob.stop());
 test("the client in ten lines talks to Bob", async () => {
   const readme = readFileSync(process.env.README, "utf8");
   const [, example] = readme.match(/```js\n([^]*?)```/);
-  // Node 20 has no WebSocket of its own, and the stack is at another port here.
+  // Node has a WebSocket of its own from 22 on, and the stack is at another port here.
   globalThis.WebSocket ??= WebSocket;
   writeFileSync("readme-example.mjs", `${example.replaceAll("http://localhost:8700", url).replaceAll("ws://localhost:8700", url.replace("http", "ws"))}\nexport { chat };`);
   const said = [];

@@ -26,9 +26,10 @@ def main():
         subprocess.run(command, cwd=folder, check=True, timeout=300, **more)
 
     run("node_modules/.bin/tsc", "-p", "tsconfig.json")
-    run("node", "--test", "client.test.mjs")
+    asyncapi = {**os.environ, "ASYNCAPI": str(ROOT / "infra/web/docs/asyncapi.json")}
+    run("node", "--test", "client.test.mjs", "documents.test.mjs", env=asyncapi)
     with Stack("--log-format", "json") as stack:
-        env = {**os.environ, "STACK": stack.url, "SCREENSHOTS": str(ROOT / "target/web/screenshots"), "README": str(ROOT / "README.md")}
+        env = {**asyncapi, "STACK": stack.url, "SCREENSHOTS": str(ROOT / "target/web/screenshots"), "README": str(ROOT / "README.md")}
         run("node", "--test", "--test-concurrency=1", "readme.test.mjs", "stack.test.mjs", "browser.test.mjs", env=env)
 
 

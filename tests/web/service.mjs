@@ -5,8 +5,22 @@ import { randomUUID } from "node:crypto";
 import WebSocket from "ws";
 
 import { Switchboard } from "./client/switchboard.js";
+import { documented } from "./documented.mjs";
 
 export const url = process.env.STACK;
+
+/** A WebSocket whose frames are all held against the document. */
+class DocumentedWebSocket extends WebSocket {
+  constructor(url) {
+    super(url);
+    this.on("message", (data) => documented("received", data.toString()));
+  }
+
+  send(text) {
+    documented("sent", text);
+    super.send(text);
+  }
+}
 
 /** A name that no other test uses. */
 export const somebody = (name) => `${name}-${randomUUID().slice(0, 8)}`;
@@ -18,7 +32,7 @@ export async function tokenFor(user) {
 
 /** A client that is connected. */
 export async function connected(user) {
-  const chat = new Switchboard({ url: `${url.replace("http", "ws")}/v1`, api: url, token: () => tokenFor(user), WebSocket });
+  const chat = new Switchboard({ url: `${url.replace("http", "ws")}/v1`, api: url, token: () => tokenFor(user), WebSocket: DocumentedWebSocket });
   await chat.start();
   return chat;
 }

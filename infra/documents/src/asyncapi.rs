@@ -189,15 +189,14 @@ fn message_ref(name: &str) -> Value {
 /// The schema of a frame with its action and its id, which every frame has.
 fn with_action<T: JsonSchema>(schemas: &mut Schemas, action: &str) -> Value {
     let id = schemas.of_request::<FrameId>();
-    let fields = schemas.of_request::<T>();
-    json!({
-        "allOf": [
-            {
-                "type": "object",
-                "properties": { "action": { "const": action }, "id": id },
-                "required": ["action"],
-            },
-            fields,
-        ],
-    })
+    let mut schema = schemas.whole_request::<T>();
+    let properties = schema["properties"].as_object_mut().map(std::mem::take).unwrap_or_default();
+    let mut all = Map::from_iter([("action".to_owned(), json!({ "const": action })), ("id".to_owned(), id)]);
+    all.extend(properties.into_iter().filter(|(name, _)| name != "action"));
+    schema["properties"] = all.into();
+    let required = schema["required"].as_array().cloned().unwrap_or_default().into_iter();
+    let required = required.filter(|name| name != "action");
+    schema["required"] = [json!("action")].into_iter().chain(required).collect();
+    schema["type"] = "object".into();
+    schema
 }

@@ -26,7 +26,7 @@ fn info(title: &str, description: &str) -> Value {
         "title": title,
         "version": env!("CARGO_PKG_VERSION"),
         "description": description,
-        "license": { "name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0" },
+        "license": { "name": "MIT OR Apache-2.0" },
     })
 }
 
@@ -55,6 +55,11 @@ impl Schemas {
     /// A reference to the schema of `T`, which clients send.
     fn of_request<T: JsonSchema>(&mut self) -> Value {
         self.requests.subschema_for::<T>().to_value()
+    }
+
+    /// The schema of `T` itself, which clients send.
+    fn whole_request<T: JsonSchema>(&mut self) -> Value {
+        T::json_schema(&mut self.requests).to_value()
     }
 
     /// A reference to the schema of `T`, which the service sends.

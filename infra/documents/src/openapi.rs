@@ -10,6 +10,14 @@ use crate::{Schemas, info};
 pub fn document() -> Value {
     let mut schemas = Schemas::new();
     let error = schemas.of_answer::<ErrorBody>();
+    let own = json!({
+        "description": "The gateway's own: it could not get the request handled.",
+        "type": "object",
+        "properties": { "message": { "type": "string" } },
+        "required": ["message"],
+        "additionalProperties": false,
+    });
+    let anybodys = json!({ "anyOf": [error, own] });
     let refusals = |statuses: &[&str]| {
         let known = [
             ("400", "A parameter or the body breaks a rule; the message names it and says why."),
@@ -20,11 +28,14 @@ pub fn document() -> Value {
             ("500", "A mistake of the service."),
             ("503", "Something that the service needs is down; the same request may succeed later."),
         ];
-        let refusal = |description| json!({ "description": description, "content": content(&error) });
+        let refusal = |status, description| {
+            let schema = if matches!(status, "429" | "500" | "503") { &anybodys } else { &error };
+            json!({ "description": description, "content": content(schema) })
+        };
         known
             .into_iter()
             .filter(|(status, _)| statuses.contains(status))
-            .map(|(status, description)| (status.to_owned(), refusal(description)))
+            .map(|(status, description)| (status.to_owned(), refusal(status, description)))
             .collect::<serde_json::Map<_, _>>()
     };
     let respond = |answers: Value, statuses: &[&str]| {

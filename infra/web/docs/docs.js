@@ -1,7 +1,5 @@
 // Shows asyncapi.json and openapi.json to people. It reads as much of the two formats as those documents use.
 
-// @ts-check
-
 import { html, render } from "../vendor/preact-htm.js";
 
 const load = async (name) => (await fetch(name)).json();
@@ -132,6 +130,16 @@ render(
       <p>${marked(asyncapi.info.description)}</p>
       <p>Connect to <code>ws://localhost:8700/v1?token=JWT</code>; <code>cargo dev token NAME</code> makes a token.
         The same as a document for tools: <a href="asyncapi.json">asyncapi.json</a>.</p>
+      <h2>A connection</h2>
+      <ul>
+        <li>It lasts two hours at most, and ten minutes without a frame. Open the next one before, join there, then close this one.</li>
+        <li>Send <a href="#ping"><code>ping</code></a> every 4 minutes. A connection without one counts as gone after 12; its next
+          frame is answered with the error <code>unavailable</code>, and it is closed.</li>
+        <li>A frame after the token has expired has no effect: the error <code>token_expired</code> comes, and the connection is closed.</li>
+        <li>A user has 20 connections at most: one more closes the oldest. A connection joins 100 conversations at most.</li>
+        <li>Frames may come in any order: order messages by <code>seq</code>, drop those whose <code>id</code> you have, and fetch what is
+          missing with <code>after</code>. Repeat a send with the same <code>clientMessageId</code> until it is answered.</li>
+      </ul>
       <h2>What you send</h2>
       ${sent.map(({ messages, reply }) => html`<${Message} name=${nameOf(messages[0])} answers=${reply?.messages.map(nameOf)} />`)}
       <h2>What you receive</h2>

@@ -30,7 +30,7 @@ pub struct FoundConversation {
 pub struct ConversationPage {
     /// One page of them.
     pub conversations: Vec<ConversationSummary>,
-    /// What gets the next page; absent on the last one.
+    /// What gets the next page; null on the last one.
     pub next_cursor: Option<String>,
 }
 
