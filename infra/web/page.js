@@ -87,10 +87,13 @@ function useClient(person) {
     for (const kind of kinds) chat.addEventListener(kind, redraw);
     chat.addEventListener("typing", typing);
     chat.addEventListener("problem", complain);
+    // Without a network no close frame comes, so whoever is told of it looks by itself.
+    addEventListener("offline", retry);
     addEventListener("online", retry);
     addEventListener("beforeunload", unsent);
     chat.start();
     return () => {
+      removeEventListener("offline", retry);
       removeEventListener("online", retry);
       removeEventListener("beforeunload", unsent);
       chat.removeEventListener("problem", complain);

@@ -362,6 +362,16 @@ test("a conversation that is opened while the connection breaks is joined by the
   assert.deepEqual([chat.state, conversation.loaded, conversation.messages.length], ["online", true, 1]);
 });
 
+test("when the network has gone it is noticed at once", async () => {
+  await chat.start();
+  silent = true;
+  chat.retry();
+  await pass(4999);
+  assert.equal(chat.state, "online");
+  await pass(1);
+  assert.deepEqual([latest().closed, chat.state], [true, "offline"]);
+});
+
 test("an error that answers a ping says that the connection is alive", async () => {
   await chat.start();
   pongError = { code: "unavailable", message: "", retryable: true };

@@ -152,7 +152,7 @@ export class Switchboard extends EventTarget {
     this.#become("offline");
   }
 
-  /** Looks now whether there is a connection, and makes one if not, as when the network has come back. */
+  /** Looks now whether there is a connection, and makes one if not: for when the network comes or goes. */
   retry() {
     if (!this.#running) return;
     this.#attempts = 0;
