@@ -30,6 +30,8 @@ async fn the_page_and_the_documents_are_served_beside_the_api() {
         assert_eq!((status, found.as_str()), (200, content_type), "{path}");
         assert!(body.contains(holds), "{path}");
     }
+    let page = reqwest::get(stack.http("/page.js")).await.unwrap();
+    assert_eq!(page.headers()["cache-control"], "no-cache", "a change is seen at once");
     let (status, _, body) = get("/no/such/page").await;
     assert_eq!((status, body.as_str()), (404, r#"{"message":"Not Found"}"#), "the HTTP API's own words");
 }

@@ -10,7 +10,8 @@ use std::time::Instant;
 
 use axum::Router;
 use axum::extract::{ConnectInfo, Request};
-use axum::http::StatusCode;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::map_response;
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -191,9 +192,8 @@ async fn start_and_serve(args: &StackArgs, started: &mut Started) -> Result<(), 
         // What is no page is for the HTTP API.
         Some(folder) => {
             addresses.push(("the page", format!("http://localhost:{port}/")));
-            router.fallback_service(
-                ServeDir::new(folder).call_fallback_on_method_not_allowed(true).fallback(rest),
-            )
+            let files = ServeDir::new(folder).call_fallback_on_method_not_allowed(true).fallback(rest);
+            router.fallback_service(Router::new().fallback_service(files).layer(map_response(revalidated)))
         }
         None => router.fallback_service(rest),
     };
@@ -325,6 +325,16 @@ fn serve_websocket(router: Router, gateway: websocket::Gateway) -> Router {
     let handshake =
         any(move |ConnectInfo(from), request: Request| websocket::handshake(gateway.clone(), from, request));
     router.route(&path, handshake).merge(callbacks)
+}
+
+/// Whoever changes a file wants to see it changed: browsers are to ask each time. What is no file is left as
+/// it is.
+async fn revalidated(mut response: Response) -> Response {
+    if response.headers().contains_key(header::LAST_MODIFIED) {
+        let no_cache = HeaderValue::from_static("no-cache");
+        response.headers_mut().entry(header::CACHE_CONTROL).or_insert(no_cache);
+    }
+    response
 }
 
 /// What no WebSocket API serves.
