@@ -143,7 +143,7 @@ struct Current {
     reply: oneshot::Sender<Outcome>,
     /// Ends the wait for its timeout, where that does not end the process.
     expiry: Option<AbortOnDrop>,
-    _permit: Permit,
+    permit: Permit,
 }
 
 /// What a process is doing, and since when; its task keeps the time.
@@ -427,8 +427,11 @@ impl Instance {
             memory_mb: function.memory_mb,
             error: error.as_deref(),
         });
-        // Whoever asked may have stopped waiting.
-        let _ = current.reply.send(Outcome { request_id, result, duration, log: current.log });
+        // From here on it is in progress no longer: whoever asked may ask again at once.
+        let Current { log, reply, permit, .. } = current;
+        drop(permit);
+        // Or may have stopped waiting.
+        let _ = reply.send(Outcome { request_id, result, duration, log });
     }
 
     /// A line that the process has written.
@@ -454,7 +457,7 @@ impl InstanceState {
 impl Current {
     fn new(reply: oneshot::Sender<Outcome>, permit: Permit, init: Option<Duration>) -> Self {
         let log = LogTail::default();
-        Self { began: Instant::now(), init, log, reply, expiry: None, _permit: permit }
+        Self { began: Instant::now(), init, log, reply, expiry: None, permit }
     }
 }
 
