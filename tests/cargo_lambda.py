@@ -68,6 +68,7 @@ def main():
     with Stack("--lambda-endpoint", f"http://127.0.0.1:{port}", until=None) as stack:
         while not (ROOT / VARIABLES).exists():
             assert stack.process.poll() is None, "cargo dev has ended"
+            # Nobody tells when the file is there.
             time.sleep(0.1)
         watch = ["cargo", "lambda", "watch", "--env-file", VARIABLES, "--invoke-address", "127.0.0.1"]
         watching = subprocess.Popen([*watch, "--invoke-port", str(port), "--ignore-changes"], cwd=ROOT)

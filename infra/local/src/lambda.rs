@@ -108,16 +108,15 @@ impl Lambda {
 
     /// Invokes `function` as Lambda does with an asynchronous event: twice more if it fails.
     pub(crate) async fn run_event(&self, function: &str, invocation: Invocation) {
-        for delay in RETRY_DELAYS.map(Some).into_iter().chain([None]) {
-            let Err(error) = self.run(function, invocation.clone()).await.result else {
-                return;
+        let mut delays = RETRY_DELAYS.into_iter();
+        while let Err(error) = self.run(function, invocation.clone()).await.result {
+            let failed = format!("{function}: an asynchronous event failed ({})", error.error_type());
+            let Some(delay) = delays.next() else {
+                return eprintln!("{failed}; it is given up");
             };
-            let next = match delay {
-                Some(delay) => format!("it is repeated in {} s", delay.as_secs()),
-                None => "it is given up".to_owned(),
-            };
-            eprintln!("{function}: an asynchronous event failed ({}); {next}", error.error_type());
-            tokio::time::sleep(delay.unwrap_or_default()).await;
+            eprintln!("{failed}; it is repeated in {} s", delay.as_secs());
+            // Lambda waits by the clock: there is nothing to wait for.
+            tokio::time::sleep(delay).await;
         }
     }
 

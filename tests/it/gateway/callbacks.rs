@@ -13,7 +13,7 @@ use serde_json::Value;
 use tokio::net::TcpListener;
 
 use super::{connection_url, id_of};
-use crate::harness::{Socket, Stack, eventually};
+use crate::harness::{Socket, Stack, eventually, eventually_within};
 
 const KB: usize = 1024;
 
@@ -176,10 +176,7 @@ async fn a_client_that_does_not_read_harms_nobody_else() {
     // In the end it is closed, though it still does not read.
     let url = connection_url(&stack, "main", &stuck_id);
     let closed = async || client.get(&url).send().await.unwrap().status() == StatusCode::GONE;
-    while !closed().await {
-        assert!(refused.elapsed() < Duration::from_secs(60), "it is closed some time");
-        tokio::time::sleep(Duration::from_millis(500)).await;
-    }
+    eventually_within(Duration::from_secs(60), "it is closed", closed).await;
     let ended = super::recorded(&stack, "$disconnect", &stuck_id).await;
     assert_eq!(ended["requestContext"]["disconnectStatusCode"], 1006);
     eventually("and only that one", async || post(&lively_id, "x".to_owned()).await == StatusCode::OK).await;

@@ -29,12 +29,14 @@ async fn an_idle_connection_is_closed() {
     let url = connection_url(&stack, "main", &pushed_id);
     let pushing = async {
         for _ in 0..5 {
+            // Quiet for a while, but not as long as the limit.
             tokio::time::sleep(Duration::from_secs(1)).await;
             assert_eq!(client.post(&url).body("awake").send().await.unwrap().status(), 200);
             assert_eq!(pushed_to.receives().await, "awake", "a push counts as activity");
         }
     };
     let closing = async {
+        // Half of the limit: were the Ping activity, the end would come that much later.
         tokio::time::sleep(Duration::from_millis(1600)).await;
         idle.is_ponged().await;
         let closed = idle.is_closed().await;
@@ -55,6 +57,7 @@ async fn no_connection_lasts_for_ever() {
     let id = id_of(&mut socket).await;
     while began.elapsed() < Duration::from_secs(2) {
         assert_eq!(id_of(&mut socket).await, id, "however busy it is");
+        // Busy is what it is to be, not as fast as it goes.
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     assert_eq!(socket.is_closed().await, (CloseCode::Away, "Going away".to_owned()));

@@ -8,7 +8,7 @@ use reqwest::{Client, Response};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::harness::{Stack, eventually};
+use crate::harness::{Stack, eventually, eventually_within};
 
 async fn invoke(stack: &Stack, function: &str, payload: &Value) -> Response {
     Client::new().post(stack.invocations(function)).body(payload.to_string()).send().await.unwrap()
@@ -124,7 +124,7 @@ async fn other_kinds_of_invocation() {
     let mark = Uuid::new_v4().to_string();
     let recorded = || stack.lines().iter().filter(|(_, line)| line["event"]["mark"] == mark).count();
     let dry = invoke("DryRun", "record", json!({ "mark": mark })).await;
-    assert_eq!((dry.status().as_u16(), recorded()), (204, 0));
+    assert_eq!(dry.status(), 204);
     let event = invoke("Event", "record", json!({ "mark": mark })).await;
     assert!(!event.headers().contains_key("x-amz-executed-version"));
     assert_eq!((event.status().as_u16(), event.text().await.unwrap().as_str()), (202, ""));
@@ -136,9 +136,9 @@ async fn other_kinds_of_invocation() {
     let began = Instant::now();
     invoke("Event", "counter", json!({ "name": name, "ms": 1500 })).await;
     eventually("it was tried", async || kept() == 1).await;
-    tokio::time::sleep(Duration::from_secs(55)).await;
-    eventually("it is tried again", async || kept() == 2).await;
+    eventually_within(Duration::from_secs(90), "it is tried again", async || kept() == 2).await;
     assert!(began.elapsed() > Duration::from_secs(60), "{:?}", began.elapsed());
+    assert_eq!(recorded(), 1, "nothing was run dry");
     std::fs::remove_file(format!("/tmp/{name}")).unwrap();
 }
 
@@ -235,12 +235,14 @@ async fn a_managed_instance_works_on_many_events_at_once() {
     // A timeout is told, and the process goes on.
     let late = failure(&stack, "many", &four);
     let beside = async {
+        // In the middle of the other, which nobody announces.
         tokio::time::sleep(Duration::from_millis(500)).await;
         result(&stack, "many", &json!({ "ms": 100 })).await
     };
     let (late, beside) = tokio::join!(late, beside);
     assert_eq!(late, is("Sandbox.Timedout", "RequestId: ID Error: Task timed out after 2.00 seconds"));
     assert_eq!(beside["process"], all[0]["process"]);
+    // Until the one that was given up after 2 s has taken its 4; its answer then goes nowhere.
     tokio::time::sleep(Duration::from_secs(2)).await;
     let after = result(&stack, "many", &json!({})).await;
     assert_eq!(after["process"], all[0]["process"], "even when its answer has come too late");

@@ -24,11 +24,16 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Waits until `done` says so.
 pub(crate) async fn eventually(what: &str, done: impl AsyncFn() -> bool) {
+    eventually_within(PATIENCE, what, done).await;
+}
+
+/// The same for what takes its time by the clock.
+pub(crate) async fn eventually_within(patience: Duration, what: &str, done: impl AsyncFn() -> bool) {
     let waiting = async {
         while !done().await {
             // Nobody tells us when it happens, so we have to look.
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    tokio::time::timeout(PATIENCE, waiting).await.unwrap_or_else(|_| panic!("never happened: {what}"));
+    tokio::time::timeout(patience, waiting).await.unwrap_or_else(|_| panic!("never happened: {what}"));
 }
