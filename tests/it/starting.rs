@@ -46,8 +46,8 @@ fn a_template_that_is_not_understood_is_refused_by_name() {
         said.strip_prefix(&format!("error: {path}: ")).unwrap_or(&said).to_owned()
     };
     assert_eq!(
-        refused("Resources: {Queue: {Type: AWS::SQS::Queue}}"),
-        "Queue: the type AWS::SQS::Queue is not supported here"
+        refused("Resources: {Bucket: {Type: AWS::S3::Bucket}}"),
+        "Bucket: the type AWS::S3::Bucket is not supported here"
     );
     assert_eq!(
         refused(

@@ -8,6 +8,7 @@ use lambda_runtime::service_fn;
 #[tokio::main]
 async fn main() -> Result<(), lambda_runtime::Error> {
     edge::telemetry::init();
-    let verifier = &Verifier::from_env()?;
+    let sdk = aws::load_config().await;
+    let verifier = &Verifier::from_env(&sdk)?;
     lambda_runtime::run(service_fn(|event| handler::handle(verifier, event))).await
 }

@@ -10,9 +10,9 @@ use store::Store;
 #[tokio::main]
 async fn main() -> Result<(), lambda_runtime::Error> {
     edge::telemetry::init();
-    let sdk = realtime::load_sdk_config().await;
+    let sdk = aws::load_config().await;
     let state = State {
-        store: Store::new(&env::required("DATABASE_URL")?)?,
+        store: Store::new(env::secret("DATABASE_URL", &sdk)?)?,
         announcer: Announcer {
             connections: Connections::new(&sdk, env::required("CONNECTIONS_TABLE")?),
             push: Push::new(&sdk, &env::required("PUSH_ENDPOINT")?),

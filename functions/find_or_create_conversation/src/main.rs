@@ -9,8 +9,9 @@ use store::Store;
 #[tokio::main]
 async fn main() -> Result<(), lambda_runtime::Error> {
     edge::telemetry::init();
-    let store = &Store::new(&env::required("DATABASE_URL")?)?;
-    edge::http::run(Verifier::from_env()?, edge::http::json_body, |claims, body| {
+    let sdk = aws::load_config().await;
+    let store = &Store::new(env::secret("DATABASE_URL", &sdk)?)?;
+    edge::http::run(Verifier::from_env(&sdk)?, edge::http::json_body, |claims, body| {
         handler::handle(store, claims, body)
     })
     .await

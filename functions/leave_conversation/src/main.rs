@@ -8,7 +8,7 @@ use realtime::{Connections, Push};
 #[tokio::main]
 async fn main() -> Result<(), lambda_runtime::Error> {
     edge::telemetry::init();
-    let sdk = realtime::load_sdk_config().await;
+    let sdk = aws::load_config().await;
     let push = Push::new(&sdk, &env::required("PUSH_ENDPOINT")?);
     let connections = Connections::new(&sdk, env::required("CONNECTIONS_TABLE")?);
     edge::websocket::run_frames(

@@ -11,11 +11,13 @@ use store::Store;
 #[tokio::main]
 async fn main() -> Result<(), lambda_runtime::Error> {
     edge::telemetry::init();
-    let sdk = realtime::load_sdk_config().await;
+    let sdk = aws::load_config().await;
     let state = &State {
-        store: Store::new(&env::required("DATABASE_URL")?)?,
+        store: Store::new(env::secret("DATABASE_URL", &sdk)?)?,
         connections: Connections::new(&sdk, env::required("CONNECTIONS_TABLE")?),
     };
-    edge::http::run(Verifier::from_env()?, handler::read, |claims, page| handler::handle(state, claims, page))
-        .await
+    edge::http::run(Verifier::from_env(&sdk)?, handler::read, |claims, page| {
+        handler::handle(state, claims, page)
+    })
+    .await
 }

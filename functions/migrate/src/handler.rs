@@ -1,8 +1,8 @@
 //! Applies the migrations that the database does not have yet. What is there already is left alone, so it may
 //! run at any time.
 
+use aws::Secret;
 use serde::Serialize;
-use tokio_postgres::NoTls;
 
 refinery::embed_migrations!("../../migrations");
 
@@ -16,9 +16,8 @@ pub(crate) struct Report {
 }
 
 /// Whoever invokes this runs the service, so errors are told in full.
-pub(crate) async fn handle(url: &str) -> Result<Report, lambda_runtime::Error> {
-    let (mut client, connection) = tokio_postgres::connect(url, NoTls).await?;
-    let connection = tokio::spawn(connection);
+pub(crate) async fn handle(url: &Secret) -> Result<Report, lambda_runtime::Error> {
+    let (mut client, connection) = store::connect(url).await?;
     // Two runs at once would both find the same migrations missing. Held until the connection ends.
     client.execute("select pg_advisory_lock($1)", &[&LOCK]).await?;
     let report = migrations::runner().run_async(&mut client).await?;

@@ -10,7 +10,8 @@ use serde::de::IgnoredAny;
 #[tokio::main]
 async fn main() -> Result<(), lambda_runtime::Error> {
     edge::telemetry::init();
-    let url = &env::required("DATABASE_URL")?;
+    let sdk = aws::load_config().await;
+    let url = &env::secret("DATABASE_URL", &sdk)?;
     lambda_runtime::run(service_fn(async |event: LambdaEvent<IgnoredAny>| {
         observe("migrate", &event.context.request_id, handler::handle(url)).await
     }))

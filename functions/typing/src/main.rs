@@ -9,7 +9,7 @@ use realtime::{Connections, Push};
 #[tokio::main]
 async fn main() -> Result<(), lambda_runtime::Error> {
     edge::telemetry::init();
-    let sdk = realtime::load_sdk_config().await;
+    let sdk = aws::load_config().await;
     let state = State {
         connections: Connections::new(&sdk, env::required("CONNECTIONS_TABLE")?),
         push: Push::once(&sdk, &env::required("PUSH_ENDPOINT")?),

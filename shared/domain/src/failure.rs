@@ -25,6 +25,8 @@ pub enum Dependency {
     DynamoDb,
     /// The host of the keys that tokens are signed with.
     Jwks,
+    /// Where secrets are kept.
+    SecretsManager,
 }
 
 /// How it failed.
@@ -54,6 +56,7 @@ impl fmt::Display for Dependency {
             Self::Postgres => "Postgres",
             Self::DynamoDb => "DynamoDB",
             Self::Jwks => "the JWKS host",
+            Self::SecretsManager => "Secrets Manager",
         })
     }
 }

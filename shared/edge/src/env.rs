@@ -2,6 +2,8 @@
 
 use std::str::FromStr;
 
+use aws::{SdkConfig, Secret};
+
 /// A variable is missing or makes no sense; the message names it.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Misconfigured {
@@ -16,6 +18,11 @@ pub enum Misconfigured {
 /// A variable that has to be set.
 pub fn required(name: &'static str) -> Result<String, Misconfigured> {
     optional(name).ok_or(Misconfigured::Missing(name))
+}
+
+/// A variable that has to hold a secret, or the ARN of where Secrets Manager keeps it.
+pub fn secret(name: &'static str, sdk: &SdkConfig) -> Result<Secret, Misconfigured> {
+    Ok(Secret::new(sdk, required(name)?))
 }
 
 /// A variable that may be set.

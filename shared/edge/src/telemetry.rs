@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{LazyLock, Mutex, MutexGuard};
 use std::time::{Instant, SystemTime};
 
 use serde_json::{Map, Value, json};
@@ -18,13 +18,13 @@ use tracing_subscriber::layer::{Context, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer};
 
-use crate::Error;
+use crate::{Error, env};
 
 /// The target of events that measure something.
 const MEASURED: &str = "measured";
 
-/// The CloudWatch namespace of the metrics.
-const NAMESPACE: &str = "Switchboard";
+/// The variable with the CloudWatch namespace of the metrics, which keeps two deployments apart.
+const NAMESPACE: &str = "METRICS_NAMESPACE";
 
 /// What is measured, and the metric that it becomes: its name, its unit, and how many of ours make one of
 /// those.
@@ -142,7 +142,9 @@ fn write_metrics(route: &str, measured: &BTreeMap<&'static str, (u64, u64)>) {
         return;
     }
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_millis());
-    let metrics = json!([{ "Namespace": NAMESPACE, "Dimensions": [["Route"]], "Metrics": declared }]);
+    let namespace = namespace();
+    // For each route, and for all of them together, since an alarm cannot add up.
+    let metrics = json!([{ "Namespace": namespace, "Dimensions": [["Route"], []], "Metrics": declared }]);
     line.insert(
         "_aws".to_owned(),
         json!({ "Timestamp": u64::try_from(now).unwrap_or(0), "CloudWatchMetrics": metrics }),
@@ -150,6 +152,12 @@ fn write_metrics(route: &str, measured: &BTreeMap<&'static str, (u64, u64)>) {
     line.insert("Route".to_owned(), route.into());
     // A log that cannot be written is no reason to fail.
     let _ = writeln!(std::io::stdout(), "{}", Value::Object(line));
+}
+
+fn namespace() -> &'static str {
+    static NAME: LazyLock<String> =
+        LazyLock::new(|| env::optional(NAMESPACE).unwrap_or_else(|| "Switchboard".to_owned()));
+    &NAME
 }
 
 /// Adds up what is measured.

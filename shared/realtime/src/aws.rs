@@ -1,8 +1,7 @@
-//! What the two SDK clients share: where they get their configuration, and what their errors mean.
+//! What the two SDK clients share: what their errors mean, and how their calls are measured.
 
 use std::time::Instant;
 
-use aws_config::{BehaviorVersion, SdkConfig};
 use aws_sdk_dynamodb::config::interceptors::{
     BeforeSerializationInterceptorContextRef, FinalizerInterceptorContextRef,
 };
@@ -11,12 +10,6 @@ use aws_sdk_dynamodb::error::BoxError;
 use aws_sdk_dynamodb::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 use aws_smithy_types::config_bag::{Storable, StoreReplace};
 use domain::{Dependency, Failure};
-
-/// Region, credentials and endpoint overrides (`AWS_ENDPOINT_URL_DYNAMODB`) from the environment, as every
-/// AWS SDK reads them.
-pub async fn load_sdk_config() -> SdkConfig {
-    aws_config::defaults(BehaviorVersion::latest()).load().await
-}
 
 /// What a failed DynamoDB call means: its own word that the request was wrong is our mistake, all else may
 /// pass.

@@ -11,7 +11,6 @@ mod push;
 mod rooms;
 mod table;
 
-pub use aws::load_sdk_config;
 pub use connections::{Connected, Connections, Departed, Offline, Pinged};
 pub use delivery::{Target, best_effort, clear, clear_expired, close_all, deliver, deliver_each, frame};
 pub use presence::{Announcer, Presence, PresenceAudience};

@@ -1,14 +1,15 @@
 //! The rows of conversations and of who takes part in them.
 
-use deadpool_postgres::GenericClient;
 use domain::{
     ActivityCursor, ConversationId, Failure, Message, Participants, Profile, Seq, Timestamp, User, UserId,
 };
 use tokio_postgres::Row;
+use tokio_postgres::types::Type;
 use uuid::Uuid;
 
 use crate::Store;
 use crate::messages::message_of;
+use crate::pool::Connection;
 use crate::users::{UPSERT_USER, columns, user, user_id};
 
 /// A conversation as one of its participants finds it.
@@ -64,12 +65,12 @@ impl Store {
         id: ConversationId,
         user: &UserId,
     ) -> Result<Option<Conversation>, Failure> {
-        self.run(|client| async move { conversation_of(&client, id, user).await }).await
+        self.run(|connection| async move { conversation_of(&connection, id, user).await }).await
     }
 
     /// Where the user's conversations with the latest activity stand, at most `limit`.
     pub async fn heads_of(&self, user: &UserId, limit: i64) -> Result<Vec<Head>, Failure> {
-        self.run(|client| async move { heads_of(&client, user, limit).await }).await
+        self.run(|connection| async move { heads_of(&connection, user, limit).await }).await
     }
 
     /// The user's conversations, newest activity first, at most `limit`, from the place after `cursor` on.
@@ -80,7 +81,7 @@ impl Store {
         limit: usize,
     ) -> Result<Vec<Summary>, Failure> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        self.run(|client| async move { conversations_of(&client, user, cursor, limit).await }).await
+        self.run(|connection| async move { conversations_of(&connection, user, cursor, limit).await }).await
     }
 
     /// The one conversation of `caller` and `other`, made if there is none; `caller`'s profile is kept on the
@@ -93,25 +94,23 @@ impl Store {
         pair: &Participants,
     ) -> Result<FindOrCreate, Failure> {
         let id = ConversationId::new();
-        self.run(|client| async move { find_or_create(&client, id, caller, profile, other, pair).await })
-            .await
+        self.run(
+            |connection| async move { find_or_create(&connection, id, caller, profile, other, pair).await },
+        )
+        .await
     }
 }
 
 /// The participant check rides on the primary key: one row, found or not.
 async fn conversation_of(
-    client: &impl GenericClient,
+    connection: &Connection,
     id: ConversationId,
     user: &UserId,
 ) -> Result<Option<Conversation>, tokio_postgres::Error> {
-    let statement = client
-        .prepare_cached(
-            "select last_seq, first_user_id, second_user_id
+    let sql = "select last_seq, first_user_id, second_user_id
              from conversations
-             where id = $1 and $2 in (first_user_id, second_user_id)",
-        )
-        .await?;
-    let row = client.query_opt(&statement, &[&id.as_uuid(), &user.as_str()]).await?;
+             where id = $1 and $2 in (first_user_id, second_user_id)";
+    let row = connection.row(&sql, &[(&id.as_uuid(), Type::UUID), (&user.as_str(), Type::TEXT)]).await?;
     row.map(|row| {
         Ok(Conversation { last_seq: Seq(row.try_get("last_seq")?), participants: participants(&row)? })
     })
@@ -122,16 +121,17 @@ async fn conversation_of(
 /// all. A pair that is made from both sides at once meets `conversations_pair_key`: the later statement
 /// aborts as a whole, and its repeat finds the other's row, which its own snapshot could not show.
 async fn find_or_create(
-    client: &impl GenericClient,
+    connection: &Connection,
     id: ConversationId,
     caller: &UserId,
     profile: &Profile,
     other: &UserId,
     pair: &Participants,
 ) -> Result<FindOrCreate, tokio_postgres::Error> {
-    let statement = client
-        .prepare_cached(&format!(
-            "{UPSERT_USER}, other as (
+    let [name, display_name, avatar_url] = columns(profile);
+    let (first, second) = (pair.first().as_str(), pair.second().as_str());
+    let sql = &format!(
+        "{UPSERT_USER}, other as (
                  select id from users where id = $5
              ), found as (
                  select id from conversations where first_user_id = $6 and second_user_id = $7
@@ -144,25 +144,23 @@ async fn find_or_create(
                  select created.id, member.id from created, (values ($6), ($7)) as member (id)
              )
              select (select id from found) as found, (select id from created) as created"
-        ))
-        .await?;
-    let [name, display_name, avatar_url] = columns(profile);
-    let (first, second) = (pair.first().as_str(), pair.second().as_str());
-    let row = client
-        .query_one(
-            &statement,
+    );
+    let row = connection
+        .row(
+            &sql,
             &[
-                &caller.as_str(),
-                &name,
-                &display_name,
-                &avatar_url,
-                &other.as_str(),
-                &first,
-                &second,
-                &id.as_uuid(),
+                (&caller.as_str(), Type::TEXT),
+                (&name, Type::TEXT),
+                (&display_name, Type::TEXT),
+                (&avatar_url, Type::TEXT),
+                (&other.as_str(), Type::TEXT),
+                (&first, Type::TEXT),
+                (&second, Type::TEXT),
+                (&id.as_uuid(), Type::UUID),
             ],
         )
         .await?;
+    let row = row.expect("a select from nothing gives one row");
     Ok(match (row.try_get::<_, Option<Uuid>>("found")?, row.try_get::<_, Option<Uuid>>("created")?) {
         (Some(found), _) => FindOrCreate::Found(found.into()),
         (None, Some(created)) => FindOrCreate::Created(created.into()),
@@ -194,14 +192,23 @@ with page as (
 )";
 
 async fn heads_of(
-    client: &impl GenericClient,
+    connection: &Connection,
     user: &UserId,
     limit: i64,
 ) -> Result<Vec<Head>, tokio_postgres::Error> {
-    let statement = client.prepare_cached(&format!("{PAGE_OF_USER} select id, last_seq from page")).await?;
     let from = ActivityCursor::START;
-    let rows =
-        client.query(&statement, &[&user.as_str(), &from.activity, &from.id.as_uuid(), &limit]).await?;
+    let sql = &format!("{PAGE_OF_USER} select id, last_seq from page");
+    let rows = connection
+        .rows(
+            &sql,
+            &[
+                (&user.as_str(), Type::TEXT),
+                (&from.activity, Type::TIMESTAMPTZ),
+                (&from.id.as_uuid(), Type::UUID),
+                (&limit, Type::INT8),
+            ],
+        )
+        .await?;
     let head = |row: &Row| {
         Ok(Head { id: row.try_get::<_, Uuid>("id")?.into(), last_seq: Seq(row.try_get("last_seq")?) })
     };
@@ -212,13 +219,12 @@ async fn heads_of(
 /// keys. `limit 1` adds nothing to that but keeps the planner from reading whole tables to join a page to
 /// them.
 async fn conversations_of(
-    client: &impl GenericClient,
+    connection: &Connection,
     user_id: &UserId,
     cursor: ActivityCursor,
     limit: i64,
 ) -> Result<Vec<Summary>, tokio_postgres::Error> {
-    let statement = client
-        .prepare_cached(&format!(
+    let sql = &format!(
             "{PAGE_OF_USER}
              select
                  page.id as page_id, page.last_seq, page.activity, participants.unread_count,
@@ -245,10 +251,17 @@ async fn conversations_of(
                  select id, name, display_name, avatar_url from users where users.id = messages.sender_id limit 1
              ) as sender on true
              order by page.activity desc, page.id desc"
-        ))
-        .await?;
-    let rows = client
-        .query(&statement, &[&user_id.as_str(), &cursor.activity, &cursor.id.as_uuid(), &limit])
+        );
+    let rows = connection
+        .rows(
+            &sql,
+            &[
+                (&user_id.as_str(), Type::TEXT),
+                (&cursor.activity, Type::TIMESTAMPTZ),
+                (&cursor.id.as_uuid(), Type::UUID),
+                (&limit, Type::INT8),
+            ],
+        )
         .await?;
     rows.iter().map(summary).collect()
 }

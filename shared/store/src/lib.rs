@@ -5,10 +5,13 @@
 //! fresh one, although the first try may have been committed.
 
 mod conversations;
+mod database;
 mod messages;
 mod pool;
+mod tls;
 mod users;
 
 pub use conversations::{Conversation, FindOrCreate, Head, Summary};
+pub use database::InvalidDatabaseUrl;
 pub use messages::{Found, History, Part, Read, Sent};
-pub use pool::{InvalidDatabaseUrl, Store};
+pub use pool::{Store, connect};

@@ -2,14 +2,14 @@
 
 use std::time::Instant;
 
-use deadpool_postgres::GenericClient;
 use domain::{ConversationId, Failure, Message, MessageId, NewMessage, Participants, Seq, Timestamp, UserId};
 use tokio_postgres::Row;
+use tokio_postgres::types::Type;
 use uuid::Uuid;
 
 use crate::Store;
 use crate::conversations::participants;
-use crate::pool::microseconds;
+use crate::pool::{Connection, microseconds};
 use crate::users::user;
 
 /// A message that is stored, by this call or by one that it repeats.
@@ -83,7 +83,7 @@ impl Store {
     /// takes no part in the conversation. It is committed when this returns.
     pub async fn send_message(&self, message: &NewMessage) -> Result<Option<Sent>, Failure> {
         let began = Instant::now();
-        let sent = self.run(|client| async move { send(&client, message).await }).await?;
+        let sent = self.run(|connection| async move { send(&connection, message).await }).await?;
         if sent.is_some() {
             tracing::trace!(target: "measured", messages_sent = 1_u64, commit_us = microseconds(began));
         }
@@ -98,7 +98,7 @@ impl Store {
         reader: &UserId,
         up_to: Option<Seq>,
     ) -> Result<Option<Read>, Failure> {
-        self.run(|client| async move { mark_read(&client, conversation, reader, up_to).await }).await
+        self.run(|connection| async move { mark_read(&connection, conversation, reader, up_to).await }).await
     }
 
     /// A part of a conversation, at most `limit` messages of it, and marks the other side's messages as read.
@@ -109,7 +109,10 @@ impl Store {
         part: Part,
         limit: usize,
     ) -> Result<Found, Failure> {
-        self.run(|client| async move { read_history(&client, conversation, reader, part, limit).await }).await
+        self.run(
+            |connection| async move { read_history(&connection, conversation, reader, part, limit).await },
+        )
+        .await
     }
 }
 
@@ -120,13 +123,8 @@ impl Store {
 /// when it is repeated. (`on conflict do nothing` would keep the `seq` it took.) The id is looked for too: it
 /// is there if an earlier try was committed and its answer lost. `clock_timestamp()`, since `now()` is from
 /// before the wait.
-async fn send(
-    client: &impl GenericClient,
-    message: &NewMessage,
-) -> Result<Option<Sent>, tokio_postgres::Error> {
-    let statement = client
-        .prepare_cached(
-            "with stored as (
+async fn send(connection: &Connection, message: &NewMessage) -> Result<Option<Sent>, tokio_postgres::Error> {
+    let sql = "with stored as (
                  select id, conversation_id, seq, sender_id, content, client_message_id, created_at, read_at
                  from messages
                  where (conversation_id, sender_id, client_message_id) = ($2, $3, $5) or id = $1
@@ -167,18 +165,16 @@ async fn send(
              join participants as second
                  on second.conversation_id = conversations.id and second.user_id = conversations.second_user_id
              left join counted as counted_first on counted_first.user_id = first.user_id
-             left join counted as counted_second on counted_second.user_id = second.user_id",
-        )
-        .await?;
-    let row = client
-        .query_opt(
-            &statement,
+             left join counted as counted_second on counted_second.user_id = second.user_id";
+    let row = connection
+        .row(
+            &sql,
             &[
-                &message.id.as_uuid(),
-                &message.conversation_id.as_uuid(),
-                &message.sender_id.as_str(),
-                &message.content.as_str(),
-                &message.client_message_id.as_ref().map(domain::ClientMessageId::as_str),
+                (&message.id.as_uuid(), Type::UUID),
+                (&message.conversation_id.as_uuid(), Type::UUID),
+                (&message.sender_id.as_str(), Type::TEXT),
+                (&message.content.as_str(), Type::TEXT),
+                (&message.client_message_id.as_ref().map(domain::ClientMessageId::as_str), Type::TEXT),
             ],
         )
         .await?;
@@ -225,22 +221,25 @@ fn marking(condition: &str) -> String {
 }
 
 async fn mark_read(
-    client: &impl GenericClient,
+    connection: &Connection,
     conversation: ConversationId,
     reader: &UserId,
     up_to: Option<Seq>,
 ) -> Result<Option<Read>, tokio_postgres::Error> {
-    let statement = client
-        .prepare_cached(&format!(
-            "with {}
+    let up_to = up_to.map_or(i64::MAX, |seq| seq.0);
+    let sql = &format!(
+        "with {}
              select first_user_id, second_user_id, least($3, last_seq) as up_to, at,
                     exists (select from marked) as changed
              from conversation, moment",
-            marking("true")
-        ))
+        marking("true")
+    );
+    let row = connection
+        .row(
+            &sql,
+            &[(&conversation.as_uuid(), Type::UUID), (&reader.as_str(), Type::TEXT), (&up_to, Type::INT8)],
+        )
         .await?;
-    let up_to = up_to.map_or(i64::MAX, |seq| seq.0);
-    let row = client.query_opt(&statement, &[&conversation.as_uuid(), &reader.as_str(), &up_to]).await?;
     row.as_ref().map(read).transpose()
 }
 
@@ -248,7 +247,7 @@ async fn mark_read(
 /// marks nothing. One row more than asked for tells whether there is more. The page shows what this statement
 /// marks as read, although its own snapshot does not.
 async fn read_history(
-    client: &impl GenericClient,
+    connection: &Connection,
     conversation: ConversationId,
     reader: &UserId,
     part: Part,
@@ -260,8 +259,7 @@ async fn read_history(
         Part::After(id) => (Some(id), "messages.seq > (select seq from cursor)", "asc"),
     };
     let marking = marking("($4::uuid is null or exists (select from cursor))");
-    let statement = client
-        .prepare_cached(&format!(
+    let sql = &format!(
             "with cursor as (
                  select seq from messages where id = $4 and conversation_id = $1
              ), {marking}, page as (
@@ -296,17 +294,16 @@ async fn read_history(
              left join page on true
              left join senders as sender on sender.id = page.sender_id
              order by page.seq"
-        ))
-        .await?;
-    let rows = client
-        .query(
-            &statement,
+        );
+    let rows = connection
+        .rows(
+            &sql,
             &[
-                &conversation.as_uuid(),
-                &reader.as_str(),
-                &i64::MAX,
-                &cursor.map(MessageId::as_uuid),
-                &(i64::try_from(limit).unwrap_or(i64::MAX - 1) + 1),
+                (&conversation.as_uuid(), Type::UUID),
+                (&reader.as_str(), Type::TEXT),
+                (&i64::MAX, Type::INT8),
+                (&cursor.map(MessageId::as_uuid), Type::UUID),
+                (&(i64::try_from(limit).unwrap_or(i64::MAX - 1) + 1), Type::INT8),
             ],
         )
         .await?;

@@ -1,15 +1,23 @@
 //! The connections of a process, and what becomes of a call when one of them fails.
 
 use std::error::Error;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use aws::Secret;
 use deadpool_postgres::{
     Client, ClientWrapper, Hook, HookError, Manager, ManagerConfig, Pool, RecyclingMethod, Runtime,
 };
 use domain::{Dependency, Failure};
+use tokio::sync::Mutex;
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_postgres::error::SqlState;
-use tokio_postgres::{Config, NoTls};
+use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::{NoTls, Row};
+
+use crate::database::{Database, InvalidDatabaseUrl};
+use crate::tls::{self, Tls};
 
 /// A process handles one event at a time, so one connection would do; a second one stands in while the first
 /// is replaced.
@@ -35,41 +43,90 @@ const CHECK_TIMEOUT: Duration = Duration::from_millis(500);
 /// The database, as one Lambda process sees it. Opens no connection before the first call.
 #[derive(Clone, Debug)]
 pub struct Store {
-    pool: Pool,
+    url: Secret,
+    latest: Arc<Mutex<Option<Pooled>>>,
 }
 
-/// The database URL cannot be understood. It holds a password, so it is not repeated here.
-#[derive(Debug, thiserror::Error)]
-#[error("not a Postgres URL: {0}")]
-pub struct InvalidDatabaseUrl(String);
+/// The connections to what a URL leads to.
+#[derive(Clone, Debug)]
+struct Pooled {
+    url: Arc<str>,
+    pool: Pool,
+    prepares: bool,
+}
+
+/// A connection that is ours for one call.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    client: Client,
+    prepares: bool,
+}
+
+impl Connection {
+    /// The rows of a statement, whose parameters come with their types. It is prepared once for as long as
+    /// the connection lives; behind a pooler by transaction, where nothing lives that long, it is sent as it is
+    /// each time. Both take one round trip.
+    pub(crate) async fn rows(
+        &self,
+        sql: &str,
+        parameters: &[(&(dyn ToSql + Sync), Type)],
+    ) -> Result<Vec<Row>, tokio_postgres::Error> {
+        if !self.prepares {
+            return self.client.query_typed(sql, parameters).await;
+        }
+        let types: Vec<_> = parameters.iter().map(|(_, of_type)| of_type.clone()).collect();
+        let values: Vec<_> = parameters.iter().map(|(value, _)| *value).collect();
+        let statement = self.client.prepare_typed_cached(sql, &types).await?;
+        self.client.query(&statement, &values).await
+    }
+
+    /// The only row of a statement that gives one at most.
+    pub(crate) async fn row(
+        &self,
+        sql: &str,
+        parameters: &[(&(dyn ToSql + Sync), Type)],
+    ) -> Result<Option<Row>, tokio_postgres::Error> {
+        Ok(self.rows(sql, parameters).await?.pop())
+    }
+}
 
 impl Store {
-    /// A pool for the database at `url`, as libpq writes it: `postgres://user:password@host:port/database`.
-    pub fn new(url: &str) -> Result<Self, InvalidDatabaseUrl> {
-        let mut config: Config = url.parse().map_err(|error| InvalidDatabaseUrl(reason(&error)))?;
-        if config.get_connect_timeout().is_none() {
-            config.connect_timeout(CONNECT_TIMEOUT);
+    /// The database that `url` leads to, as libpq writes it: `postgres://user:password@host:port/database`.
+    /// When it changes, connections are opened to where it leads then.
+    pub fn new(url: Secret) -> Result<Self, InvalidDatabaseUrl> {
+        url.given().map(Database::parse).transpose()?;
+        Ok(Self { url, latest: Arc::default() })
+    }
+
+    /// A connection. If none can be had, the password may have been changed, or all of the URL.
+    async fn connection(&self) -> Result<Connection, Attempt> {
+        let url = self.url.value().await.map_err(Attempt::Failed)?;
+        let pooled = self.pooled(url).await?;
+        match pooled.pool.get().await {
+            Ok(client) => Ok(Connection { client, prepares: pooled.prepares }),
+            Err(error) => {
+                let url = self.url.replaced(&pooled.url).await;
+                let pooled = self.pooled(url.ok_or(Attempt::Unavailable(error.into()))?).await?;
+                let client = pooled.pool.get().await.map_err(|error| Attempt::Unavailable(error.into()))?;
+                Ok(Connection { client, prepares: pooled.prepares })
+            }
         }
-        // The server gives up a little earlier than we do. Were it left to go on, it might commit what was
-        // answered as failed.
-        let options = config.get_options().unwrap_or_default();
-        config.options(format!("{options} -c statement_timeout={}", SERVER_TIMEOUT.as_millis()));
-        let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
-        let pool = Pool::builder(Manager::from_config(config, NoTls, recycling))
-            .max_size(CONNECTIONS)
-            .runtime(Runtime::Tokio1)
-            .wait_timeout(Some(CONNECT_TIMEOUT))
-            .create_timeout(Some(CONNECT_TIMEOUT))
-            .pre_recycle(Hook::async_fn(|client, metrics| {
-                Box::pin(check_if_long_idle(client, metrics.last_used()))
-            }))
-            .build()
-            .map_err(|error| InvalidDatabaseUrl(error.to_string()))?;
-        Ok(Self { pool })
+    }
+
+    async fn pooled(&self, url: Arc<str>) -> Result<Pooled, Attempt> {
+        let mut latest = self.latest.lock().await;
+        match &*latest {
+            Some(pooled) if pooled.url == url => Ok(pooled.clone()),
+            _ => {
+                let unusable = |error| Attempt::Failed(Failure::unexpected(Dependency::Postgres, error));
+                let pooled = open(url).map_err(|error| unusable(error.to_string()))?;
+                Ok(latest.insert(pooled).clone())
+            }
+        }
     }
 
     /// Runs one call on a pooled connection, and again if it met a dead one or lost a race.
-    pub(crate) async fn run<T, F>(&self, call: impl Fn(Client) -> F) -> Result<T, Failure>
+    pub(crate) async fn run<T, F>(&self, call: impl Fn(Connection) -> F) -> Result<T, Failure>
     where
         F: Future<Output = Result<T, tokio_postgres::Error>>,
     {
@@ -88,13 +145,13 @@ impl Store {
         timeout(CALL_TIMEOUT, calling).await.unwrap_or_else(timed_out)
     }
 
-    async fn try_once<T, F>(&self, call: impl Fn(Client) -> F) -> Result<T, Attempt>
+    async fn try_once<T, F>(&self, call: impl Fn(Connection) -> F) -> Result<T, Attempt>
     where
         F: Future<Output = Result<T, tokio_postgres::Error>>,
     {
-        let client = self.pool.get().await.map_err(|error| Attempt::Unavailable(error.into()))?;
+        let connection = self.connection().await?;
         let began = Instant::now();
-        let tried = timeout(STATEMENT_TIMEOUT, call(client)).await;
+        let tried = timeout(STATEMENT_TIMEOUT, call(connection)).await;
         tracing::trace!(target: "measured", postgres_us = microseconds(began));
         let tried = match tried {
             Ok(done) => done.map_err(Attempt::from),
@@ -103,10 +160,64 @@ impl Store {
         if let Err(Attempt::Dead(_) | Attempt::Unavailable(_)) = &tried {
             // What ended this connection (a restart, a long freeze) ended its idle neighbour too, and one
             // that has not answered in time may still: nobody shall get either.
-            self.pool.retain(|_, _| false);
+            if let Some(pooled) = &*self.latest.lock().await {
+                pooled.pool.retain(|_, _| false);
+            }
         }
         tried
     }
+}
+
+/// A connection of no pool, for what a migration does, and the task that drives it and says how it ended.
+pub async fn connect(
+    url: &Secret,
+) -> Result<
+    (tokio_postgres::Client, JoinHandle<Result<(), tokio_postgres::Error>>),
+    Box<dyn Error + Send + Sync>,
+> {
+    let Database { config, tls, .. } = Database::parse(&url.value().await?)?;
+    Ok(match tls {
+        Tls::Off => {
+            let (client, connection) = config.connect(NoTls).await?;
+            (client, tokio::spawn(connection))
+        }
+        Tls::Verified { roots } => {
+            let (client, connection) = config.connect(tls::connector(roots.as_ref())?).await?;
+            (client, tokio::spawn(connection))
+        }
+    })
+}
+
+fn open(url: Arc<str>) -> Result<Pooled, InvalidDatabaseUrl> {
+    let Database { mut config, tls, is_pooled_by_transaction } = Database::parse(&url)?;
+    if config.get_connect_timeout().is_none() {
+        config.connect_timeout(CONNECT_TIMEOUT);
+    }
+    if !is_pooled_by_transaction {
+        // The server gives up a little earlier than we do. Were it left to go on, it might commit what was
+        // answered as failed. A pooler has no place for it: there the role has to have it.
+        let options = config.get_options().unwrap_or_default();
+        config.options(format!("{options} -c statement_timeout={}", SERVER_TIMEOUT.as_millis()));
+    }
+    let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
+    let manager = match tls {
+        Tls::Off => Manager::from_config(config, NoTls, recycling),
+        Tls::Verified { roots } => {
+            let connector = tls::connector(roots.as_ref()).map_err(InvalidDatabaseUrl)?;
+            Manager::from_config(config, connector, recycling)
+        }
+    };
+    let pool = Pool::builder(manager)
+        .max_size(CONNECTIONS)
+        .runtime(Runtime::Tokio1)
+        .wait_timeout(Some(CONNECT_TIMEOUT))
+        .create_timeout(Some(CONNECT_TIMEOUT))
+        .pre_recycle(Hook::async_fn(|client, metrics| {
+            Box::pin(check_if_long_idle(client, metrics.last_used()))
+        }))
+        .build()
+        .map_err(|error| InvalidDatabaseUrl(error.to_string()))?;
+    Ok(Pooled { url, pool, prepares: !is_pooled_by_transaction })
 }
 
 /// Checking every connection with a query of its own would double the round trips, so only those are that may
@@ -128,6 +239,8 @@ enum Attempt {
     LostRace(tokio_postgres::Error),
     /// The connection was dead; another one may not be.
     Dead(tokio_postgres::Error),
+    /// It is not even known where the database is.
+    Failed(Failure),
     /// The database cannot serve now.
     Unavailable(Box<dyn Error + Send + Sync>),
     /// The database does not accept what it was asked.
@@ -152,6 +265,7 @@ impl Attempt {
             Self::LostRace(error) | Self::Dead(error) => {
                 Failure::unavailable(Dependency::Postgres, described(&error))
             }
+            Self::Failed(failure) => failure,
             Self::Unavailable(cause) => Failure::unavailable(Dependency::Postgres, cause),
             Self::Unexpected(error) => Failure::unexpected(Dependency::Postgres, described(&error)),
         }
@@ -189,8 +303,4 @@ fn described(error: &tokio_postgres::Error) -> String {
             format!("{} {}{constraint}", db.code().code(), db.message())
         }
     }
-}
-
-fn reason(error: &tokio_postgres::Error) -> String {
-    error.source().map_or_else(|| error.to_string(), ToString::to_string)
 }

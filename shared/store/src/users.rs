@@ -1,10 +1,11 @@
 //! The rows of users.
 
-use deadpool_postgres::GenericClient;
 use domain::{Failure, Profile, User, UserId};
 use tokio_postgres::Row;
+use tokio_postgres::types::Type;
 
 use crate::Store;
+use crate::pool::Connection;
 
 /// Keeps what a token says of its user (`$1` to `$4`), and writes only what differs: a connect that changes
 /// nothing takes no lock and makes no dead row. An absent claim keeps what is stored. To be followed by a
@@ -56,32 +57,42 @@ impl Store {
     /// Makes sure that the user exists and that their profile is what their token says; their contacts, as in
     /// [`Self::contacts_of`].
     pub async fn welcome(&self, id: &UserId, profile: &Profile) -> Result<Vec<UserId>, Failure> {
-        self.run(|client| async move { welcome(&client, id, profile).await }).await
+        self.run(|connection| async move { welcome(&connection, id, profile).await }).await
     }
 
     /// The users who share a conversation with this one, at most the 500 with the latest activity.
     pub async fn contacts_of(&self, id: &UserId) -> Result<Vec<UserId>, Failure> {
-        self.run(|client| async move { contacts_of(&client, id).await }).await
+        self.run(|connection| async move { contacts_of(&connection, id).await }).await
     }
 }
 
 /// Two things in one round trip: a connect needs the contacts in most cases, and they are read from the front
 /// of two indexes.
 async fn welcome(
-    client: &impl GenericClient,
+    connection: &Connection,
     id: &UserId,
     profile: &Profile,
 ) -> Result<Vec<UserId>, tokio_postgres::Error> {
-    let statement = client.prepare_cached(&format!("{UPSERT_USER} {}", contacts_of_user("$1", "$5"))).await?;
     let [name, display_name, avatar_url] = columns(profile);
-    let rows =
-        client.query(&statement, &[&id.as_str(), &name, &display_name, &avatar_url, &CONTACTS]).await?;
+    let sql = &format!("{UPSERT_USER} {}", contacts_of_user("$1", "$5"));
+    let rows = connection
+        .rows(
+            &sql,
+            &[
+                (&id.as_str(), Type::TEXT),
+                (&name, Type::TEXT),
+                (&display_name, Type::TEXT),
+                (&avatar_url, Type::TEXT),
+                (&CONTACTS, Type::INT8),
+            ],
+        )
+        .await?;
     rows.iter().map(|row| user_id(row, "contact")).collect()
 }
 
-async fn contacts_of(client: &impl GenericClient, id: &UserId) -> Result<Vec<UserId>, tokio_postgres::Error> {
-    let statement = client.prepare_cached(&contacts_of_user("$1", "$2")).await?;
-    let rows = client.query(&statement, &[&id.as_str(), &CONTACTS]).await?;
+async fn contacts_of(connection: &Connection, id: &UserId) -> Result<Vec<UserId>, tokio_postgres::Error> {
+    let sql = &contacts_of_user("$1", "$2");
+    let rows = connection.rows(&sql, &[(&id.as_str(), Type::TEXT), (&CONTACTS, Type::INT8)]).await?;
     rows.iter().map(|row| user_id(row, "contact")).collect()
 }
 

@@ -30,6 +30,8 @@ async fn parameters_have_other_values_when_told_so() {
     let stack = Stack::own_gateway(&["--parameter-overrides", "Given=by hand"]);
     let found = stack.invokes("environment").await;
     assert_eq!(found["GIVEN"], json!("by hand"));
+    assert_eq!((&found["CHOSEN"], &found["SOMETIMES"]), (&json!("something else"), &json!("here")));
+    assert_eq!(stack.invokes("sometimes").await["AWS_LAMBDA_FUNCTION_NAME"], json!("sometimes"));
     let said = refusal("Resources: {}", &["--parameter-overrides", "Nobody=x"]);
     assert_eq!(said, "there is no parameter Nobody to give a value to");
 }
@@ -46,13 +48,21 @@ fn what_is_not_understood_is_refused_by_its_logical_id() {
     };
     for (template, said) in [
         (
-            with_function("  Queue: {Type: AWS::SQS::Queue}"),
-            "Queue: the type AWS::SQS::Queue is not supported here",
+            with_function("  Bucket: {Type: AWS::S3::Bucket}"),
+            "Bucket: the type AWS::S3::Bucket is not supported here",
         ),
         ("Globals: {Api: {}}\nResources: {}".to_owned(), "Globals: the section Api is not supported here"),
         (
-            "Conditions: {}\nResources: {}".to_owned(),
-            "unknown field `Conditions`, expected one of `AWSTemplateFormatVersion`, `Transform`, `Description`, `Metadata`, `Parameters`, `Globals`, `Resources`, `Outputs`",
+            "Mappings: {}\nResources: {}".to_owned(),
+            "unknown field `Mappings`, expected one of `AWSTemplateFormatVersion`, `Transform`, `Description`, `Metadata`, `Parameters`, `Conditions`, `Globals`, `Resources`, `Outputs`",
+        ),
+        (
+            "Conditions: {C: !Equals [a]}\nResources: {}".to_owned(),
+            "C: a condition is made of Fn::Equals, Fn::Not, Fn::And, Fn::Or and Condition",
+        ),
+        (
+            "Conditions: {C: !Not [!Condition D], D: !Not [!Condition C]}\nResources: {}".to_owned(),
+            "C: there is no condition C to be made of",
         ),
         (
             websocket("      Auth: {AuthType: AWS_IAM}"),
@@ -97,11 +107,20 @@ fn what_is_not_understood_is_refused_by_its_logical_id() {
         ),
         (
             "Resources: {T: {Type: AWS::DynamoDB::Table, Properties: {KeySchema: !If [a, b, c]}}}".to_owned(),
-            "T: Fn::If is not supported here",
+            "T: there is no condition a",
         ),
         (
             "Resources: {T: {Type: AWS::DynamoDB::Table, Condition: Wanted}}".to_owned(),
-            "T: unknown field `Condition`, expected one of `Type`, `Properties`, `Metadata`, `DependsOn`, `DeletionPolicy`, `UpdateReplacePolicy`",
+            "T: there is no condition Wanted",
+        ),
+        (
+            "Resources: {T: {Type: AWS::DynamoDB::Table, Properties: {KeySchema: !Select [0, [a]]}}}".to_owned(),
+            "T: Fn::Select is not supported here",
+        ),
+        (
+            "Resources: {T: {Type: AWS::DynamoDB::Table, Metadata: {}, Properties: {TableName: !Ref AWS::NoValue}}}"
+                .to_owned(),
+            "T: AWS::NoValue stands where there has to be a value",
         ),
         (
             "Resources: {T: {Type: AWS::DynamoDB::Table, Properties: {StreamSpecification: {}}}}".to_owned(),

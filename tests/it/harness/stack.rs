@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::mpsc::RecvTimeoutError;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use nix::sys::signal::{Signal, kill};
@@ -211,15 +212,32 @@ impl Drop for Stack {
     }
 }
 
-/// Runs `cargo dev` where it is expected to end by itself.
+/// Runs `cargo dev` where it is expected to end by itself, and soon.
 pub(crate) fn run_to_end(args: &[&str]) -> Output {
     let folder = folder();
-    command(args)
+    let child = command(args)
         .arg("--data-dir")
         .arg(folder.path())
         .stdin(Stdio::null())
-        .output()
-        .expect("cargo runs this test too")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("cargo runs this test too");
+    let pid = Pid::from_raw(child.id().cast_signed());
+    let (ended, has_ended) = std::sync::mpsc::channel::<()>();
+    let watching = std::thread::spawn(move || {
+        let late =
+            has_ended.recv_timeout(std::time::Duration::from_secs(60)) == Err(RecvTimeoutError::Timeout);
+        if late {
+            // It may have children, which it ends by itself.
+            let _ = kill(pid, Signal::SIGTERM);
+        }
+        late
+    });
+    let output = child.wait_with_output().expect("it is our child");
+    drop(ended);
+    assert!(!watching.join().expect("it does not panic"), "cargo dev {args:?} went on instead of ending");
+    output
 }
 
 /// A temporary folder that another user may enter: Postgres runs as one when the tests run as root.

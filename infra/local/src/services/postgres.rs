@@ -10,9 +10,11 @@ use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, User};
+use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 use tokio::time::{sleep, timeout};
-use tokio_postgres::NoTls;
+use tokio_postgres::config::Host;
+use tokio_postgres::{Config, NoTls};
 use uuid::Uuid;
 
 use crate::keeper::{Keeper, Watched};
@@ -52,14 +54,19 @@ pub(crate) struct Installation {
     run_as: Option<User>,
 }
 
-/// Makes sure that something answers at `url`.
+/// Makes sure that something listens at `url`. How it is spoken to, encrypted or not, is for the functions.
 pub(crate) async fn check(url: &str) -> Result<(), String> {
-    let connected = timeout(Duration::from_secs(5), tokio_postgres::connect(url, NoTls)).await;
-    match connected {
+    // The URL may hold a password, so it is not shown.
+    let refused = |reason: String| format!("no Postgres at the database URL: {reason}");
+    let address = url.split_once('?').map_or(url, |(address, _)| address);
+    let config: Config = address.parse().map_err(|error| refused(with_source(&error)))?;
+    // One of several hosts may be down; a socket is a file, which says nothing before it is used.
+    let [Host::Tcp(name)] = config.get_hosts() else { return Ok(()) };
+    let port = config.get_ports().first().copied().unwrap_or(5432);
+    match timeout(Duration::from_secs(5), TcpStream::connect((name.as_str(), port))).await {
         Ok(Ok(_)) => Ok(()),
-        // The URL may hold a password, so it is not shown.
-        Ok(Err(error)) => Err(format!("no Postgres at the database URL: {}", with_source(&error))),
-        Err(_) => Err("no Postgres at the database URL: it does not answer".to_owned()),
+        Ok(Err(error)) => Err(refused(format!("{name}:{port}: {error}"))),
+        Err(_) => Err(refused(format!("{name}:{port} does not answer"))),
     }
 }
 

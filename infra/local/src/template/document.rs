@@ -43,6 +43,8 @@ pub(super) struct Document {
     #[serde(default)]
     parameters: BTreeMap<String, Parameter>,
     #[serde(default)]
+    conditions: BTreeMap<String, Value>,
+    #[serde(default)]
     pub(super) globals: BTreeMap<String, Map<String, Value>>,
     resources: BTreeMap<String, Value>,
     #[serde(rename = "Outputs")]
@@ -121,6 +123,8 @@ pub(super) struct Resource {
     pub(super) properties: Map<String, Value>,
     #[serde(default)]
     pub(super) metadata: Map<String, Value>,
+    /// The condition without which it is not there.
+    condition: Option<String>,
     #[serde(rename = "DependsOn")]
     _depends_on: Option<IgnoredAny>,
     #[serde(rename = "DeletionPolicy")]
@@ -139,14 +143,33 @@ pub(super) const ROUTE: &str = "AWS::ApiGatewayV2::Route";
 pub(super) const ROUTE_RESPONSE: &str = "AWS::ApiGatewayV2::RouteResponse";
 pub(super) const STAGE: &str = "AWS::ApiGatewayV2::Stage";
 pub(super) const TABLE: &str = "AWS::DynamoDB::Table";
-/// Every function may be invoked here.
-const PERMISSION: &str = "AWS::Lambda::Permission";
-/// Everything is deployed at once here.
-const DEPLOYMENT: &str = "AWS::ApiGatewayV2::Deployment";
+
+/// What means nothing here: everything is deployed at once, every function may be invoked and do everything,
+/// names are local, and people look at the terminal.
+const MEANINGLESS: [&str; 17] = [
+    "AWS::ApiGateway::Account",
+    "AWS::ApiGatewayV2::ApiMapping",
+    "AWS::ApiGatewayV2::Deployment",
+    "AWS::ApiGatewayV2::DomainName",
+    "AWS::CloudWatch::Alarm",
+    "AWS::CloudWatch::Dashboard",
+    "AWS::IAM::ManagedPolicy",
+    "AWS::IAM::Role",
+    "AWS::Lambda::Permission",
+    "AWS::Logs::LogGroup",
+    "AWS::Route53::RecordSet",
+    "AWS::SNS::Subscription",
+    "AWS::SNS::Topic",
+    "AWS::SNS::TopicPolicy",
+    "AWS::SQS::Queue",
+    "AWS::SQS::QueuePolicy",
+    "AWS::SecretsManager::Secret",
+];
 
 pub(super) struct Reader<'a> {
     pub(super) document: &'a Document,
-    resources: &'a BTreeMap<String, Resource>,
+    /// Those whose condition holds.
+    resources: BTreeMap<&'a str, &'a Resource>,
     pub(super) folder: &'a Path,
     pub(super) scope: Scope<'a>,
 }
@@ -168,12 +191,31 @@ impl<'a> Reader<'a> {
             Ok((name.clone(), value))
         });
         let parameters = parameters.collect::<Result<_, TemplateError>>()?;
-        let scope = Scope { values, parameters, resources: BTreeMap::new() };
-        let mut reader = Self { document, resources, folder, scope };
+        let mut scope = Scope { values, parameters, conditions: BTreeMap::new(), resources: BTreeMap::new() };
+        let conditions = document.conditions.keys().map(|name| {
+            let holds =
+                scope.condition(name, &document.conditions).map_err(|reason| refused(name, reason))?;
+            Ok((name.clone(), holds))
+        });
+        scope.conditions = conditions.collect::<Result<_, TemplateError>>()?;
+        let mut there = BTreeMap::new();
         for (id, resource) in resources {
+            let holds = match &resource.condition {
+                None => true,
+                Some(name) => *scope
+                    .conditions
+                    .get(name)
+                    .ok_or_else(|| refused(id, format!("there is no condition {name}")))?,
+            };
+            if holds {
+                there.insert(id.as_str(), resource);
+            }
+        }
+        let mut reader = Self { document, resources: there.clone(), folder, scope };
+        for (id, resource) in there {
             let referent = reader.referent(id, resource)?;
             let generated = reader.generated(id, resource)?;
-            reader.scope.resources.insert(id.clone(), referent);
+            reader.scope.resources.insert(id.to_owned(), referent);
             reader.scope.resources.extend(generated);
         }
         Ok(reader)
@@ -188,7 +230,8 @@ impl<'a> Reader<'a> {
             STAGE => self.named(id, resource, "StageName", id)?,
             // Like the ones that API Gateway gives out: lower case, and part of a host name.
             API | HTTP_API | WEBSOCKET_API => id.to_lowercase(),
-            AUTHORIZER | INTEGRATION | ROUTE | ROUTE_RESPONSE | PERMISSION | DEPLOYMENT => id.to_owned(),
+            AUTHORIZER | INTEGRATION | ROUTE | ROUTE_RESPONSE => id.to_owned(),
+            meaningless if MEANINGLESS.contains(&meaningless) => id.to_owned(),
             other => return Err(refused(id, format!("the type {other} is not supported here"))),
         };
         let values = self.scope.values;
@@ -261,8 +304,8 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn of_type(&self, kind: &'static str) -> impl Iterator<Item = (&'a str, &'a Resource)> {
-        let resources = self.resources.iter().map(|(id, resource)| (id.as_str(), resource));
-        resources.filter(move |(_, resource)| resource.kind == kind)
+        let resources: Vec<_> = self.resources.iter().map(|(id, resource)| (*id, *resource)).collect();
+        resources.into_iter().filter(move |(_, resource)| resource.kind == kind)
     }
 
     /// The properties as a `T`; those that mean nothing on this machine are left out by name.

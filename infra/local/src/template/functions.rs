@@ -65,8 +65,27 @@ impl<'a> Reader<'a> {
         }
         let mut all = self.document.globals.get("Function").cloned().unwrap_or_default();
         all.extend(resource.properties.clone());
-        let meaningless =
-            ["FunctionName", "Description", "Handler", "Architectures", "Policies", "Environment", "Events"];
+        let meaningless = [
+            "FunctionName",
+            "Description",
+            "Handler",
+            "Architectures",
+            "Policies",
+            "Environment",
+            "Events",
+            // What else is for AWS alone: its permissions, networks, logs and limits.
+            "DeadLetterQueue",
+            "EventInvokeConfig",
+            "KmsKeyArn",
+            "LoggingConfig",
+            "PermissionsBoundary",
+            "PropagateTags",
+            "ReservedConcurrentExecutions",
+            "Role",
+            "Tags",
+            "Tracing",
+            "VpcConfig",
+        ];
         let properties: Properties = self.properties(id, &all, &meaningless)?;
         if properties.runtime != "provided.al2023" {
             return Err(refused(id, format!("the runtime {} is not supported here", properties.runtime)));
@@ -97,11 +116,11 @@ impl<'a> Reader<'a> {
         let mut all = variables(self.document.globals.get("Function"));
         all.extend(variables(Some(&resource.properties)));
         all.into_iter()
-            .map(|(name, expression)| match self.scope.values.overrides.get(&name) {
-                Some(value) => Ok((name, value.clone())),
-                None => match self.scope.resolve(&expression) {
-                    Ok(value) => Ok((name, plain(&value))),
-                    Err(reason) => Err(refused(id, format!("{name}: {reason}"))),
+            .filter_map(|(name, expression)| match self.scope.values.overrides.get(&name) {
+                Some(value) => Some(Ok((name, value.clone()))),
+                None => match self.scope.resolve_if_any(&expression) {
+                    Ok(value) => Some(Ok((name, plain(&value?)))),
+                    Err(reason) => Some(Err(refused(id, format!("{name}: {reason}")))),
                 },
             })
             .collect()
@@ -133,7 +152,11 @@ impl<'a> Reader<'a> {
         }
         let mut schedules = Vec::new();
         for (id, name, event) in self.events()?.into_iter().filter(|(_, _, event)| event.kind == "Schedule") {
-            let properties: Properties = self.properties(id, &event.properties, &["Description", "Name"])?;
+            let properties: Properties = self.properties(
+                id,
+                &event.properties,
+                &["DeadLetterConfig", "Description", "Name", "RetryPolicy"],
+            )?;
             let every = rate(&properties.schedule).ok_or_else(|| {
                 refused(id, format!("the schedule {} is not supported here", properties.schedule))
             })?;

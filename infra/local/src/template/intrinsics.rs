@@ -1,5 +1,5 @@
-//! CloudFormation's intrinsic functions: `Ref`, `Fn::GetAtt`, `Fn::Sub` and `Fn::Join`, in the short and the
-//! long form.
+//! CloudFormation's intrinsic functions: `Ref`, `Fn::GetAtt`, `Fn::Sub`, `Fn::Join`, `Fn::If` and what
+//! conditions are made of, in the short and the long form.
 
 use std::collections::BTreeMap;
 
@@ -69,23 +69,88 @@ pub(crate) struct Referent {
 pub(crate) struct Scope<'a> {
     pub(crate) values: &'a Values,
     pub(crate) parameters: BTreeMap<String, Value>,
+    /// Whether the conditions hold.
+    pub(crate) conditions: BTreeMap<String, bool>,
     pub(crate) resources: BTreeMap<String, Referent>,
 }
+
+/// What an entry of a map or a list refers to if it is not to be there.
+const NO_VALUE: &str = "AWS::NoValue";
 
 impl Scope<'_> {
     /// `expression` with every intrinsic function in it replaced by its value.
     pub(crate) fn resolve(&self, expression: &Value) -> Result<Value, String> {
-        match expression {
+        let chosen = self.chosen(expression)?;
+        match chosen.ok_or("AWS::NoValue stands where there has to be a value")? {
             Value::Object(map) => match single(map) {
                 Some(("Ref", Value::String(name))) => self.reference(name),
                 Some(("Fn::GetAtt", argument)) => self.attribute(argument),
                 Some(("Fn::Sub", argument)) => self.substitute(argument).map(Value::String),
                 Some(("Fn::Join", argument)) => self.join(argument).map(Value::String),
                 Some((name, _)) if name.starts_with("Fn::") => Err(format!("{name} is not supported here")),
-                _ => map.iter().map(|(key, value)| Ok((key.clone(), self.resolve(value)?))).collect(),
+                _ => {
+                    let mut entries = Map::new();
+                    for (key, value) in map {
+                        if let Some(value) = self.resolve_if_any(value)? {
+                            entries.insert(key.clone(), value);
+                        }
+                    }
+                    Ok(entries.into())
+                }
             },
-            Value::Array(items) => items.iter().map(|item| self.resolve(item)).collect(),
+            Value::Array(items) => {
+                let items = items.iter().filter_map(|item| self.resolve_if_any(item).transpose());
+                items.collect()
+            }
             plain => Ok(plain.clone()),
+        }
+    }
+
+    /// The same; `None` if it is to be no value.
+    pub(crate) fn resolve_if_any(&self, expression: &Value) -> Result<Option<Value>, String> {
+        self.chosen(expression)?.map(|chosen| self.resolve(chosen)).transpose()
+    }
+
+    /// What `Fn::If` chooses, or the expression itself; `None` if that is to be no value.
+    fn chosen<'b>(&self, expression: &'b Value) -> Result<Option<&'b Value>, String> {
+        match expression.as_object().and_then(single) {
+            Some(("Fn::If", argument)) => match argument.as_array().map(Vec::as_slice) {
+                Some([Value::String(name), then, otherwise]) => {
+                    let holds = self.conditions.get(name).ok_or(format!("there is no condition {name}"))?;
+                    self.chosen(if *holds { then } else { otherwise })
+                }
+                _ => Err("Fn::If takes a condition's name and two values".to_owned()),
+            },
+            Some(("Ref", Value::String(name))) if name == NO_VALUE => Ok(None),
+            _ => Ok(Some(expression)),
+        }
+    }
+
+    /// Whether a condition holds, which may be made of others of `all`.
+    pub(crate) fn condition(&self, name: &str, all: &BTreeMap<String, Value>) -> Result<bool, String> {
+        let mut others = all.clone();
+        // One that is made of itself finds nothing by its name.
+        let expression = others.remove(name).ok_or(format!("there is no condition {name} to be made of"))?;
+        self.holds(&expression, &others)
+    }
+
+    fn holds(&self, expression: &Value, all: &BTreeMap<String, Value>) -> Result<bool, String> {
+        const FORM: &str = "a condition is made of Fn::Equals, Fn::Not, Fn::And, Fn::Or and Condition";
+        let (function, argument) = expression.as_object().and_then(single).ok_or(FORM)?;
+        let parts = argument.as_array().map(Vec::as_slice);
+        match (function, parts) {
+            ("Condition", None) => self.condition(argument.as_str().ok_or(FORM)?, all),
+            ("Fn::Equals", Some([one, other])) => {
+                Ok(plain(&self.resolve(one)?) == plain(&self.resolve(other)?))
+            }
+            ("Fn::Not", Some([of])) => Ok(!self.holds(of, all)?),
+            ("Fn::And", Some(parts)) => {
+                parts.iter().try_fold(true, |held, part| Ok(held & self.holds(part, all)?))
+            }
+            ("Fn::Or", Some(parts)) => {
+                parts.iter().try_fold(false, |held, part| Ok(held | self.holds(part, all)?))
+            }
+            _ => Err(FORM.to_owned()),
         }
     }
 
@@ -209,7 +274,7 @@ pub(crate) fn to_json(yaml: serde_norway::Value) -> Result<Value, String> {
         Yaml::Tagged(tagged) => {
             let argument = to_json(tagged.value)?;
             match tagged.tag.to_string().trim_start_matches('!') {
-                "Ref" => json!({ "Ref": argument }),
+                name @ ("Ref" | "Condition") => json!({ name: argument }),
                 name => json!({ format!("Fn::{name}"): argument }),
             }
         }

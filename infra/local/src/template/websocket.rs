@@ -114,7 +114,8 @@ impl<'a> Reader<'a> {
             #[serde(rename = "Name")]
             _name: Option<IgnoredAny>,
         }
-        let meaningless = ["AccessLogSettings", "Description", "Name", "PropagateTags", "Tags"];
+        let meaningless =
+            ["AccessLogSettings", "Description", "IpAddressType", "Name", "PropagateTags", "Tags"];
         let api: Properties = self.properties(id, &resource.properties, &meaningless)?;
         let stage: Stage = self.properties(id, &api.stage, &[])?;
         let routes = api.routes.into_iter().map(|(key, declared)| {
@@ -160,7 +161,8 @@ impl<'a> Reader<'a> {
             protocol_type: String,
             route_selection_expression: String,
         }
-        let api: Api = self.properties(id, &resource.properties, &["Name", "Description", "Tags"])?;
+        let api: Api =
+            self.properties(id, &resource.properties, &["Name", "Description", "IpAddressType", "Tags"])?;
         if api.protocol_type != "WEBSOCKET" {
             return Err(refused(id, format!("the protocol {} is not supported here", api.protocol_type)));
         }

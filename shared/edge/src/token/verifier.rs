@@ -2,9 +2,10 @@
 
 use std::collections::HashSet;
 
+use aws::{SdkConfig, Secret};
 use domain::{AvatarUrl, DisplayName, Invalid, Name, Profile, UserId};
 use jsonwebtoken::errors::ErrorKind;
-use jsonwebtoken::{Algorithm, DecodingKey, Validation};
+use jsonwebtoken::{Algorithm, DecodingKey, TokenData, Validation};
 use serde::Deserialize;
 
 use super::Claims;
@@ -25,19 +26,19 @@ pub struct Verifier {
 
 #[derive(Debug)]
 enum Keys {
-    Secret(DecodingKey),
+    Secret(Secret),
     Jwks(Jwks),
 }
 
 impl Verifier {
     /// Configured by `JWT_JWKS_URL` or else `JWT_SECRET`, and `JWT_ISSUER` and `JWT_AUDIENCE`, which are
     /// checked when set.
-    pub fn from_env() -> Result<Self, Misconfigured> {
+    pub fn from_env(sdk: &SdkConfig) -> Result<Self, Misconfigured> {
         let keys = match env::optional("JWT_JWKS_URL") {
             Some(url) => {
                 Keys::Jwks(Jwks::new(&url).map_err(|error| Misconfigured::Invalid("JWT_JWKS_URL", error))?)
             }
-            None => Keys::Secret(DecodingKey::from_secret(env::required("JWT_SECRET")?.as_bytes())),
+            None => Keys::Secret(env::secret("JWT_SECRET", sdk)?),
         };
         Ok(Self { keys, issuer: env::optional("JWT_ISSUER"), audience: env::optional("JWT_AUDIENCE") })
     }
@@ -46,8 +47,17 @@ impl Verifier {
     pub async fn verify(&self, token: &str) -> Result<Claims, Error> {
         let header = jsonwebtoken::decode_header(token).map_err(refusal)?;
         let verified = match &self.keys {
-            Keys::Secret(key) => {
-                jsonwebtoken::decode::<RawClaims>(token, key, &self.validation(Algorithm::HS256))
+            Keys::Secret(secret) => {
+                let value = secret.value().await?;
+                match self.decode(token, &value) {
+                    Err(error) if *error.kind() == ErrorKind::InvalidSignature => {
+                        match secret.replaced(&value).await {
+                            Some(value) => self.decode(token, &value),
+                            None => Err(error),
+                        }
+                    }
+                    decoded => decoded,
+                }
             }
             Keys::Jwks(jwks) => {
                 let (key, algorithm) = jwks
@@ -58,6 +68,11 @@ impl Verifier {
             }
         };
         claims(verified.map_err(refusal)?.claims)
+    }
+
+    fn decode(&self, token: &str, secret: &str) -> jsonwebtoken::errors::Result<TokenData<RawClaims>> {
+        let key = DecodingKey::from_secret(secret.as_bytes());
+        jsonwebtoken::decode(token, &key, &self.validation(Algorithm::HS256))
     }
 
     fn validation(&self, algorithm: Algorithm) -> Validation {

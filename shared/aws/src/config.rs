@@ -1,0 +1,19 @@
+//! Region, credentials, endpoints and the one HTTP client.
+
+use aws_config::{BehaviorVersion, SdkConfig};
+use aws_smithy_http_client::Builder;
+use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
+use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
+
+/// The roots that AWS's endpoints are signed with: a cold start does not have to read the system's 144.
+/// `infra/roots.py` says where they come from.
+const ROOTS: &[u8] = include_bytes!("roots.pem");
+
+/// Region, credentials and endpoint overrides (`AWS_ENDPOINT_URL_DYNAMODB`) from the environment, as every
+/// AWS SDK reads them.
+pub async fn load_config() -> SdkConfig {
+    let roots = TrustStore::empty().with_pem_certificate(ROOTS);
+    let tls = TlsContext::builder().with_trust_store(roots).build().expect("a trust store is all it needs");
+    let http = Builder::new().tls_provider(Provider::Rustls(CryptoMode::AwsLc)).tls_context(tls);
+    aws_config::defaults(BehaviorVersion::latest()).http_client(http.build_https()).load().await
+}

@@ -1,0 +1,205 @@
+//! Where the database is and how it is spoken to, read from what is kept in `DATABASE_URL`.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use percent_encoding::percent_decode_str;
+use serde::Deserialize;
+use tokio_postgres::Config;
+use tokio_postgres::config::{Host, SslMode};
+
+use crate::tls::Tls;
+
+/// The database, read from a URL or from what Secrets Manager keeps of one.
+#[derive(Clone, Debug)]
+pub(crate) struct Database {
+    pub(crate) config: Config,
+    pub(crate) tls: Tls,
+    /// Whether a connection is the same one from statement to statement, and so may keep prepared ones.
+    pub(crate) is_pooled_by_transaction: bool,
+}
+
+/// What was given cannot be understood. It holds a password, so it is not repeated here.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a Postgres URL: {0}")]
+pub struct InvalidDatabaseUrl(pub(crate) String);
+
+impl Database {
+    /// `postgres://user:password@host:port/database?…`, or the JSON that Secrets Manager and RDS keep. What
+    /// libpq does not know is `pgbouncer=true`, which Prisma's users write too.
+    pub(crate) fn parse(text: &str) -> Result<Self, InvalidDatabaseUrl> {
+        let text = text.trim();
+        if text.starts_with('{') {
+            return Ok(Kept::parse(text)?.into());
+        }
+        if !text.starts_with("postgres://") && !text.starts_with("postgresql://") {
+            return Err(InvalidDatabaseUrl("it has to begin with postgres://".to_owned()));
+        }
+        let (address, query) = text.split_once('?').unwrap_or((text, ""));
+        let mut rest = Vec::new();
+        let (mut ssl_mode, mut roots, mut is_pooled_by_transaction) = (None, None, false);
+        for option in query.split('&').filter(|option| !option.is_empty()) {
+            match option.split_once('=').unwrap_or((option, "")) {
+                ("sslmode", mode) => ssl_mode = Some(mode),
+                ("sslrootcert", path) => {
+                    roots = Some(PathBuf::from(percent_decode_str(path).decode_utf8_lossy().into_owned()));
+                }
+                ("pgbouncer", value) => is_pooled_by_transaction = flag("pgbouncer", value)?,
+                _ => rest.push(option),
+            }
+        }
+        let config: Config = format!("{address}?{}", rest.join("&"))
+            .parse()
+            .map_err(|error| InvalidDatabaseUrl(reason(&error)))?;
+        let tls = match ssl_mode {
+            None if config.get_hosts().iter().all(is_this_machine) => Tls::Off,
+            Some("disable") => Tls::Off,
+            // Encryption without knowing with whom is none, so all that libpq calls encrypted is verified.
+            None | Some("require" | "verify-ca" | "verify-full") => Tls::Verified { roots },
+            Some(_) => {
+                return Err(InvalidDatabaseUrl("sslmode has to be verify-full or disable".to_owned()));
+            }
+        };
+        Ok(Self { config, tls, is_pooled_by_transaction }.with_ssl_mode())
+    }
+
+    fn with_ssl_mode(mut self) -> Self {
+        self.config.ssl_mode(match self.tls {
+            Tls::Off => SslMode::Disable,
+            Tls::Verified { .. } => SslMode::Require,
+        });
+        self
+    }
+}
+
+/// What Secrets Manager keeps of a database (User Guide, "JSON structure of Secrets Manager database
+/// credential secrets").
+#[derive(Deserialize)]
+struct Kept {
+    username: String,
+    password: String,
+    host: String,
+    #[serde(default = "default_port")]
+    port: u16,
+    #[serde(default = "default_name")]
+    dbname: String,
+}
+
+fn default_port() -> u16 {
+    5432
+}
+
+fn default_name() -> String {
+    "postgres".to_owned()
+}
+
+impl Kept {
+    fn parse(json: &str) -> Result<Self, InvalidDatabaseUrl> {
+        serde_json::from_str(json).map_err(|error| {
+            // What serde says may repeat a value, and one of them is the password.
+            InvalidDatabaseUrl(format!(
+                "as JSON it needs username, password and host, as texts, and may have port and dbname (line {}, column {})",
+                error.line(),
+                error.column()
+            ))
+        })
+    }
+}
+
+impl From<Kept> for Database {
+    fn from(kept: Kept) -> Self {
+        let mut config = Config::new();
+        config
+            .user(kept.username)
+            .password(kept.password)
+            .host(kept.host)
+            .port(kept.port)
+            .dbname(kept.dbname);
+        let database = Self { config, tls: Tls::Verified { roots: None }, is_pooled_by_transaction: false };
+        database.with_ssl_mode()
+    }
+}
+
+fn flag(name: &str, value: &str) -> Result<bool, InvalidDatabaseUrl> {
+    value.parse().map_err(|_| InvalidDatabaseUrl(format!("{name} has to be true or false")))
+}
+
+/// What never leaves this machine needs no encryption.
+fn is_this_machine(host: &Host) -> bool {
+    match host {
+        Host::Unix(_) => true,
+        Host::Tcp(name) => name == "localhost" || name.parse().is_ok_and(|ip: IpAddr| ip.is_loopback()),
+    }
+}
+
+fn reason(error: &tokio_postgres::Error) -> String {
+    use std::error::Error;
+    error.source().map_or_else(|| error.to_string(), ToString::to_string)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tls(url: &str) -> Tls {
+        Database::parse(url).unwrap_or_else(|error| panic!("{url}: {error}")).tls
+    }
+
+    fn refusal(text: &str) -> String {
+        Database::parse(text).expect_err(text).to_string()
+    }
+
+    #[test]
+    fn what_leaves_the_machine_is_encrypted_and_verified() {
+        let verified = Tls::Verified { roots: None };
+        for options in ["", "?sslmode=require", "?sslmode=verify-ca", "?sslmode=verify-full"] {
+            assert_eq!(
+                tls(&format!("postgres://me:secret@db.example.com/app{options}")),
+                verified,
+                "{options}"
+            );
+        }
+        for here in ["localhost", "127.0.0.1:5433", "[::1]"] {
+            assert_eq!(tls(&format!("postgresql://me@{here}/app")), Tls::Off, "{here}");
+            assert_eq!(tls(&format!("postgresql://me@{here}/app?sslmode=require")), verified, "{here}");
+        }
+        assert_eq!(tls("postgres://me@10.0.0.7/app?sslmode=disable"), Tls::Off);
+        let own = Tls::Verified { roots: Some("/opt/my roots.pem".into()) };
+        assert_eq!(tls("postgres://me@db/app?sslmode=verify-full&sslrootcert=%2Fopt%2Fmy%20roots.pem"), own);
+    }
+
+    #[test]
+    fn what_secrets_manager_keeps_is_a_database() {
+        let kept = r#"{"engine":"postgres","host":"db.example.com","username":"me","password":"a:b@c/d?","dbname":"app","port":5433}"#;
+        let database = Database::parse(kept).unwrap();
+        assert_eq!(database.tls, Tls::Verified { roots: None });
+        assert_eq!(database.config.get_password(), Some("a:b@c/d?".as_bytes()));
+        assert_eq!((database.config.get_ports(), database.config.get_dbname()), (&[5433][..], Some("app")));
+    }
+
+    #[test]
+    fn the_rest_of_a_url_is_kept() {
+        let url = "postgres://me:secret@db/app?connect_timeout=7&pgbouncer=true&application_name=switchboard";
+        let database = Database::parse(url).unwrap();
+        assert!(database.is_pooled_by_transaction);
+        assert_eq!(database.config.get_connect_timeout(), Some(&std::time::Duration::from_secs(7)));
+        assert_eq!(database.config.get_application_name(), Some("switchboard"));
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_without_the_password() {
+        for (text, reason) in [
+            ("host=db password=hunter2", "it has to begin with postgres://"),
+            ("postgres://me:hunter2@db/app?sslmode=prefer", "sslmode has to be verify-full or disable"),
+            ("postgres://me:hunter2@db/app?pgbouncer=1", "pgbouncer has to be true or false"),
+            ("postgres://me:hunter2@db/app?colour=red", "unknown option `colour`"),
+            (
+                r#"{"username":"me","password":17,"host":"hunter2"}"#,
+                "as JSON it needs username, password and host",
+            ),
+        ] {
+            let said = refusal(text);
+            assert!(said.contains(reason) && !said.contains("hunter2"), "{text}: {said}");
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! Encryption, and whom to believe to be the database.
+
+use std::path::PathBuf;
+use std::sync::{Arc, LazyLock};
+
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::{ClientConfig, RootCertStore};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+/// How a connection is secured.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Tls {
+    /// Not at all.
+    Off,
+    /// As libpq's `verify-full`: by a certificate for the host's name, from a root in this file, or from one
+    /// of those in the package.
+    Verified { roots: Option<PathBuf> },
+}
+
+/// Of hosted Postgres. `infra/roots.py` says where they come from.
+static ROOTS: LazyLock<RootCertStore> =
+    LazyLock::new(|| store(include_bytes!("roots.pem")).expect("infra/roots.py wrote it"));
+
+/// What makes verified connections; with the roots in the package if `roots` names no file.
+pub(crate) fn connector(roots: Option<&PathBuf>) -> Result<MakeRustlsConnect, String> {
+    let roots = match roots {
+        None => ROOTS.clone(),
+        Some(path) => std::fs::read(path)
+            .map_err(|error| error.to_string())
+            .and_then(|pem| store(&pem))
+            .map_err(|error| format!("sslrootcert {}: {error}", path.display()))?,
+    };
+    let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| error.to_string())?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(MakeRustlsConnect::new(config))
+}
+
+fn store(pem: &[u8]) -> Result<RootCertStore, String> {
+    let mut store = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(pem) {
+        let certificate = certificate.map_err(|error| error.to_string())?;
+        store.add(certificate).map_err(|error| error.to_string())?;
+    }
+    if store.is_empty() { Err("holds no certificate".to_owned()) } else { Ok(store) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ROOTS, connector, store};
+
+    #[test]
+    fn the_roots_in_the_package_can_be_read() {
+        assert!(ROOTS.len() > 80, "{}", ROOTS.len());
+        connector(None).unwrap();
+    }
+
+    #[test]
+    fn roots_that_cannot_be_read_are_named() {
+        let missing = connector(Some(&"/nowhere/roots.pem".into())).err().unwrap();
+        assert!(missing.starts_with("sslrootcert /nowhere/roots.pem: "), "{missing}");
+        assert_eq!(store(b"no certificate").unwrap_err(), "holds no certificate");
+    }
+}
