@@ -45,8 +45,9 @@ const DATABASE_URL: &str = "DATABASE_URL";
 /// A function that has this variable verifies tokens.
 const JWT_SECRET: &str = "JWT_SECRET";
 
-/// Where AWS SDKs look for DynamoDB.
+/// Where AWS SDKs look for DynamoDB, and for Secrets Manager, which is not here: whoever has one names it.
 const DYNAMODB_URL: &str = "AWS_ENDPOINT_URL_DYNAMODB";
+const SECRETS_MANAGER_URL: &str = "AWS_ENDPOINT_URL_SECRETS_MANAGER";
 
 /// Runs the stack until it is told to stop.
 pub(crate) fn run(args: StackArgs) -> Result<(), String> {
@@ -109,7 +110,8 @@ async fn start_and_serve(args: &StackArgs, started: &mut Started) -> Result<(), 
     if args.ephemeral && given_url.is_some() {
         return Err("--ephemeral throws the database away, so it does not go with a database URL".to_owned());
     }
-    if let (true, Some(url)) = (needs_postgres, given_url) {
+    // The functions find out where a secret leads.
+    if let (true, Some(url)) = (needs_postgres, given_url.filter(|url| !url.starts_with("arn:"))) {
         postgres::check(url).await?;
     }
 
@@ -134,10 +136,11 @@ async fn start_and_serve(args: &StackArgs, started: &mut Started) -> Result<(), 
     }
     let dynamodb = step("starting DynamoDB", dynamodb::start(&template.tables)).await?;
     addresses.push(("DynamoDB", format!("http://{dynamodb}")));
+    let given = |name| std::env::var(name).ok().filter(|url| !url.is_empty());
     // Something may stand in between, such as a proxy.
-    let given = std::env::var(DYNAMODB_URL).ok().filter(|url| !url.is_empty());
-    let shared =
-        BTreeMap::from([(DYNAMODB_URL.to_owned(), given.unwrap_or_else(|| format!("http://{dynamodb}")))]);
+    let dynamodb_url = given(DYNAMODB_URL).unwrap_or_else(|| format!("http://{dynamodb}"));
+    let mut shared = BTreeMap::from([(DYNAMODB_URL.to_owned(), dynamodb_url)]);
+    shared.extend(given(SECRETS_MANAGER_URL).map(|url| (SECRETS_MANAGER_URL.to_owned(), url)));
     let variables = data_dir.join(VARIABLES);
     write_variables(&variables, &template.functions, &shared, &values)
         .map_err(|error| format!("{} cannot be written: {error}", variables.display()))?;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use aws::Secret;
 use deadpool_postgres::{
-    Client, ClientWrapper, Hook, HookError, Manager, ManagerConfig, Pool, RecyclingMethod, Runtime,
+    Client, ClientWrapper, Hook, HookError, Manager, ManagerConfig, Pool, PoolError, RecyclingMethod, Runtime,
 };
 use domain::{Dependency, Failure};
 use tokio::sync::Mutex;
@@ -106,8 +106,8 @@ impl Store {
             Ok(client) => Ok(Connection { client, prepares: pooled.prepares }),
             Err(error) => {
                 let url = self.url.replaced(&pooled.url).await;
-                let pooled = self.pooled(url.ok_or(Attempt::Unavailable(error.into()))?).await?;
-                let client = pooled.pool.get().await.map_err(|error| Attempt::Unavailable(error.into()))?;
+                let pooled = self.pooled(url.ok_or(error)?).await?;
+                let client = pooled.pool.get().await?;
                 Ok(Connection { client, prepares: pooled.prepares })
             }
         }
@@ -175,14 +175,16 @@ pub async fn connect(
     (tokio_postgres::Client, JoinHandle<Result<(), tokio_postgres::Error>>),
     Box<dyn Error + Send + Sync>,
 > {
-    let Database { config, tls, .. } = Database::parse(&url.value().await?)?;
+    let url = url.value().await.map_err(|failure| format!("{failure}: {}", failure.cause))?;
+    let Database { config, tls, .. } = Database::parse(&url)?;
     Ok(match tls {
         Tls::Off => {
-            let (client, connection) = config.connect(NoTls).await?;
+            let (client, connection) = config.connect(NoTls).await.map_err(|error| described(&error))?;
             (client, tokio::spawn(connection))
         }
         Tls::Verified { roots } => {
-            let (client, connection) = config.connect(tls::connector(roots.as_ref())?).await?;
+            let connecting = config.connect(tls::connector(roots.as_ref())?);
+            let (client, connection) = connecting.await.map_err(|error| described(&error))?;
             (client, tokio::spawn(connection))
         }
     })
@@ -259,6 +261,15 @@ impl From<tokio_postgres::Error> for Attempt {
     }
 }
 
+impl From<PoolError> for Attempt {
+    fn from(error: PoolError) -> Self {
+        Self::Unavailable(match error {
+            PoolError::Backend(error) => described(&error).into(),
+            other => other.into(),
+        })
+    }
+}
+
 impl Attempt {
     fn into_failure(self) -> Failure {
         match self {
@@ -297,7 +308,10 @@ pub(crate) fn microseconds(began: Instant) -> u64 {
 /// An error as it may be logged: Postgres's details repeat the values of a row, which are private.
 fn described(error: &tokio_postgres::Error) -> String {
     match error.as_db_error() {
-        None => error.to_string(),
+        None => match error.source() {
+            Some(source) => format!("{error}: {source}"),
+            None => error.to_string(),
+        },
         Some(db) => {
             let constraint = db.constraint().map(|name| format!(" (constraint {name})")).unwrap_or_default();
             format!("{} {}{constraint}", db.code().code(), db.message())

@@ -1,14 +1,17 @@
 //! A stand-in between the functions and the gateway's callbacks, which passes everything on, except where a
 //! story wants trouble.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex};
 
 use axum::body::{Body, to_bytes};
 use axum::extract::Request;
 use axum::http::{Method, Response, StatusCode};
+use percent_encoding::percent_decode_str;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
+
+use super::dynamodb::caller;
 
 /// What happens to pushes to a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +50,7 @@ struct State {
     pushes: HashMap<String, usize>,
     /// How often the gateway said that there is no such connection.
     gone: usize,
+    called: BTreeSet<(String, String)>,
 }
 
 impl Callbacks {
@@ -76,6 +80,11 @@ impl Callbacks {
         state.next = fates.iter().rev().copied().collect();
     }
 
+    /// From now on this connection has this fate.
+    pub(crate) fn has(&self, connection: &str, fate: Fate) {
+        self.inner.state.lock().unwrap().fates.insert(connection.to_owned(), fate);
+    }
+
     /// Answers what is stalled.
     pub(crate) fn release(&self) {
         self.inner.released.notify_waiters();
@@ -97,10 +106,18 @@ impl Callbacks {
         self.inner.state.lock().unwrap().gone
     }
 
+    /// Which function has called with which method.
+    pub(crate) fn have_been_called(&self) -> BTreeSet<(String, String)> {
+        self.inner.state.lock().unwrap().called.clone()
+    }
+
     async fn answer(&self, request: Request) -> Response<Body> {
-        let connection = request.uri().path().rsplit('/').next().unwrap_or_default().to_owned();
+        let connection = request.uri().path().rsplit('/').next().unwrap_or_default();
+        let connection = percent_decode_str(connection).decode_utf8_lossy().into_owned();
         let (fate, count, port) = {
             let state = &mut *self.inner.state.lock().unwrap();
+            let function = caller(request.headers()).unwrap_or_default();
+            state.called.insert((function, request.method().to_string()));
             let fate = *state
                 .fates
                 .entry(connection.clone())

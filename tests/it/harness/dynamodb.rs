@@ -1,11 +1,13 @@
 //! A stand-in between the functions and DynamoDB, which passes everything on until it is told to make
 //! trouble.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
 use axum::body::{Body, to_bytes};
 use axum::extract::Request;
-use axum::http::Response;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, Response};
 use serde_json::json;
 use tokio::net::TcpListener;
 
@@ -31,6 +33,7 @@ struct State {
     /// The user whose item's next change is carried out without an answer.
     loses: Option<String>,
     lost: usize,
+    asked: BTreeSet<(String, String)>,
 }
 
 impl DynamoDb {
@@ -40,7 +43,13 @@ impl DynamoDb {
         let url = format!("http://{}", listener.local_addr().unwrap());
         let dynamodb = Self {
             url,
-            state: Arc::new(Mutex::new(State { mood: Mood::Well, url: String::new(), loses: None, lost: 0 })),
+            state: Arc::new(Mutex::new(State {
+                mood: Mood::Well,
+                url: String::new(),
+                loses: None,
+                lost: 0,
+                asked: BTreeSet::new(),
+            })),
         };
         let serving = dynamodb.clone();
         let routes =
@@ -69,6 +78,29 @@ impl DynamoDb {
         self.state.lock().unwrap().lost
     }
 
+    /// Which function has asked for what, as policies call it.
+    pub(crate) fn has_been_asked(&self) -> BTreeSet<(String, String)> {
+        self.state.lock().unwrap().asked.clone()
+    }
+
+    fn notes(&self, head: &Parts, body: &str) {
+        let function = caller(&head.headers).unwrap_or_default();
+        let call =
+            head.headers.get("x-amz-target").and_then(|target| target.to_str().ok()?.split('.').next_back());
+        let calls = match call.unwrap_or_default() {
+            // What it does to each item is what has to be allowed.
+            "TransactWriteItems" => {
+                let body: serde_json::Value = serde_json::from_str(body).unwrap();
+                let writes = body["TransactItems"].as_array().unwrap().iter();
+                let kinds = writes.flat_map(|write| write.as_object().unwrap().keys().cloned());
+                kinds.map(|kind| format!("dynamodb:{}Item", kind.trim_end_matches("Item"))).collect()
+            }
+            call if body.contains("\"IndexName\"") => vec![format!("dynamodb:{call} on an index")],
+            call => vec![format!("dynamodb:{call}")],
+        };
+        self.state.lock().unwrap().asked.extend(calls.into_iter().map(|call| (function.clone(), call)));
+    }
+
     fn is_to_be_lost(&self, change: &str) -> bool {
         let mut state = self.state.lock().unwrap();
         let lost = change.contains("UpdateExpression")
@@ -92,6 +124,7 @@ impl DynamoDb {
         let (head, body) = request.into_parts();
         let body = to_bytes(body, usize::MAX).await.unwrap();
         let change = String::from_utf8_lossy(&body).into_owned();
+        self.notes(&head, &change);
         let passed = reqwest::Client::new().post(url).headers(head.headers).body(body).send().await.unwrap();
         if self.is_to_be_lost(&change) {
             return refused(500, "InternalServerError");
@@ -99,4 +132,10 @@ impl DynamoDb {
         let response = Response::builder().status(passed.status());
         response.body(Body::from(passed.bytes().await.unwrap())).unwrap()
     }
+}
+
+/// The function that signed a request: each has an access key by its name.
+pub(crate) fn caller(headers: &HeaderMap) -> Option<String> {
+    let (_, credential) = headers.get("authorization")?.to_str().ok()?.split_once("Credential=")?;
+    credential.split('/').next().map(str::to_owned)
 }

@@ -6,6 +6,7 @@ pub(crate) mod database;
 pub(crate) mod dynamodb;
 pub(crate) mod jwks;
 pub(crate) mod processes;
+pub(crate) mod secrets;
 pub(crate) mod socket;
 pub(crate) mod stack;
 pub(crate) mod user;

@@ -257,6 +257,7 @@ fn command(args: &[&str]) -> Command {
     // What the person who runs the tests has set is for their stack, not for these.
     for variable in [
         "AWS_ENDPOINT_URL_DYNAMODB",
+        "AWS_ENDPOINT_URL_SECRETS_MANAGER",
         "CONNECTIONS_TABLE",
         "DATABASE_URL",
         "JWT_AUDIENCE",
@@ -265,6 +266,7 @@ fn command(args: &[&str]) -> Command {
         "JWT_SECRET",
         "LEASE_SECONDS",
         "MAX_CONNECTIONS_PER_USER",
+        "METRICS_NAMESPACE",
         "PRESENCE_AUDIENCE",
         "PUSH_ENDPOINT",
         // Those of the functions in `tests/gateway`.

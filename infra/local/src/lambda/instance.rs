@@ -121,7 +121,8 @@ fn environment(host: &Host, instance: &Instance) -> BTreeMap<String, String> {
         Some(_) => "lambda-managed-instances",
     };
     let mut all: BTreeMap<String, String> = [
-        ("AWS_ACCESS_KEY_ID", "local"),
+        // Its own, as its role's is: who makes a call can be told from it.
+        ("AWS_ACCESS_KEY_ID", function.name.as_str()),
         ("AWS_SECRET_ACCESS_KEY", "local"),
         ("AWS_SESSION_TOKEN", "local"),
         ("AWS_REGION", &inner.config.values.region),

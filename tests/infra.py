@@ -1,0 +1,213 @@
+"""The templates, as far as they can be checked without an AWS account.
+
+    python3 tests/infra.py
+
+cfn-lint and SAM's own validation; the template as SAM transforms it, held against what the functions need; checkov.
+"""
+
+import json
+import os
+import re
+import subprocess
+import sys
+
+from stack import ROOT, environment
+
+TEMPLATE = "infra/template.yaml"
+DATABASE = "infra/database.yaml"
+
+ROUTE_ARN = re.compile(r"arn:\$\{AWS::Partition\}:execute-api:\$\{AWS::Region\}:\$\{AWS::AccountId\}:\$\{WebSocketApi\}/\$\{Stage\}/(.+)")
+
+# Given to the template in turn: the least, and everything.
+PARAMETERS = [
+    {"DatabaseSecret": "arn:aws:secretsmanager:eu-central-1:123456789012:secret:database-AbCdEf"},
+    {
+        "DatabaseSecret": "arn:aws:secretsmanager:eu-central-1:123456789012:secret:database-AbCdEf",
+        "MigrationSecret": "arn:aws:secretsmanager:eu-central-1:123456789012:secret:owner-AbCdEf",
+        "SubnetIds": "subnet-1,subnet-2",
+        "SecurityGroupIds": "sg-1",
+        "DatabaseConcurrency": "20",
+        "JwtJwksUrl": "https://id.example.com/jwks.json",
+        "WebSocketDomain": "ws.example.com",
+        "HttpDomain": "api.example.com",
+        "CertificateArn": "arn:aws:acm:eu-central-1:123456789012:certificate/1",
+        "AlarmEmail": "ops@example.com",
+        "Architecture": "x86_64",
+    },
+]
+
+
+def run(*command):
+    print("$", *command[1:], flush=True)
+    # What phones home is told not to.
+    quiet = {"SAM_CLI_TELEMETRY": "0", "AWS_DEFAULT_REGION": "eu-central-1", "CHECKOV_RUN_SCA_PACKAGE_SCAN": "false"}
+    subprocess.run(command, cwd=ROOT, check=True, env={**os.environ, **quiet})
+
+
+def transformed(parameters):
+    """The template as CloudFormation gets it from SAM."""
+    from samtranslator.parser.parser import Parser
+    from samtranslator.translator.translator import Translator
+    from samtranslator.yaml_helper import yaml_parse
+
+    os.environ["AWS_DEFAULT_REGION"] = "eu-central-1"
+    document = yaml_parse((ROOT / TEMPLATE).read_text())
+    for resource in document["Resources"].values():
+        if resource["Type"] == "AWS::Serverless::Function":
+            # Where `sam package` puts it.
+            resource["Properties"]["CodeUri"] = "s3://bucket/code.zip"
+    document["Globals"]["Function"].pop("CodeUri")
+    return Translator({}, Parser()).translate(document, parameters, feature_toggle=None)
+
+
+def check_routes(template):
+    """Every route leads to a function that API Gateway may invoke for it, and answers if the protocol says so."""
+    resources = template["Resources"]
+    of_type = lambda kind: {id: r["Properties"] for id, r in resources.items() if r["Type"] == kind}
+    permissions = of_type("AWS::Lambda::Permission").values()
+    responses = {response["RouteId"]["Ref"] for response in of_type("AWS::ApiGatewayV2::RouteResponse").values()}
+    routes = of_type("AWS::ApiGatewayV2::Route")
+    integrations = of_type("AWS::ApiGatewayV2::Integration")
+    stage = resources["WebSocketStage"]
+    for id, route in routes.items():
+        key = route["RouteKey"]
+        integration = integrations[re.fullmatch(r"integrations/\$\{(\w+)\}", route["Target"]["Fn::Sub"])[1]]
+        function = re.search(r"\$\{(\w+)\.Arn\}/invocations$", integration["IntegrationUri"]["Fn::Sub"])[1]
+        allowed = {
+            (permission["FunctionName"]["Ref"], ROUTE_ARN.fullmatch(arn)[1])
+            for permission in permissions
+            if isinstance(arn := permission["SourceArn"].get("Fn::Sub"), str) and ROUTE_ARN.fullmatch(arn)
+        }
+        assert (function, key) in allowed, f"{id}: API Gateway may not invoke {function} for {key}"
+        answers = key not in ("$connect", "$disconnect") and key in answered_actions()
+        assert (id in responses) == answers, f"{id}: {key} {'answers' if answers else 'does not answer'}, by its route response it does{'' if id in responses else ' not'}"
+        assert (route.get("RouteResponseSelectionExpression") == "$default") == answers, f"{id}: its RouteResponseSelectionExpression"
+        assert id in stage["DependsOn"], f"{id}: the stage does not wait for it, but has settings for it"
+        throttled = stage["Properties"]["RouteSettings"]
+        assert key == "$disconnect" or "ThrottlingRateLimit" in throttled[key], f"{key} has no limit of its own"
+        assert (route.get("AuthorizationType") == "CUSTOM") == (key == "$connect"), f"{id}: only $connect is authorized"
+    actions = {route["RouteKey"] for route in routes.values()} - {"$connect", "$disconnect", "$default"}
+    assert actions == documented_actions(), actions ^ documented_actions()
+    http = resources["HttpApi"]["Properties"]["Body"]["paths"]
+    paths = {(method.upper(), path) for path, methods in http.items() for method in methods if method != "options"}
+    documented = json.loads((ROOT / "infra/web/docs/openapi.json").read_text())["paths"]
+    assert paths == {(method.upper(), path) for path, methods in documented.items() for method in methods if method != "parameters"}, paths
+    settings = resources["HttpApiApiGatewayDefaultStage"]["Properties"]["RouteSettings"]
+    assert set(settings) == {f"{method} {path}" for method, path in paths}, f"limits of routes: {set(settings)}"
+    return f"{len(routes)} WebSocket routes, {len(paths)} HTTP routes"
+
+
+def asyncapi():
+    return json.loads((ROOT / "infra/web/docs/asyncapi.json").read_text())
+
+
+def documented_actions():
+    document = asyncapi()
+    return {operation["messages"][0]["$ref"].rsplit("/", 1)[1] for operation in document["operations"].values() if operation["action"] == "receive"}
+
+
+def answered_actions():
+    """The actions that are answered, by the document of the protocol, and what no route matches."""
+    document = asyncapi()
+    answered = {
+        operation["messages"][0]["$ref"].rsplit("/", 1)[1]
+        for operation in document["operations"].values()
+        if operation["action"] == "receive" and "reply" in operation
+    }
+    return answered | {"$default"}
+
+
+def statements(template, function):
+    """What a function may do."""
+    resources = template["Resources"]
+    role = resources[resources[function]["Properties"]["Role"]["Fn::GetAtt"][0]]["Properties"]
+    policies = [policy["PolicyDocument"] for policy in role.get("Policies", [])]
+    for managed in role["ManagedPolicyArns"]:
+        references = [managed] if "Ref" in managed else managed["Fn::If"][1:]
+        for reference in references:
+            assert isinstance(reference, dict) and "Ref" in reference, f"{function}: a policy that is not of this template: {reference}"
+            if reference["Ref"] != "AWS::NoValue":
+                policies.append(resources[reference["Ref"]]["Properties"]["PolicyDocument"])
+    for policy in policies:
+        for statement in policy["Statement"]:
+            yield statement.get("Fn::If", [None, statement])[1] if "Fn::If" in statement else statement
+
+
+def listed(value):
+    return value if isinstance(value, list) else [value]
+
+
+# These take no resource (Service Authorization Reference).
+NAMELESS = {"xray:PutTraceSegments", "xray:PutTelemetryRecords"} | {
+    f"ec2:{call}"
+    for call in ["CreateNetworkInterface", "DescribeNetworkInterfaces", "DescribeSubnets", "DeleteNetworkInterface", "AssignPrivateIpAddresses", "UnassignPrivateIpAddresses"]
+}
+
+# What each variable is no use without, and who has no use for it otherwise.
+NEEDED = {
+    "DATABASE_URL": "secretsmanager:GetSecretValue",
+    "CONNECTIONS_TABLE": "dynamodb:",
+    "PUSH_ENDPOINT": "execute-api:ManageConnections",
+}
+
+
+def check_policies(template):
+    """Every function may do something with what it is given, and nothing else. tests/it/permissions.rs holds the single calls
+    against what the functions do."""
+    functions = {id: r["Properties"] for id, r in template["Resources"].items() if r["Type"] == "AWS::Lambda::Function"}
+    for id, function in functions.items():
+        variables = function["Environment"]["Variables"]
+        actions = set()
+        for statement in statements(template, id):
+            assert statement["Effect"] == "Allow" and "NotAction" not in statement and "NotResource" not in statement, id
+            for action in listed(statement["Action"]):
+                assert "*" not in action, f"{id} may do {action}"
+                actions.add(action)
+                for resource in listed(statement["Resource"]):
+                    assert (resource == "*") == (action in NAMELESS), f"{id} may do {action} with {resource}"
+        for variable, action in NEEDED.items():
+            may = any(allowed.startswith(action) for allowed in actions)
+            if variable == "DATABASE_URL":
+                may &= any("Database" in str(statement["Resource"]) or "Migration" in str(statement["Resource"]) for statement in statements(template, id))
+            assert may == (variable in variables), f"{id}: {variable} and {action} do not go together"
+        assert ("VpcConfig" in function) == ("DATABASE_URL" in variables), f"{id}: only who uses Postgres is in the VPC"
+        assert function["LoggingConfig"]["LogGroup"] == {"Ref": "Logs"}, id
+        assert "logs:PutLogEvents" in actions, id
+        text = json.dumps(variables)
+        assert "resolve:" not in text, f"{id}: a secret would be written into its environment"
+    return f"{len(functions)} functions"
+
+
+def check_alarms(template):
+    """Every function is watched."""
+    resources = template["Resources"].values()
+    functions = {id for id, r in template["Resources"].items() if r["Type"] == "AWS::Lambda::Function"}
+    for metric in ["Errors", "Throttles"]:
+        watched = [
+            query["MetricStat"]["Metric"]["Dimensions"][0]["Value"]["Ref"]
+            for resource in resources
+            if resource["Type"] == "AWS::CloudWatch::Alarm"
+            for query in resource["Properties"].get("Metrics", [])
+            if "MetricStat" in query and query["MetricStat"]["Metric"]["MetricName"] == metric
+        ]
+        assert sorted(watched) == sorted(functions), f"{metric}: {set(watched) ^ functions}"
+    body = template["Resources"]["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"]
+    json.loads(re.sub(r"\$\{[\w:]+\}", "x", body))
+    return f"{sum(r['Type'] == 'AWS::CloudWatch::Alarm' for r in resources)} alarms"
+
+
+def main():
+    sam = environment("target/sam", "aws-sam-cli==1.170.0", "aws-sam-translator==1.115.0", "cfn-lint==1.58.0")
+    checkov = environment("target/checkov", "checkov==3.3.30")
+    sys.path.append(str(next(sam.parent.glob("lib/python3*/site-packages"))))
+    run(sam / "cfn-lint", TEMPLATE, DATABASE)
+    run(sam / "sam", "validate", "--lint", "--template", TEMPLATE)
+    for parameters in PARAMETERS:
+        template = transformed(parameters)
+        found = [check(template) for check in [check_routes, check_policies, check_alarms]]
+        print("ok:", ", ".join(found), f"with {len(parameters)} parameters")
+    run(checkov / "checkov", "--file", TEMPLATE, DATABASE, "--framework", "cloudformation", "--compact", "--quiet", "--skip-download", "--config-file", "infra/checkov.yaml")
+    print("ok: the templates")
+
+
+main()

@@ -1,0 +1,171 @@
+//! The roles in the template allow each function what it does, and nothing else.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use serde_json::json;
+use serde_norway::Value;
+use tokio::time::Instant;
+
+use crate::harness::callbacks::{Callbacks, Fate};
+use crate::harness::dynamodb::DynamoDb;
+use crate::harness::user::{pair, seconds_from_now};
+use crate::harness::{Client, Stack, User, eventually};
+
+/// What a function may do, or does, by its name.
+type Calls = BTreeSet<(String, String)>;
+
+/// A gone connection is forgotten only if its `$connect` cannot be running any more, and a lease ends by
+/// itself: both are told by the clock.
+const UNTIL_OLD: Duration = Duration::from_secs(31);
+const LEASE: Duration = Duration::from_secs(60);
+
+#[tokio::test]
+async fn every_function_may_do_what_it_does_and_nothing_else() {
+    let (dynamodb, callbacks) = (DynamoDb::start().await, Callbacks::start().await);
+    let (stack, _database) = Stack::own_with(&[
+        ("AWS_ENDPOINT_URL_DYNAMODB", &dynamodb.url),
+        ("PUSH_ENDPOINT", &callbacks.url),
+        ("PRESENCE_AUDIENCE", "everyone"),
+        ("LEASE_SECONDS", &LEASE.as_secs().to_string()),
+        ("MAX_CONNECTIONS_PER_USER", "8"),
+    ])
+    .await;
+    dynamodb.pass_on_to(&stack.dynamodb_url);
+    callbacks.pass_on_to(stack.port);
+
+    // Connections that are to become old, and some that are to run out.
+    let (alice, mut phone, bob, mut bob_phone, conversation) = pair(&stack).await;
+    let victims: Vec<_> = (0..6).map(|number| stack.user(&format!("Victim{number}"))).collect();
+    let mut old = join_all(victims.iter().map(|victim| victim.connects())).await;
+    let (grace, henry, forgetful) = (stack.user("Grace"), stack.user("Henry"), stack.user("Forgetful"));
+    let _asleep = [grace.connects().await, henry.connects().await, forgetful.connects().await];
+    let mut awake = henry.connects().await;
+    let opened = Instant::now();
+
+    // Whoever's token has expired is told so, and the connection is closed.
+    let mut claims = alice.claims();
+    claims["exp"] = json!(seconds_from_now(2));
+    let token = alice.token_with(&claims);
+    let actions =
+        ["join_conversation", "leave_conversation", "send_message", "mark_read", "typing_start", "ping"];
+    let mut clients = join_all(actions.map(|_| Client::connect(&stack, &token))).await;
+    tokio::time::sleep_until(opened + Duration::from_secs(3)).await;
+    for (action, client) in actions.iter().zip(&mut clients) {
+        let client = client.as_mut().expect("it had not expired yet");
+        client.sends(json!({ "action": action, "conversationId": conversation, "content": "late" })).await;
+        client.is_closed_whenever().await;
+    }
+    phone.joins(&conversation).await;
+    bob_phone.joins(&conversation).await;
+    phone.sends(json!({ "action": "typing_start", "conversationId": conversation })).await;
+    // Who has not joined is refused after a second look.
+    phone.asks(json!({ "action": "leave_conversation", "conversationId": conversation })).await;
+    phone.is_refused(json!({ "action": "typing_start", "conversationId": conversation })).await;
+    alice.lists_conversations("").await;
+    // One more than a user may have closes the oldest.
+    let crowd = stack.user("Crowd");
+    let _crowded = join_all((0..9).map(|_| crowd.connects())).await;
+
+    // A callback that answers 410 makes whoever called forget the connection.
+    tokio::time::sleep_until(opened + UNTIL_OLD).await;
+    for client in old.iter_mut().chain([&mut phone, &mut bob_phone, &mut awake]) {
+        client.asks(json!({ "action": "ping" })).await;
+    }
+    let mut conversations = Vec::new();
+    for victim in &victims[..3] {
+        conversations.push(alice.asks_for_conversation_with(victim).await.1);
+    }
+    let goes = async |victim: &User| callbacks.has(&connection_of(&stack, victim).await, Fate::Gone);
+    old[0].joins(&conversations[0]).await;
+    goes(&victims[0]).await;
+    phone.says(&conversations[0], "to whom it may concern").await;
+    old[1].says(&conversations[1], "have you read it?").await;
+    goes(&victims[1]).await;
+    phone.asks(json!({ "action": "mark_read", "conversationId": conversations[1] })).await;
+    old[2].says(&conversations[2], "and this?").await;
+    goes(&victims[2]).await;
+    alice.reads(&conversations[2], "").await;
+    goes(&victims[3]).await;
+    let visitor = bob.connects().await;
+    let guest = stack.user("Guest").connects().await;
+    goes(&victims[4]).await;
+    guest.closes().await;
+    drop(visitor);
+
+    // Leases that ran out are cleared by the user's next connect or disconnect, and by the sweep.
+    tokio::time::sleep_until(opened + LEASE + Duration::from_secs(1)).await;
+    grace.connects().await.closes().await;
+    awake.closes().await;
+    goes(&victims[5]).await;
+    stack.invokes("sweep_connections").await;
+
+    let allowed = allowed();
+    let used =
+        || -> Calls { dynamodb.has_been_asked().into_iter().chain(callbacks.have_been_called()).collect() };
+    let settled = async || {
+        let unused: Vec<_> = allowed.difference(&used()).cloned().collect();
+        if !unused.is_empty() {
+            println!("not needed until now: {unused:?}");
+        }
+        unused.is_empty()
+    };
+    eventually("every function has done all that it may", settled).await;
+    let beyond: Vec<_> = used().difference(&allowed).cloned().collect();
+    assert!(beyond.is_empty(), "the template does not allow {beyond:?}");
+}
+
+/// The id of the connection of a user who has one.
+async fn connection_of(stack: &Stack, user: &User) -> String {
+    let all = reqwest::get(stack.http("/dev/connections")).await.unwrap();
+    let all: serde_json::Value = all.json().await.unwrap();
+    let all = all["connections"].as_array().unwrap();
+    let own = all.iter().find(|connection| connection["authorizer"]["principalId"] == user.id.as_str());
+    own.expect("they are connected")["connectionId"].as_str().unwrap().to_owned()
+}
+
+/// What the roles in the template allow, besides logs and secrets.
+fn allowed() -> Calls {
+    let text =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../infra/template.yaml")).unwrap();
+    let template: Value = serde_norway::from_str(&text).unwrap();
+    let resources: BTreeMap<String, Value> = serde_norway::from_value(template["Resources"].clone()).unwrap();
+    let mut calls = Calls::new();
+    for function in resources.values().filter(|resource| resource["Type"] == "AWS::Serverless::Function") {
+        let name = function["Metadata"]["BuildProperties"]["Binary"].as_str().unwrap();
+        let role = argument(&function["Properties"]["Role"]).trim_end_matches(".Arn");
+        let role = &resources[role]["Properties"];
+        let mut allow = |call: &str| calls.insert((name.to_owned(), call.to_owned()));
+        for policy in role["ManagedPolicyArns"].as_sequence().unwrap() {
+            match argument(policy) {
+                "Push" => allow("POST"),
+                "Close" => allow("DELETE"),
+                _ => false,
+            };
+        }
+        let own = role
+            .get("Policies")
+            .and_then(|policies| policies[0]["PolicyDocument"]["Statement"].as_sequence());
+        for statement in own.into_iter().flatten() {
+            let on_an_index = argument(&statement["Resource"]).contains("/index/");
+            let actions = &statement["Action"];
+            let actions = actions.as_sequence().cloned().unwrap_or_else(|| vec![actions.clone()]);
+            for action in
+                actions.iter().filter_map(Value::as_str).filter(|action| action.starts_with("dynamodb:"))
+            {
+                allow(&if on_an_index { format!("{action} on an index") } else { action.to_owned() });
+            }
+        }
+    }
+    assert!(calls.len() > 30, "read from the template: {calls:?}");
+    calls
+}
+
+/// What is given to an intrinsic function in its short form.
+fn argument(value: &Value) -> &str {
+    match value {
+        Value::Tagged(tagged) => tagged.value.as_str().unwrap_or_default(),
+        _ => "",
+    }
+}
