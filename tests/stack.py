@@ -20,13 +20,16 @@ def free_port():
 class Stack:
     """A running stack with a new database, on a port of its own; it ends with the block, and with this process."""
 
-    def __init__(self, *arguments, data="target/suite-data", until="ready"):
+    def __init__(self, *arguments, data="target/suite-data", until="ready", database=None):
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.data = ROOT / data
+        # What it prints before it is ready: "Postgres" and others.
+        self.addresses = {}
         # Nothing of this is to be left in the checkout: not the data, nor the secret, which is given instead.
         os.environ["JWT_SECRET"] = secrets.token_hex(32)
-        command = ["cargo", "dev", "--ephemeral", "--port", str(self.port), "--data-dir", str(self.data), "--stop-with-stdin"]
+        kept = ["--database-url", database] if database else ["--ephemeral"]
+        command = ["cargo", "dev", *kept, "--port", str(self.port), "--data-dir", str(self.data), "--stop-with-stdin"]
         self.process = subprocess.Popen(
             [*command, *arguments], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
@@ -36,6 +39,8 @@ class Stack:
     def wait_for(self, beginning):
         for line in self.process.stdout:
             print(line, end="", flush=True)
+            name, _, address = line.partition(" ")
+            self.addresses[name] = address.strip()
             if line.startswith(beginning):
                 return
         sys.exit(f"cargo dev ended before it said {beginning!r}")

@@ -3,6 +3,7 @@
 
 use aws::Secret;
 use serde::Serialize;
+use store::Session;
 
 refinery::embed_migrations!("../../migrations");
 
@@ -17,12 +18,15 @@ pub(crate) struct Report {
 
 /// Whoever invokes this runs the service, so errors are told in full.
 pub(crate) async fn handle(url: &Secret) -> Result<Report, lambda_runtime::Error> {
-    let (mut client, connection) = store::connect(url).await?;
-    // Two runs at once would both find the same migrations missing. Held until the connection ends.
-    client.execute("select pg_advisory_lock($1)", &[&LOCK]).await?;
+    let Session { mut client, driver, is_pooled_by_transaction } = Session::open(url).await?;
+    if !is_pooled_by_transaction {
+        // Two runs at once would both find the same migrations missing. Held until the connection ends. Where
+        // it could not be held, the later one fails at what is there already, and changes nothing.
+        client.execute("select pg_advisory_lock($1)", &[&LOCK]).await?;
+    }
     let report = migrations::runner().run_async(&mut client).await?;
     drop(client);
-    connection.await??;
+    driver.await??;
     let applied = report.applied_migrations().iter().map(ToString::to_string).collect();
     Ok(Report { applied })
 }

@@ -14,4 +14,4 @@ mod users;
 pub use conversations::{Conversation, FindOrCreate, Head, Summary};
 pub use database::InvalidDatabaseUrl;
 pub use messages::{Found, History, Part, Read, Sent};
-pub use pool::{Store, connect};
+pub use pool::{Session, Store};

@@ -168,26 +168,36 @@ impl Store {
     }
 }
 
-/// A connection of no pool, for what a migration does, and the task that drives it and says how it ended.
-pub async fn connect(
-    url: &Secret,
-) -> Result<
-    (tokio_postgres::Client, JoinHandle<Result<(), tokio_postgres::Error>>),
-    Box<dyn Error + Send + Sync>,
-> {
-    let url = url.value().await.map_err(|failure| format!("{failure}: {}", failure.cause))?;
-    let Database { config, tls, .. } = Database::parse(&url)?;
-    Ok(match tls {
-        Tls::Off => {
-            let (client, connection) = config.connect(NoTls).await.map_err(|error| described(&error))?;
-            (client, tokio::spawn(connection))
-        }
-        Tls::Verified { roots } => {
-            let connecting = config.connect(tls::connector(roots.as_ref())?);
-            let (client, connection) = connecting.await.map_err(|error| described(&error))?;
-            (client, tokio::spawn(connection))
-        }
-    })
+/// A connection of no pool, for what a migration does.
+#[derive(Debug)]
+pub struct Session {
+    /// What speaks to the database.
+    pub client: tokio_postgres::Client,
+    /// Drives it, and says how it ended.
+    pub driver: JoinHandle<Result<(), tokio_postgres::Error>>,
+    /// Whether there is a pooler in between that gives every transaction another connection: what belongs to
+    /// the session, such as an advisory lock, is then lost or left behind.
+    pub is_pooled_by_transaction: bool,
+}
+
+impl Session {
+    /// Opens one. Whoever migrates runs the service, so the error tells everything.
+    pub async fn open(url: &Secret) -> Result<Self, Box<dyn Error + Send + Sync>> {
+        let url = url.value().await.map_err(|failure| format!("{failure}: {}", failure.cause))?;
+        let Database { config, tls, is_pooled_by_transaction } = Database::parse(&url)?;
+        let (client, driver) = match tls {
+            Tls::Off => {
+                let (client, connection) = config.connect(NoTls).await.map_err(|error| described(&error))?;
+                (client, tokio::spawn(connection))
+            }
+            Tls::Verified { roots } => {
+                let connecting = config.connect(tls::connector(roots.as_ref())?);
+                let (client, connection) = connecting.await.map_err(|error| described(&error))?;
+                (client, tokio::spawn(connection))
+            }
+        };
+        Ok(Self { client, driver, is_pooled_by_transaction })
+    }
 }
 
 fn open(url: Arc<str>) -> Result<Pooled, InvalidDatabaseUrl> {

@@ -1,0 +1,144 @@
+"""PgBouncer: the functions behind a pooler, by session and by transaction.
+
+    python3 tests/pgbouncer.py
+
+One stack lends its Postgres; PgBouncer stands in front of it with two connections; a second stack uses that, and twenty people talk.
+Debian's PgBouncer is 1.18, which knows nothing of prepared statements: behind one like it, `pgbouncer=true` in the URL is needed.
+"""
+
+import concurrent.futures
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from urllib.request import Request, urlopen
+
+from stack import ROOT, Stack, environment, free_port
+
+POOL = 2
+PAIRS = 10
+MESSAGES = 10
+
+
+class Pooler:
+    """A PgBouncer in front of a database; ends with the block."""
+
+    def __init__(self, folder, server, mode):
+        self.port = free_port()
+        # It is told not to run as root.
+        user = "user = nobody" if os.geteuid() == 0 else ""
+        (folder / "users.txt").write_text('"pooled" "secret"\n')
+        (folder / "pgbouncer.ini").write_text(
+            f"""[databases]
+{server.dbname}_{mode} = host={server.host} port={server.port} dbname={server.dbname}
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = {self.port}
+unix_socket_dir =
+auth_type = scram-sha-256
+auth_file = {folder}/users.txt
+pool_mode = {mode}
+default_pool_size = {POOL if mode == "transaction" else 60}
+ignore_startup_parameters = {"" if mode == "transaction" else "options"}
+{user}
+"""
+        )
+        self.process = subprocess.Popen(["pgbouncer", "-q", folder / "pgbouncer.ini"], stderr=subprocess.DEVNULL)
+        self.url = f"postgres://pooled:secret@127.0.0.1:{self.port}/{server.dbname}_{mode}"
+
+    def __enter__(self):
+        import psycopg
+
+        for _ in range(200):
+            assert self.process.poll() is None, "PgBouncer has ended"
+            try:
+                return psycopg.connect(self.url).close() or self
+            except psycopg.OperationalError:
+                # It tells nobody when it listens.
+                time.sleep(0.05)
+        sys.exit("PgBouncer does not answer")
+
+    def __exit__(self, *_):
+        self.process.terminate()
+        self.process.wait()
+
+
+def talk(stack, pair):
+    """Two people talk, each with every function that uses Postgres."""
+    from websockets.sync.client import connect
+
+    def ask(socket, **frame):
+        socket.send(json.dumps({"id": "1", **frame}))
+        while (answer := json.loads(socket.recv(timeout=60))).get("id") != "1":
+            pass
+        assert answer["type"] != "error", answer
+        return answer["data"]
+
+    def http(path, user, body=None):
+        headers = {"authorization": f"Bearer {tokens[user]}", "content-type": "application/json"}
+        return json.load(urlopen(Request(f"{stack.url}{path}", data=body and json.dumps(body).encode(), headers=headers)))
+
+    alice, bob = f"alice-{pair}", f"bob-{pair}"
+    tokens = {user: json.load(urlopen(f"{stack.url}/dev/token?user={user}"))["token"] for user in [alice, bob]}
+    address = f"ws://127.0.0.1:{stack.port}/v1?token="
+    with connect(address + tokens[alice], open_timeout=60) as a, connect(address + tokens[bob], open_timeout=60) as b:
+        conversation = http("/api/conversations/find-or-create", alice, {"otherUserId": bob})["conversationId"]
+        for socket in [a, b]:
+            ask(socket, action="join_conversation", conversationId=conversation)
+        for number in range(MESSAGES):
+            sent = ask(a, action="send_message", conversationId=conversation, content=f"number {number}")
+            assert sent["seq"] == number + 1, sent
+            ask(b, action="mark_read", conversationId=conversation)
+            ask(b, action="ping")
+        assert http("/api/conversations", bob)["conversations"][0]["unreadCount"] == 0
+        messages = http(f"/api/conversations/{conversation}/messages", bob)["messages"]
+        assert [message["seq"] for message in messages] == list(range(1, MESSAGES + 1)), messages
+
+
+def check(server, mode, options, limit):
+    import psycopg
+
+    with tempfile.TemporaryDirectory(prefix="pgbouncer-") as folder:
+        folder = Path(folder)
+        folder.chmod(0o755)
+        with Pooler(folder, server, mode) as pooler:
+            # By session a connection is a process's own: four of each of ten functions.
+            with Stack("--max-instances", "4", data="target/pgbouncer-data", database=pooler.url + options) as stack:
+                with concurrent.futures.ThreadPoolExecutor(PAIRS) as people:
+                    list(people.map(lambda pair: talk(stack, f"{mode}-{pair}"), range(PAIRS)))
+                with psycopg.connect(server.url) as admin:
+                    used = admin.execute("select count(*) from pg_stat_activity where usename = 'pooled'").fetchone()[0]
+                assert 0 < used <= limit, f"{used} connections to Postgres"
+                print(f"ok: by {mode}, {PAIRS * MESSAGES} messages over {used} connections to Postgres", flush=True)
+
+
+class Server:
+    """A new database on a running stack's Postgres, which a role of its own owns."""
+
+    dbname = "pooled"
+
+    def __init__(self, url):
+        import psycopg
+
+        with psycopg.connect(url, autocommit=True) as admin:
+            admin.execute("create role pooled login password 'secret'")
+            admin.execute(f"create database {self.dbname} owner pooled")
+            self.host, self.port = admin.info.host, admin.info.port
+        self.url = url.rsplit("/", 1)[0] + f"/{self.dbname}"
+
+
+def main():
+    packages = environment("target/pgbouncer", "psycopg[binary]==3.3.9", "websockets==17.4").parent
+    sys.path.append(str(next(packages.glob("lib/python3*/site-packages"))))
+    with Stack() as lender:
+        server = Server(lender.addresses["Postgres"])
+        check(server, "transaction", "?pgbouncer=true", POOL)
+        # Connections belong to processes, as without a pooler; it ignores the time limit in their options.
+        check(server, "session", "", 60)
+    print("ok: PgBouncer")
+
+
+main()
