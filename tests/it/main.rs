@@ -9,6 +9,7 @@ mod by_hand;
 mod catching_up;
 mod connecting;
 mod conversations;
+mod costs;
 mod databases;
 mod documents;
 mod frames;

@@ -13,10 +13,10 @@ use std::time::{Instant, SystemTime};
 use serde_json::{Map, Value, json};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
+use tracing_subscriber::Layer;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::{Context, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{EnvFilter, Layer};
 
 use crate::{Error, env};
 
@@ -44,7 +44,9 @@ static MEASUREMENTS: Mutex<BTreeMap<&'static str, (u64, u64)>> = Mutex::new(BTre
 /// up from `warn` on.
 pub fn init() {
     let quiet = "info,aws_config=warn,aws_smithy_runtime=warn,hyper=warn,tokio_postgres=warn,Lambda=warn";
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(quiet));
+    // Not an `EnvFilter`: what it can do besides takes a regular expression engine.
+    let asked: Option<Targets> = env::optional("RUST_LOG").and_then(|filter| filter.parse().ok());
+    let filter = asked.unwrap_or_else(|| quiet.parse().expect("targets and levels"));
     let measured = Targets::new().with_target(MEASURED, LevelFilter::TRACE);
     // The runtime's span says no more than the line does.
     let lines = tracing_subscriber::fmt::layer()

@@ -1,7 +1,7 @@
 //! A stand-in between the functions and the gateway's callbacks, which passes everything on, except where a
 //! story wants trouble.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
 
 use axum::body::{Body, to_bytes};
@@ -50,7 +50,7 @@ struct State {
     pushes: HashMap<String, usize>,
     /// How often the gateway said that there is no such connection.
     gone: usize,
-    called: BTreeSet<(String, String)>,
+    called: BTreeMap<(String, String), usize>,
 }
 
 impl Callbacks {
@@ -106,8 +106,8 @@ impl Callbacks {
         self.inner.state.lock().unwrap().gone
     }
 
-    /// Which function has called with which method.
-    pub(crate) fn have_been_called(&self) -> BTreeSet<(String, String)> {
+    /// How often each function has called with each method.
+    pub(crate) fn have_been_called(&self) -> BTreeMap<(String, String), usize> {
         self.inner.state.lock().unwrap().called.clone()
     }
 
@@ -117,7 +117,7 @@ impl Callbacks {
         let (fate, count, port) = {
             let state = &mut *self.inner.state.lock().unwrap();
             let function = caller(request.headers()).unwrap_or_default();
-            state.called.insert((function, request.method().to_string()));
+            *state.called.entry((function, request.method().to_string())).or_default() += 1;
             let fate = *state
                 .fates
                 .entry(connection.clone())

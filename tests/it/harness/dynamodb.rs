@@ -1,15 +1,18 @@
 //! A stand-in between the functions and DynamoDB, which passes everything on until it is told to make
 //! trouble.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use axum::body::{Body, to_bytes};
 use axum::extract::Request;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Response};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::net::TcpListener;
+
+/// How many items each function has asked for, or written, with each call, as policies name them.
+pub(crate) type Asked = BTreeMap<(String, String), usize>;
 
 /// How DynamoDB seems to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +36,7 @@ struct State {
     /// The user whose item's next change is carried out without an answer.
     loses: Option<String>,
     lost: usize,
-    asked: BTreeSet<(String, String)>,
+    asked: Asked,
 }
 
 impl DynamoDb {
@@ -48,7 +51,7 @@ impl DynamoDb {
                 url: String::new(),
                 loses: None,
                 lost: 0,
-                asked: BTreeSet::new(),
+                asked: Asked::new(),
             })),
         };
         let serving = dynamodb.clone();
@@ -78,8 +81,8 @@ impl DynamoDb {
         self.state.lock().unwrap().lost
     }
 
-    /// Which function has asked for what, as policies call it.
-    pub(crate) fn has_been_asked(&self) -> BTreeSet<(String, String)> {
+    /// Which function has asked for what, and for how much of it.
+    pub(crate) fn has_been_asked(&self) -> Asked {
         self.state.lock().unwrap().asked.clone()
     }
 
@@ -87,18 +90,28 @@ impl DynamoDb {
         let function = caller(&head.headers).unwrap_or_default();
         let call =
             head.headers.get("x-amz-target").and_then(|target| target.to_str().ok()?.split('.').next_back());
-        let calls = match call.unwrap_or_default() {
+        let request: Value = serde_json::from_str(body).unwrap_or_default();
+        let calls: Vec<(String, usize)> = match call.unwrap_or_default() {
             // What it does to each item is what has to be allowed.
             "TransactWriteItems" => {
-                let body: serde_json::Value = serde_json::from_str(body).unwrap();
-                let writes = body["TransactItems"].as_array().unwrap().iter();
-                let kinds = writes.flat_map(|write| write.as_object().unwrap().keys().cloned());
-                kinds.map(|kind| format!("dynamodb:{}Item", kind.trim_end_matches("Item"))).collect()
+                let writes = request["TransactItems"].as_array().into_iter().flatten();
+                let kinds =
+                    writes.flat_map(|write| write.as_object().into_iter().flat_map(|write| write.keys()));
+                kinds.map(|kind| (format!("dynamodb:{}Item", kind.trim_end_matches("Item")), 1)).collect()
             }
-            call if body.contains("\"IndexName\"") => vec![format!("dynamodb:{call} on an index")],
-            call => vec![format!("dynamodb:{call}")],
+            "BatchGetItem" => {
+                let tables =
+                    request["RequestItems"].as_object().into_iter().flat_map(|tables| tables.values());
+                let keys = tables.filter_map(|table| table["Keys"].as_array()).map(Vec::len).sum();
+                vec![("dynamodb:BatchGetItem".to_owned(), keys)]
+            }
+            call if request.get("IndexName").is_some() => vec![(format!("dynamodb:{call} on an index"), 1)],
+            call => vec![(format!("dynamodb:{call}"), 1)],
         };
-        self.state.lock().unwrap().asked.extend(calls.into_iter().map(|call| (function.clone(), call)));
+        let asked = &mut self.state.lock().unwrap().asked;
+        for (call, items) in calls {
+            *asked.entry((function.clone(), call)).or_default() += items;
+        }
     }
 
     fn is_to_be_lost(&self, change: &str) -> bool {

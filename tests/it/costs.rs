@@ -1,0 +1,118 @@
+//! What infra/README.md says that an action costs is what it was seen to use.
+
+use std::collections::BTreeMap;
+
+use protocol::Event;
+use serde_json::json;
+
+use crate::harness::callbacks::Callbacks;
+use crate::harness::dynamodb::DynamoDb;
+use crate::harness::user::pair;
+use crate::harness::{Stack, eventually};
+
+/// The actions that the table is about, in the order of its columns.
+const ACTIONS: [&str; 3] = ["send_message", "mark_read", "ping"];
+
+/// What an update of a user's lease is billed: the item, and its place in the index, which moves (Developer
+/// Guide, "Provisioned throughput considerations for global secondary indexes": deleted and put again).
+const UNITS_OF_A_LEASE: f64 = 3.0;
+
+/// What Lambda itself writes about an invocation (START, END and REPORT), and API Gateway's access log about
+/// a frame, in bytes. Neither is written here.
+const WRITTEN_BY_AWS: f64 = 700.0;
+
+#[tokio::test]
+async fn what_an_action_costs_is_what_it_uses() {
+    let (dynamodb, callbacks) = (DynamoDb::start().await, Callbacks::start().await);
+    let env = [("AWS_ENDPOINT_URL_DYNAMODB", dynamodb.url.as_str()), ("PUSH_ENDPOINT", &callbacks.url)];
+    let (stack, _database) = Stack::own_with(&env).await;
+    dynamodb.pass_on_to(&stack.dynamodb_url);
+    callbacks.pass_on_to(stack.port);
+    let (_alice, mut phone, _bob, mut bob_phone, conversation) = pair(&stack).await;
+    for client in [&mut phone, &mut bob_phone] {
+        client.joins(&conversation).await;
+        client.asks(json!({ "action": "ping" })).await;
+    }
+    phone.says(&conversation, "Shall we?").await;
+    bob_phone.receives_message().await;
+    bob_phone.asks(json!({ "action": "mark_read", "conversationId": conversation })).await;
+    phone.hears(|event| matches!(event, Event::MessagesRead { .. }).then_some(())).await;
+
+    let seen = |function: &str| -> BTreeMap<&str, f64> {
+        let sum = |counts: BTreeMap<(String, String), usize>, fits: &dyn Fn(&str) -> bool| {
+            let of_it = counts.into_iter().filter(|((caller, call), _)| caller == function && fits(call));
+            of_it.map(|(_, count)| count).sum::<usize>() as f64
+        };
+        let lines: Vec<_> =
+            stack.lines().into_iter().filter(|(of, _)| of == function).map(|(_, line)| line).collect();
+        let invocations = lines.iter().filter(|line| line.get("outcome").is_some()).count() as f64;
+        let bytes: usize = lines.iter().map(|line| line.to_string().len() + 1).sum();
+        let writes = sum(dynamodb.has_been_asked(), &|call| call == "dynamodb:UpdateItem");
+        BTreeMap::from([
+            // The frame, its answer, and what is pushed for it.
+            (
+                "WebSocket messages",
+                2.0 + sum(callbacks.have_been_called(), &|call| call == "POST") / invocations,
+            ),
+            ("Lambda invocations", 1.0),
+            (
+                "DynamoDB read units",
+                sum(dynamodb.has_been_asked(), &|call| call == "dynamodb:BatchGetItem") / invocations,
+            ),
+            ("DynamoDB write units", UNITS_OF_A_LEASE * writes / invocations),
+            ("Log, KB", (bytes as f64 / invocations + WRITTEN_BY_AWS) / 1000.0),
+        ])
+    };
+    eventually("every invocation has its line", async || {
+        ACTIONS.iter().all(|action| !seen(action)["Log, KB"].is_nan())
+    })
+    .await;
+
+    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../infra/README.md")).unwrap();
+    let rows = rows(&readme);
+    let number = |row: &str, column: usize| -> f64 {
+        let text = rows.get(row).unwrap_or_else(|| panic!("the table has no row {row}"))[column]
+            .replace(['$', ',', '*', '|'], "");
+        text.trim().parse().unwrap_or_else(|_| panic!("{row}: {text}"))
+    };
+    let priced = [
+        "WebSocket messages",
+        "Lambda invocations",
+        "Lambda, GB-ms",
+        "DynamoDB read units",
+        "DynamoDB write units",
+        "Log, KB",
+        "Traces",
+    ];
+    for (column, action) in ACTIONS.into_iter().enumerate() {
+        for (row, used) in seen(action) {
+            let said = number(row, column);
+            let fits = match row {
+                // Lines differ a little in length.
+                "Log, KB" => (used - said).abs() < 0.25,
+                _ => used == said,
+            };
+            assert!(fits, "{action}: {row}: the table says {said}, and {used} were used");
+        }
+        let million: f64 = priced.iter().map(|row| number(row, column) * number(row, 3)).sum();
+        let said = number("**A million cost**", column);
+        assert!((million - said).abs() < 0.006, "{action}: the column adds up to {million:.2}, not {said}");
+    }
+    // A thousand users who are always there: 730 hours of connections, and a ping every four minutes.
+    let minutes = 1000.0 * 730.0 * 60.0 / 1e6;
+    let connected = minutes * 0.25;
+    let pings = minutes / 4.0 * number("**A million cost**", 2);
+    assert!((number("Connection minutes", 1) - connected).abs() < 0.006, "{connected}");
+    assert!((number("Pings", 1) - pings).abs() < 0.006, "{pings}");
+}
+
+/// The rows of the tables of a document by what their first cell says, with the other cells.
+fn rows(markdown: &str) -> BTreeMap<&str, Vec<&str>> {
+    let lines = markdown.lines().filter_map(|line| line.strip_prefix("| ")?.strip_suffix(" |"));
+    lines
+        .map(|line| {
+            let mut cells = line.split(" | ");
+            (cells.next().unwrap_or_default(), cells.collect())
+        })
+        .collect()
+}
