@@ -8,6 +8,7 @@ cfn-lint and SAM's own validation; the template as SAM transforms it, held again
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 
@@ -196,12 +197,56 @@ def check_alarms(template):
     return f"{sum(r['Type'] == 'AWS::CloudWatch::Alarm' for r in resources)} alarms"
 
 
+def aws_options(words):
+    """The options of a command of the AWS CLI, by the CLI's own tables."""
+    from awscli.clidriver import create_clidriver
+
+    command = create_clidriver()
+    options = set(command.create_help_command().arg_table)
+    for word in words:
+        subcommands = command.create_help_command().command_table
+        if not subcommands:
+            break
+        assert word in subcommands, f"aws {' '.join(words)}: there is no {word}"
+        command = subcommands[word]
+    return options | set(command.create_help_command().arg_table)
+
+
+def check_commands(sam):
+    """The commands that infra/README.md tells are ones that the AWS CLI and SAM take: their options, not what an account would say."""
+    text = (ROOT / "infra/README.md").read_text()
+    commands = [line for block in re.findall(r"^```sh\n(.*?)^```$", text, re.M | re.S) for line in block.splitlines()]
+    commands += re.findall(r"`(aws [^`]+)`", text)
+    values = {"MIGRATE": "name", "OLDPWD": "."}
+    checked = 0
+    for line in commands:
+        # What is asked to fill in a variable is a command too.
+        for command in [found for found in re.findall(r"\$\(([^)]+)\)", line)] + [re.sub(r"\$\([^)]+\)", "x", line)]:
+            words = [re.sub(r"\$(\w+)", lambda name: values[name[1]], word) for word in shlex.split(command)]
+            if words[:1] == ["aws"]:
+                unknown = [word for word in words if word.startswith("--") and word[2:] not in aws_options(words[1:])]
+                assert not unknown, f"{command}: {unknown}"
+                checked += 1
+            elif words[:1] == ["sam"]:
+                known = subprocess.run([sam / "sam", words[1], "--help"], capture_output=True, text=True, check=True).stdout
+                unknown = [word for word in words if word.startswith("--") and word not in known]
+                assert not unknown, f"{command}: {unknown}"
+                checked += 1
+    assert checked > 10, f"only {checked} commands found"
+    # Every alarm that points there has its paragraph, and every parameter that is told of is one.
+    template = (ROOT / TEMPLATE).read_text()
+    for heading in set(re.findall(r"See infra/README.md, (\w+)\.", template)):
+        assert f"#### {heading}\n" in text, f"infra/README.md tells nothing of {heading}"
+    return f"{checked} commands"
+
+
 def main():
-    sam = environment("target/sam", "aws-sam-cli==1.170.0", "aws-sam-translator==1.115.0", "cfn-lint==1.58.0")
+    sam = environment("target/sam", "aws-sam-cli==1.170.0", "aws-sam-translator==1.115.0", "cfn-lint==1.58.0", "awscli==1.46.3")
     checkov = environment("target/checkov", "checkov==3.3.30")
     sys.path.append(str(next(sam.parent.glob("lib/python3*/site-packages"))))
     run(sam / "cfn-lint", TEMPLATE, DATABASE)
     run(sam / "sam", "validate", "--lint", "--template", TEMPLATE)
+    print("ok:", check_commands(sam))
     for parameters in PARAMETERS:
         template = transformed(parameters)
         found = [check(template) for check in [check_routes, check_policies, check_alarms]]
