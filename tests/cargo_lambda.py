@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 
-from stack import ROOT, Stack, environment, free_port
+from stack import CARGO_LAMBDA, ROOT, Stack, environment, free_port
 
 VARIABLES = "target/suite-data/functions.env"
 
@@ -60,7 +60,7 @@ def chat(stack):
 
 
 def main():
-    bin = environment("target/cargo-lambda", "cargo-lambda==1.9.2", "websockets==17.4")
+    bin = environment("target/cargo-lambda", CARGO_LAMBDA, "websockets==17.4")
     os.environ["PATH"] = f"{bin}:{os.environ['PATH']}"
     sys.path.append(str(next(bin.parent.glob("lib/python3*/site-packages"))))
     (ROOT / VARIABLES).unlink(missing_ok=True)

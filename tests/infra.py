@@ -12,37 +12,23 @@ import shlex
 import subprocess
 import sys
 
-from stack import ROOT, environment
+from stack import ROOT, SAM, environment
 
 TEMPLATE = "infra/template.yaml"
 DATABASE = "infra/database.yaml"
 
 ROUTE_ARN = re.compile(r"arn:\$\{AWS::Partition\}:execute-api:\$\{AWS::Region\}:\$\{AWS::AccountId\}:\$\{WebSocketApi\}/\$\{Stage\}/(.+)")
 
-# Given to the template in turn: the least, and everything.
-PARAMETERS = [
-    {"DatabaseSecret": "arn:aws:secretsmanager:eu-central-1:123456789012:secret:database-AbCdEf"},
-    {
-        "DatabaseSecret": "arn:aws:secretsmanager:eu-central-1:123456789012:secret:database-AbCdEf",
-        "MigrationSecret": "arn:aws:secretsmanager:eu-central-1:123456789012:secret:owner-AbCdEf",
-        "SubnetIds": "subnet-1,subnet-2",
-        "SecurityGroupIds": "sg-1",
-        "DatabaseConcurrency": "20",
-        "JwtJwksUrl": "https://id.example.com/jwks.json",
-        "WebSocketDomain": "ws.example.com",
-        "HttpDomain": "api.example.com",
-        "CertificateArn": "arn:aws:acm:eu-central-1:123456789012:certificate/1",
-        "AlarmEmail": "ops@example.com",
-        "Architecture": "x86_64",
-    },
-]
+# What has no default. SAM evaluates no conditions: what depends on one is checked for both cases at once.
+PARAMETERS = {"DatabaseSecret": "arn:aws:secretsmanager:eu-central-1:123456789012:secret:database-AbCdEf"}
 
 
 def run(*command):
     print("$", *command[1:], flush=True)
     # What phones home is told not to.
     quiet = {"SAM_CLI_TELEMETRY": "0", "AWS_DEFAULT_REGION": "eu-central-1", "CHECKOV_RUN_SCA_PACKAGE_SCAN": "false"}
-    subprocess.run(command, cwd=ROOT, check=True, env={**os.environ, **quiet})
+    if subprocess.run(command, cwd=ROOT, env={**os.environ, **quiet}).returncode:
+        sys.exit(f"{command[0].name} found something: see above")
 
 
 def transformed(parameters):
@@ -61,6 +47,10 @@ def transformed(parameters):
     return Translator({}, Parser()).translate(document, parameters, feature_toggle=None)
 
 
+# The functions of routes that are not called after them.
+FUNCTIONS = {"$connect": "Connect", "$disconnect": "Disconnect", "$default": "UnknownAction", "typing_start": "Typing", "typing_stop": "Typing"}
+
+
 def check_routes(template):
     """Every route leads to a function that API Gateway may invoke for it, and answers if the protocol says so."""
     resources = template["Resources"]
@@ -70,15 +60,20 @@ def check_routes(template):
     routes = of_type("AWS::ApiGatewayV2::Route")
     integrations = of_type("AWS::ApiGatewayV2::Integration")
     stage = resources["WebSocketStage"]
+    allowed = {
+        (permission["FunctionName"]["Ref"], ROUTE_ARN.fullmatch(arn)[1])
+        for permission in permissions
+        if isinstance(arn := permission["SourceArn"].get("Fn::Sub"), str) and ROUTE_ARN.fullmatch(arn)
+    }
+    authorizer = "arn:${AWS::Partition}:execute-api:${AWS::Region}:${AWS::AccountId}:${WebSocketApi}/authorizers/${Authorizer}"
+    authorizers = [permission["FunctionName"]["Ref"] for permission in permissions if permission["SourceArn"].get("Fn::Sub") == authorizer]
+    assert authorizers == ["Authorize"], f"API Gateway may invoke {authorizers} as the authorizer"
     for id, route in routes.items():
         key = route["RouteKey"]
         integration = integrations[re.fullmatch(r"integrations/\$\{(\w+)\}", route["Target"]["Fn::Sub"])[1]]
         function = re.search(r"\$\{(\w+)\.Arn\}/invocations$", integration["IntegrationUri"]["Fn::Sub"])[1]
-        allowed = {
-            (permission["FunctionName"]["Ref"], ROUTE_ARN.fullmatch(arn)[1])
-            for permission in permissions
-            if isinstance(arn := permission["SourceArn"].get("Fn::Sub"), str) and ROUTE_ARN.fullmatch(arn)
-        }
+        wanted = FUNCTIONS.get(key) or "".join(word.capitalize() for word in key.split("_"))
+        assert function == wanted, f"{key} leads to {function}"
         assert (function, key) in allowed, f"{id}: API Gateway may not invoke {function} for {key}"
         answers = key not in ("$connect", "$disconnect") and key in answered_actions()
         assert (id in responses) == answers, f"{id}: {key} {'answers' if answers else 'does not answer'}, by its route response it does{'' if id in responses else ' not'}"
@@ -131,18 +126,41 @@ def statements(template, function):
                 policies.append(resources[reference["Ref"]]["Properties"]["PolicyDocument"])
     for policy in policies:
         for statement in policy["Statement"]:
-            yield statement.get("Fn::If", [None, statement])[1] if "Fn::If" in statement else statement
+            for possible in statement["Fn::If"][1:] if "Fn::If" in statement else [statement]:
+                if possible != {"Ref": "AWS::NoValue"}:
+                    yield possible
 
 
 def listed(value):
     return value if isinstance(value, list) else [value]
 
 
-# These take no resource (Service Authorization Reference).
-NAMELESS = {"xray:PutTraceSegments", "xray:PutTelemetryRecords"} | {
-    f"ec2:{call}"
-    for call in ["CreateNetworkInterface", "DescribeNetworkInterfaces", "DescribeSubnets", "DeleteNetworkInterface", "AssignPrivateIpAddresses", "UnassignPrivateIpAddresses"]
+# What each action may be done with, exactly. A star stands where no resource can be named (Service Authorization Reference).
+OWN = "arn:${AWS::Partition}:%s:${AWS::Region}:${AWS::AccountId}:"
+SECRETS = {"DatabaseSecret", "MigrationSecret", "JwtSecret", "TokenSecret", PARAMETERS["DatabaseSecret"]}
+RESOURCES = {
+    "dynamodb:Query": [{"Fn::Sub": "${Connections.Arn}/index/online"}],
+    "dynamodb:": [{"Fn::GetAtt": ["Connections", "Arn"]}],
+    "execute-api:ManageConnections": [
+        {"Fn::Sub": OWN % "execute-api" + f"${{WebSocketApi}}/${{Stage}}/{method}/@connections/*"} for method in ["POST", "DELETE"]
+    ],
+    "logs:": [{"Fn::GetAtt": ["Logs", "Arn"]}],
+    "sqs:SendMessage": [{"Fn::GetAtt": ["Failures", "Arn"]}],
+    "kms:Decrypt": [{"Ref": "SecretsKey"}, ""],
+    "ec2:Describe": ["*"],
+    "ec2:": [{"Fn::Sub": OWN % "ec2" + "*/*"}],
+    "xray:": ["*"],
 }
+
+
+def is_own(action, resource):
+    """Whether a function may be allowed this: the narrowest that there is."""
+    if action == "secretsmanager:GetSecretValue":
+        named = set(re.findall(r"'Ref': '(\w+)'|'(arn:[^']+)'", str(resource)))
+        return bool(named) and {name or arn for name, arn in named} <= SECRETS
+    fitting = next((resources for beginning, resources in RESOURCES.items() if action.startswith(beginning)), [])
+    return resource in fitting
+
 
 # What each variable is no use without, and who has no use for it otherwise.
 NEEDED = {
@@ -160,12 +178,14 @@ def check_policies(template):
         variables = function["Environment"]["Variables"]
         actions = set()
         for statement in statements(template, id):
-            assert statement["Effect"] == "Allow" and "NotAction" not in statement and "NotResource" not in statement, id
+            assert "NotAction" not in statement and "NotResource" not in statement, id
+            if statement["Effect"] == "Deny":
+                continue
             for action in listed(statement["Action"]):
                 assert "*" not in action, f"{id} may do {action}"
                 actions.add(action)
                 for resource in listed(statement["Resource"]):
-                    assert (resource == "*") == (action in NAMELESS), f"{id} may do {action} with {resource}"
+                    assert is_own(action, resource), f"{id} may do {action} with {resource}"
         for variable, action in NEEDED.items():
             may = any(allowed.startswith(action) for allowed in actions)
             if variable == "DATABASE_URL":
@@ -192,8 +212,17 @@ def check_alarms(template):
             if "MetricStat" in query and query["MetricStat"]["Metric"]["MetricName"] == metric
         ]
         assert sorted(watched) == sorted(functions), f"{metric}: {set(watched) ^ functions}"
+    # What the functions measure is what is watched.
+    telemetry = (ROOT / "shared/edge/src/telemetry.rs").read_text()
+    measured = set(re.findall(r'^    \("\w+", "(\w+)", "\w+", [\d.]+\),$', telemetry, re.M))
+    alarms = {r["Properties"]["MetricName"] for r in resources if r["Properties"].get("Namespace") == "Switchboard"}
+    assert measured and alarms <= measured, f"alarms on what nobody measures: {alarms - measured}"
     body = template["Resources"]["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"]
-    json.loads(re.sub(r"\$\{[\w:]+\}", "x", body))
+    widgets = json.loads(re.sub(r"\$\{[\w:]+\}", "x", body))["widgets"]
+    rows = [row for widget in widgets for row in widget["properties"].get("metrics", [])]
+    shown = {row[1] for widget in widgets if widget["properties"].get("metrics", [[""]])[0][0] == "Switchboard" for row in widget["properties"]["metrics"] if row[0] != "..."}
+    assert shown and shown <= measured, f"the dashboard shows what nobody measures: {shown - measured}"
+    assert len(rows) > 4 * len(functions), "the dashboard shows every function"
     return f"{sum(r['Type'] == 'AWS::CloudWatch::Alarm' for r in resources)} alarms"
 
 
@@ -217,12 +246,11 @@ def check_commands(sam):
     text = (ROOT / "infra/README.md").read_text()
     commands = [line for block in re.findall(r"^```sh\n(.*?)^```$", text, re.M | re.S) for line in block.splitlines()]
     commands += re.findall(r"`(aws [^`]+)`", text)
-    values = {"MIGRATE": "name", "OLDPWD": "."}
     checked = 0
     for line in commands:
         # What is asked to fill in a variable is a command too.
         for command in [found for found in re.findall(r"\$\(([^)]+)\)", line)] + [re.sub(r"\$\([^)]+\)", "x", line)]:
-            words = [re.sub(r"\$(\w+)", lambda name: values[name[1]], word) for word in shlex.split(command)]
+            words = [re.sub(r"\$(\w+)", "a-value", word) for word in shlex.split(command)]
             if words[:1] == ["aws"]:
                 unknown = [word for word in words if word.startswith("--") and word[2:] not in aws_options(words[1:])]
                 assert not unknown, f"{command}: {unknown}"
@@ -241,16 +269,14 @@ def check_commands(sam):
 
 
 def main():
-    sam = environment("target/sam", "aws-sam-cli==1.170.0", "aws-sam-translator==1.115.0", "cfn-lint==1.58.0", "awscli==1.46.3")
+    sam = environment("target/sam", SAM, "aws-sam-translator==1.115.0", "cfn-lint==1.58.0", "awscli==1.46.3")
     checkov = environment("target/checkov", "checkov==3.3.30")
     sys.path.append(str(next(sam.parent.glob("lib/python3*/site-packages"))))
     run(sam / "cfn-lint", TEMPLATE, DATABASE)
     run(sam / "sam", "validate", "--lint", "--template", TEMPLATE)
     print("ok:", check_commands(sam))
-    for parameters in PARAMETERS:
-        template = transformed(parameters)
-        found = [check(template) for check in [check_routes, check_policies, check_alarms]]
-        print("ok:", ", ".join(found), f"with {len(parameters)} parameters")
+    template = transformed(PARAMETERS)
+    print("ok:", ", ".join(check(template) for check in [check_routes, check_policies, check_alarms]))
     run(checkov / "checkov", "--file", TEMPLATE, DATABASE, "--framework", "cloudformation", "--compact", "--quiet", "--skip-download", "--config-file", "infra/checkov.yaml")
     print("ok: the templates")
 

@@ -10,6 +10,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 
+# What several suites install.
+CARGO_LAMBDA = "cargo-lambda==1.9.2"
+SAM = "aws-sam-cli==1.170.0"
+
 
 def free_port():
     with socket.socket() as probe:

@@ -41,7 +41,10 @@ async fn every_invocation_has_one_line_and_its_metrics() {
 
     let metrics: Vec<_> = of_sends().filter(|line| line["_aws"].is_object()).collect();
     assert_eq!(metrics.len(), 1);
-    let declared = metrics[0]["_aws"]["CloudWatchMetrics"][0]["Metrics"].as_array().unwrap();
+    let kept = &metrics[0]["_aws"]["CloudWatchMetrics"][0];
+    assert_eq!((&kept["Namespace"], &kept["Dimensions"]), (&json!("Switchboard"), &json!([["Stack"]])));
+    assert_eq!(metrics[0]["Stack"], "switchboard", "as the template says");
+    let declared = kept["Metrics"].as_array().unwrap();
     let units: BTreeMap<_, _> = declared
         .iter()
         .map(|metric| (metric["Name"].as_str().unwrap(), metric["Unit"].as_str().unwrap()))

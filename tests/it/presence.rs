@@ -85,18 +85,19 @@ async fn as_many_go_online_as_offline_whatever_happens_at_once() {
             panic!("a join is answered with joined_conversation");
         };
         let offline = online_user_ids.iter().all(|user| user.as_str() != alice.id);
-        let told_of = |online| told.iter().filter(|(was, _)| *was == online).count();
-        offline && told_of(true) > 0 && told_of(true) == told_of(false)
+        let latest = told.iter().max_by_key(|(_, version)| *version);
+        offline && latest.is_some_and(|(online, _)| !online)
     })
     .await;
     let (mut bob_phone, told) = bob.into_inner();
     let versions: BTreeSet<_> = told.iter().map(|(_, version)| version).collect();
     assert_eq!(versions.len(), told.len(), "each has a version of its own");
-    let mut in_order = told.clone();
-    in_order.sort_by_key(|(_, version)| *version);
+    // By their versions, since a push may be late or, on a machine with enough else to do, out of time.
+    assert!(told.iter().any(|(online, _)| *online), "Alice was there: {told:?}");
+    let (_, last) = told.iter().max_by_key(|(_, version)| *version).unwrap();
     assert!(
-        in_order.iter().enumerate().all(|(at, (online, _))| *online == (at % 2 == 0)),
-        "they alternate: {in_order:?}"
+        told.iter().all(|(online, version)| *online == ((last - version) % 2 == 1)),
+        "they alternate: {told:?}"
     );
 
     let mut alice_phone = alice.connects().await;

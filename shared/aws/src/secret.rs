@@ -9,7 +9,7 @@ use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_sdk_secretsmanager::Client;
 use aws_sdk_secretsmanager::config::Builder;
-use aws_sdk_secretsmanager::error::DisplayErrorContext;
+use aws_sdk_secretsmanager::error::{DisplayErrorContext, ProvideErrorMetadata};
 use domain::{Dependency, Failure};
 use tokio::sync::Mutex;
 
@@ -20,6 +20,10 @@ const ASK_AGAIN_AFTER: Duration = Duration::from_secs(10);
 /// What one call to Secrets Manager may take, and all tries together: a client waits for them.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_millis(800);
 const CALL_TIMEOUT: Duration = Duration::from_millis(1800);
+
+/// What Secrets Manager says when it is asked wrongly, or may not answer: no repeat will mend it.
+const MISTAKES: [&str; 4] =
+    ["AccessDeniedException", "DecryptionFailure", "InvalidParameterException", "ResourceNotFoundException"];
 
 /// A secret: given as it is, or kept by Secrets Manager, which is asked when the secret is needed first.
 #[derive(Clone)]
@@ -93,13 +97,14 @@ impl Secret {
             if fetched.asked_at.elapsed() < ASK_AGAIN_AFTER {
                 return None;
             }
-            fetched.asked_at = Instant::now();
             match fetch(client, arn).await {
                 Ok(value) => fetched.value = value,
                 Err(failure) => {
-                    tracing::warn!(%failure, "whether a secret has changed cannot be told: {failure}");
+                    tracing::warn!(cause = %failure.cause, "whether a secret has changed cannot be told: {failure}");
                 }
             }
+            // After the answer: if the caller gives up before it, the next one is to ask.
+            fetched.asked_at = Instant::now();
         }
         latest.as_ref().map(|fetched| fetched.value.clone()).filter(|value| &**value != refused)
     }
@@ -117,9 +122,16 @@ impl fmt::Debug for Secret {
 
 async fn fetch(client: &Client, arn: &str) -> Result<Arc<str>, Failure> {
     let answer = client.get_secret_value().secret_id(arn).send().await.map_err(|error| {
-        Failure::unavailable(Dependency::SecretsManager, DisplayErrorContext(&error).to_string())
+        let code = error.as_service_error().and_then(ProvideErrorMetadata::code);
+        let mistake = code.is_some_and(|code| MISTAKES.contains(&code));
+        let cause = DisplayErrorContext(&error).to_string();
+        match mistake {
+            true => Failure::unexpected(Dependency::SecretsManager, cause),
+            false => Failure::unavailable(Dependency::SecretsManager, cause),
+        }
     })?;
-    let text = answer.secret_string().filter(|text| !text.is_empty());
+    // Whoever wrote it with an editor or `echo` ended it with a line break.
+    let text = answer.secret_string().map(str::trim).filter(|text| !text.is_empty());
     text.map(Arc::from)
         .ok_or_else(|| Failure::unexpected(Dependency::SecretsManager, "the secret holds no text".to_owned()))
 }

@@ -23,8 +23,12 @@ use crate::{Error, env};
 /// The target of events that measure something.
 const MEASURED: &str = "measured";
 
-/// The variable with the CloudWatch namespace of the metrics, which keeps two deployments apart.
-const NAMESPACE: &str = "METRICS_NAMESPACE";
+/// The CloudWatch namespace of the metrics.
+const NAMESPACE: &str = "Switchboard";
+
+/// The variable that says of which deployment they are: their only dimension. What differs from route to route
+/// is in the log; a metric for each would be paid for each, and an alarm could not add them up.
+const STACK_NAME: &str = "STACK_NAME";
 
 /// What is measured, and the metric that it becomes: its name, its unit, and how many of ours make one of
 /// those.
@@ -144,21 +148,20 @@ fn write_metrics(route: &str, measured: &BTreeMap<&'static str, (u64, u64)>) {
         return;
     }
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_millis());
-    let namespace = namespace();
-    // For each route, and for all of them together, since an alarm cannot add up.
-    let metrics = json!([{ "Namespace": namespace, "Dimensions": [["Route"], []], "Metrics": declared }]);
+    let metrics = json!([{ "Namespace": NAMESPACE, "Dimensions": [["Stack"]], "Metrics": declared }]);
     line.insert(
         "_aws".to_owned(),
         json!({ "Timestamp": u64::try_from(now).unwrap_or(0), "CloudWatchMetrics": metrics }),
     );
+    line.insert("Stack".to_owned(), stack().into());
     line.insert("Route".to_owned(), route.into());
     // A log that cannot be written is no reason to fail.
     let _ = writeln!(std::io::stdout(), "{}", Value::Object(line));
 }
 
-fn namespace() -> &'static str {
+fn stack() -> &'static str {
     static NAME: LazyLock<String> =
-        LazyLock::new(|| env::optional(NAMESPACE).unwrap_or_else(|| "Switchboard".to_owned()));
+        LazyLock::new(|| env::optional(STACK_NAME).unwrap_or_else(|| "switchboard".to_owned()));
     &NAME
 }
 

@@ -110,7 +110,7 @@ async fn conversation_of(
     let sql = "select last_seq, first_user_id, second_user_id
              from conversations
              where id = $1 and $2 in (first_user_id, second_user_id)";
-    let row = connection.row(&sql, &[(&id.as_uuid(), Type::UUID), (&user.as_str(), Type::TEXT)]).await?;
+    let row = connection.row(sql, &[(&id.as_uuid(), Type::UUID), (&user.as_str(), Type::TEXT)]).await?;
     row.map(|row| {
         Ok(Conversation { last_seq: Seq(row.try_get("last_seq")?), participants: participants(&row)? })
     })
@@ -147,7 +147,7 @@ async fn find_or_create(
     );
     let row = connection
         .row(
-            &sql,
+            sql,
             &[
                 (&caller.as_str(), Type::TEXT),
                 (&name, Type::TEXT),
@@ -200,7 +200,7 @@ async fn heads_of(
     let sql = &format!("{PAGE_OF_USER} select id, last_seq from page");
     let rows = connection
         .rows(
-            &sql,
+            sql,
             &[
                 (&user.as_str(), Type::TEXT),
                 (&from.activity, Type::TIMESTAMPTZ),
@@ -254,7 +254,7 @@ async fn conversations_of(
         );
     let rows = connection
         .rows(
-            &sql,
+            sql,
             &[
                 (&user_id.as_str(), Type::TEXT),
                 (&cursor.activity, Type::TIMESTAMPTZ),

@@ -1,14 +1,12 @@
 //! Where the database is and how it is spoken to, read from what is kept in `DATABASE_URL`.
 
-use std::net::IpAddr;
-use std::path::PathBuf;
-
 use percent_encoding::percent_decode_str;
 use serde::Deserialize;
+use std::net::IpAddr;
 use tokio_postgres::Config;
 use tokio_postgres::config::{Host, SslMode};
 
-use crate::tls::Tls;
+use crate::tls::{Roots, Tls};
 
 /// The database, read from a URL or from what Secrets Manager keeps of one.
 #[derive(Clone, Debug)]
@@ -25,12 +23,12 @@ pub(crate) struct Database {
 pub struct InvalidDatabaseUrl(pub(crate) String);
 
 impl Database {
-    /// `postgres://user:password@host:port/database?…`, or the JSON that Secrets Manager and RDS keep. What
+    /// `postgres://user:password@host:port/database?…`, or the JSON that Secrets Manager attaches to a database. What
     /// libpq does not know is `pgbouncer=true`, which Prisma's users write too.
     pub(crate) fn parse(text: &str) -> Result<Self, InvalidDatabaseUrl> {
         let text = text.trim();
         if text.starts_with('{') {
-            return Ok(Kept::parse(text)?.into());
+            return Kept::parse(text)?.database();
         }
         if !text.starts_with("postgres://") && !text.starts_with("postgresql://") {
             return Err(InvalidDatabaseUrl("it has to begin with postgres://".to_owned()));
@@ -42,7 +40,7 @@ impl Database {
             match option.split_once('=').unwrap_or((option, "")) {
                 ("sslmode", mode) => ssl_mode = Some(mode),
                 ("sslrootcert", path) => {
-                    roots = Some(PathBuf::from(percent_decode_str(path).decode_utf8_lossy().into_owned()));
+                    roots = Some(Roots::read(&percent_decode_str(path).decode_utf8_lossy()));
                 }
                 ("pgbouncer", value) => is_pooled_by_transaction = flag("pgbouncer", value)?,
                 _ => rest.push(option),
@@ -51,6 +49,15 @@ impl Database {
         let config: Config = format!("{address}?{}", rest.join("&"))
             .parse()
             .map_err(|error| InvalidDatabaseUrl(reason(&error)))?;
+        Self::new(config, ssl_mode, roots, is_pooled_by_transaction)
+    }
+
+    fn new(
+        mut config: Config,
+        ssl_mode: Option<&str>,
+        roots: Option<Roots>,
+        is_pooled_by_transaction: bool,
+    ) -> Result<Self, InvalidDatabaseUrl> {
         let tls = match ssl_mode {
             None if config.get_hosts().iter().all(is_this_machine) => Tls::Off,
             Some("disable") => Tls::Off,
@@ -60,15 +67,11 @@ impl Database {
                 return Err(InvalidDatabaseUrl("sslmode has to be verify-full or disable".to_owned()));
             }
         };
-        Ok(Self { config, tls, is_pooled_by_transaction }.with_ssl_mode())
-    }
-
-    fn with_ssl_mode(mut self) -> Self {
-        self.config.ssl_mode(match self.tls {
+        config.ssl_mode(match tls {
             Tls::Off => SslMode::Disable,
             Tls::Verified { .. } => SslMode::Require,
         });
-        self
+        Ok(Self { config, tls, is_pooled_by_transaction })
     }
 }
 
@@ -83,6 +86,11 @@ struct Kept {
     port: u16,
     #[serde(default = "default_name")]
     dbname: String,
+    // What a URL says after the question mark.
+    sslmode: Option<String>,
+    sslrootcert: Option<String>,
+    #[serde(default)]
+    pgbouncer: bool,
 }
 
 fn default_port() -> u16 {
@@ -98,25 +106,23 @@ impl Kept {
         serde_json::from_str(json).map_err(|error| {
             // What serde says may repeat a value, and one of them is the password.
             InvalidDatabaseUrl(format!(
-                "as JSON it needs username, password and host, as texts, and may have port and dbname (line {}, column {})",
+                "as JSON it needs username, password and host, as texts, and may have port, dbname, sslmode, sslrootcert and pgbouncer (line {}, column {})",
                 error.line(),
                 error.column()
             ))
         })
     }
-}
 
-impl From<Kept> for Database {
-    fn from(kept: Kept) -> Self {
+    fn database(self) -> Result<Database, InvalidDatabaseUrl> {
         let mut config = Config::new();
         config
-            .user(kept.username)
-            .password(kept.password)
-            .host(kept.host)
-            .port(kept.port)
-            .dbname(kept.dbname);
-        let database = Self { config, tls: Tls::Verified { roots: None }, is_pooled_by_transaction: false };
-        database.with_ssl_mode()
+            .user(self.username)
+            .password(self.password)
+            .host(self.host)
+            .port(self.port)
+            .dbname(self.dbname);
+        let roots = self.sslrootcert.as_deref().map(Roots::read);
+        Database::new(config, self.sslmode.as_deref(), roots, self.pgbouncer)
     }
 }
 
@@ -164,7 +170,7 @@ mod tests {
             assert_eq!(tls(&format!("postgresql://me@{here}/app?sslmode=require")), verified, "{here}");
         }
         assert_eq!(tls("postgres://me@10.0.0.7/app?sslmode=disable"), Tls::Off);
-        let own = Tls::Verified { roots: Some("/opt/my roots.pem".into()) };
+        let own = Tls::Verified { roots: Some(Roots::File("/opt/my roots.pem".into())) };
         assert_eq!(tls("postgres://me@db/app?sslmode=verify-full&sslrootcert=%2Fopt%2Fmy%20roots.pem"), own);
     }
 
@@ -175,6 +181,10 @@ mod tests {
         assert_eq!(database.tls, Tls::Verified { roots: None });
         assert_eq!(database.config.get_password(), Some("a:b@c/d?".as_bytes()));
         assert_eq!((database.config.get_ports(), database.config.get_dbname()), (&[5433][..], Some("app")));
+        let own = r#"{"host":"db","username":"me","password":"x","sslrootcert":"-----BEGIN CERTIFICATE-----\n…","pgbouncer":true}"#;
+        let database = Database::parse(own).unwrap();
+        assert!(matches!(database.tls, Tls::Verified { roots: Some(Roots::Given(_)) }), "{:?}", database.tls);
+        assert!(database.is_pooled_by_transaction);
     }
 
     #[test]

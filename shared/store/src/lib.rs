@@ -1,5 +1,7 @@
 //! Postgres: the only crate that knows SQL.
 //!
+//! Queries take a `Connection` of ours, not a `GenericClient`: it decides how a statement is sent.
+//!
 //! Every call is one round trip on a pooled connection, whose prepared statements live as long as it does.
 //! Every statement may safely run twice: when the server has ended the connection the call is repeated on a
 //! fresh one, although the first try may have been committed.

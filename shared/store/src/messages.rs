@@ -168,7 +168,7 @@ async fn send(connection: &Connection, message: &NewMessage) -> Result<Option<Se
              left join counted as counted_second on counted_second.user_id = second.user_id";
     let row = connection
         .row(
-            &sql,
+            sql,
             &[
                 (&message.id.as_uuid(), Type::UUID),
                 (&message.conversation_id.as_uuid(), Type::UUID),
@@ -236,7 +236,7 @@ async fn mark_read(
     );
     let row = connection
         .row(
-            &sql,
+            sql,
             &[(&conversation.as_uuid(), Type::UUID), (&reader.as_str(), Type::TEXT), (&up_to, Type::INT8)],
         )
         .await?;
@@ -297,7 +297,7 @@ async fn read_history(
         );
     let rows = connection
         .rows(
-            &sql,
+            sql,
             &[
                 (&conversation.as_uuid(), Type::UUID),
                 (&reader.as_str(), Type::TEXT),

@@ -27,6 +27,9 @@ const CONNECTIONS: usize = 2;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(3);
 
+/// The same for whoever migrates, and is told why it did not work.
+const SESSION_CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
 const SERVER_TIMEOUT: Duration = Duration::from_millis(2800);
 
 /// How long a call may take with all its tries.
@@ -64,8 +67,8 @@ pub(crate) struct Connection {
 
 impl Connection {
     /// The rows of a statement, whose parameters come with their types. It is prepared once for as long as
-    /// the connection lives; behind a pooler by transaction, where nothing lives that long, it is sent as it is
-    /// each time. Both take one round trip.
+    /// the connection lives, which takes a round trip the first time; behind a pooler by transaction, where
+    /// nothing lives that long, it is sent as it is each time. Both take one round trip from then on.
     pub(crate) async fn rows(
         &self,
         sql: &str,
@@ -141,8 +144,20 @@ impl Store {
                 }
             }
         };
-        let timed_out = |elapsed| Err(Failure::unavailable(Dependency::Postgres, elapsed));
-        timeout(CALL_TIMEOUT, calling).await.unwrap_or_else(timed_out)
+        match timeout(CALL_TIMEOUT, calling).await {
+            Ok(done) => done,
+            Err(elapsed) => {
+                self.forget_connections().await;
+                Err(Failure::unavailable(Dependency::Postgres, elapsed))
+            }
+        }
+    }
+
+    /// Nobody shall get a connection that is open now, or that answers another call's statement.
+    async fn forget_connections(&self) {
+        if let Some(pooled) = &*self.latest.lock().await {
+            pooled.pool.retain(|_, _| false);
+        }
     }
 
     async fn try_once<T, F>(&self, call: impl Fn(Connection) -> F) -> Result<T, Attempt>
@@ -160,9 +175,7 @@ impl Store {
         if let Err(Attempt::Dead(_) | Attempt::Unavailable(_)) = &tried {
             // What ended this connection (a restart, a long freeze) ended its idle neighbour too, and one
             // that has not answered in time may still: nobody shall get either.
-            if let Some(pooled) = &*self.latest.lock().await {
-                pooled.pool.retain(|_, _| false);
-            }
+            self.forget_connections().await;
         }
         tried
     }
@@ -184,7 +197,10 @@ impl Session {
     /// Opens one. Whoever migrates runs the service, so the error tells everything.
     pub async fn open(url: &Secret) -> Result<Self, Box<dyn Error + Send + Sync>> {
         let url = url.value().await.map_err(|failure| format!("{failure}: {}", failure.cause))?;
-        let Database { config, tls, is_pooled_by_transaction } = Database::parse(&url)?;
+        let Database { mut config, tls, is_pooled_by_transaction } = Database::parse(&url)?;
+        if config.get_connect_timeout().is_none() {
+            config.connect_timeout(SESSION_CONNECT_TIMEOUT);
+        }
         let (client, driver) = match tls {
             Tls::Off => {
                 let (client, connection) = config.connect(NoTls).await.map_err(|error| described(&error))?;
@@ -196,15 +212,18 @@ impl Session {
                 (client, tokio::spawn(connection))
             }
         };
+        if !is_pooled_by_transaction {
+            // The role's own limit is for requests; a migration takes what it takes.
+            client.batch_execute("set statement_timeout = 0").await.map_err(|error| described(&error))?;
+        }
         Ok(Self { client, driver, is_pooled_by_transaction })
     }
 }
 
 fn open(url: Arc<str>) -> Result<Pooled, InvalidDatabaseUrl> {
     let Database { mut config, tls, is_pooled_by_transaction } = Database::parse(&url)?;
-    if config.get_connect_timeout().is_none() {
-        config.connect_timeout(CONNECT_TIMEOUT);
-    }
+    let connect_timeout = config.get_connect_timeout().copied().unwrap_or(CONNECT_TIMEOUT);
+    config.connect_timeout(connect_timeout);
     if !is_pooled_by_transaction {
         // The server gives up a little earlier than we do. Were it left to go on, it might commit what was
         // answered as failed. A pooler has no place for it: there the role has to have it.
@@ -223,7 +242,7 @@ fn open(url: Arc<str>) -> Result<Pooled, InvalidDatabaseUrl> {
         .max_size(CONNECTIONS)
         .runtime(Runtime::Tokio1)
         .wait_timeout(Some(CONNECT_TIMEOUT))
-        .create_timeout(Some(CONNECT_TIMEOUT))
+        .create_timeout(Some(connect_timeout))
         .pre_recycle(Hook::async_fn(|client, metrics| {
             Box::pin(check_if_long_idle(client, metrics.last_used()))
         }))

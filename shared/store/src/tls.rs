@@ -16,22 +16,43 @@ pub(crate) enum Tls {
     Off,
     /// As libpq's `verify-full`: by a certificate for the host's name, from a root in this file, or from one
     /// of those in the package.
-    Verified { roots: Option<PathBuf> },
+    Verified { roots: Option<Roots> },
+}
+
+/// Certificates of authorities, in PEM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Roots {
+    File(PathBuf),
+    Given(String),
+}
+
+impl Roots {
+    /// A path, as libpq has it, or the certificates themselves, which a secret has room for.
+    pub(crate) fn read(text: &str) -> Self {
+        match text.contains("-----BEGIN CERTIFICATE-----") {
+            true => Self::Given(text.to_owned()),
+            false => Self::File(text.into()),
+        }
+    }
+
+    fn load(&self) -> Result<RootCertStore, String> {
+        match self {
+            Self::Given(pem) => store(pem.as_bytes()).map_err(|error| format!("sslrootcert: {error}")),
+            Self::File(path) => std::fs::read(path)
+                .map_err(|error| error.to_string())
+                .and_then(|pem| store(&pem))
+                .map_err(|error| format!("sslrootcert {}: {error}", path.display())),
+        }
+    }
 }
 
 /// Of hosted Postgres. `infra/roots.py` says where they come from.
 static ROOTS: LazyLock<RootCertStore> =
     LazyLock::new(|| store(include_bytes!("roots.pem")).expect("infra/roots.py wrote it"));
 
-/// What makes verified connections; with the roots in the package if `roots` names no file.
-pub(crate) fn connector(roots: Option<&PathBuf>) -> Result<MakeRustlsConnect, String> {
-    let roots = match roots {
-        None => ROOTS.clone(),
-        Some(path) => std::fs::read(path)
-            .map_err(|error| error.to_string())
-            .and_then(|pem| store(&pem))
-            .map_err(|error| format!("sslrootcert {}: {error}", path.display()))?,
-    };
+/// What makes verified connections; with the roots in the package if there are no others.
+pub(crate) fn connector(roots: Option<&Roots>) -> Result<MakeRustlsConnect, String> {
+    let roots = roots.map_or_else(|| Ok(ROOTS.clone()), Roots::load)?;
     let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()
         .map_err(|error| error.to_string())?
@@ -51,7 +72,7 @@ fn store(pem: &[u8]) -> Result<RootCertStore, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{ROOTS, connector, store};
+    use super::{ROOTS, Roots, connector, store};
 
     #[test]
     fn the_roots_in_the_package_can_be_read() {
@@ -61,7 +82,7 @@ mod tests {
 
     #[test]
     fn roots_that_cannot_be_read_are_named() {
-        let missing = connector(Some(&"/nowhere/roots.pem".into())).err().unwrap();
+        let missing = connector(Some(&Roots::read("/nowhere/roots.pem"))).err().unwrap();
         assert!(missing.starts_with("sslrootcert /nowhere/roots.pem: "), "{missing}");
         assert_eq!(store(b"no certificate").unwrap_err(), "holds no certificate");
     }

@@ -77,7 +77,7 @@ async fn welcome(
     let sql = &format!("{UPSERT_USER} {}", contacts_of_user("$1", "$5"));
     let rows = connection
         .rows(
-            &sql,
+            sql,
             &[
                 (&id.as_str(), Type::TEXT),
                 (&name, Type::TEXT),
@@ -92,7 +92,7 @@ async fn welcome(
 
 async fn contacts_of(connection: &Connection, id: &UserId) -> Result<Vec<UserId>, tokio_postgres::Error> {
     let sql = &contacts_of_user("$1", "$2");
-    let rows = connection.rows(&sql, &[(&id.as_str(), Type::TEXT), (&CONTACTS, Type::INT8)]).await?;
+    let rows = connection.rows(sql, &[(&id.as_str(), Type::TEXT), (&CONTACTS, Type::INT8)]).await?;
     rows.iter().map(|row| user_id(row, "contact")).collect()
 }
 

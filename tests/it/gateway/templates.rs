@@ -54,7 +54,7 @@ fn what_is_not_understood_is_refused_by_its_logical_id() {
         ("Globals: {Api: {}}\nResources: {}".to_owned(), "Globals: the section Api is not supported here"),
         (
             "Mappings: {}\nResources: {}".to_owned(),
-            "unknown field `Mappings`, expected one of `AWSTemplateFormatVersion`, `Transform`, `Description`, `Metadata`, `Parameters`, `Conditions`, `Globals`, `Resources`, `Outputs`",
+            "unknown field `Mappings`, expected one of `AWSTemplateFormatVersion`, `Transform`, `Description`, `Metadata`, `Parameters`, `Conditions`, `Globals`, `Resources`, `Rules`, `Outputs`",
         ),
         (
             "Conditions: {C: !Equals [a]}\nResources: {}".to_owned(),

@@ -266,9 +266,9 @@ fn command(args: &[&str]) -> Command {
         "JWT_SECRET",
         "LEASE_SECONDS",
         "MAX_CONNECTIONS_PER_USER",
-        "METRICS_NAMESPACE",
         "PRESENCE_AUDIENCE",
         "PUSH_ENDPOINT",
+        "STACK_NAME",
         // Those of the functions in `tests/gateway`.
         "ANSWER",
         "GIVEN",

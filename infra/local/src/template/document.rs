@@ -47,6 +47,9 @@ pub(super) struct Document {
     #[serde(default)]
     pub(super) globals: BTreeMap<String, Map<String, Value>>,
     resources: BTreeMap<String, Value>,
+    /// About parameters, for who deploys.
+    #[serde(rename = "Rules")]
+    _rules: Option<IgnoredAny>,
     #[serde(rename = "Outputs")]
     _outputs: Option<IgnoredAny>,
 }

@@ -27,7 +27,7 @@ pub struct Verifier {
 #[derive(Debug)]
 enum Keys {
     Secret(Secret),
-    Jwks(Jwks),
+    Jwks(Box<Jwks>),
 }
 
 impl Verifier {
@@ -35,9 +35,9 @@ impl Verifier {
     /// checked when set.
     pub fn from_env(sdk: &SdkConfig) -> Result<Self, Misconfigured> {
         let keys = match env::optional("JWT_JWKS_URL") {
-            Some(url) => {
-                Keys::Jwks(Jwks::new(&url).map_err(|error| Misconfigured::Invalid("JWT_JWKS_URL", error))?)
-            }
+            Some(url) => Keys::Jwks(Box::new(
+                Jwks::new(&url).map_err(|error| Misconfigured::Invalid("JWT_JWKS_URL", error))?,
+            )),
             None => Keys::Secret(env::secret("JWT_SECRET", sdk)?),
         };
         Ok(Self { keys, issuer: env::optional("JWT_ISSUER"), audience: env::optional("JWT_AUDIENCE") })
