@@ -15,6 +15,7 @@ mod documents;
 mod frames;
 mod gateway;
 mod killing;
+mod limits;
 mod listing;
 mod logging;
 mod migrating;

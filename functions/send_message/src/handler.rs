@@ -6,12 +6,14 @@ use edge::Error;
 use edge::websocket::Caller;
 use protocol::{Event, SendMessage};
 use realtime::{Connections, Push, best_effort, deliver_each, frame};
-use store::{Sent, Store};
+use store::{Sending, Sent, Store};
 
 pub(crate) struct State {
     pub(crate) store: Store,
     pub(crate) connections: Connections,
     pub(crate) push: Push,
+    /// How many messages a user may send in a minute; 0 for any number.
+    pub(crate) max_per_minute: u32,
 }
 
 pub(crate) async fn handle(state: &State, caller: &Caller, frame: SendMessage) -> Result<Event, Error> {
@@ -22,7 +24,14 @@ pub(crate) async fn handle(state: &State, caller: &Caller, frame: SendMessage) -
         content: frame.content,
         client_message_id: frame.client_message_id,
     };
-    let sent = state.store.send_message(&new).await?.ok_or_else(Error::not_a_participant)?;
+    let sent = match state.store.send_message(&new, state.max_per_minute).await? {
+        Sending::Sent(sent) => sent,
+        Sending::NotAParticipant => return Err(Error::not_a_participant()),
+        Sending::TooMany { retry_after } => {
+            let message = format!("{} messages a minute are enough: wait a little", state.max_per_minute);
+            return Err(Error::rate_limited(message, retry_after));
+        }
+    };
     let told = best_effort("telling the others of a message", tell(state, caller, &sent)).await;
     let event = Event::NewMessage(sent.message.into());
     match told {

@@ -15,6 +15,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         store: Store::new(env::secret("DATABASE_URL", &sdk)?)?,
         connections: Connections::new(&sdk, env::required("CONNECTIONS_TABLE")?),
         push: Push::new(&sdk, &env::required("PUSH_ENDPOINT")?),
+        max_per_minute: env::parsed_or("MAX_MESSAGES_PER_MINUTE", 600)?,
     };
     edge::websocket::run_frames(
         async |caller, frame| handler::handle(&state, caller, frame).await,

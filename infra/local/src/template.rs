@@ -38,3 +38,59 @@ pub(crate) fn load(path: &Path, values: &Values) -> Result<Template, TemplateErr
     let folder = path.parent().unwrap_or(Path::new("."));
     document::read(&text, folder, values)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+    use proptest::sample::Index;
+
+    use super::*;
+
+    fn read(text: &str) -> Result<Template, TemplateError> {
+        let parameters = BTreeMap::from([("DatabaseSecret".to_owned(), "postgres://here".to_owned())]);
+        let values = Values {
+            region: "us-east-1".to_owned(),
+            account: "000000000000".to_owned(),
+            stack_name: "stack".to_owned(),
+            base_url: "http://127.0.0.1:1".to_owned(),
+            overrides: BTreeMap::new(),
+            parameters,
+        };
+        document::read(text, Path::new("."), &values)
+    }
+
+    fn ours() -> String {
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../template.yaml")).unwrap()
+    }
+
+    #[test]
+    fn our_own_is_understood() {
+        assert_eq!(read(&ours()).unwrap().functions.len(), 15);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn no_text_breaks_the_reading(text in any::<String>()) {
+            let _ = read(&text);
+        }
+
+        /// One line lost, one changed, and all after one lost: whatever that makes of it, it is read or refused.
+        #[test]
+        fn no_mistake_in_ours_does(lost in any::<Index>(), changed in any::<Index>(), to in "[ -~]{0,40}", end in any::<Index>()) {
+            let text = ours();
+            let mut lines: Vec<_> = text.lines().collect();
+            lines.remove(lost.index(lines.len()));
+            let changed = changed.index(lines.len());
+            let indented = &lines[changed][..lines[changed].len() - lines[changed].trim_start().len()];
+            let line = format!("{indented}{to}");
+            lines[changed] = &line;
+            let _ = read(&lines.join("\n"));
+            lines.truncate(end.index(lines.len()));
+            let _ = read(&lines.join("\n"));
+        }
+    }
+}

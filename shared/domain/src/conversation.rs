@@ -89,6 +89,8 @@ impl FromStr for ActivityCursor {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn user(id: &str) -> UserId {
@@ -132,5 +134,21 @@ mod tests {
     #[test]
     fn nobody_talks_to_themselves() {
         assert_eq!(Participants::new(user("a"), user("a")), Err(SameUser));
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_breaks_the_reading_of_cursors(text in any::<String>()) {
+            if let Ok(cursor) = text.parse::<ActivityCursor>() {
+                prop_assert_eq!(cursor.to_string().parse(), Ok(cursor));
+            }
+        }
+
+        #[test]
+        fn every_place_has_a_cursor(microseconds in 0_i128..253_402_300_799_000_000, id in any::<u128>()) {
+            let activity = Timestamp::from_unix_timestamp_nanos(microseconds * 1000).unwrap();
+            let cursor = ActivityCursor { activity, id: ConversationId::from_uuid(Uuid::from_u128(id)) };
+            prop_assert_eq!(cursor.to_string().parse(), Ok(cursor));
+        }
     }
 }

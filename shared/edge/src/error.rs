@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::error::Error as StdError;
+use std::time::Duration;
 
 use domain::{Failure, FailureKind};
 use protocol::{Code, Event, Refused};
@@ -13,6 +14,8 @@ pub struct Error {
     pub code: Code,
     /// What the client's developer reads.
     pub message: Cow<'static, str>,
+    /// When to try again, if that is known.
+    pub retry_after: Option<Duration>,
     /// Whether the connection is of no more use and is closed after this.
     pub ends_connection: bool,
     /// What was done all the same, which is told first.
@@ -23,7 +26,14 @@ pub struct Error {
 
 impl Error {
     fn new(code: Code, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, message: message.into(), ends_connection: false, after: None, cause: None }
+        Self {
+            code,
+            message: message.into(),
+            retry_after: None,
+            ends_connection: false,
+            after: None,
+            cause: None,
+        }
     }
 
     /// The request cannot be understood or breaks a limit; `message` says which field and why.
@@ -55,6 +65,11 @@ impl Error {
     /// The thing that a field names does not exist.
     pub fn not_found(message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(Code::NotFound, message)
+    }
+
+    /// The caller has done enough of it for now; `message` says of what.
+    pub fn rate_limited(message: impl Into<Cow<'static, str>>, retry_after: Duration) -> Self {
+        Self { retry_after: Some(retry_after), ..Self::new(Code::RateLimited, message) }
     }
 
     /// The frame had its effect, but the connection that it came from cannot go on.

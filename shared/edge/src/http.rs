@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 use std::str::FromStr;
+use std::time::Duration;
 
 pub use lambda_http::Request;
 pub use lambda_http::http::StatusCode;
@@ -36,8 +37,10 @@ where
         };
         let request_id = request.lambda_context_ref().map_or("?", |context| &context.request_id);
         match observe(route(&request), request_id, work).await {
-            Ok((status, body)) => respond(status, &body),
-            Err(error) => respond(status(error.code), &ErrorBody::new(error.code, error.message)),
+            Ok((status, body)) => respond(status, &body, None),
+            Err(error) => {
+                respond(status(error.code), &ErrorBody::new(error.code, error.message), error.retry_after)
+            }
         }
     }))
     .await
@@ -109,10 +112,15 @@ pub(crate) fn status(code: Code) -> StatusCode {
     }
 }
 
-fn respond(status: StatusCode, body: &impl Serialize) -> Result<Response<Body>, lambda_http::Error> {
-    let response = Response::builder()
-        .status(status)
-        .header(header::CONTENT_TYPE, "application/json")
-        .body(Body::Text(serde_json::to_string(body)?))?;
-    Ok(response)
+fn respond(
+    status: StatusCode,
+    body: &impl Serialize,
+    retry_after: Option<Duration>,
+) -> Result<Response<Body>, lambda_http::Error> {
+    let mut response = Response::builder().status(status).header(header::CONTENT_TYPE, "application/json");
+    if let Some(wait) = retry_after {
+        // In whole seconds (RFC 9110, section 10.2.3), so that it is never too early.
+        response = response.header(header::RETRY_AFTER, wait.as_secs() + 1);
+    }
+    Ok(response.body(Body::Text(serde_json::to_string(body)?))?)
 }

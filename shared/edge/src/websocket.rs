@@ -43,8 +43,8 @@ pub async fn run_frames<T: DeserializeOwned>(
             Ok(event) => respond(&Answer { id, event }),
             Err(error) => {
                 // What was done is the answer to the frame, and then the error is nobody's.
-                let done = error.after.map(|event| Answer { id: id.clone(), event: *event });
-                let frame = ErrorFrame::new(id.filter(|_| done.is_none()), error.code, error.message);
+                let frame = refusal(id.clone().filter(|_| error.after.is_none()), &error);
+                let done = error.after.map(|event| Answer { id, event: *event });
                 if !error.ends_connection {
                     return respond(&frame);
                 }
@@ -58,6 +58,15 @@ pub async fn run_frames<T: DeserializeOwned>(
     .await
 }
 
+/// What a client reads of an error.
+fn refusal(id: Option<FrameId>, error: &Error) -> ErrorFrame {
+    let frame = ErrorFrame::new(id, error.code, error.message.clone());
+    match error.retry_after {
+        Some(wait) => frame.retry_after(wait),
+        None => frame,
+    }
+}
+
 /// Serves a route whose frames are not answered. What is wrong with one is told over the callback: `post`
 /// sends a connection a frame, `hang_up` its last one.
 pub async fn run_one_way<T: DeserializeOwned>(
@@ -69,7 +78,7 @@ pub async fn run_one_way<T: DeserializeOwned>(
     lambda_runtime::run(service_fn(move |event: LambdaEvent<ApiGatewayWebsocketProxyRequest>| async move {
         let (id, done, caller) = answer(event, handle).await?;
         if let Err(error) = done {
-            let frame = serde_json::to_string(&ErrorFrame::new(id, error.code, error.message))?;
+            let frame = serde_json::to_string(&refusal(id, &error))?;
             match error.ends_connection {
                 true => hang_up(&caller.connection_id, vec![frame]).await,
                 false => post(&caller.connection_id, frame).await,
@@ -93,7 +102,7 @@ pub async fn run_unrouted(refuse: impl Fn(AnyFrame) -> Error) -> Result<(), lamb
         let refused = async { Err::<Infallible, _>(frame.map_or_else(Error::from, refuse)) };
         match observe(route, &request_id, refused).await {
             Ok(never) => match never {},
-            Err(error) => respond(&ErrorFrame::new(id, error.code, error.message)),
+            Err(error) => respond(&refusal(id, &error)),
         }
     }))
     .await

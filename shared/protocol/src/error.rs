@@ -1,5 +1,7 @@
 //! How a refusal is told. Clients branch on `code`; `message` is for people.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use crate::FrameId;
@@ -89,6 +91,12 @@ impl ErrorFrame {
     pub fn new(id: Option<FrameId>, code: Code, message: impl Into<String>) -> Self {
         let retryable = code.retryable();
         Self { id, error: ErrorDetail { code, message: message.into(), retryable, retry_after_ms: None } }
+    }
+
+    /// The same, and when to try again.
+    pub fn retry_after(mut self, wait: Duration) -> Self {
+        self.error.retry_after_ms = wait.as_millis().try_into().ok();
+        self
     }
 }
 

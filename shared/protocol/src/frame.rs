@@ -186,6 +186,9 @@ fn read_value<T: DeserializeOwned>(object: Value) -> Result<T, Refused> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
     use super::*;
 
     fn refusal(body: &str) -> String {
@@ -230,5 +233,34 @@ mod tests {
     fn unknown_fields_are_ignored() {
         let body = format!(r#"{{"action":"join_conversation","extra":[1],{CONVERSATION}}}"#);
         assert!(read_frame::<JoinConversation>(&body).1.is_ok());
+    }
+
+    proptest! {
+        #[test]
+        fn nonsense_is_refused(text in any::<String>()) {
+            let (_, frame) = read_frame::<SendMessage>(&text);
+            prop_assert!(frame.is_err());
+        }
+
+        #[test]
+        fn a_frame_is_read_as_it_was_meant(content in any::<String>(), id in any::<String>()) {
+            let sent = json!({ "id": id, "conversationId": "0197f1c0-0000-7000-8000-000000000000", "content": content });
+            let (read_id, frame) = read_frame::<SendMessage>(&sent.to_string());
+            prop_assert_eq!(read_id.map(String::from), (id.chars().count() <= 64).then(|| id.clone()));
+            let length = content.chars().count();
+            let is_right = id.chars().count() <= 64
+                && length <= 2000
+                && !content.trim().is_empty()
+                && !content.contains('\0');
+            prop_assert_eq!(frame.ok().map(|frame| frame.content.as_str().to_owned()), is_right.then_some(content));
+        }
+    }
+
+    #[test]
+    fn nesting_has_an_end() {
+        for depth in [200, 100_000] {
+            let nested = format!(r#"{{"id":"a","extra":{}{}}}"#, "[".repeat(depth), "]".repeat(depth));
+            assert!(refusal(&nested).starts_with("the frame must be JSON: recursion limit exceeded"));
+        }
     }
 }

@@ -1,5 +1,7 @@
 //! The rows of conversations and of who takes part in them.
 
+use std::time::Duration;
+
 use domain::{
     ActivityCursor, ConversationId, Failure, Message, Participants, Profile, Seq, Timestamp, User, UserId,
 };
@@ -10,6 +12,7 @@ use uuid::Uuid;
 use crate::Store;
 use crate::messages::message_of;
 use crate::pool::Connection;
+use crate::rates::{self, Counted};
 use crate::users::{UPSERT_USER, columns, user, user_id};
 
 /// A conversation as one of its participants finds it.
@@ -56,6 +59,11 @@ pub enum FindOrCreate {
     Created(ConversationId),
     /// The other user is unknown.
     NoSuchUser,
+    /// The caller has made enough of them for now.
+    TooMany {
+        /// When there will be room again.
+        retry_after: Duration,
+    },
 }
 
 impl Store {
@@ -85,18 +93,19 @@ impl Store {
     }
 
     /// The one conversation of `caller` and `other`, made if there is none; `caller`'s profile is kept on the
-    /// way.
+    /// way. The caller may make `max_per_minute`, or any number if that is 0.
     pub async fn find_or_create_conversation(
         &self,
         caller: &UserId,
         profile: &Profile,
         other: &UserId,
         pair: &Participants,
+        max_per_minute: u32,
     ) -> Result<FindOrCreate, Failure> {
         let id = ConversationId::new();
-        self.run(
-            |connection| async move { find_or_create(&connection, id, caller, profile, other, pair).await },
-        )
+        self.run(|connection| async move {
+            find_or_create(&connection, id, caller, profile, other, pair, max_per_minute).await
+        })
         .await
     }
 }
@@ -127,7 +136,12 @@ async fn find_or_create(
     profile: &Profile,
     other: &UserId,
     pair: &Participants,
+    max_per_minute: u32,
 ) -> Result<FindOrCreate, tokio_postgres::Error> {
+    let counting =
+        rates::counting(Counted::Conversation, "$1", "$9", "other where not exists (select from found)");
+    let is_allowed = rates::is_allowed("$9");
+    let retry_after = rates::retry_after(Counted::Conversation, "$1");
     let [name, display_name, avatar_url] = columns(profile);
     let (first, second) = (pair.first().as_str(), pair.second().as_str());
     let sql = &format!(
@@ -135,15 +149,16 @@ async fn find_or_create(
                  select id from users where id = $5
              ), found as (
                  select id from conversations where first_user_id = $6 and second_user_id = $7
-             ), created as (
+             ), {counting}, created as (
                  insert into conversations (id, first_user_id, second_user_id)
-                 select $8, $6, $7 from other where not exists (select from found)
+                 select $8, $6, $7 from other where not exists (select from found) and {is_allowed}
                  returning id
              ), joined as (
                  insert into participants (conversation_id, user_id)
                  select created.id, member.id from created, (values ($6), ($7)) as member (id)
              )
-             select (select id from found) as found, (select id from created) as created"
+             select (select id from found) as found, (select id from created) as created,
+                exists (select from other) as other_exists, {retry_after} as retry_after_ms"
     );
     let row = connection
         .row(
@@ -157,6 +172,7 @@ async fn find_or_create(
                 (&first, Type::TEXT),
                 (&second, Type::TEXT),
                 (&id.as_uuid(), Type::UUID),
+                (&i32::try_from(max_per_minute).unwrap_or(i32::MAX), Type::INT4),
             ],
         )
         .await?;
@@ -164,6 +180,9 @@ async fn find_or_create(
     Ok(match (row.try_get::<_, Option<Uuid>>("found")?, row.try_get::<_, Option<Uuid>>("created")?) {
         (Some(found), _) => FindOrCreate::Found(found.into()),
         (None, Some(created)) => FindOrCreate::Created(created.into()),
+        (None, None) if row.try_get("other_exists")? => {
+            FindOrCreate::TooMany { retry_after: rates::read_retry_after(&row)? }
+        }
         (None, None) => FindOrCreate::NoSuchUser,
     })
 }

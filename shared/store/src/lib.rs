@@ -10,10 +10,11 @@ mod conversations;
 mod database;
 mod messages;
 mod pool;
+mod rates;
 mod tls;
 mod users;
 
 pub use conversations::{Conversation, FindOrCreate, Head, Summary};
 pub use database::InvalidDatabaseUrl;
-pub use messages::{Found, History, Part, Read, Sent};
+pub use messages::{Found, History, Part, Read, Sending, Sent};
 pub use pool::{Session, Store};

@@ -1,6 +1,6 @@
 //! The rows of messages.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use domain::{ConversationId, Failure, Message, MessageId, NewMessage, Participants, Seq, Timestamp, UserId};
 use tokio_postgres::Row;
@@ -10,6 +10,7 @@ use uuid::Uuid;
 use crate::Store;
 use crate::conversations::participants;
 use crate::pool::{Connection, microseconds};
+use crate::rates::{self, Counted};
 use crate::users::user;
 
 /// A message that is stored, by this call or by one that it repeats.
@@ -30,6 +31,20 @@ impl Sent {
     pub fn unread_count(&self, user: &UserId) -> i64 {
         if user == self.participants.first() { self.unread[0] } else { self.unread[1] }
     }
+}
+
+/// What became of a message.
+#[derive(Clone, Debug)]
+pub enum Sending {
+    /// It is stored.
+    Sent(Box<Sent>),
+    /// The sender takes no part in the conversation.
+    NotAParticipant,
+    /// The sender has sent enough for now.
+    TooMany {
+        /// When there will be room again.
+        retry_after: Duration,
+    },
 }
 
 /// Which part of a conversation is asked for.
@@ -79,12 +94,13 @@ pub enum Found {
 }
 
 impl Store {
-    /// Stores the message, or finds the one that an equal `client_message_id` stored; `None` if the sender
-    /// takes no part in the conversation. It is committed when this returns.
-    pub async fn send_message(&self, message: &NewMessage) -> Result<Option<Sent>, Failure> {
+    /// Stores the message, or finds the one that an equal `client_message_id` stored. It is committed when
+    /// this returns. The sender may send `max_per_minute`, or any number if that is 0.
+    pub async fn send_message(&self, message: &NewMessage, max_per_minute: u32) -> Result<Sending, Failure> {
         let began = Instant::now();
-        let sent = self.run(|connection| async move { send(&connection, message).await }).await?;
-        if sent.is_some() {
+        let sent =
+            self.run(|connection| async move { send(&connection, message, max_per_minute).await }).await?;
+        if let Sending::Sent(_) = sent {
             tracing::trace!(target: "measured", messages_sent = 1_u64, commit_us = microseconds(began));
         }
         Ok(sent)
@@ -122,50 +138,70 @@ impl Store {
 /// show the first's message, meets `messages_client_message_id_key`, aborts as a whole, and finds the message
 /// when it is repeated. (`on conflict do nothing` would keep the `seq` it took.) The id is looked for too: it
 /// is there if an earlier try was committed and its answer lost. `clock_timestamp()`, since `now()` is from
-/// before the wait.
-async fn send(connection: &Connection, message: &NewMessage) -> Result<Option<Sent>, tokio_postgres::Error> {
-    let sql = "with stored as (
-                 select id, conversation_id, seq, sender_id, content, client_message_id, created_at, read_at
-                 from messages
-                 where (conversation_id, sender_id, client_message_id) = ($2, $3, $5) or id = $1
-             ), taken as (
-                 update conversations
-                 set last_seq = last_seq + 1, last_message_at = clock_timestamp()
-                 where id = $2 and $3 in (first_user_id, second_user_id) and not exists (select from stored)
-                 returning id, last_seq, last_message_at
-             ), inserted as (
-                 insert into messages (id, conversation_id, seq, sender_id, content, client_message_id, created_at)
-                 select $1, id, last_seq, $3, $4, $5, last_message_at from taken
-                 returning id, conversation_id, seq, sender_id, content, client_message_id, created_at, read_at
-             ), counted as (
-                 update participants
-                 set unread_count = unread_count + 1
-                 from taken
-                 where participants.conversation_id = taken.id and participants.user_id <> $3
-                 returning user_id, unread_count
-             ), message as (
-                 select id, conversation_id, seq, sender_id, content, client_message_id, created_at, read_at from stored
-                 union all
-                 select id, conversation_id, seq, sender_id, content, client_message_id, created_at, read_at from inserted
-             )
-             select
-                 message.id, message.conversation_id, message.seq, message.content, message.client_message_id,
-                 message.created_at, message.read_at,
-                 sender.id as sender_id, sender.name as sender_name, sender.display_name as sender_display_name,
-                 sender.avatar_url as sender_avatar_url,
-                 conversations.first_user_id, conversations.second_user_id,
-                 message.seq >= conversations.last_seq as is_latest,
-                 coalesce(counted_first.unread_count, first.unread_count) as first_unread,
-                 coalesce(counted_second.unread_count, second.unread_count) as second_unread
-             from message
-             join users as sender on sender.id = message.sender_id
-             join conversations on conversations.id = message.conversation_id
-             join participants as first
-                 on first.conversation_id = conversations.id and first.user_id = conversations.first_user_id
-             join participants as second
-                 on second.conversation_id = conversations.id and second.user_id = conversations.second_user_id
-             left join counted as counted_first on counted_first.user_id = first.user_id
-             left join counted as counted_second on counted_second.user_id = second.user_id";
+/// before the wait. A repeat is not counted against the sender's limit, `$6`. There is always a row; if it has
+/// no message, it says why.
+async fn send(
+    connection: &Connection,
+    message: &NewMessage,
+    max_per_minute: u32,
+) -> Result<Sending, tokio_postgres::Error> {
+    let counting = rates::counting(
+        Counted::Message,
+        "$3",
+        "$6",
+        "conversations where id = $2 and $3 in (first_user_id, second_user_id) and not exists (select from stored)",
+    );
+    let is_allowed = rates::is_allowed("$6");
+    let retry_after = rates::retry_after(Counted::Message, "$3");
+    let sql = &format!(
+        "with stored as (
+             select id, conversation_id, seq, sender_id, content, client_message_id, created_at, read_at
+             from messages
+             where (conversation_id, sender_id, client_message_id) = ($2, $3, $5) or id = $1
+         ), {counting}, taken as (
+             update conversations
+             set last_seq = last_seq + 1, last_message_at = clock_timestamp()
+             where id = $2 and $3 in (first_user_id, second_user_id) and not exists (select from stored)
+               and {is_allowed}
+             returning id, last_seq, last_message_at
+         ), inserted as (
+             insert into messages (id, conversation_id, seq, sender_id, content, client_message_id, created_at)
+             select $1, id, last_seq, $3, $4, $5, last_message_at from taken
+             returning id, conversation_id, seq, sender_id, content, client_message_id, created_at, read_at
+         ), counted as (
+             update participants
+             set unread_count = unread_count + 1
+             from taken
+             where participants.conversation_id = taken.id and participants.user_id <> $3
+             returning user_id, unread_count
+         ), message as (
+             select id, conversation_id, seq, sender_id, content, client_message_id, created_at, read_at from stored
+             union all
+             select id, conversation_id, seq, sender_id, content, client_message_id, created_at, read_at from inserted
+         )
+         select
+             exists (select from conversations where id = $2 and $3 in (first_user_id, second_user_id)) as takes_part,
+             {retry_after} as retry_after_ms,
+             message.id, message.conversation_id, message.seq, message.content, message.client_message_id,
+             message.created_at, message.read_at,
+             sender.id as sender_id, sender.name as sender_name, sender.display_name as sender_display_name,
+             sender.avatar_url as sender_avatar_url,
+             conversations.first_user_id, conversations.second_user_id,
+             message.seq >= conversations.last_seq as is_latest,
+             coalesce(counted_first.unread_count, first.unread_count) as first_unread,
+             coalesce(counted_second.unread_count, second.unread_count) as second_unread
+         from (values (true)) as always
+         left join message on true
+         left join users as sender on sender.id = message.sender_id
+         left join conversations on conversations.id = message.conversation_id
+         left join participants as first
+             on first.conversation_id = conversations.id and first.user_id = conversations.first_user_id
+         left join participants as second
+             on second.conversation_id = conversations.id and second.user_id = conversations.second_user_id
+         left join counted as counted_first on counted_first.user_id = first.user_id
+         left join counted as counted_second on counted_second.user_id = second.user_id"
+    );
+    let limit = i32::try_from(max_per_minute).unwrap_or(i32::MAX);
     let row = connection
         .row(
             sql,
@@ -175,18 +211,23 @@ async fn send(connection: &Connection, message: &NewMessage) -> Result<Option<Se
                 (&message.sender_id.as_str(), Type::TEXT),
                 (&message.content.as_str(), Type::TEXT),
                 (&message.client_message_id.as_ref().map(domain::ClientMessageId::as_str), Type::TEXT),
+                (&limit, Type::INT4),
             ],
         )
-        .await?;
-    row.map(|row| {
-        Ok(Sent {
-            message: message_of(&row)?,
-            participants: participants(&row)?,
-            unread: [row.try_get("first_unread")?, row.try_get("second_unread")?],
-            is_latest: row.try_get("is_latest")?,
-        })
-    })
-    .transpose()
+        .await?
+        .expect("its from clause has one row at least");
+    if row.try_get::<_, Option<Uuid>>("id")?.is_none() {
+        return Ok(match row.try_get("takes_part")? {
+            true => Sending::TooMany { retry_after: rates::read_retry_after(&row)? },
+            false => Sending::NotAParticipant,
+        });
+    }
+    Ok(Sending::Sent(Box::new(Sent {
+        message: message_of(&row)?,
+        participants: participants(&row)?,
+        unread: [row.try_get("first_unread")?, row.try_get("second_unread")?],
+        is_latest: row.try_get("is_latest")?,
+    })))
 }
 
 /// The conversation `$1` if `$2` takes part in it, and the marking of the other side's messages up to `$3`.

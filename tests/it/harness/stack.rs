@@ -266,6 +266,8 @@ fn command(args: &[&str]) -> Command {
         "JWT_SECRET",
         "LEASE_SECONDS",
         "MAX_CONNECTIONS_PER_USER",
+        "MAX_CONVERSATIONS_PER_MINUTE",
+        "MAX_MESSAGES_PER_MINUTE",
         "PRESENCE_AUDIENCE",
         "PUSH_ENDPOINT",
         "STACK_NAME",

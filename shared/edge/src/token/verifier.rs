@@ -148,3 +148,41 @@ fn refusal(error: jsonwebtoken::errors::Error) -> Error {
         _ => "the token is malformed",
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use protocol::Code;
+
+    use super::*;
+
+    /// What becomes of a token that nobody signed.
+    fn refused(token: &str) -> Error {
+        let sdk = SdkConfig::builder().build();
+        let keys = Keys::Secret(Secret::new(&sdk, "a secret of thirty-two bytes or more".to_owned()));
+        let verifier = Verifier { keys, issuer: None, audience: None };
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(verifier.verify(token)).expect_err(token)
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_breaks_the_reading_of_tokens(text in any::<String>()) {
+            prop_assert_eq!(refused(&text).code, Code::Unauthenticated);
+        }
+
+        #[test]
+        fn nor_does_what_looks_like_one(parts in prop::collection::vec("[A-Za-z0-9_-]{0,80}", 1..5)) {
+            // A header that promises more.
+            let token = format!("eyJhbGciOiJIUzI1NiJ9.{}", parts.join("."));
+            prop_assert_eq!(refused(&token).code, Code::Unauthenticated);
+        }
+
+        #[test]
+        fn expiries_are_times(exp in any::<f64>()) {
+            if let Ok(seconds) = expiry(exp) {
+                prop_assert!(seconds <= 253_402_300_799);
+            }
+        }
+    }
+}
