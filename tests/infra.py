@@ -261,7 +261,7 @@ def check_commands(sam):
                 assert not unknown, f"{command}: {unknown}"
                 checked += 1
     assert checked > 10, f"only {checked} commands found"
-    # Every alarm that points there has its paragraph, and every parameter that is told of is one.
+    # Every alarm that points there has its paragraph.
     template = (ROOT / TEMPLATE).read_text()
     for heading in set(re.findall(r"See infra/README.md, (\w+)\.", template)):
         assert f"#### {heading}\n" in text, f"infra/README.md tells nothing of {heading}"

@@ -51,6 +51,7 @@ async fn every_function_may_do_what_it_does_and_nothing_else() {
     let actions =
         ["join_conversation", "leave_conversation", "send_message", "mark_read", "typing_start", "ping"];
     let mut clients = join_all(actions.map(|_| Client::connect(&stack, &token))).await;
+    // Only time makes a token expire.
     tokio::time::sleep_until(opened + Duration::from_secs(3)).await;
     for (action, client) in actions.iter().zip(&mut clients) {
         let client = client.as_mut().expect("it had not expired yet");

@@ -78,6 +78,9 @@ async fn as_many_go_online_as_offline_whatever_happens_at_once() {
     let comings_and_goings = (0..15).map(|_| async { alice.connects().await.closes().await });
     futures_util::future::join_all(comings_and_goings).await;
     let bob = tokio::sync::Mutex::new((bob_phone, Vec::new()));
+    // On a machine with enough else to do a push may run out of time, and the log says so.
+    let all_arrived =
+        || stack.lines().iter().all(|(_, line)| line["PushesFailed"].as_f64().unwrap_or(0.0) == 0.0);
     eventually("everything is told and Alice is offline", async || {
         let (bob_phone, told) = &mut *bob.lock().await;
         told.extend(bob_phone.has_heard().await.iter().filter_map(&alices));
@@ -85,20 +88,17 @@ async fn as_many_go_online_as_offline_whatever_happens_at_once() {
             panic!("a join is answered with joined_conversation");
         };
         let offline = online_user_ids.iter().all(|user| user.as_str() != alice.id);
-        let latest = told.iter().max_by_key(|(_, version)| *version);
-        offline && latest.is_some_and(|(online, _)| !online)
+        let told_of = |online| told.iter().filter(|(was, _)| *was == online).count();
+        offline && told_of(true) > 0 && (told_of(true) == told_of(false) || !all_arrived())
     })
     .await;
     let (mut bob_phone, told) = bob.into_inner();
     let versions: BTreeSet<_> = told.iter().map(|(_, version)| version).collect();
     assert_eq!(versions.len(), told.len(), "each has a version of its own");
-    // By their versions, since a push may be late or, on a machine with enough else to do, out of time.
-    assert!(told.iter().any(|(online, _)| *online), "Alice was there: {told:?}");
-    let (_, last) = told.iter().max_by_key(|(_, version)| *version).unwrap();
-    assert!(
-        told.iter().all(|(online, version)| *online == ((last - version) % 2 == 1)),
-        "they alternate: {told:?}"
-    );
+    let mut in_order = told.clone();
+    in_order.sort_by_key(|(_, version)| *version);
+    let alternate = in_order.iter().enumerate().all(|(at, (online, _))| *online == (at % 2 == 0));
+    assert!(alternate || !all_arrived(), "they alternate: {in_order:?}");
 
     let mut alice_phone = alice.connects().await;
     assert!(bob_phone.hears(&alices).await.0);

@@ -307,8 +307,8 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn of_type(&self, kind: &'static str) -> impl Iterator<Item = (&'a str, &'a Resource)> {
-        let resources: Vec<_> = self.resources.iter().map(|(id, resource)| (*id, *resource)).collect();
-        resources.into_iter().filter(move |(_, resource)| resource.kind == kind)
+        let resources = self.resources.iter().map(|(id, resource)| (*id, *resource));
+        resources.filter(move |(_, resource)| resource.kind == kind)
     }
 
     /// The properties as a `T`; those that mean nothing on this machine are left out by name.
