@@ -1,0 +1,230 @@
+//! Pairs of users: one sends, waits for the answer, and sends again; the other has joined and receives.
+
+use std::collections::HashSet;
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use serde::Serialize;
+use serde_json::json;
+use tokio::sync::oneshot;
+use tokio::time::{interval, timeout};
+
+use crate::measure::{Kind, Times};
+use crate::stack::{Socket, Stack};
+
+/// How many send at once.
+const SENDERS: [usize; 4] = [1, 8, 32, 64];
+
+/// Messages a second of the load that is not as high as it can be, and how many send them.
+const RATE: u32 = 200;
+const RATE_SENDERS: u32 = 16;
+
+/// A message that comes later than this after the last send is lost.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// What was seen at one load.
+#[derive(Debug, Serialize)]
+pub(crate) struct Load {
+    pub(crate) name: String,
+    pub(crate) senders: usize,
+    pub(crate) messages_per_second: f64,
+    /// From send to receipt, in milliseconds.
+    pub(crate) receipt: Times,
+    pub(crate) lost: usize,
+    pub(crate) duplicated: usize,
+    pub(crate) out_of_order: usize,
+    /// Milliseconds of CPU for each message.
+    pub(crate) cpu_functions: f64,
+    pub(crate) cpu_gateway: f64,
+    pub(crate) cpu_postgres: f64,
+    /// MB: of the largest function, of all of them, and of the others.
+    pub(crate) resident_function: f64,
+    pub(crate) resident_functions: f64,
+    pub(crate) resident_gateway: f64,
+    pub(crate) resident_postgres: f64,
+    /// For each message, as the functions count them.
+    pub(crate) postgres_calls: f64,
+    pub(crate) dynamodb_calls: f64,
+    pub(crate) pushes: f64,
+}
+
+struct Pair {
+    sender: Socket,
+    receiver: Socket,
+    conversation: String,
+}
+
+/// What one receiver saw.
+#[derive(Default)]
+struct Received {
+    times: Vec<Duration>,
+    seen: HashSet<u64>,
+    duplicated: usize,
+    out_of_order: usize,
+}
+
+pub(crate) async fn measure(stack: &Stack, lasting: Duration) -> Vec<Load> {
+    let most = SENDERS.into_iter().max().unwrap_or_default();
+    let mut pairs = Vec::new();
+    for n in 0..most {
+        pairs.push(pair(stack, n).await);
+    }
+    // Every process that there will be has started, and has been asked once.
+    pairs = run(pairs, most, None, Duration::from_secs(2)).await.0;
+    let mut loads = Vec::new();
+    let closed = SENDERS.map(|senders| (format!("{senders} sending"), senders, None));
+    let open =
+        (format!("{RATE}/s"), RATE_SENDERS as usize, Some(Duration::from_secs(1) * RATE_SENDERS / RATE));
+    for (name, senders, every) in closed.into_iter().chain([open]) {
+        eprintln!("chat: {name}");
+        let (before, written, began) = (stack.usage(), stack.log().len(), Instant::now());
+        let (returned, sent, received) = run(pairs, senders, every, lasting).await;
+        let (took, after) = (began.elapsed().min(lasting), stack.usage());
+        pairs = returned;
+        let messages = sent as f64;
+        let cpu = |kind| (after.cpu(kind) - before.cpu(kind)) * 1e3 / messages;
+        let log = stack.log();
+        let counted = |name| per_event(&log[written..], "send_message: ok", name);
+        loads.push(Load {
+            name,
+            senders,
+            messages_per_second: messages / took.as_secs_f64(),
+            lost: sent - received.iter().map(|of| of.seen.len()).sum::<usize>(),
+            duplicated: received.iter().map(|of| of.duplicated).sum(),
+            out_of_order: received.iter().map(|of| of.out_of_order).sum(),
+            receipt: Times::of(received.into_iter().flat_map(|of| of.times).collect()),
+            cpu_functions: cpu(Kind::Function),
+            cpu_gateway: cpu(Kind::Gateway),
+            cpu_postgres: cpu(Kind::Postgres),
+            resident_function: after.largest(Kind::Function),
+            resident_functions: after.resident(Kind::Function),
+            resident_gateway: after.resident(Kind::Gateway),
+            resident_postgres: after.resident(Kind::Postgres),
+            postgres_calls: counted("postgres_calls"),
+            dynamodb_calls: counted("dynamodb_calls"),
+            pushes: counted("pushes_sent"),
+        });
+    }
+    loads
+}
+
+async fn pair(stack: &Stack, n: usize) -> Pair {
+    let (alice, bob) = (format!("sender-{n}"), format!("receiver-{n}"));
+    let (sender, mut receiver) = tokio::join!(stack.connects(&alice), stack.connects(&bob));
+    let conversation = stack.conversation(&alice, &bob).await;
+    receiver.joins(&conversation).await;
+    Pair { sender, receiver, conversation }
+}
+
+/// The first `senders` pairs chat; gives the pairs back, how many messages were sent and what was received of them.
+async fn run(
+    mut pairs: Vec<Pair>,
+    senders: usize,
+    every: Option<Duration>,
+    lasting: Duration,
+) -> (Vec<Pair>, usize, Vec<Received>) {
+    let idle = pairs.split_off(senders);
+    let epoch = Instant::now();
+    let chatting = pairs.into_iter().map(|Pair { mut sender, mut receiver, conversation }| {
+        let (done, last) = oneshot::channel();
+        let to = conversation.clone();
+        let sending = tokio::spawn(async move {
+            let sent = send(&mut sender, &to, epoch, every, lasting).await;
+            let _ = done.send(sent);
+            (sender, sent)
+        });
+        let receiving = tokio::spawn(async move {
+            let received = receive(&mut receiver, epoch, last).await;
+            (receiver, received)
+        });
+        async move {
+            let ((sender, sent), (receiver, received)) = (sending.await.unwrap(), receiving.await.unwrap());
+            (Pair { sender, receiver, conversation }, sent, received)
+        }
+    });
+    let mut pairs = Vec::new();
+    let (mut sent, mut received) = (0, Vec::new());
+    for (pair, of, by) in join_all(chatting).await {
+        pairs.push(pair);
+        sent += usize::try_from(of).unwrap();
+        received.push(by);
+    }
+    pairs.extend(idle);
+    (pairs, sent, received)
+}
+
+/// Sends one after another, and says how many.
+async fn send(
+    socket: &mut Socket,
+    conversation: &str,
+    epoch: Instant,
+    every: Option<Duration>,
+    lasting: Duration,
+) -> u64 {
+    let mut ticks = every.map(interval);
+    let mut sent = 0;
+    loop {
+        // One that is late counts from when it was due: waiting for the one before it is part of its time.
+        let due = match &mut ticks {
+            Some(ticks) => ticks.tick().await.into_std(),
+            None => Instant::now(),
+        };
+        let since = due.saturating_duration_since(epoch);
+        if since >= lasting {
+            return sent;
+        }
+        let content = format!("{sent} {}", since.as_nanos());
+        let frame = json!({
+            "action": "send_message",
+            "conversationId": conversation,
+            "content": content,
+            "clientMessageId": uuid::Uuid::new_v4(),
+        });
+        let answer = socket.asks(frame).await;
+        assert_eq!(answer["type"], "new_message", "{answer}");
+        sent += 1;
+    }
+}
+
+/// Receives until all that was sent has come.
+async fn receive(socket: &mut Socket, epoch: Instant, mut last: oneshot::Receiver<u64>) -> Received {
+    let mut received = Received::default();
+    let mut expected = None;
+    let mut highest = None;
+    while expected.is_none_or(|all| (received.seen.len() as u64) < all) {
+        let frame = tokio::select! {
+            all = &mut last, if expected.is_none() => {
+                expected = all.ok();
+                continue;
+            }
+            frame = timeout(PATIENCE, socket.receives()) => match frame {
+                Ok(frame) => frame,
+                Err(_) if expected.is_some() => break,
+                Err(_) => continue,
+            },
+        };
+        let now = epoch.elapsed();
+        if frame["type"] != "new_message" {
+            continue;
+        }
+        let content = frame["data"]["content"].as_str().unwrap();
+        let (n, sent) = content.split_once(' ').unwrap();
+        let n = n.parse::<u64>().unwrap();
+        if !received.seen.insert(n) {
+            received.duplicated += 1;
+            continue;
+        }
+        received.out_of_order += usize::from(highest.is_some_and(|highest| n < highest));
+        highest = highest.max(Some(n));
+        received.times.push(now.saturating_sub(Duration::from_nanos(sent.parse().unwrap())));
+    }
+    received
+}
+
+/// The mean of a number that is in every line of the log with this text.
+fn per_event(log: &str, text: &str, name: &str) -> f64 {
+    let name = format!(" {name}=");
+    let lines: Vec<&str> = log.lines().filter(|line| line.contains(text)).collect();
+    let number = |line: &&str| line.split_once(&name)?.1.split_whitespace().next()?.parse::<f64>().ok();
+    lines.iter().filter_map(number).sum::<f64>() / lines.len() as f64
+}

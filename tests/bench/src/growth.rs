@@ -1,0 +1,147 @@
+//! What becomes of a request when there is more of everything.
+
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use serde::Serialize;
+use serde_json::json;
+
+use crate::measure::Times;
+use crate::stack::{Socket, Stack, token};
+
+/// How often each is asked.
+const TIMES: usize = 20;
+
+/// Connections of one user that are opened at once: they all write to that user's item.
+const AT_ONCE: usize = 4;
+
+#[derive(Debug, Serialize)]
+pub(crate) struct Growth {
+    pub(crate) what: &'static str,
+    pub(crate) of: usize,
+    pub(crate) times: Times,
+}
+
+pub(crate) async fn measure(stack: &Stack) -> Vec<Growth> {
+    let mut all = fan_out(stack).await;
+    all.extend(history(stack).await);
+    all.extend(list(stack).await);
+    all
+}
+
+/// From send until the last of so many connections has it.
+async fn fan_out(stack: &Stack) -> Vec<Growth> {
+    let mut sender = stack.connects("fan-sender").await;
+    let mut connections: Vec<Socket> = vec![stack.connects("fan-receiver").await];
+    let conversation = stack.conversation("fan-sender", "fan-receiver").await;
+    connections[0].joins(&conversation).await;
+    let mut all = Vec::new();
+    for size in [1, 10, 100, 1000] {
+        eprintln!("growth: fan-out to {size}");
+        while connections.len() < size {
+            let opening = (0..AT_ONCE.min(size - connections.len())).map(async |_| {
+                let mut socket = stack.connects("fan-receiver").await;
+                socket.joins(&conversation).await;
+                socket
+            });
+            connections.extend(join_all(opening).await);
+        }
+        let mut times = Vec::new();
+        for n in 0..TIMES {
+            let sent = Instant::now();
+            let frame =
+                json!({ "action": "send_message", "conversationId": conversation, "content": n.to_string() });
+            sender.sends(&frame).await;
+            let receiving = connections
+                .iter_mut()
+                .map(async |socket| while socket.receives().await["type"] != "new_message" {});
+            join_all(receiving).await;
+            times.push(sent.elapsed());
+        }
+        all.push(Growth { what: "fan-out, connections", of: size, times: Times::of(times) });
+    }
+    all
+}
+
+/// The newest page, and one in the middle, of a conversation of so many messages.
+async fn history(stack: &Stack) -> Vec<Growth> {
+    let postgres = stack.postgres().await;
+    drop((stack.connects("long-a").await, stack.connects("long-b").await));
+    let conversation = stack.conversation("long-a", "long-b").await;
+    let mut all = Vec::new();
+    let mut have = 0;
+    for size in [1_000, 10_000, 100_000, 1_000_000_usize] {
+        eprintln!("growth: history of {size}");
+        postgres
+            .batch_execute(&format!(
+                "insert into messages (id, conversation_id, seq, sender_id, content, created_at, read_at)
+                   select gen_random_uuid(), '{conversation}', seq, 'long-a', 'message ' || seq, clock_timestamp(), clock_timestamp()
+                   from generate_series({}, {size}) seq;
+                 update conversations set last_seq = {size}, last_message_at = clock_timestamp() where id = '{conversation}';
+                 analyze messages;",
+                have + 1
+            ))
+            .await
+            .unwrap();
+        have = size;
+        let middle: uuid::Uuid = postgres
+            .query_one(
+                &format!(
+                    "select id from messages where conversation_id = '{conversation}' and seq = {}",
+                    size / 2
+                ),
+                &[],
+            )
+            .await
+            .unwrap()
+            .get(0);
+        let path = format!("/api/conversations/{conversation}/messages");
+        let newest = ask(stack, "long-a", &path).await;
+        let before = ask(stack, "long-a", &format!("{path}?before={middle}")).await;
+        all.push(Growth { what: "history, messages", of: size, times: newest });
+        all.push(Growth { what: "before, messages", of: size, times: before });
+    }
+    all
+}
+
+/// The first page of a user with so many conversations.
+async fn list(stack: &Stack) -> Vec<Growth> {
+    let postgres = stack.postgres().await;
+    let mut all = Vec::new();
+    for size in [10, 100, 1_000, 10_000_usize] {
+        eprintln!("growth: {size} conversations");
+        let user = format!("busy-{size}");
+        postgres
+            .batch_execute(&format!(
+                "insert into users (id) values ('{user}');
+                 insert into users (id) select 'with-{user}-' || n from generate_series(1, {size}) n;
+                 insert into conversations (id, first_user_id, second_user_id, last_seq)
+                   select gen_random_uuid(), '{user}', 'with-{user}-' || n, 0 from generate_series(1, {size}) n;
+                 insert into participants (conversation_id, user_id)
+                   select id, first_user_id from conversations where first_user_id = '{user}'
+                   union all select id, second_user_id from conversations where first_user_id = '{user}';
+                 analyze;"
+            ))
+            .await
+            .unwrap();
+        let times = ask(stack, &user, "/api/conversations").await;
+        all.push(Growth { what: "list, conversations", of: size, times });
+    }
+    all
+}
+
+async fn ask(stack: &Stack, user: &str, path: &str) -> Times {
+    let (http, token) = (reqwest::Client::new(), token(user));
+    let mut times: Vec<Duration> = Vec::new();
+    for n in 0..=TIMES {
+        let asked = Instant::now();
+        let answer = http.get(stack.http(path)).bearer_auth(&token).send().await.unwrap();
+        let answer = answer.error_for_status().unwrap();
+        answer.bytes().await.unwrap();
+        // The first one opens the connection.
+        if n > 0 {
+            times.push(asked.elapsed());
+        }
+    }
+    Times::of(times)
+}

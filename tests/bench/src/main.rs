@@ -1,0 +1,69 @@
+//! What Switchboard does in a second, and what it costs: the whole path, on this machine, in one run.
+//!
+//! `cargo run --release -p bench` starts the stack with optimised functions and a durable Postgres, and takes its measures
+//! one after another, so that none disturbs another. It prints tables and writes `target/bench/bench.json` and `bench.svg`.
+
+#![expect(clippy::unwrap_used, reason = "a measurement that cannot go on ends")]
+
+mod chat;
+mod functions;
+mod growth;
+mod measure;
+mod report;
+mod rest;
+mod stack;
+
+use std::path::PathBuf;
+
+use clap::Parser;
+
+use crate::report::Report;
+use crate::stack::Stack;
+
+/// Measures Switchboard on this machine.
+#[derive(Debug, Parser)]
+struct Args {
+    /// How long each load lasts, in seconds
+    #[arg(long, default_value_t = 6)]
+    seconds: u64,
+    /// The measures to take
+    #[arg(long, value_enum, num_args = 1.., default_values = ["chat", "rest", "functions", "growth"])]
+    only: Vec<Part>,
+    /// Where the figures and the plot are written
+    #[arg(long, default_value = "target/bench")]
+    out: PathBuf,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Part {
+    /// Pairs of users who send, at several rates
+    Chat,
+    /// The HTTP API
+    Rest,
+    /// Cold starts and warm events of each function
+    Functions,
+    /// More connections, messages and conversations
+    Growth,
+}
+
+#[tokio::main]
+async fn main() {
+    let args = Args::parse();
+    let seconds = std::time::Duration::from_secs(args.seconds);
+    let stack = Stack::start();
+    let mut report = Report::default();
+    for part in [Part::Chat, Part::Rest, Part::Functions, Part::Growth] {
+        if !args.only.contains(&part) {
+            continue;
+        }
+        match part {
+            Part::Chat => report.chat = chat::measure(&stack, seconds).await,
+            Part::Rest => report.rest = rest::measure(&stack, seconds / 2).await,
+            Part::Functions => report.functions = functions::measure(&stack).await,
+            Part::Growth => report.growth = growth::measure(&stack).await,
+        }
+    }
+    drop(stack);
+    report.print();
+    report.write(&args.out);
+}

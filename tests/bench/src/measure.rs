@@ -1,0 +1,124 @@
+//! Times, and what the operating system says of processes.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+/// Clock ticks a second in `/proc`: Linux has 100 on every machine it shows them to programs (`man 5 proc`).
+const TICKS: f64 = 100.0;
+
+/// The middle and the ends of many times, in milliseconds.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub(crate) struct Times {
+    pub(crate) p50: f64,
+    pub(crate) p95: f64,
+    pub(crate) p99: f64,
+}
+
+impl Times {
+    pub(crate) fn of(mut all: Vec<Duration>) -> Self {
+        all.sort_unstable();
+        let at = |share: f64| {
+            let last = all.len().saturating_sub(1);
+            all.get((last as f64 * share).round() as usize).map_or(0.0, |time| time.as_secs_f64() * 1e3)
+        };
+        Self { p50: at(0.5), p95: at(0.95), p99: at(0.99) }
+    }
+}
+
+/// The parts whose share is told apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// The local stack: the gateway, the Runtime API, and DynamoDB in the same process.
+    Gateway,
+    Function,
+    Postgres,
+}
+
+/// One process of the stack.
+#[derive(Debug)]
+pub(crate) struct Process {
+    pub(crate) kind: Kind,
+    /// Seconds of CPU until now.
+    cpu: f64,
+    /// MB.
+    pub(crate) resident: f64,
+}
+
+/// What all processes of the stack have used.
+#[derive(Debug)]
+pub(crate) struct Usage(pub(crate) Vec<Process>);
+
+impl Usage {
+    /// Of the stack whose own process this is, and of everything below it.
+    pub(crate) fn now(stack: u32) -> Self {
+        let mut found = vec![stack];
+        let all: Vec<(u32, u32, f64, String)> = processes();
+        let mut next = 0;
+        while let Some(&parent) = found.get(next) {
+            found.extend(all.iter().filter(|(_, of, ..)| *of == parent).map(|(pid, ..)| *pid));
+            next += 1;
+        }
+        let processes = all.into_iter().filter(|(pid, ..)| found.contains(pid)).map(|(pid, _, cpu, name)| {
+            let kind = match name.as_str() {
+                _ if pid == stack => Kind::Gateway,
+                "local" => Kind::Gateway,
+                "postgres" | "postmaster" => Kind::Postgres,
+                _ => Kind::Function,
+            };
+            Process { kind, cpu, resident: resident(pid) }
+        });
+        Self(processes.collect())
+    }
+
+    /// Seconds of CPU.
+    pub(crate) fn cpu(&self, kind: Kind) -> f64 {
+        self.of(kind).map(|process| process.cpu).sum()
+    }
+
+    /// MB of all of a kind.
+    pub(crate) fn resident(&self, kind: Kind) -> f64 {
+        self.of(kind).map(|process| process.resident).sum()
+    }
+
+    /// MB of the largest.
+    pub(crate) fn largest(&self, kind: Kind) -> f64 {
+        self.of(kind).map(|process| process.resident).fold(0.0, f64::max)
+    }
+
+    fn of(&self, kind: Kind) -> impl Iterator<Item = &Process> {
+        self.0.iter().filter(move |process| process.kind == kind)
+    }
+}
+
+/// Seconds of CPU that one process has used.
+pub(crate) fn cpu(pid: u32) -> f64 {
+    stat(pid).map_or(0.0, |(_, cpu, _)| cpu)
+}
+
+/// MB of one process; what several share is divided among them, for Postgres's buffers would count for each backend.
+pub(crate) fn resident(pid: u32) -> f64 {
+    let rollup = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
+    let line = rollup.lines().find_map(|line| line.strip_prefix("Pss:"));
+    let kib = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<f64>().ok());
+    kib.unwrap_or(0.0) / 1024.0
+}
+
+fn processes() -> Vec<(u32, u32, f64, String)> {
+    let entries = std::fs::read_dir("/proc").expect("the bench is for Linux: it reads /proc").flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    pids.filter_map(|pid| stat(pid).map(|(parent, cpu, name)| (pid, parent, cpu, name))).collect()
+}
+
+/// The parent, seconds of CPU, and the name.
+fn stat(pid: u32) -> Option<(u32, f64, String)> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (head, rest) = stat.rsplit_once(')')?;
+    let fields: Vec<&str> = rest.split_whitespace().collect();
+    let ticks = |at: usize| fields.get(at)?.parse::<f64>().ok();
+    Some((
+        fields.get(1)?.parse().ok()?,
+        (ticks(11)? + ticks(12)?) / TICKS,
+        head.split_once('(')?.1.to_owned(),
+    ))
+}
