@@ -41,8 +41,17 @@ pub(crate) struct Process {
     pub(crate) kind: Kind,
     /// Seconds of CPU until now.
     cpu: f64,
-    /// MB.
+    memory: Memory,
+}
+
+/// MB.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Memory {
+    /// What is in memory of the process, with all it shares with others.
     pub(crate) resident: f64,
+    /// The same, but what several share is divided among them: only these can be added up, for Postgres's buffers would
+    /// count for each backend.
+    share: f64,
 }
 
 /// What all processes of the stack have used.
@@ -66,7 +75,7 @@ impl Usage {
                 "postgres" | "postmaster" => Kind::Postgres,
                 _ => Kind::Function,
             };
-            Process { kind, cpu, resident: resident(pid) }
+            Process { kind, cpu, memory: memory(pid) }
         });
         Self(processes.collect())
     }
@@ -78,12 +87,12 @@ impl Usage {
 
     /// MB of all of a kind.
     pub(crate) fn resident(&self, kind: Kind) -> f64 {
-        self.of(kind).map(|process| process.resident).sum()
+        self.of(kind).map(|process| process.memory.share).sum()
     }
 
     /// MB of the largest.
     pub(crate) fn largest(&self, kind: Kind) -> f64 {
-        self.of(kind).map(|process| process.resident).fold(0.0, f64::max)
+        self.of(kind).map(|process| process.memory.resident).fold(0.0, f64::max)
     }
 
     fn of(&self, kind: Kind) -> impl Iterator<Item = &Process> {
@@ -96,12 +105,14 @@ pub(crate) fn cpu(pid: u32) -> f64 {
     stat(pid).map_or(0.0, |(_, cpu, _)| cpu)
 }
 
-/// MB of one process; what several share is divided among them, for Postgres's buffers would count for each backend.
-pub(crate) fn resident(pid: u32) -> f64 {
+pub(crate) fn memory(pid: u32) -> Memory {
     let rollup = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
-    let line = rollup.lines().find_map(|line| line.strip_prefix("Pss:"));
-    let kib = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<f64>().ok());
-    kib.unwrap_or(0.0) / 1024.0
+    let of = |name| {
+        let line = rollup.lines().find_map(|line| line.strip_prefix(name));
+        let kib = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<f64>().ok());
+        kib.unwrap_or(0.0) / 1024.0
+    };
+    Memory { resident: of("Rss:"), share: of("Pss:") }
 }
 
 fn processes() -> Vec<(u32, u32, f64, String)> {

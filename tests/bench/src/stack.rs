@@ -145,6 +145,11 @@ impl Socket {
         }
     }
 
+    /// Takes what comes until the connection is closed.
+    pub(crate) async fn ignores(mut self) {
+        while let Some(Ok(_)) = self.0.next().await {}
+    }
+
     /// Sends a frame and waits for its answer.
     pub(crate) async fn asks(&mut self, mut frame: Value) -> Value {
         frame["id"] = "asked".into();
