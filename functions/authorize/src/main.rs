@@ -5,7 +5,7 @@ mod handler;
 use edge::token::Verifier;
 use lambda_runtime::service_fn;
 
-#[tokio::main]
+#[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
     edge::telemetry::init();
     let sdk = aws::load_config().await;

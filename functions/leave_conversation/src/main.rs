@@ -5,7 +5,7 @@ mod handler;
 use edge::env;
 use realtime::{Connections, Push};
 
-#[tokio::main]
+#[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
     edge::telemetry::init();
     let sdk = aws::load_config().await;

@@ -6,7 +6,7 @@ use edge::env;
 use handler::State;
 use realtime::{Connections, Push};
 
-#[tokio::main]
+#[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
     edge::telemetry::init();
     let sdk = aws::load_config().await;

@@ -2,7 +2,7 @@
 
 mod handler;
 
-#[tokio::main]
+#[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
     edge::telemetry::init();
     edge::websocket::run_unrouted(handler::handle).await
