@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use serde::Serialize;
 use serde_json::json;
 use tokio::sync::oneshot;
-use tokio::time::{interval, timeout};
+use tokio::time::{interval_at, timeout};
 
 use crate::measure::{Kind, Times};
 use crate::stack::{Socket, Stack};
@@ -102,7 +102,7 @@ pub(crate) async fn measure(stack: &Stack, lasting: Duration) -> Vec<Load> {
             resident_postgres: after.resident(Kind::Postgres),
             postgres_calls: counted("postgres_calls"),
             dynamodb_calls: counted("dynamodb_calls"),
-            pushes: counted("pushes_sent"),
+            pushes: counted("pushes"),
         });
     }
     loads
@@ -125,7 +125,9 @@ async fn run(
 ) -> (Vec<Pair>, usize, Vec<Received>) {
     let idle = pairs.split_off(senders);
     let epoch = Instant::now();
-    let chatting = pairs.into_iter().map(|Pair { mut sender, mut receiver, conversation }| {
+    let chatting = pairs.into_iter().enumerate().map(|(n, Pair { mut sender, mut receiver, conversation })| {
+        // They take turns.
+        let every = every.map(|every| (every, epoch + every * u32::try_from(n).unwrap() / u32::try_from(senders).unwrap()));
         let (done, last) = oneshot::channel();
         let to = conversation.clone();
         let sending = tokio::spawn(async move {
@@ -153,15 +155,15 @@ async fn run(
     (pairs, sent, received)
 }
 
-/// Sends one after another, and says how many.
+/// Sends one after another, each when it is due if there is a rhythm, and says how many.
 async fn send(
     socket: &mut Socket,
     conversation: &str,
     epoch: Instant,
-    every: Option<Duration>,
+    every: Option<(Duration, Instant)>,
     lasting: Duration,
 ) -> u64 {
-    let mut ticks = every.map(interval);
+    let mut ticks = every.map(|(every, first)| interval_at(first.into(), every));
     let mut sent = 0;
     loop {
         // One that is late counts from when it was due: waiting for the one before it is part of its time.
