@@ -12,6 +12,7 @@ mod conversations;
 mod costs;
 mod databases;
 mod documents;
+mod faults;
 mod frames;
 mod gateway;
 mod killing;

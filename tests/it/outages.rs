@@ -1,64 +1,16 @@
 //! What everything depends on goes away, and comes back.
 
-use std::os::unix::fs::MetadataExt;
-use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::sys::signal::Signal;
 use protocol::{Code, Event};
 use serde_json::json;
 
+use crate::harness::database::Server;
 use crate::harness::dynamodb::{DynamoDb, Mood};
 use crate::harness::stack::folder;
 use crate::harness::user::pair;
-use crate::harness::{Client, Frame, Stack, StackOptions, children, eventually, has_ended};
-
-/// The stack's Postgres, which can be stopped and started again as the same process on the same port.
-struct Server {
-    arguments: Vec<String>,
-    pid: u32,
-    again: Option<Child>,
-}
-
-impl Server {
-    fn of(stack: &Stack) -> Self {
-        let (pid, _) =
-            children(stack.pid).into_iter().find(|(_, name)| name == "postgres").expect("it is running");
-        let command =
-            std::fs::read_to_string(format!("/proc/{pid}/cmdline")).expect("this story needs Linux");
-        let arguments = command.split_terminator('\0').map(str::to_owned).collect();
-        Self { arguments, pid, again: None }
-    }
-
-    async fn stops(&self) {
-        kill(Pid::from_raw(self.pid.cast_signed()), Signal::SIGINT).unwrap();
-        eventually("Postgres has stopped", async || has_ended(self.pid)).await;
-    }
-
-    fn starts(&mut self) {
-        let data =
-            PathBuf::from(&self.arguments[self.arguments.iter().position(|word| word == "-D").unwrap() + 1]);
-        let owner = std::fs::metadata(&data).unwrap();
-        let mut command = Command::new(&self.arguments[0]);
-        command.args(&self.arguments[1..]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        if nix::unistd::geteuid().is_root() {
-            command.uid(owner.uid()).gid(owner.gid());
-        }
-        self.again = Some(command.current_dir(data).spawn().unwrap());
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        if let Some(mut child) = self.again.take() {
-            let _ = kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGINT);
-            let _ = child.wait();
-        }
-    }
-}
+use crate::harness::{Client, Frame, Stack, StackOptions, eventually};
 
 async fn is_unavailable(client: &mut Client, frame: serde_json::Value) {
     let id = client.sends(frame.clone()).await;
@@ -78,7 +30,7 @@ async fn postgres_goes_away_and_comes_back() {
     phone.says(&conversation, "before").await;
     bob_phone.receives_message().await;
 
-    server.stops().await;
+    server.stops(Signal::SIGINT).await;
     let message = json!({
         "action": "send_message", "conversationId": conversation, "content": "during", "clientMessageId": "again and again",
     });
@@ -96,7 +48,7 @@ async fn postgres_goes_away_and_comes_back() {
     phone.sends(json!({ "action": "typing_start", "conversationId": conversation })).await;
     bob_phone.hears(|event| matches!(event, Event::UserTyping { .. }).then_some(())).await;
 
-    server.starts();
+    server.starts().await;
     let phone = tokio::sync::Mutex::new(phone);
     eventually("the same send succeeds", async || {
         let phone = &mut *phone.lock().await;

@@ -80,9 +80,11 @@ impl Callbacks {
         state.next = fates.iter().rev().copied().collect();
     }
 
-    /// From now on this connection has this fate.
+    /// From now on this connection has this fate, as if it had not been pushed to before.
     pub(crate) fn has(&self, connection: &str, fate: Fate) {
-        self.inner.state.lock().unwrap().fates.insert(connection.to_owned(), fate);
+        let mut state = self.inner.state.lock().unwrap();
+        state.fates.insert(connection.to_owned(), fate);
+        state.pushes.remove(connection);
     }
 
     /// Answers what is stalled.
@@ -143,7 +145,9 @@ impl Callbacks {
         let url = format!("http://127.0.0.1:{port}{}", request.uri());
         let method = request.method().clone();
         let body = to_bytes(request.into_body(), usize::MAX).await.unwrap();
-        let passed = reqwest::Client::new().request(method, url).body(body).send().await.unwrap();
+        let Ok(passed) = reqwest::Client::new().request(method, url).body(body).send().await else {
+            return refused(StatusCode::BAD_GATEWAY, "BadGatewayException");
+        };
         if passed.status() == 410 {
             self.inner.state.lock().unwrap().gone += 1;
         }

@@ -88,10 +88,34 @@ impl Client {
     pub(crate) async fn open(
         request: impl tungstenite::client::IntoClientRequest + Unpin,
     ) -> Result<Self, u16> {
-        match tokio_tungstenite::connect_async(request).await {
-            Ok((socket, _)) => Ok(Self { socket, kept: VecDeque::new(), asked: 0 }),
+        match Self::reach(request).await {
+            Ok(client) => Ok(client),
             Err(tungstenite::Error::Http(response)) => Err(response.status().as_u16()),
             Err(error) => panic!("the handshake failed otherwise than by a status: {error}"),
+        }
+    }
+
+    /// The same, however it ends.
+    pub(crate) async fn reach(
+        request: impl tungstenite::client::IntoClientRequest + Unpin,
+    ) -> Result<Self, tungstenite::Error> {
+        let (socket, _) = tokio_tungstenite::connect_async(request).await?;
+        Ok(Self { socket, kept: VecDeque::new(), asked: 0 })
+    }
+
+    /// Sends text as it is; whether the connection took it.
+    pub(crate) async fn tries(&mut self, text: &str) -> bool {
+        self.socket.send(SocketMessage::text(text)).await.is_ok()
+    }
+
+    /// The next frame, as long as there is a connection, however long it takes.
+    pub(crate) async fn takes(&mut self) -> Option<Frame> {
+        loop {
+            match self.socket.next().await?.ok()? {
+                SocketMessage::Text(text) => return Some(Frame::read(&text)),
+                SocketMessage::Close(_) => return None,
+                _ => {}
+            }
         }
     }
 

@@ -1,23 +1,33 @@
 //! Postgres, as the stories look into it.
 
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use tokio_postgres::{Client, NoTls};
 use uuid::Uuid;
 
-use super::Stack;
+use super::{Stack, children, eventually, has_ended};
 
-/// An empty database on the shared server, gone with this value's server.
+/// An empty database on the shared server, or another stack's, gone with that.
 #[derive(Debug)]
 pub(crate) struct Database {
     pub(crate) url: String,
-    /// The server is the shared stack's.
+    /// Whose server it is on.
     _server: Arc<Stack>,
 }
 
 impl Database {
     pub(crate) async fn create() -> Self {
-        let server = Stack::shared();
+        Self::on(Stack::shared()).await
+    }
+
+    /// One on the server of this stack.
+    pub(crate) async fn on(server: Arc<Stack>) -> Self {
         let name = format!("test_{}", Uuid::new_v4().simple());
         let admin = connect(server.postgres_url()).await;
         admin.batch_execute(&format!("create database {name}")).await.expect("we are the superuser");
@@ -31,4 +41,64 @@ pub(crate) async fn connect(url: &str) -> Client {
     let (client, connection) = tokio_postgres::connect(url, NoTls).await.expect("Postgres is running");
     tokio::spawn(connection);
     client
+}
+
+/// A stack's Postgres, which can be stopped and started again as the same process on the same port.
+#[derive(Debug)]
+pub(crate) struct Server {
+    url: String,
+    arguments: Vec<String>,
+    pid: u32,
+    again: Option<Child>,
+}
+
+impl Server {
+    pub(crate) fn of(stack: &Stack) -> Self {
+        let (pid, _) =
+            children(stack.pid).into_iter().find(|(_, name)| name == "postgres").expect("it is running");
+        let command =
+            std::fs::read_to_string(format!("/proc/{pid}/cmdline")).expect("stories that stop Postgres need Linux");
+        let arguments = command.split_terminator('\0').map(str::to_owned).collect();
+        Self { url: stack.postgres_url().to_owned(), arguments, pid, again: None }
+    }
+
+    /// Ends it: by `SIGINT` it says goodbye, by `SIGKILL` not.
+    pub(crate) async fn stops(&self, signal: Signal) {
+        // A child that is still there would keep the next one from starting.
+        let ending: Vec<_> = children(self.pid).into_iter().map(|(pid, _)| pid).chain([self.pid]).collect();
+        kill(Pid::from_raw(self.pid.cast_signed()), signal).unwrap();
+        eventually("Postgres has stopped", async || ending.iter().all(|pid| has_ended(*pid))).await;
+    }
+
+    /// Starts it again, and waits until it takes connections.
+    pub(crate) async fn starts(&mut self) {
+        let data =
+            PathBuf::from(&self.arguments[self.arguments.iter().position(|word| word == "-D").unwrap() + 1]);
+        let owner = std::fs::metadata(&data).unwrap();
+        let mut command = Command::new(&self.arguments[0]);
+        command.args(&self.arguments[1..]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        if nix::unistd::geteuid().is_root() {
+            command.uid(owner.uid()).gid(owner.gid());
+        }
+        self.ends();
+        let child = command.current_dir(data).spawn().unwrap();
+        self.pid = child.id();
+        self.again = Some(child);
+        let url = &self.url;
+        eventually("Postgres has started", async || tokio_postgres::connect(url, NoTls).await.is_ok()).await;
+    }
+
+    /// What we started ourselves.
+    fn ends(&mut self) {
+        if let Some(mut child) = self.again.take() {
+            let _ = kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGINT);
+            let _ = child.wait();
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.ends();
+    }
 }

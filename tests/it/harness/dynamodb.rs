@@ -33,6 +33,8 @@ pub(crate) struct DynamoDb {
 struct State {
     mood: Mood,
     url: String,
+    /// The function whose calls alone are refused.
+    refuses: Option<String>,
     /// The user whose item's next change is carried out without an answer.
     loses: Option<String>,
     lost: usize,
@@ -49,6 +51,7 @@ impl DynamoDb {
             state: Arc::new(Mutex::new(State {
                 mood: Mood::Well,
                 url: String::new(),
+                refuses: None,
                 loses: None,
                 lost: 0,
                 asked: Asked::new(),
@@ -69,6 +72,11 @@ impl DynamoDb {
     /// From now on this is how it seems to be.
     pub(crate) fn is(&self, mood: Mood) {
         self.state.lock().unwrap().mood = mood;
+    }
+
+    /// From now on this function's calls are refused, and no other's.
+    pub(crate) fn refuses(&self, function: Option<&str>) {
+        self.state.lock().unwrap().refuses = function.map(str::to_owned);
     }
 
     /// The next change of this user's item is carried out, and its answer is lost.
@@ -123,13 +131,16 @@ impl DynamoDb {
     }
 
     async fn answer(&self, request: Request) -> Response<Body> {
-        let State { mood, url, .. } = self.state.lock().unwrap().clone();
+        let State { mood, url, refuses, .. } = self.state.lock().unwrap().clone();
         let refused = |status: u16, kind: &str| {
             let body =
                 json!({ "__type": format!("com.amazonaws.dynamodb.v20120810#{kind}"), "message": "trouble" });
             Response::builder().status(status).body(Body::from(body.to_string())).unwrap()
         };
         match mood {
+            _ if refuses.is_some() && refuses == caller(request.headers()) => {
+                return refused(500, "InternalServerError");
+            }
             Mood::Well => {}
             Mood::Throttling => return refused(400, "ProvisionedThroughputExceededException"),
             Mood::Down => return refused(500, "InternalServerError"),
@@ -138,7 +149,8 @@ impl DynamoDb {
         let body = to_bytes(body, usize::MAX).await.unwrap();
         let change = String::from_utf8_lossy(&body).into_owned();
         self.notes(&head, &change);
-        let passed = reqwest::Client::new().post(url).headers(head.headers).body(body).send().await.unwrap();
+        let passing = reqwest::Client::new().post(url).headers(head.headers).body(body);
+        let Ok(passed) = passing.send().await else { return refused(500, "InternalServerError") };
         if self.is_to_be_lost(&change) {
             return refused(500, "InternalServerError");
         }

@@ -1,0 +1,513 @@
+//! A client that behaves as the documentation says: it repeats what was not answered, drops what it has, fetches what it
+//! misses, and renews its lease.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use protocol::rest::MessagePage;
+use protocol::{Code, Event, Message};
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+use super::{LEASE, NEXT, SECOND_DEVICE, USERS, World};
+use crate::harness::{Client, Frame};
+
+/// A frame that is not answered for this long is sent again.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(3);
+
+const PING_EVERY: Duration = Duration::from_secs(LEASE.as_secs() / 4);
+
+/// How long all may take that has to work once nothing fails any more.
+const CALM_PATIENCE: Duration = Duration::from_secs(60);
+
+/// How long it stays between two things that it does.
+const PAUSE: std::ops::Range<u64> = 200..600;
+
+/// What a device has of a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Seen {
+    pub(super) id: String,
+    pub(super) content: String,
+}
+
+/// A message that it wants to send, until that is answered.
+#[derive(Debug)]
+struct Outgoing {
+    conversation: String,
+    client_message_id: String,
+    next_try: Instant,
+}
+
+/// What it went through.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Counts {
+    pub(super) sent_again: usize,
+    pub(super) sent_twice: usize,
+    pub(super) refused: usize,
+    pub(super) gateway_errors: usize,
+    pub(super) cut: usize,
+    pub(super) connected: usize,
+    pub(super) told_again: usize,
+    pub(super) gaps: usize,
+    pub(super) fetched: usize,
+}
+
+/// One phone or laptop.
+#[derive(Debug)]
+pub(super) struct Device {
+    world: Arc<World>,
+    rng: StdRng,
+    pub(super) user: usize,
+    name: String,
+    /// The user's conversations, and with whom.
+    pub(super) conversations: BTreeMap<String, usize>,
+    /// Each conversation, in order and without gaps.
+    pub(super) has: BTreeMap<String, Vec<Seen>>,
+    /// How many messages it has heard there are.
+    heard_of: BTreeMap<String, usize>,
+    outgoing: Option<Outgoing>,
+    /// The conversation and `seq` of each message that it was told is stored, and what it is.
+    pub(super) acknowledged: BTreeMap<String, (String, usize, Seen)>,
+    /// All that it has ever tried to send.
+    pub(super) tried: BTreeSet<String>,
+    /// Who is there, as far as it was told, and the version of that.
+    pub(super) online: HashMap<String, (u64, bool)>,
+    connection: Option<Client>,
+    joined: BTreeSet<String>,
+    next_ping: Instant,
+    next_join: Instant,
+    ponged: bool,
+    pub(super) counts: Counts,
+    /// What may not happen, but did.
+    pub(super) wrong: Vec<String>,
+}
+
+impl Device {
+    /// Those of all users, who all know each other's conversations.
+    pub(super) async fn all(world: &Arc<World>, seed: u64) -> Vec<Self> {
+        // Whoever has connected once is known.
+        let known = join_all((0..USERS).map(async |n| world.user(n).connects().await)).await;
+        let mut conversations = vec![BTreeMap::new(); USERS];
+        for one in 0..USERS {
+            for step in 1..=NEXT {
+                let other = (one + step) % USERS;
+                let (_, id) = world.user(one).asks_for_conversation_with(&world.user(other)).await;
+                conversations[one].insert(id.clone(), other);
+                conversations[other].insert(id, one);
+            }
+        }
+        join_all(known.into_iter().map(Client::closes)).await;
+        let mut devices = Vec::new();
+        for (user, conversations) in conversations.into_iter().enumerate() {
+            let names = ["phone", "laptop"];
+            for name in &names[..if user % SECOND_DEVICE == 0 { 2 } else { 1 }] {
+                let rng = StdRng::seed_from_u64(seed << 16 | (devices.len() as u64));
+                devices.push(Self::new(world.clone(), rng, user, name, conversations.clone()));
+            }
+        }
+        devices
+    }
+
+    fn new(
+        world: Arc<World>,
+        rng: StdRng,
+        user: usize,
+        name: &str,
+        conversations: BTreeMap<String, usize>,
+    ) -> Self {
+        Self {
+            name: format!("the {name} of {}", world.user(user).id),
+            has: conversations.keys().map(|id| (id.clone(), Vec::new())).collect(),
+            world,
+            rng,
+            user,
+            conversations,
+            heard_of: BTreeMap::new(),
+            outgoing: None,
+            acknowledged: BTreeMap::new(),
+            tried: BTreeSet::new(),
+            online: HashMap::new(),
+            connection: None,
+            joined: BTreeSet::new(),
+            next_ping: Instant::now(),
+            next_join: Instant::now(),
+            ponged: false,
+            counts: Counts::default(),
+            wrong: Vec::new(),
+        }
+    }
+
+    /// Sends, receives, is cut off and comes back, until it is over.
+    pub(super) async fn chats(mut self, until: Instant) -> Self {
+        while Instant::now() < until {
+            self.keeps_connected().await;
+            let frame_is_cut_off = self.rng.random_bool(0.02);
+            if frame_is_cut_off {
+                self.is_cut_off();
+            }
+            match &self.outgoing {
+                Some(outgoing) if outgoing.next_try <= Instant::now() => self.sends_again().await,
+                Some(_) => {}
+                None => self.sends_another().await,
+            }
+            self.does_something_else().await;
+            let pause = Duration::from_millis(self.rng.random_range(PAUSE));
+            self.listens_until(until.min(Instant::now() + pause)).await;
+        }
+        self
+    }
+
+    /// Goes on until what it wanted to send is stored and all conversations are joined.
+    pub(super) async fn settles(&mut self) {
+        let until = Instant::now() + CALM_PATIENCE;
+        while self.outgoing.is_some() || self.joined.len() < self.conversations.len() {
+            if Instant::now() > until {
+                return self.goes_wrong("could not send or join although nothing fails any more");
+            }
+            self.keeps_connected().await;
+            if self.outgoing.as_ref().is_some_and(|outgoing| outgoing.next_try <= Instant::now()) {
+                self.sends_again().await;
+            }
+            self.listens_for(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// Asks where its conversations stand, and fetches what it misses.
+    pub(super) async fn catches_up(&mut self) {
+        let until = Instant::now() + CALM_PATIENCE;
+        self.ponged = false;
+        self.next_ping = Instant::now();
+        while !self.ponged || self.misses_something() {
+            if Instant::now() > until {
+                return self.goes_wrong("could not catch up although nothing fails any more");
+            }
+            self.keeps_connected().await;
+            self.listens_for(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// Keeps its lease for a while.
+    pub(super) async fn stays(&mut self, lasting: Duration) {
+        self.keeps_connected().await;
+        self.listens_for(lasting).await;
+    }
+
+    /// Closes the connection as one should.
+    pub(super) async fn leaves(&mut self) {
+        if let Some(connection) = self.connection.take() {
+            connection.closes().await;
+        }
+    }
+
+    /// Connects if there is no connection, renews the lease and joins what is not joined.
+    async fn keeps_connected(&mut self) {
+        let now = Instant::now();
+        if self.connection.is_none() {
+            let user = self.world.user(self.user);
+            let url = format!("ws://127.0.0.1:{}/v1?token={}", user.stack.port, user.token());
+            let Ok(connection) = Client::reach(&url).await else { return };
+            self.connection = Some(connection);
+            self.counts.connected += 1;
+            self.joined.clear();
+            (self.next_ping, self.next_join) = (now, now);
+        }
+        if self.next_ping <= now {
+            self.next_ping = now + PING_EVERY;
+            self.sends(json!({ "action": "ping", "id": "ping" })).await;
+        }
+        if self.next_join <= now {
+            self.next_join = now + ANSWERED_WITHIN;
+            let missing = self.conversations.keys().filter(|id| !self.joined.contains(*id));
+            for id in missing.cloned().collect::<Vec<_>>() {
+                self.sends(json!({ "action": "join_conversation", "id": "join", "conversationId": id })).await;
+            }
+        }
+    }
+
+    fn is_cut_off(&mut self) {
+        if let Some(connection) = self.connection.take() {
+            self.counts.cut += 1;
+            connection.breaks_off();
+        }
+    }
+
+    async fn sends_another(&mut self) {
+        let conversation = self.any_conversation();
+        let client_message_id = format!("{} of {}", self.tried.len(), self.name);
+        self.tried.insert(client_message_id.clone());
+        self.outgoing = Some(Outgoing { conversation, client_message_id, next_try: Instant::now() });
+        self.tries_to_send().await;
+        let twice = self.rng.random_bool(0.05);
+        if twice {
+            self.counts.sent_twice += 1;
+            self.tries_to_send().await;
+        }
+    }
+
+    async fn sends_again(&mut self) {
+        self.counts.sent_again += 1;
+        self.tries_to_send().await;
+    }
+
+    async fn tries_to_send(&mut self) {
+        let outgoing = self.outgoing.as_mut().expect("there is something to send");
+        outgoing.next_try = Instant::now() + ANSWERED_WITHIN;
+        let frame = json!({
+            "action": "send_message",
+            "id": outgoing.client_message_id,
+            "conversationId": outgoing.conversation,
+            "content": content(&outgoing.client_message_id),
+            "clientMessageId": outgoing.client_message_id,
+        });
+        self.sends(frame).await;
+    }
+
+    async fn does_something_else(&mut self) {
+        let conversation = self.any_conversation();
+        let action = match self.rng.random_range(0..20) {
+            0 => "mark_read",
+            1 if self.joined.contains(&conversation) => "typing_start",
+            _ => return,
+        };
+        self.sends(json!({ "action": action, "id": action, "conversationId": conversation })).await;
+    }
+
+    fn any_conversation(&mut self) -> String {
+        let at = self.rng.random_range(0..self.conversations.len());
+        self.conversations.keys().nth(at).expect("it is one of them").clone()
+    }
+
+    async fn sends(&mut self, frame: Value) {
+        if let Some(connection) = &mut self.connection
+            && !connection.tries(&frame.to_string()).await
+        {
+            self.connection = None;
+        }
+    }
+
+    async fn listens_for(&mut self, lasting: Duration) {
+        self.listens_until(Instant::now() + lasting).await;
+    }
+
+    async fn listens_until(&mut self, until: Instant) {
+        while let Some(connection) = &mut self.connection {
+            match timeout_at(until, connection.takes()).await {
+                Err(_) => return,
+                Ok(Some(frame)) => self.hears(frame).await,
+                Ok(None) => self.connection = None,
+            }
+        }
+        // Nobody connects without a pause in between.
+        sleep_until(until).await;
+    }
+
+    async fn hears(&mut self, frame: Frame) {
+        match frame {
+            Frame::Event(answer) => self.learns(answer.event).await,
+            Frame::Error(frame) => {
+                let id = frame.id.map(String::from).unwrap_or_default();
+                match frame.error.code {
+                    Code::Unavailable | Code::RateLimited => {
+                        self.counts.refused += 1;
+                        let wait = frame.error.retry_after_ms.unwrap_or(200);
+                        self.tries_again_in(Duration::from_millis(wait), Some(&id));
+                    }
+                    // A connection that was said to be gone has joined nothing any more; its next frame tells it so.
+                    Code::Forbidden if id == "typing_start" => {}
+                    code => self.goes_wrong(&format!("{id} was answered {code:?}: {}", frame.error.message)),
+                }
+            }
+            // A function was killed over some frame: it does not say which.
+            Frame::Gateway(_) => {
+                self.counts.gateway_errors += 1;
+                self.tries_again_in(Duration::from_millis(200), None);
+            }
+        }
+    }
+
+    /// What could not be done is tried again soon.
+    fn tries_again_in(&mut self, wait: Duration, id: Option<&str>) {
+        let at = Instant::now() + wait;
+        let is_meant = |name: &str| id.is_none_or(|id| id == name);
+        if let Some(outgoing) = &mut self.outgoing
+            && is_meant(&outgoing.client_message_id)
+        {
+            outgoing.next_try = outgoing.next_try.min(at);
+        }
+        if is_meant("ping") {
+            self.next_ping = self.next_ping.min(at);
+        }
+        if is_meant("join") {
+            self.next_join = self.next_join.min(at);
+        }
+    }
+
+    async fn learns(&mut self, event: Event) {
+        match event {
+            Event::NewMessage(message) => {
+                self.is_acknowledged(&message);
+                self.takes(message).await;
+            }
+            Event::ConversationUpdated { last_message, .. } => self.takes(last_message).await,
+            Event::JoinedConversation { conversation_id, last_seq, online_user_ids } => {
+                let conversation = conversation_id.to_string();
+                let Some(other) = self.is_in(&conversation) else { return };
+                let other = self.world.user(other).id;
+                let is_online = online_user_ids.iter().any(|id| id.to_string() == other);
+                self.online.entry(other).or_default().1 = is_online;
+                self.joined.insert(conversation.clone());
+                self.hears_of(&conversation, last_seq.0).await;
+            }
+            Event::Pong { conversations, .. } => {
+                for head in conversations {
+                    self.hears_of(&head.conversation_id.to_string(), head.last_seq.0).await;
+                }
+                self.ponged = true;
+            }
+            Event::UserOnline { user_id, version } => self.sees(&user_id.to_string(), version, true),
+            Event::UserOffline { user_id, version, .. } => self.sees(&user_id.to_string(), version, false),
+            Event::MessagesRead { conversation_id, .. }
+            | Event::LeftConversation { conversation_id }
+            | Event::UserTyping { conversation_id, .. }
+            | Event::UserStoppedTyping { conversation_id, .. } => {
+                self.is_in(&conversation_id.to_string());
+            }
+        }
+    }
+
+    /// Whom a conversation is with that something was heard of.
+    fn is_in(&mut self, conversation: &str) -> Option<usize> {
+        let other = self.conversations.get(conversation).copied();
+        if other.is_none() {
+            self.goes_wrong(&format!("heard of {conversation}, which is not the user's"));
+        }
+        other
+    }
+
+    fn sees(&mut self, user: &str, version: u64, is_online: bool) {
+        let seen = self.online.entry(user.to_owned()).or_default();
+        if version > seen.0 {
+            *seen = (version, is_online);
+        }
+    }
+
+    /// Notes that one of its own messages is stored, whether that is the answer or is heard over another connection.
+    fn is_acknowledged(&mut self, message: &Message) {
+        let Some(id) = message.client_message_id.clone().filter(|id| self.tried.contains(id)) else { return };
+        self.outgoing.take_if(|outgoing| outgoing.client_message_id == id);
+        let stored = (message.conversation_id.to_string(), place(message.seq.0), seen(message));
+        if let Some(before) = self.acknowledged.insert(id.clone(), stored.clone())
+            && before != stored
+        {
+            self.goes_wrong(&format!("{id} was stored as {before:?} and as {stored:?}"));
+        }
+    }
+
+    async fn takes(&mut self, message: Message) {
+        let conversation = message.conversation_id.to_string();
+        if self.is_in(&conversation).is_none() {
+            return;
+        }
+        let seq = place(message.seq.0);
+        let has = self.has.entry(conversation.clone()).or_default();
+        match seq.checked_sub(1).and_then(|at| has.get(at)) {
+            Some(known) if *known == seen(&message) => self.counts.told_again += 1,
+            Some(known) => {
+                let found = format!("{conversation} has {known:?} and {:?} at {seq}", seen(&message));
+                self.goes_wrong(&found);
+            }
+            None if seq == has.len() + 1 => has.push(seen(&message)),
+            None => {
+                self.counts.gaps += 1;
+                self.hears_of(&conversation, message.seq.0).await;
+            }
+        }
+    }
+
+    async fn hears_of(&mut self, conversation: &str, last_seq: i64) {
+        if self.is_in(conversation).is_none() {
+            return;
+        }
+        let heard_of = self.heard_of.entry(conversation.to_owned()).or_default();
+        *heard_of = (*heard_of).max(place(last_seq));
+        if *heard_of > self.has[conversation].len() {
+            self.fetches(conversation).await;
+        }
+    }
+
+    fn misses_something(&self) -> bool {
+        self.heard_of.iter().any(|(conversation, heard_of)| self.has[conversation].len() < *heard_of)
+    }
+
+    /// Fetches what comes after what it has. When that does not work, the next pong tells it again.
+    async fn fetches(&mut self, conversation: &str) {
+        loop {
+            let query = match self.has[conversation].last() {
+                Some(Seen { id, .. }) => format!("?limit=100&after={id}"),
+                None => "?limit=100".to_owned(),
+            };
+            let Some(mut page) = self.fetches_page(conversation, &query).await else { return };
+            if self.has[conversation].is_empty() {
+                // From the newest page to the first message.
+                while page.has_more {
+                    let Some(first) = page.messages.first() else { return };
+                    let query = format!("?limit=100&before={}", first.id);
+                    let Some(mut older) = self.fetches_page(conversation, &query).await else { return };
+                    older.messages.append(&mut page.messages);
+                    page = older;
+                }
+            }
+            self.counts.fetched += page.messages.len();
+            let has_more = page.has_more;
+            for message in page.messages {
+                let has = self.has.entry(conversation.to_owned()).or_default();
+                if place(message.seq.0) != has.len() + 1 {
+                    let found = format!("{conversation} goes on with {} after {}", message.seq.0, has.len());
+                    return self.goes_wrong(&found);
+                }
+                has.push(seen(&message));
+            }
+            if !has_more {
+                return;
+            }
+        }
+    }
+
+    async fn fetches_page(&mut self, conversation: &str, query: &str) -> Option<MessagePage> {
+        let user = self.world.user(self.user);
+        let url = user.stack.http(&format!("/api/conversations/{conversation}/messages{query}"));
+        let answer = self.world.http.get(url).bearer_auth(user.token()).send().await.ok()?;
+        match answer.status().as_u16() {
+            200 => answer.json().await.ok(),
+            // A dependency is down, or a function was killed.
+            500 | 503 => None,
+            status => {
+                let body = answer.text().await.unwrap_or_default();
+                self.goes_wrong(&format!("{query} of {conversation} was answered {status}: {body}"));
+                None
+            }
+        }
+    }
+
+    fn goes_wrong(&mut self, what: &str) {
+        self.wrong.push(format!("{}: {what}", self.name));
+    }
+}
+
+/// What a message with this client message id says.
+pub(super) fn content(client_message_id: &str) -> String {
+    format!("message {client_message_id}")
+}
+
+fn seen(message: &Message) -> Seen {
+    Seen { id: message.id.to_string(), content: message.content.clone() }
+}
+
+/// A `seq` as a number of messages.
+pub(super) fn place(seq: i64) -> usize {
+    usize::try_from(seq).expect("seq is 0 or more")
+}

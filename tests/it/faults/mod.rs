@@ -1,0 +1,140 @@
+//! Everything goes wrong at once, and nothing is lost.
+//!
+//! People chat for a while, and all that time something fails (`strikes.rs`). They use clients that behave as the
+//! documentation says (`device.rs`). When it is over, what the clients saw is held against the database, and both against
+//! what was promised (`checker.rs`).
+//!
+//! What strikes, when and whom is drawn from a seed. What it hits at that moment is up to the processes, so a seed that failed
+//! may need more than one run to fail again.
+
+mod checker;
+mod device;
+mod strikes;
+
+use std::ops::RangeInclusive;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tokio::time::Instant;
+
+use crate::harness::callbacks::Callbacks;
+use crate::harness::database::Server;
+use crate::harness::dynamodb::DynamoDb;
+use crate::harness::{Database, Stack, StackOptions, User};
+use device::Device;
+use strikes::Strikes;
+
+const USERS: usize = 24;
+
+/// Everyone talks with so many who come next, and so with as many who come before.
+const NEXT: usize = 3;
+
+/// Every third user has a phone and a laptop.
+const SECOND_DEVICE: usize = 3;
+
+/// Short, so that what a lost `$disconnect` leaves behind runs out while we wait.
+pub(crate) const LEASE: Duration = Duration::from_secs(10);
+
+/// What all have to do with.
+#[derive(Debug)]
+pub(crate) struct World {
+    /// The stack that runs now.
+    stack: RwLock<Arc<Stack>>,
+    /// The stack that only lends its Postgres, which so outlives the other.
+    host: Arc<Stack>,
+    database: Database,
+    callbacks: Callbacks,
+    dynamodb: DynamoDb,
+    http: reqwest::Client,
+}
+
+impl World {
+    async fn begins() -> Arc<Self> {
+        let (callbacks, dynamodb) = (Callbacks::start().await, DynamoDb::start().await);
+        let host = Arc::new(Stack::start(&StackOptions { args: &["--ephemeral"], ..StackOptions::default() }));
+        let database = Database::on(host.clone()).await;
+        let stack = RwLock::new(starts(&database, &callbacks, &dynamodb));
+        Arc::new(Self { stack, host, database, callbacks, dynamodb, http: reqwest::Client::new() })
+    }
+
+    fn stack(&self) -> Arc<Stack> {
+        self.stack.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Starts another stack in the place of one that has ended.
+    fn starts_again(&self) {
+        let stack = starts(&self.database, &self.callbacks, &self.dynamodb);
+        *self.stack.write().unwrap_or_else(PoisonError::into_inner) = stack;
+    }
+
+    fn user(&self, n: usize) -> User {
+        User { stack: self.stack(), id: format!("user-{n:02}"), name: format!("User {n}") }
+    }
+}
+
+fn starts(database: &Database, callbacks: &Callbacks, dynamodb: &DynamoDb) -> Arc<Stack> {
+    let stack = Stack::start(&StackOptions {
+        env: &[
+            ("AWS_ENDPOINT_URL_DYNAMODB", &dynamodb.url),
+            ("LEASE_SECONDS", &LEASE.as_secs().to_string()),
+            ("PUSH_ENDPOINT", &callbacks.url),
+        ],
+        database_url: Some(&database.url),
+        ..StackOptions::default()
+    });
+    callbacks.pass_on_to(stack.port);
+    dynamodb.pass_on_to(&stack.dynamodb_url);
+    Arc::new(stack)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a minute of trouble on both processors would disturb the others: .ci/run runs it alone"]
+async fn nothing_is_lost_whatever_fails() {
+    let seconds = variable("FAULTS_SECONDS").map_or(60, |text| text.parse().expect("FAULTS_SECONDS is a number"));
+    let seeds = variable("FAULTS_SEEDS").map_or(1..=1, |text| seeds(&text));
+    for seed in seeds {
+        let wrong = run(seed, Duration::from_secs(seconds)).await;
+        assert!(
+            wrong.is_empty(),
+            "{}\nagain: FAULTS_SEEDS={seed} FAULTS_SECONDS={seconds} cargo test --test it -- --ignored --nocapture faults",
+            wrong.join("\n")
+        );
+    }
+}
+
+/// Runs a seed, prints what happened, and says what is wrong.
+async fn run(seed: u64, lasting: Duration) -> Vec<String> {
+    let world = World::begins().await;
+    let mut server = Server::of(&world.host);
+    let mut devices = Device::all(&world, seed).await;
+    println!("seed {seed}: {USERS} users on {} devices, {} s", devices.len(), lasting.as_secs());
+
+    let until = Instant::now() + lasting;
+    let mut strikes = Strikes::new(&world, seed);
+    let chatting = join_all(devices.into_iter().map(|device| tokio::spawn(device.chats(until))));
+    let ((), chatted) = tokio::join!(strikes.strike(&mut server, until), chatting);
+    println!("{strikes}");
+
+    // It is calm again: everyone sends what they have not got rid of, and only then is known what there is to fetch.
+    devices = chatted.into_iter().map(Result::unwrap).collect();
+    join_all(devices.iter_mut().map(Device::settles)).await;
+    join_all(devices.iter_mut().map(Device::catches_up)).await;
+    let mut wrong = checker::messages(&world, &devices).await;
+    wrong.extend(checker::presence(&world, &mut devices).await);
+    wrong.extend(checker::postgres_connections(&world).await);
+    wrong
+}
+
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+/// `7` or `1-20`.
+fn seeds(text: &str) -> RangeInclusive<u64> {
+    let number = |text: &str| text.trim().parse().expect("FAULTS_SEEDS is a number or two, as in 1-20");
+    match text.split_once('-') {
+        Some((first, last)) => number(first)..=number(last),
+        None => number(text)..=number(text),
+    }
+}

@@ -1,0 +1,191 @@
+//! What fails, one after another, in an order that is drawn.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use rand::rngs::StdRng;
+use rand::seq::{IndexedRandom, SliceRandom};
+use rand::{RngExt, SeedableRng};
+use serde_json::Value;
+use tokio::time::{Instant, sleep};
+
+use super::World;
+use crate::harness::callbacks::Fate;
+use crate::harness::children;
+use crate::harness::database::{Server, connect};
+use crate::harness::dynamodb::Mood;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Fault {
+    KilledFunctions,
+    StoppedPostgres,
+    KilledPostgres,
+    KilledBackend,
+    ThrottledDynamoDb,
+    FailingDynamoDb,
+    TroubledCallbacks,
+    LostDisconnects,
+    RestartedGateway,
+}
+
+/// Those that happen more often in life, and disturb less, are there more often.
+const DECK: [Fault; 12] = [
+    Fault::KilledFunctions,
+    Fault::KilledFunctions,
+    Fault::KilledFunctions,
+    Fault::StoppedPostgres,
+    Fault::KilledPostgres,
+    Fault::KilledBackend,
+    Fault::ThrottledDynamoDb,
+    Fault::FailingDynamoDb,
+    Fault::TroubledCallbacks,
+    Fault::TroubledCallbacks,
+    Fault::LostDisconnects,
+    Fault::RestartedGateway,
+];
+
+/// What strikes, and what has struck.
+#[derive(Debug)]
+pub(super) struct Strikes {
+    world: Arc<World>,
+    rng: StdRng,
+    struck: BTreeMap<Fault, usize>,
+    killed_processes: usize,
+}
+
+impl Strikes {
+    pub(super) fn new(world: &Arc<World>, seed: u64) -> Self {
+        Self {
+            world: world.clone(),
+            rng: StdRng::seed_from_u64(seed),
+            struck: BTreeMap::new(),
+            killed_processes: 0,
+        }
+    }
+
+    /// Strikes until it is over; then all is well again.
+    pub(super) async fn strike(&mut self, server: &mut Server, until: Instant) {
+        let mut deck = Vec::new();
+        loop {
+            // So that people get to chat in between.
+            self.passes(500..1500).await;
+            if Instant::now() >= until {
+                return;
+            }
+            if deck.is_empty() {
+                deck = DECK.to_vec();
+                deck.shuffle(&mut self.rng);
+            }
+            let fault = deck.pop().expect("it was just filled");
+            *self.struck.entry(fault).or_default() += 1;
+            match fault {
+                Fault::KilledFunctions => self.kills_functions(),
+                Fault::StoppedPostgres => self.ends_postgres(server, Signal::SIGINT).await,
+                Fault::KilledPostgres => self.ends_postgres(server, Signal::SIGKILL).await,
+                Fault::KilledBackend => self.kills_a_backend().await,
+                Fault::ThrottledDynamoDb => self.dynamodb_is(Mood::Throttling).await,
+                Fault::FailingDynamoDb => self.dynamodb_is(Mood::Down).await,
+                Fault::TroubledCallbacks => self.troubles_callbacks().await,
+                Fault::LostDisconnects => {
+                    self.world.dynamodb.refuses(Some("disconnect"));
+                    self.passes(1000..3000).await;
+                    self.world.dynamodb.refuses(None);
+                }
+                Fault::RestartedGateway => self.restarts_the_gateway().await,
+            }
+        }
+    }
+
+    /// Lets some time pass, in milliseconds.
+    async fn passes(&mut self, some: std::ops::Range<u64>) {
+        sleep(Duration::from_millis(self.rng.random_range(some))).await;
+    }
+
+    /// Kills all processes of one function, in the middle of whatever they do.
+    fn kills_functions(&mut self) {
+        let running = children(self.world.stack().pid);
+        let running: Vec<_> = running.into_iter().filter(|(_, name)| name != "local").collect();
+        let Some((_, victim)) = running.choose(&mut self.rng) else { return };
+        for (pid, _) in running.iter().filter(|(_, name)| name == victim) {
+            self.killed_processes += usize::from(kill(Pid::from_raw(pid.cast_signed()), Signal::SIGKILL).is_ok());
+        }
+    }
+
+    async fn ends_postgres(&mut self, server: &mut Server, signal: Signal) {
+        server.stops(signal).await;
+        self.passes(200..1500).await;
+        server.starts().await;
+    }
+
+    /// One process of Postgres is killed, whereupon Postgres ends all and recovers.
+    async fn kills_a_backend(&mut self) {
+        let observer = connect(&self.world.database.url).await;
+        let serving = "select pid from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()";
+        let pids: Vec<i32> = observer.query(serving, &[]).await.unwrap().iter().map(|row| row.get(0)).collect();
+        if let Some(pid) = pids.choose(&mut self.rng) {
+            let _ = kill(Pid::from_raw(*pid), Signal::SIGKILL);
+        }
+    }
+
+    async fn dynamodb_is(&mut self, mood: Mood) {
+        self.world.dynamodb.is(mood);
+        self.passes(500..2000).await;
+        self.world.dynamodb.is(Mood::Well);
+    }
+
+    /// Half of the connections cannot be pushed to as they should.
+    async fn troubles_callbacks(&mut self) {
+        const TROUBLES: [Fate; 4] = [Fate::Gone, Fate::Stalled, Fate::Throttled, Fate::Failed];
+        let open: Value =
+            self.world.http.get(self.world.stack().http("/dev/connections")).send().await.unwrap().json().await.unwrap();
+        let ids = open["connections"].as_array().into_iter().flatten();
+        let mut troubled = Vec::new();
+        for id in ids.filter_map(|connection| connection["connectionId"].as_str()) {
+            if self.rng.random_bool(0.5) {
+                self.world.callbacks.has(id, *TROUBLES.choose(&mut self.rng).expect("there are some"));
+                troubled.push(id.to_owned());
+            }
+        }
+        self.passes(1000..3000).await;
+        for id in troubled {
+            self.world.callbacks.has(&id, Fate::Passed);
+        }
+        self.world.callbacks.release();
+    }
+
+    async fn restarts_the_gateway(&mut self) {
+        let stack = self.world.stack();
+        stack.signal(*[Signal::SIGTERM, Signal::SIGKILL].choose(&mut self.rng).expect("there are two"));
+        let world = self.world.clone();
+        let starting = tokio::task::spawn_blocking(move || {
+            stack.wait();
+            world.starts_again();
+        });
+        starting.await.unwrap();
+    }
+}
+
+impl fmt::Display for Strikes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let count = |fault| self.struck.get(&fault).copied().unwrap_or(0);
+        write!(
+            f,
+            "  struck: functions killed {} times ({} processes), Postgres stopped {}, killed {}, a backend killed {}, \
+             DynamoDB throttling {}, failing {}, callbacks troubled {}, $disconnect lost {}, gateway restarted {}",
+            count(Fault::KilledFunctions),
+            self.killed_processes,
+            count(Fault::StoppedPostgres),
+            count(Fault::KilledPostgres),
+            count(Fault::KilledBackend),
+            count(Fault::ThrottledDynamoDb),
+            count(Fault::FailingDynamoDb),
+            count(Fault::TroubledCallbacks),
+            count(Fault::LostDisconnects),
+            count(Fault::RestartedGateway),
+        )
+    }
+}
