@@ -125,25 +125,29 @@ async fn run(
 ) -> (Vec<Pair>, usize, Vec<Received>) {
     let idle = pairs.split_off(senders);
     let epoch = Instant::now();
-    let chatting = pairs.into_iter().enumerate().map(|(n, Pair { mut sender, mut receiver, conversation })| {
-        // They take turns.
-        let every = every.map(|every| (every, epoch + every * u32::try_from(n).unwrap() / u32::try_from(senders).unwrap()));
-        let (done, last) = oneshot::channel();
-        let to = conversation.clone();
-        let sending = tokio::spawn(async move {
-            let sent = send(&mut sender, &to, epoch, every, lasting).await;
-            let _ = done.send(sent);
-            (sender, sent)
+    let chatting =
+        pairs.into_iter().enumerate().map(|(n, Pair { mut sender, mut receiver, conversation })| {
+            // They take turns.
+            let every = every.map(|every| {
+                (every, epoch + every * u32::try_from(n).unwrap() / u32::try_from(senders).unwrap())
+            });
+            let (done, last) = oneshot::channel();
+            let to = conversation.clone();
+            let sending = tokio::spawn(async move {
+                let sent = send(&mut sender, &to, epoch, every, lasting).await;
+                let _ = done.send(sent);
+                (sender, sent)
+            });
+            let receiving = tokio::spawn(async move {
+                let received = receive(&mut receiver, epoch, last).await;
+                (receiver, received)
+            });
+            async move {
+                let ((sender, sent), (receiver, received)) =
+                    (sending.await.unwrap(), receiving.await.unwrap());
+                (Pair { sender, receiver, conversation }, sent, received)
+            }
         });
-        let receiving = tokio::spawn(async move {
-            let received = receive(&mut receiver, epoch, last).await;
-            (receiver, received)
-        });
-        async move {
-            let ((sender, sent), (receiver, received)) = (sending.await.unwrap(), receiving.await.unwrap());
-            (Pair { sender, receiver, conversation }, sent, received)
-        }
-    });
     let mut pairs = Vec::new();
     let (mut sent, mut received) = (0, Vec::new());
     for (pair, of, by) in join_all(chatting).await {

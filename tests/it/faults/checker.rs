@@ -43,7 +43,10 @@ pub(super) async fn messages(world: &World, devices: &[Device]) -> Vec<String> {
     {
         if places.get(client_message_id).is_none_or(|stored| *stored != [told.clone()]) {
             let stored = places.get(client_message_id);
-            wrong.push(format!("user {}: {client_message_id} was told {told:?}, stored is {stored:?}", device.user));
+            wrong.push(format!(
+                "user {}: {client_message_id} was told {told:?}, stored is {stored:?}",
+                device.user
+            ));
         }
     }
     let tried: BTreeSet<&String> = devices.iter().flat_map(|device| &device.tried).collect();
@@ -58,7 +61,10 @@ pub(super) async fn messages(world: &World, devices: &[Device]) -> Vec<String> {
             let stored = stored.get(conversation).map_or(&[][..], Vec::as_slice);
             if has != stored {
                 let (has, stored) = (has.len(), stored.len());
-                wrong.push(format!("user {}: has {has} of the {stored} messages of {conversation}, or others", device.user));
+                wrong.push(format!(
+                    "user {}: has {has} of the {stored} messages of {conversation}, or others",
+                    device.user
+                ));
             }
         }
     }
@@ -68,10 +74,14 @@ pub(super) async fn messages(world: &World, devices: &[Device]) -> Vec<String> {
             or exists (select from participants p where p.conversation_id = c.id and p.unread_count <>
                        (select count(*) from messages m where m.conversation_id = c.id and m.sender_id <> p.user_id and m.read_at is null))";
     for row in postgres.query(miscounted, &[]).await.unwrap() {
-        wrong.push(format!("{}: last_seq or unread_count is not what counting gives", row.get::<_, String>(0)));
+        wrong.push(format!(
+            "{}: last_seq or unread_count is not what counting gives",
+            row.get::<_, String>(0)
+        ));
     }
 
-    let counts = |count: fn(&Counts) -> usize| devices.iter().map(|device| count(&device.counts)).sum::<usize>();
+    let counts =
+        |count: fn(&Counts) -> usize| devices.iter().map(|device| count(&device.counts)).sum::<usize>();
     println!(
         "  clients: {} messages to send, {} acknowledged, {} sent again, {} sent twice at once, {} frames refused for now, \
          {} gateway errors, {} sockets cut, {} connects, {} gaps seen, {} messages fetched, {} told again",
@@ -108,7 +118,8 @@ pub(super) async fn presence(world: &World, devices: &mut [Device]) -> Vec<Strin
     let lost_before = lost_disconnects(world);
     world.dynamodb.refuses(Some("disconnect"));
     join_all(lost.iter_mut().map(|device| device.leaves())).await;
-    eventually("their $disconnect is lost", async || lost_disconnects(world) >= lost_before + lost.len()).await;
+    eventually("their $disconnect is lost", async || lost_disconnects(world) >= lost_before + lost.len())
+        .await;
     world.dynamodb.refuses(None);
     join_all(heard.iter_mut().map(|device| device.leaves())).await;
 
@@ -122,7 +133,10 @@ pub(super) async fn presence(world: &World, devices: &mut [Device]) -> Vec<Strin
         }
         if wrong.is_empty() {
             let seen: usize = staying.iter().map(|device| device.conversations.len()).sum();
-            println!("  presence: {} devices see {seen} contacts as they are, and so does the service", staying.len());
+            println!(
+                "  presence: {} devices see {seen} contacts as they are, and so does the service",
+                staying.len()
+            );
             return wrong;
         }
         if Instant::now() > until {

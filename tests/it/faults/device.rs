@@ -223,7 +223,8 @@ impl Device {
             self.next_join = now + ANSWERED_WITHIN;
             let missing = self.conversations.keys().filter(|id| !self.joined.contains(*id));
             for id in missing.cloned().collect::<Vec<_>>() {
-                self.sends(json!({ "action": "join_conversation", "id": "join", "conversationId": id })).await;
+                self.sends(json!({ "action": "join_conversation", "id": "join", "conversationId": id }))
+                    .await;
             }
         }
     }

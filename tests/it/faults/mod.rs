@@ -52,7 +52,8 @@ pub(crate) struct World {
 impl World {
     async fn begins() -> Arc<Self> {
         let (callbacks, dynamodb) = (Callbacks::start().await, DynamoDb::start().await);
-        let host = Arc::new(Stack::start(&StackOptions { args: &["--ephemeral"], ..StackOptions::default() }));
+        let host =
+            Arc::new(Stack::start(&StackOptions { args: &["--ephemeral"], ..StackOptions::default() }));
         let database = Database::on(host.clone()).await;
         let stack = RwLock::new(starts(&database, &callbacks, &dynamodb));
         Arc::new(Self { stack, host, database, callbacks, dynamodb, http: reqwest::Client::new() })
@@ -91,7 +92,8 @@ fn starts(database: &Database, callbacks: &Callbacks, dynamodb: &DynamoDb) -> Ar
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "a minute of trouble on both processors would disturb the others: .ci/run runs it alone"]
 async fn nothing_is_lost_whatever_fails() {
-    let seconds = variable("FAULTS_SECONDS").map_or(60, |text| text.parse().expect("FAULTS_SECONDS is a number"));
+    let seconds =
+        variable("FAULTS_SECONDS").map_or(60, |text| text.parse().expect("FAULTS_SECONDS is a number"));
     let seeds = variable("FAULTS_SEEDS").map_or(1..=1, |text| seeds(&text));
     for seed in seeds {
         let wrong = run(seed, Duration::from_secs(seconds)).await;

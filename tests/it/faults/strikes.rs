@@ -111,7 +111,8 @@ impl Strikes {
         let running: Vec<_> = running.into_iter().filter(|(_, name)| name != "local").collect();
         let Some((_, victim)) = running.choose(&mut self.rng) else { return };
         for (pid, _) in running.iter().filter(|(_, name)| name == victim) {
-            self.killed_processes += usize::from(kill(Pid::from_raw(pid.cast_signed()), Signal::SIGKILL).is_ok());
+            self.killed_processes +=
+                usize::from(kill(Pid::from_raw(pid.cast_signed()), Signal::SIGKILL).is_ok());
         }
     }
 
@@ -124,8 +125,10 @@ impl Strikes {
     /// One process of Postgres is killed, whereupon Postgres ends all and recovers.
     async fn kills_a_backend(&mut self) {
         let observer = connect(&self.world.database.url).await;
-        let serving = "select pid from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()";
-        let pids: Vec<i32> = observer.query(serving, &[]).await.unwrap().iter().map(|row| row.get(0)).collect();
+        let serving =
+            "select pid from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()";
+        let pids: Vec<i32> =
+            observer.query(serving, &[]).await.unwrap().iter().map(|row| row.get(0)).collect();
         if let Some(pid) = pids.choose(&mut self.rng) {
             let _ = kill(Pid::from_raw(*pid), Signal::SIGKILL);
         }
@@ -140,8 +143,16 @@ impl Strikes {
     /// Half of the connections cannot be pushed to as they should.
     async fn troubles_callbacks(&mut self) {
         const TROUBLES: [Fate; 4] = [Fate::Gone, Fate::Stalled, Fate::Throttled, Fate::Failed];
-        let open: Value =
-            self.world.http.get(self.world.stack().http("/dev/connections")).send().await.unwrap().json().await.unwrap();
+        let open: Value = self
+            .world
+            .http
+            .get(self.world.stack().http("/dev/connections"))
+            .send()
+            .await
+            .unwrap()
+            .json()
+            .await
+            .unwrap();
         let ids = open["connections"].as_array().into_iter().flatten();
         let mut troubled = Vec::new();
         for id in ids.filter_map(|connection| connection["connectionId"].as_str()) {

@@ -56,8 +56,8 @@ impl Server {
     pub(crate) fn of(stack: &Stack) -> Self {
         let (pid, _) =
             children(stack.pid).into_iter().find(|(_, name)| name == "postgres").expect("it is running");
-        let command =
-            std::fs::read_to_string(format!("/proc/{pid}/cmdline")).expect("stories that stop Postgres need Linux");
+        let command = std::fs::read_to_string(format!("/proc/{pid}/cmdline"))
+            .expect("stories that stop Postgres need Linux");
         let arguments = command.split_terminator('\0').map(str::to_owned).collect();
         Self { url: stack.postgres_url().to_owned(), arguments, pid, again: None }
     }
