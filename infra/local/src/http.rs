@@ -9,6 +9,7 @@ mod routing;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
 use axum::extract::Request;
@@ -27,6 +28,9 @@ use authorizer::{Answers, Question};
 /// API Gateway's quotas, in bytes: the request line and the headers together, and the body.
 const MAX_HEAD: usize = 10_240;
 const MAX_BODY: usize = 10 * 1024 * 1024;
+
+/// How long a body may take to arrive, so that slow clients cannot hold all sockets.
+const MAX_UPLOAD: Duration = Duration::from_secs(30);
 
 /// One HTTP API. Cheap to clone: all clones are one API.
 #[derive(Clone, Debug)]
@@ -79,8 +83,12 @@ impl Inner {
             return refused(StatusCode::TOO_MANY_REQUESTS);
         }
         let (head, body) = request.into_parts();
-        let Ok(body) = to_bytes(body, MAX_BODY).await else {
-            return response::message(StatusCode::PAYLOAD_TOO_LARGE, "Request Entity Too Large");
+        let body = match timeout(MAX_UPLOAD, to_bytes(body, MAX_BODY)).await {
+            Ok(Ok(body)) => body,
+            Ok(Err(_)) => {
+                return response::message(StatusCode::PAYLOAD_TOO_LARGE, "Request Entity Too Large");
+            }
+            Err(_) => return response::message(StatusCode::REQUEST_TIMEOUT, "Request Timeout"),
         };
         let mut event = event::event(&self.values, &self.api.id, &matched, from, request_id, &head, &body);
         if let Some(name) = &matched.route.authorizer {

@@ -6,7 +6,7 @@ use std::fs::OpenOptions;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::{ConnectInfo, Request};
@@ -14,6 +14,8 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::map_response;
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
+use axum_server::Server;
+use axum_server::accept::NoDelayAcceptor;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -48,6 +50,12 @@ const JWT_SECRET: &str = "JWT_SECRET";
 /// Where AWS SDKs look for DynamoDB, and for Secrets Manager, which is not here: whoever has one names it.
 const DYNAMODB_URL: &str = "AWS_ENDPOINT_URL_DYNAMODB";
 const SECRETS_MANAGER_URL: &str = "AWS_ENDPOINT_URL_SECRETS_MANAGER";
+
+/// How long a client may take over the head of its first request, so that slow ones cannot hold all sockets.
+const MAX_HANDSHAKE: Duration = Duration::from_secs(10);
+
+/// How long it may take until the head of the next request on the same socket is complete.
+const MAX_KEEP_ALIVE: Duration = Duration::from_secs(60);
 
 /// Runs the stack until it is told to stop.
 pub(crate) fn run(args: StackArgs) -> Result<(), String> {
@@ -204,7 +212,13 @@ async fn start_and_serve(args: &StackArgs, started: &mut Started) -> Result<(), 
         println!("{name:<10}  {address}");
     }
     println!("ready in {:.1} s; Ctrl-C stops it", began.elapsed().as_secs_f64());
-    axum::serve(listener, router.into_make_service_with_connect_info::<SocketAddr>())
+    let mut server = Server::<SocketAddr>::from_listener(listener)
+        // Responses and frames are small, and each is waited for: none is held back to be joined by the next.
+        .acceptor(NoDelayAcceptor::new())
+        .first_request_timeout(MAX_HANDSHAKE);
+    server.http_builder().http1().header_read_timeout(MAX_KEEP_ALIVE);
+    server
+        .serve(router.into_make_service_with_connect_info::<SocketAddr>())
         .await
         .map_err(|error| error.to_string())
 }

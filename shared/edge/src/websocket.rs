@@ -230,3 +230,51 @@ fn response(status_code: i64, body: Option<String>) -> ApiGatewayProxyResponse {
     response.body = body.map(Body::Text);
     response
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    /// What may stand in a field of the context: mostly text, since an authorizer gives no other.
+    fn said() -> impl Strategy<Value = Value> {
+        prop_oneof![
+            any::<String>().prop_map(Value::from),
+            "[a-zA-Z0-9_=-]{1,200}".prop_map(Value::from),
+            "https://[a-z./ ]{0,40}".prop_map(Value::from),
+            "-?[0-9]{1,25}".prop_map(Value::from),
+            any::<f64>().prop_map(Value::from),
+            Just(Value::Null),
+            Just(json!({ "nested": [true] })),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn what_an_event_says_is_taken_as_it_is_or_refused(
+            (user, expiry, connection) in (said(), said(), said()),
+            (name, display_name, avatar) in (said(), said(), said()),
+        ) {
+            let authorizer = json!({
+                context::PRINCIPAL_ID: user,
+                context::TOKEN_EXPIRES_AT: expiry,
+                context::NAME: name,
+                context::DISPLAY_NAME: display_name,
+                context::AVATAR_URL: avatar,
+            });
+            let event = json!({ "requestContext": { "authorizer": authorizer, "connectionId": connection } });
+            // What is no such event at all never comes to us.
+            let Ok(event) = serde_json::from_value::<ApiGatewayWebsocketProxyRequest>(event) else { return Ok(()) };
+            if let Ok(caller) = caller(&event) {
+                prop_assert_eq!(Some(caller.user_id.as_str()), user.as_str());
+                prop_assert_eq!(Some(caller.connection_id.as_str()), connection.as_str());
+            }
+            if let Ok(profile) = profile(&event) {
+                prop_assert_eq!(profile.name.as_ref().map(|name| name.as_str()), name.as_str());
+                prop_assert_eq!(profile.avatar_url.as_ref().map(|url| url.as_str()), avatar.as_str());
+            }
+        }
+    }
+}

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use comfy_table::presets::ASCII_MARKDOWN;
+use comfy_table::{CellAlignment, Table};
 use plotters::prelude::*;
 use serde::Serialize;
 
@@ -14,6 +16,9 @@ use crate::rest::Requests;
 const ORIGIN_ONE: f64 = 324.0;
 const ORIGIN_MOST: f64 = 800.0;
 
+/// Requests a second of the origin design's HTTP API with 16 clients.
+const ORIGIN_REST: [(&str, u32); 3] = [("list", 805), ("history", 545), ("find-or-create", 607)];
+
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct Report {
     pub(crate) chat: Vec<Load>,
@@ -25,77 +30,111 @@ pub(crate) struct Report {
 impl Report {
     pub(crate) fn print(&self) {
         if !self.chat.is_empty() {
-            println!(
-                "\nwhole path            msg/s     p50     p95     p99 ms   lost  dup  order   CPU ms/msg: functions gateway* Postgres   MB: function functions gateway* Postgres   per message: Postgres DynamoDB callbacks"
-            );
-        }
-        for load in &self.chat {
-            println!(
-                "{:<18} {:>8.0} {:>7.2} {:>7.2} {:>7.2}    {:>6} {:>4} {:>6} {:>23.2} {:>8.2} {:>8.2} {:>14.1} {:>9.1} {:>8.1} {:>8.1} {:>23.2} {:>8.2} {:>9.2}",
-                load.name,
-                load.messages_per_second,
-                load.receipt.p50,
-                load.receipt.p95,
-                load.receipt.p99,
-                load.lost,
-                load.duplicated,
-                load.out_of_order,
-                load.cpu_functions,
-                load.cpu_gateway,
-                load.cpu_postgres,
-                load.resident_function,
-                load.resident_functions,
-                load.resident_gateway,
-                load.resident_postgres,
-                load.postgres_calls,
-                load.dynamodb_calls,
-                load.pushes,
-            );
-        }
-        if !self.chat.is_empty() {
-            println!(
-                "origin, 1 sending       324    2.80   one process: 230 to 290 MB, 1.3 to 1.8 ms of CPU a message besides Postgres; 650 to 800/s at most"
-            );
-            println!(
-                "tuned by hand           645    0.90   one process: 105 MB, 0.26 to 0.4 ms; 2,240/s at most"
-            );
-            println!("* the gateway's process holds DynamoDB and the Runtime API too");
+            self.print_path();
+            self.print_costs();
         }
         if !self.rest.is_empty() {
-            println!(
-                "\nREST               clients      per s     p50     p95     p99 ms   failed   origin design, 16 clients: list 805, history 545, find-or-create 607"
-            );
-        }
-        for Requests { request, clients, per_second, times, failed } in &self.rest {
-            println!(
-                "{request:<18} {clients:>7} {per_second:>10.0} {:>7.2} {:>7.2} {:>7.2}    {failed:>6}",
-                times.p50, times.p95, times.p99
-            );
+            let mut table = table("REST", &["clients", "a second", "p50 ms", "p95", "p99", "failed", "origin a second"]);
+            for Requests { request, clients, per_second, times, failed } in &self.rest {
+                let origin = ORIGIN_REST.iter().find(|(name, _)| name == request && *clients == 16);
+                table.add_row([
+                    request.to_string(),
+                    clients.to_string(),
+                    format!("{per_second:.0}"),
+                    ms(times.p50),
+                    ms(times.p95),
+                    ms(times.p99),
+                    failed.to_string(),
+                    origin.map_or_else(String::new, |(_, per_second)| per_second.to_string()),
+                ]);
+            }
+            show(&table);
         }
         if !self.functions.is_empty() {
-            println!(
-                "\nfunction                      MB on disk   first /next ms   first answer ms   warm p50   p99 ms   CPU ms   resident MB"
-            );
-        }
-        for function in &self.functions {
-            println!(
-                "{:<28} {:>11.1} {:>16.1} {:>17.1} {:>10.2} {:>8.2} {:>8.2} {:>13.1}",
-                function.name,
-                function.size,
-                function.first_next.p50,
-                function.first_answer.p50,
-                function.warm.p50,
-                function.warm.p99,
-                function.warm_cpu,
-                function.resident,
-            );
+            let head =
+                ["first /next ms", "first answer", "warm p50", "warm p99", "CPU", "resident MB", "on disk MB"];
+            let mut table = table("function", &head);
+            for function in &self.functions {
+                table.add_row([
+                    function.name.clone(),
+                    ms(function.first_next.p50),
+                    ms(function.first_answer.p50),
+                    ms(function.warm.p50),
+                    ms(function.warm.p99),
+                    ms(function.warm_cpu),
+                    mb(function.resident),
+                    mb(function.size),
+                ]);
+            }
+            show(&table);
         }
         if !self.growth.is_empty() {
-            println!("\ngrowth                          of     p50     p95 ms");
+            let mut table = table("growth", &["of", "p50 ms", "p95"]);
+            for Growth { what, of, times } in &self.growth {
+                table.add_row([what.to_string(), of.to_string(), ms(times.p50), ms(times.p95)]);
+            }
+            show(&table);
         }
-        for Growth { what, of, times } in &self.growth {
-            println!("{what:<24} {of:>9} {:>7.2} {:>7.2}", times.p50, times.p95);
+    }
+
+    fn print_path(&self) {
+        let mut table = table(
+            "whole path",
+            &["messages a second", "p50 ms", "p95", "p99", "lost", "duplicated", "out of order"],
+        );
+        for load in &self.chat {
+            table.add_row([
+                load.name.clone(),
+                format!("{:.0}", load.messages_per_second),
+                ms(load.receipt.p50),
+                ms(load.receipt.p95),
+                ms(load.receipt.p99),
+                load.lost.to_string(),
+                load.duplicated.to_string(),
+                load.out_of_order.to_string(),
+            ]);
         }
+        table.add_row(["origin, 1 sending", "324", "2.80"]);
+        table.add_row(["origin, at most", "650 to 800"]);
+        show(&table);
+    }
+
+    fn print_costs(&self) {
+        let mut table = table(
+            "a message",
+            &[
+                "CPU ms: functions",
+                "gateway*",
+                "both",
+                "Postgres",
+                "MB: a function",
+                "all",
+                "gateway*",
+                "Postgres",
+                "calls: Postgres",
+                "DynamoDB",
+                "callbacks",
+            ],
+        );
+        for load in &self.chat {
+            table.add_row([
+                load.name.clone(),
+                ms(load.cpu_functions),
+                ms(load.cpu_gateway),
+                ms(load.cpu_functions + load.cpu_gateway),
+                ms(load.cpu_postgres),
+                mb(load.resident_function),
+                mb(load.resident_functions),
+                mb(load.resident_gateway),
+                mb(load.resident_postgres),
+                ms(load.postgres_calls),
+                ms(load.dynamodb_calls),
+                ms(load.pushes),
+            ]);
+        }
+        table.add_row(["origin", "", "", "1.3 to 1.8", "", "", "230 to 290", "", "", "3 to 4"]);
+        show(&table);
+        println!("* the process of the gateway holds DynamoDB and the Runtime API too");
     }
 
     /// `bench.json`, and the plot of the whole path as `bench.svg`.
@@ -140,4 +179,25 @@ impl Report {
         root.present()?;
         Ok(())
     }
+}
+
+fn table(name: &str, columns: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_preset(ASCII_MARKDOWN).set_header([&[name], columns].concat());
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table
+}
+
+fn show(table: &Table) {
+    println!("\n{table}");
+}
+
+fn ms(milliseconds: f64) -> String {
+    format!("{milliseconds:.2}")
+}
+
+fn mb(megabytes: f64) -> String {
+    format!("{megabytes:.1}")
 }

@@ -3,6 +3,7 @@
 
 mod callbacks;
 mod closing;
+mod dawdling;
 mod developing;
 mod events;
 mod handshakes;

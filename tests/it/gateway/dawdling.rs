@@ -1,0 +1,64 @@
+//! Clients that send as slowly as they can, to keep sockets and memory for themselves.
+
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::{interval, timeout};
+
+use crate::harness::{Socket, Stack};
+
+/// Sends the beginning, then a byte four times a second for ever; returns what was answered until the gateway
+/// closed the socket, and when that was.
+async fn dawdle(port: u16, beginning: &str) -> (String, Duration) {
+    let began = Instant::now();
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    let (mut reading, mut writing) = stream.split();
+    writing.write_all(beginning.as_bytes()).await.unwrap();
+    let trickle = async {
+        let mut beat = interval(Duration::from_millis(250));
+        loop {
+            beat.tick().await;
+            // A closed socket is noticed by the other half.
+            let _ = writing.write_all(b"x").await;
+        }
+    };
+    let mut answer = Vec::new();
+    // One that is closed before all was read is reset, which ends it as well.
+    let closed = async { while reading.read_buf(&mut answer).await.is_ok_and(|read| read > 0) {} };
+    timeout(Duration::from_secs(60), async {
+        tokio::select! { () = closed => {} () = trickle => {} }
+    })
+    .await
+    .expect("the gateway closes it");
+    (String::from_utf8(answer).unwrap(), began.elapsed())
+}
+
+#[tokio::test]
+async fn slow_handshakes_are_cut_off_while_others_are_served() {
+    let stack = Stack::gateway();
+    let dawdlers =
+        join_all((0..500).map(|_| dawdle(stack.port, "GET /main HTTP/1.1\r\nHost: localhost\r\nX-Slow: ")));
+    let others = async {
+        for _ in 0..50 {
+            let mut socket = Socket::open(&stack, "main").await.expect("who is quick comes in");
+            assert!(socket.asks("hello").await.contains("hello"));
+        }
+    };
+    let (ends, ()) = tokio::join!(dawdlers, others);
+    for (answer, after) in ends {
+        assert_eq!(answer, "", "there was no request yet that could be answered");
+        assert!(after > Duration::from_secs(9) && after < Duration::from_secs(30), "{after:?}");
+    }
+}
+
+#[tokio::test]
+async fn slow_bodies_are_refused() {
+    let stack = Stack::gateway();
+    let head = "POST /echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n";
+    let (answer, after) = dawdle(stack.port, head).await;
+    assert!(answer.starts_with("HTTP/1.1 408 Request Timeout"), "{answer}");
+    assert!(answer.ends_with(r#"{"message":"Request Timeout"}"#), "{answer}");
+    assert!(after > Duration::from_secs(29), "{after:?}");
+}
