@@ -56,7 +56,7 @@ impl Report {
             let mut table = table("function", &head);
             for function in &self.functions {
                 table.add_row([
-                    function.name.clone(),
+                    function.name.to_owned(),
                     ms(function.first_next.p50),
                     ms(function.first_answer.p50),
                     ms(function.warm.p50),
