@@ -35,8 +35,12 @@ pub(crate) enum TemplateError {
 /// Reads the template at `path`.
 pub(crate) fn load(path: &Path, values: &Values) -> Result<Template, TemplateError> {
     let text = std::fs::read_to_string(path)?;
-    let folder = path.parent().unwrap_or(Path::new("."));
-    document::read(&text, folder, values)
+    read(&text, path.parent().unwrap_or(Path::new(".")), values)
+}
+
+/// Reads a template that is in `folder`.
+pub(crate) fn read(text: &str, folder: &Path, values: &Values) -> Result<Template, TemplateError> {
+    document::read(text, folder, values)
 }
 
 #[cfg(test)]
@@ -48,7 +52,7 @@ mod tests {
 
     use super::*;
 
-    fn read(text: &str) -> Result<Template, TemplateError> {
+    fn understood(text: &str) -> Result<Template, TemplateError> {
         let parameters = BTreeMap::from([("DatabaseSecret".to_owned(), "postgres://here".to_owned())]);
         let values = Values {
             region: "us-east-1".to_owned(),
@@ -58,7 +62,7 @@ mod tests {
             overrides: BTreeMap::new(),
             parameters,
         };
-        document::read(text, Path::new("."), &values)
+        read(text, Path::new("."), &values)
     }
 
     fn ours() -> String {
@@ -67,7 +71,7 @@ mod tests {
 
     #[test]
     fn our_own_is_understood() {
-        assert_eq!(read(&ours()).unwrap().functions.len(), 15);
+        assert_eq!(understood(&ours()).unwrap().functions.len(), 15);
     }
 
     proptest! {
@@ -75,7 +79,7 @@ mod tests {
 
         #[test]
         fn no_text_breaks_the_reading(text in any::<String>()) {
-            let _ = read(&text);
+            let _ = understood(&text);
         }
 
         /// One line lost, one changed, and all after one lost: whatever that makes of it, it is read or refused.
@@ -88,9 +92,9 @@ mod tests {
             let indented = &lines[changed][..lines[changed].len() - lines[changed].trim_start().len()];
             let line = format!("{indented}{to}");
             lines[changed] = &line;
-            let _ = read(&lines.join("\n"));
+            let _ = understood(&lines.join("\n"));
             lines.truncate(end.index(lines.len()));
-            let _ = read(&lines.join("\n"));
+            let _ = understood(&lines.join("\n"));
         }
     }
 }

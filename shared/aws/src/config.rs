@@ -1,5 +1,6 @@
 //! Region, credentials, endpoints and the one HTTP client.
 
+use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
 use aws_config::{BehaviorVersion, SdkConfig};
 use aws_smithy_http_client::Builder;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
@@ -15,5 +16,10 @@ pub async fn load_config() -> SdkConfig {
     let roots = TrustStore::empty().with_pem_certificate(ROOTS);
     let tls = TlsContext::builder().with_trust_store(roots).build().expect("a trust store is all it needs");
     let http = Builder::new().tls_provider(Provider::Rustls(CryptoMode::AwsLc)).tls_context(tls);
-    aws_config::defaults(BehaviorVersion::latest()).http_client(http.build_https()).load().await
+    aws_config::defaults(BehaviorVersion::latest())
+        .http_client(http.build_https())
+        // It watches over the flow of long bodies. Ours are short, and each call has a time limit.
+        .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+        .load()
+        .await
 }

@@ -38,7 +38,8 @@ pub async fn run_frames<T: DeserializeOwned>(
 ) -> Result<(), lambda_runtime::Error> {
     let (handle, hang_up) = (&handle, &hang_up);
     lambda_runtime::run(service_fn(move |event: LambdaEvent<ApiGatewayWebsocketProxyRequest>| async move {
-        let (id, answer, caller) = answer(event, handle).await?;
+        // In a box: with all the calls that it makes it is large, and the runtime's layers would move it each.
+        let (id, answer, caller) = Box::pin(answer(event, handle)).await?;
         match answer {
             Ok(event) => respond(&Answer { id, event }),
             Err(error) => {
@@ -163,9 +164,11 @@ async fn answer<T: DeserializeOwned, A>(
 
 /// The event lacks what API Gateway and the authorizer put into every event: the route is misconfigured.
 #[derive(Debug, thiserror::Error)]
-enum Unexpected {
+pub enum Unexpected {
+    /// It is not there.
     #[error("the event has no {0}")]
     Missing(&'static str),
+    /// It is no such thing.
     #[error("the event's {0} {1}")]
     Invalid(&'static str, Invalid),
 }
@@ -175,7 +178,8 @@ fn route(event: &ApiGatewayWebsocketProxyRequest) -> &str {
     event.request_context.route_key.as_deref().unwrap_or("?")
 }
 
-fn caller(event: &ApiGatewayWebsocketProxyRequest) -> Result<Caller, Unexpected> {
+/// Whose connection an event is about.
+pub fn caller(event: &ApiGatewayWebsocketProxyRequest) -> Result<Caller, Unexpected> {
     // The principal is all that `$disconnect` is sure to carry.
     let user_id = field(event, context::PRINCIPAL_ID).ok_or(Unexpected::Missing("principalId"))?;
     let connection_id =
@@ -188,7 +192,8 @@ fn caller(event: &ApiGatewayWebsocketProxyRequest) -> Result<Caller, Unexpected>
     })
 }
 
-fn profile(event: &ApiGatewayWebsocketProxyRequest) -> Result<Profile, Unexpected> {
+/// What the authorizer said of the user of a connection that opens.
+pub fn profile(event: &ApiGatewayWebsocketProxyRequest) -> Result<Profile, Unexpected> {
     let said = |name| field(event, name);
     Ok(Profile {
         name: said(context::NAME)

@@ -1,5 +1,6 @@
 //! The rows of messages.
 
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use domain::{ConversationId, Failure, Message, MessageId, NewMessage, Participants, Seq, Timestamp, UserId};
@@ -20,8 +21,9 @@ pub struct Sent {
     pub message: Message,
     /// Whom it concerns.
     pub participants: Participants,
-    /// How many messages they have not read, in the same order.
-    unread: [i64; 2],
+    /// How many messages the sender has not read, and the other one.
+    senders_unread: i64,
+    others_unread: i64,
     /// Whether it is the conversation's latest: a repeat may come after others.
     pub is_latest: bool,
 }
@@ -29,7 +31,7 @@ pub struct Sent {
 impl Sent {
     /// How many messages of this conversation a participant has not read.
     pub fn unread_count(&self, user: &UserId) -> i64 {
-        if user == self.participants.first() { self.unread[0] } else { self.unread[1] }
+        if *user == self.message.sender.id { self.senders_unread } else { self.others_unread }
     }
 }
 
@@ -136,28 +138,29 @@ impl Store {
 /// commit, and with it the next `seq`: sends of one conversation go one after the other, and an abort leaves
 /// no gap. Two equal `client_message_id`s at once: the second waits for that lock with a snapshot that cannot
 /// show the first's message, meets `messages_client_message_id_key`, aborts as a whole, and finds the message
-/// when it is repeated. (`on conflict do nothing` would keep the `seq` it took.) The id is looked for too: it
-/// is there if an earlier try was committed and its answer lost. `clock_timestamp()`, since `now()` is from
-/// before the wait. A repeat is not counted against the sender's limit, `$6`. There is always a row; if it has
-/// no message, it says why.
-async fn send(
-    connection: &Connection,
-    message: &NewMessage,
-    max_per_minute: u32,
-) -> Result<Sending, tokio_postgres::Error> {
-    let counting = rates::counting(
-        Counted::Message,
-        "$3",
-        "$6",
-        "conversations where id = $2 and $3 in (first_user_id, second_user_id) and not exists (select from stored)",
-    );
+/// when it is repeated. (`on conflict do nothing` would keep the `seq` it took.) Without one, the id is looked
+/// for: it is there if an earlier try was committed and its answer lost. `clock_timestamp()`, since `now()` is
+/// from before the wait. A repeat is not counted against the sender's limit, `$6`. There is always a row; if
+/// it has no message, it says why. Postgres takes as long to set up the parts of a statement like this one as
+/// to run them, so there is none that another could do without: the conversation is read once for all of them.
+static SEND: LazyLock<String> = LazyLock::new(|| {
+    let counting =
+        rates::counting(Counted::Message, "$3", "$6", "conversation where not exists (select from stored)");
     let is_allowed = rates::is_allowed("$6");
     let retry_after = rates::retry_after(Counted::Message, "$3");
-    let sql = &format!(
-        "with stored as (
-             select id, conversation_id, seq, sender_id, content, client_message_id, created_at, read_at
+    format!(
+        "with conversation as materialized (
+             select id, first_user_id, second_user_id, last_seq
+             from conversations
+             where id = $2 and $3 in (first_user_id, second_user_id)
+         ), stored as materialized (
+             select id, conversation_id, seq, content, client_message_id, created_at, read_at
              from messages
-             where (conversation_id, sender_id, client_message_id) = ($2, $3, $5) or id = $1
+             where conversation_id = $2 and sender_id = $3 and client_message_id = $5
+             union all
+             select id, conversation_id, seq, content, client_message_id, created_at, read_at
+             from messages
+             where id = $1 and $5 is null
          ), {counting}, taken as (
              update conversations
              set last_seq = last_seq + 1, last_message_at = clock_timestamp()
@@ -167,44 +170,48 @@ async fn send(
          ), inserted as (
              insert into messages (id, conversation_id, seq, sender_id, content, client_message_id, created_at)
              select $1, id, last_seq, $3, $4, $5, last_message_at from taken
-             returning id, conversation_id, seq, sender_id, content, client_message_id, created_at, read_at
+             returning id, conversation_id, seq, content, client_message_id, created_at, read_at
          ), counted as (
              update participants
              set unread_count = unread_count + 1
              from taken
              where participants.conversation_id = taken.id and participants.user_id <> $3
-             returning user_id, unread_count
+             returning unread_count
          ), message as (
-             select id, conversation_id, seq, sender_id, content, client_message_id, created_at, read_at from stored
+             select id, conversation_id, seq, content, client_message_id, created_at, read_at from stored
              union all
-             select id, conversation_id, seq, sender_id, content, client_message_id, created_at, read_at from inserted
+             select id, conversation_id, seq, content, client_message_id, created_at, read_at from inserted
          )
          select
-             exists (select from conversations where id = $2 and $3 in (first_user_id, second_user_id)) as takes_part,
-             {retry_after} as retry_after_ms,
+             conversation.id is not null as takes_part,
+             case when message.id is null then {retry_after} end as retry_after_ms,
              message.id, message.conversation_id, message.seq, message.content, message.client_message_id,
              message.created_at, message.read_at,
              sender.id as sender_id, sender.name as sender_name, sender.display_name as sender_display_name,
              sender.avatar_url as sender_avatar_url,
-             conversations.first_user_id, conversations.second_user_id,
-             message.seq >= conversations.last_seq as is_latest,
-             coalesce(counted_first.unread_count, first.unread_count) as first_unread,
-             coalesce(counted_second.unread_count, second.unread_count) as second_unread
+             conversation.first_user_id, conversation.second_user_id,
+             message.seq >= conversation.last_seq as is_latest,
+             (select unread_count from participants where conversation_id = conversation.id and user_id = $3) as senders_unread,
+             coalesce(
+                 (select unread_count from counted),
+                 (select unread_count from participants where conversation_id = conversation.id and user_id <> $3)
+             ) as others_unread
          from (values (true)) as always
+         left join conversation on true
          left join message on true
-         left join users as sender on sender.id = message.sender_id
-         left join conversations on conversations.id = message.conversation_id
-         left join participants as first
-             on first.conversation_id = conversations.id and first.user_id = conversations.first_user_id
-         left join participants as second
-             on second.conversation_id = conversations.id and second.user_id = conversations.second_user_id
-         left join counted as counted_first on counted_first.user_id = first.user_id
-         left join counted as counted_second on counted_second.user_id = second.user_id"
-    );
+         left join users as sender on sender.id = $3"
+    )
+});
+
+async fn send(
+    connection: &Connection,
+    message: &NewMessage,
+    max_per_minute: u32,
+) -> Result<Sending, tokio_postgres::Error> {
     let limit = i32::try_from(max_per_minute).unwrap_or(i32::MAX);
     let row = connection
         .row(
-            sql,
+            &SEND,
             &[
                 (&message.id.as_uuid(), Type::UUID),
                 (&message.conversation_id.as_uuid(), Type::UUID),
@@ -225,7 +232,8 @@ async fn send(
     Ok(Sending::Sent(Box::new(Sent {
         message: message_of(&row)?,
         participants: participants(&row)?,
-        unread: [row.try_get("first_unread")?, row.try_get("second_unread")?],
+        senders_unread: row.try_get("senders_unread")?,
+        others_unread: row.try_get("others_unread")?,
         is_latest: row.try_get("is_latest")?,
     })))
 }

@@ -226,9 +226,14 @@ fn open(url: Arc<str>) -> Result<Pooled, InvalidDatabaseUrl> {
     config.connect_timeout(connect_timeout);
     if !is_pooled_by_transaction {
         // The server gives up a little earlier than we do. Were it left to go on, it might commit what was
-        // answered as failed. A pooler has no place for it: there the role has to have it.
+        // answered as failed. And it plans each statement once for whatever values come: they are written so
+        // that one plan serves all, and planning takes longer than most of them. A pooler has no place for
+        // either: there the role has to have them.
         let options = config.get_options().unwrap_or_default();
-        config.options(format!("{options} -c statement_timeout={}", SERVER_TIMEOUT.as_millis()));
+        let timeout = SERVER_TIMEOUT.as_millis();
+        config.options(format!(
+            "{options} -c statement_timeout={timeout} -c plan_cache_mode=force_generic_plan"
+        ));
     }
     let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
     let manager = match tls {

@@ -2,10 +2,12 @@
 //!
 //! `cargo run --release -p bench` starts the stack with optimised functions and a durable Postgres, and takes its measures
 //! one after another, so that none disturbs another. It prints tables and writes `target/bench/bench.json` and `bench.svg`.
+//! Without `--release` the functions are those of `cargo dev`: quick to build, and no measure of anything.
 
 #![expect(clippy::unwrap_used, reason = "a measurement that cannot go on ends")]
 
 mod chat;
+mod floor;
 mod functions;
 mod growth;
 mod measure;
@@ -27,7 +29,7 @@ struct Args {
     #[arg(long, default_value_t = 6)]
     seconds: u64,
     /// The measures to take
-    #[arg(long, value_enum, num_args = 1.., default_values = ["chat", "rest", "functions", "growth"])]
+    #[arg(long, value_enum, num_args = 1.., default_values = ["floor", "chat", "rest", "functions", "growth"])]
     only: Vec<Part>,
     /// Where the figures and the plot are written
     #[arg(long, default_value = "target/bench")]
@@ -36,6 +38,8 @@ struct Args {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum Part {
+    /// Postgres alone, for what this machine can do at best
+    Floor,
     /// Pairs of users who send, at several rates
     Chat,
     /// The HTTP API
@@ -52,11 +56,12 @@ async fn main() {
     let seconds = std::time::Duration::from_secs(args.seconds);
     let stack = Stack::start();
     let mut report = Report::default();
-    for part in [Part::Chat, Part::Rest, Part::Functions, Part::Growth] {
+    for part in [Part::Floor, Part::Chat, Part::Rest, Part::Functions, Part::Growth] {
         if !args.only.contains(&part) {
             continue;
         }
         match part {
+            Part::Floor => report.floor = floor::measure(&stack, seconds / 2).await,
             Part::Chat => report.chat = chat::measure(&stack, seconds).await,
             Part::Rest => report.rest = rest::measure(&stack, seconds / 2).await,
             Part::Functions => report.functions = functions::measure(&stack).await,

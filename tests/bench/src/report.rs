@@ -8,6 +8,7 @@ use plotters::prelude::*;
 use serde::Serialize;
 
 use crate::chat::Load;
+use crate::floor::Floor;
 use crate::functions::Function;
 use crate::growth::Growth;
 use crate::rest::Requests;
@@ -16,11 +17,15 @@ use crate::rest::Requests;
 const ORIGIN_ONE: f64 = 324.0;
 const ORIGIN_MOST: f64 = 800.0;
 
+/// Sends a second that Postgres alone took where the origin design was measured, by so many clients (through pgbench).
+const ORIGIN_FLOOR: [(usize, u32); 2] = [(1, 1500), (32, 4500)];
+
 /// Requests a second of the origin design's HTTP API with 16 clients.
 const ORIGIN_REST: [(&str, u32); 3] = [("list", 805), ("history", 545), ("find-or-create", 607)];
 
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct Report {
+    pub(crate) floor: Vec<Floor>,
     pub(crate) chat: Vec<Load>,
     pub(crate) rest: Vec<Requests>,
     pub(crate) functions: Vec<Function>,
@@ -29,12 +34,31 @@ pub(crate) struct Report {
 
 impl Report {
     pub(crate) fn print(&self) {
+        if cfg!(debug_assertions) {
+            println!("\nTHESE FUNCTIONS ARE NOT OPTIMISED: run it with --release to measure anything.");
+        }
+        if !self.floor.is_empty() {
+            let head = ["a second", "p50 ms", "p99", "where the origin was measured"];
+            let mut table = table("Postgres alone", &head);
+            for Floor { clients, per_second, times } in &self.floor {
+                let origin = ORIGIN_FLOOR.iter().find(|(of, _)| of == clients);
+                table.add_row([
+                    format!("{clients} clients"),
+                    format!("{per_second:.0}"),
+                    ms(times.p50),
+                    ms(times.p99),
+                    origin.map_or_else(String::new, |(_, per_second)| per_second.to_string()),
+                ]);
+            }
+            show(&table);
+        }
         if !self.chat.is_empty() {
             self.print_path();
             self.print_costs();
         }
         if !self.rest.is_empty() {
-            let mut table = table("REST", &["clients", "a second", "p50 ms", "p95", "p99", "failed", "origin a second"]);
+            let mut table =
+                table("REST", &["clients", "a second", "p50 ms", "p95", "p99", "failed", "origin a second"]);
             for Requests { request, clients, per_second, times, failed } in &self.rest {
                 let origin = ORIGIN_REST.iter().find(|(name, _)| name == request && *clients == 16);
                 table.add_row([
@@ -51,8 +75,15 @@ impl Report {
             show(&table);
         }
         if !self.functions.is_empty() {
-            let head =
-                ["first /next ms", "first answer", "warm p50", "warm p99", "CPU", "resident MB", "on disk MB"];
+            let head = [
+                "first /next ms",
+                "first answer",
+                "warm p50",
+                "warm p99",
+                "CPU",
+                "resident MB",
+                "on disk MB",
+            ];
             let mut table = table("function", &head);
             for function in &self.functions {
                 table.add_row([

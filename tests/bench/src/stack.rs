@@ -27,7 +27,7 @@ pub(crate) struct Stack {
 }
 
 impl Stack {
-    /// Builds what is not built yet, with optimisation, and starts it.
+    /// Builds what is not built yet, with optimisation if this is optimised, and starts it.
     pub(crate) fn start() -> Self {
         raise_open_files();
         let folder = tempfile::Builder::new()
@@ -36,10 +36,14 @@ impl Stack {
             .permissions(Permissions::from_mode(0o755))
             .tempdir()
             .unwrap();
-        let mut child = Command::new(env!("CARGO"))
+        let release: &[_] = if cfg!(debug_assertions) { &[] } else { &["--release"] };
+        let mut child = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
             .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
-            .args(["run", "--quiet", "--release", "--bin", "local", "--", "--release", "--ephemeral"])
-            .args(["--port", "0", "--stop-with-stdin", "--data-dir"])
+            .args(["run", "--quiet", "--bin", "local"])
+            .args(release)
+            .arg("--")
+            .args(release)
+            .args(["--ephemeral", "--port", "0", "--stop-with-stdin", "--data-dir"])
             .arg(folder.path())
             // The throttle of the stage is part of the path, but not what limits it.
             .args(["--parameter-overrides", "FrameRate=100000", "RequestRate=100000"])

@@ -5,9 +5,11 @@
 
 use std::fmt::Write as _;
 use std::io::Write as _;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard};
 use std::time::Duration;
 
+use anstream::adapter::strip_str;
+use anstream::{AutoStream, ColorChoice};
 use anstyle::{AnsiColor, Style};
 use clap::ValueEnum;
 use serde_json::{Map, Value, json};
@@ -186,7 +188,12 @@ fn timestamp() -> String {
 
 /// Colours only on a terminal. One that is gone must not stop the functions, who wait until they are read.
 fn print(line: &str) {
-    let _ = writeln!(anstream::stderr().lock(), "{line}");
+    static IN_COLOUR: LazyLock<bool> =
+        LazyLock::new(|| AutoStream::choice(&std::io::stderr()) != ColorChoice::Never);
+    let mut written = if *IN_COLOUR { line.to_owned() } else { strip_str(line).to_string() };
+    written.push('\n');
+    // In one piece: standard error keeps nothing back, so each piece would be a system call.
+    let _ = std::io::stderr().write_all(written.as_bytes());
 }
 
 #[cfg(test)]
@@ -194,7 +201,7 @@ mod tests {
     use super::*;
 
     fn plain(line: &str) -> Option<String> {
-        readable(line).map(|said| anstream::adapter::strip_str(&said).to_string())
+        readable(line).map(|said| strip_str(&said).to_string())
     }
 
     #[test]

@@ -1,0 +1,23 @@
+//! What clients send: every action's frame, and the bodies of the HTTP API.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use protocol::{
+    AnyFrame, JoinConversation, LeaveConversation, MarkRead, Ping, SendMessage, Typing, read_frame, read_object,
+};
+
+fuzz_target!(|body: &str| {
+    let _ = read_frame::<AnyFrame>(body);
+    let _ = read_frame::<JoinConversation>(body);
+    let _ = read_frame::<LeaveConversation>(body);
+    let _ = read_frame::<MarkRead>(body);
+    let _ = read_frame::<Ping>(body);
+    let _ = read_frame::<Typing>(body);
+    let _ = read_object::<protocol::rest::FindOrCreateConversation>(body);
+    let (id, frame) = read_frame::<SendMessage>(body);
+    assert!(id.is_none_or(|id| String::from(id).chars().count() <= 64));
+    if let Ok(frame) = frame {
+        let length = frame.content.as_str().chars().count();
+        assert!((1..=2000).contains(&length) && !frame.content.as_str().contains('\0'));
+    }
+});
