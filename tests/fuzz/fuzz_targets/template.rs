@@ -2,13 +2,17 @@
 #![no_main]
 #![allow(dead_code, reason = "the local stack uses the rest")]
 
-#[path = "../../../infra/local/src/template.rs"]
-mod template;
+// It is a part of a program, which nothing can depend on.
+#[path = "../../../infra/local/src"]
+mod local {
+    pub(crate) mod template;
+}
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
+use local::template;
 use template::Values;
 
 static VALUES: LazyLock<Values> = LazyLock::new(|| Values {

@@ -113,6 +113,8 @@ pub(super) async fn presence(world: &World, devices: &mut [Device]) -> Vec<Strin
     let leaves = |user: usize| user % 3 == 1;
     let (mut leaving, mut staying): (Vec<_>, Vec<_>) =
         devices.iter_mut().partition(|device| leaves(device.user));
+    // Who has lost the connection meanwhile would have none to leave.
+    join_all(leaving.iter_mut().map(|device| device.catches_up())).await;
     // Of those who leave, every second one's `$disconnect` gets lost.
     let (mut lost, mut heard): (Vec<_>, Vec<_>) = leaving.iter_mut().partition(|device| device.user % 2 == 0);
     let lost_before = lost_disconnects(world);

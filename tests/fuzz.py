@@ -1,0 +1,58 @@
+"""Fuzzes what reads outside input: frames, events, cursors, tokens and the template.
+
+    python3 tests/fuzz.py [SECONDS] [TARGET ...]
+
+Each target gets so many seconds (10 unless told). What breaks one is kept in target/fuzz-artifacts, and its last line says how to run it again.
+"""
+
+import os
+import subprocess
+import sys
+
+from stack import ROOT
+
+CARGO_FUZZ = "0.13.2"
+TOOLS = ROOT / "target/cargo-fuzz"
+TARGETS = ["frames", "events", "cursors", "tokens", "template"]
+SEEDS = {"events": ROOT / "tests/events", "template": ROOT / "infra"}
+
+# A token that is refused for its signature would tell nothing of how its claims are read.
+ENVIRONMENT = {
+    **os.environ,
+    "JWT_SECRET": "a secret of thirty-two bytes or more, for the fuzzer",
+    "PATH": f"{TOOLS}/bin:{os.environ['PATH']}",
+    # Coverage is counted by flags of the compiler that only its nightly version takes without this.
+    "RUSTC_BOOTSTRAP": "1",
+}
+
+
+def fuzz(target, seconds):
+    corpus, artifacts = ROOT / "target/fuzz-corpus" / target, ROOT / "target/fuzz-artifacts"
+    corpus.mkdir(parents=True, exist_ok=True)
+    artifacts.mkdir(parents=True, exist_ok=True)
+    seeds = corpus.with_name(f"{target}-seeds")
+    seeds.mkdir(exist_ok=True)
+    for seed in SEEDS[target].glob("*.json" if target == "events" else "template.yaml") if target in SEEDS else []:
+        (seeds / seed.name).write_bytes(seed.read_bytes())
+    # Nothing here is unsafe, so there is nothing for a sanitizer to find.
+    command = ["cargo", "fuzz", "run", "--fuzz-dir", "tests/fuzz", "--target-dir", "target/fuzz", "--sanitizer", "none", target, corpus, seeds]
+    limits = [f"-max_total_time={seconds}", "-timeout=10", "-rss_limit_mb=2048", f"-artifact_prefix={artifacts}/{target}-", "-print_final_stats=1"]
+    done = subprocess.run([*command, "--", *limits], cwd=ROOT, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    runs = next((line.split()[-1] for line in done.stdout.splitlines() if line.startswith("stat::number_of_executed_units")), None)
+    if done.returncode != 0 or runs is None:
+        print(done.stdout)
+        sys.exit(f"the fuzzer stopped at {target}; again: python3 tests/fuzz.py {seconds} {target}")
+    print(f"{target}: {runs} inputs, none of which broke it")
+
+
+def main():
+    asked = sys.argv[1:]
+    seconds = int(asked.pop(0)) if asked and asked[0].isdigit() else 10
+    install = ["cargo", "install", "--quiet", "--debug", "--locked", "--root", TOOLS, "--version", CARGO_FUZZ, "cargo-fuzz"]
+    subprocess.run(install, cwd=ROOT, check=True)
+    for target in asked or TARGETS:
+        fuzz(target, seconds)
+    print("ok: the fuzz targets")
+
+
+main()
