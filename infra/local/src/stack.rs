@@ -60,12 +60,7 @@ const MAX_KEEP_ALIVE: Duration = Duration::from_secs(60);
 /// Runs the stack until it is told to stop.
 pub(crate) fn run(args: StackArgs) -> Result<(), String> {
     raise_open_files();
-    // One thread passes everything on. A second one would take turns with it rather than share the work, since what comes
-    // next mostly waits for what was just done; and the other processors are for the functions and Postgres.
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| error.to_string())?;
+    let runtime = tokio::runtime::Runtime::new().map_err(|error| error.to_string())?;
     runtime.block_on(async {
         let mut started = Started::default();
         let done = tokio::select! {
