@@ -11,7 +11,3 @@ pub mod token;
 pub mod websocket;
 
 pub use error::Error;
-
-/// Of every function: an event is many small allocations, and the system's own allocator takes twice as long for them.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
