@@ -26,7 +26,8 @@ const STARTS: usize = 15;
 const EVENTS: usize = 300;
 
 /// In this order: the last one takes away the connection that the others use.
-const FUNCTIONS: [&str; 13] = [
+const FUNCTIONS: [&str; 15] = [
+    "migrate",
     "authorize",
     "connect",
     "join_conversation",
@@ -34,6 +35,7 @@ const FUNCTIONS: [&str; 13] = [
     "mark_read",
     "typing",
     "ping",
+    "leave_conversation",
     "unknown_action",
     "list_conversations",
     "list_messages",

@@ -5,19 +5,23 @@ use std::fs::{File, Permissions};
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Child, Command, Stdio};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures_util::{SinkExt, StreamExt};
 use jsonwebtoken::{EncodingKey, Header};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
 use crate::measure::Usage;
 
 const SECRET: &str = "a secret that lasts as long as a benchmark and signs nothing else";
+
+/// Whoever waits longer than this waits for ever.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(crate) struct Stack {
     child: Child,
@@ -141,7 +145,8 @@ impl Socket {
     /// The next frame.
     pub(crate) async fn receives(&mut self) -> Value {
         loop {
-            match self.0.next().await.expect("the connection stays open").unwrap() {
+            let next = timeout(PATIENCE, self.0.next()).await.expect("the stack goes on");
+            match next.expect("the connection stays open").unwrap() {
                 Message::Text(text) => return serde_json::from_str(&text).unwrap(),
                 Message::Ping(_) | Message::Pong(_) => {}
                 other => panic!("waited for a frame and got {other:?}"),

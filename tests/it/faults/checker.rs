@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use protocol::rest::ConversationPage;
 use tokio::time::Instant;
 
 use super::device::{Counts, Device, Seen, content, place};
@@ -151,7 +152,11 @@ pub(super) async fn presence(world: &World, devices: &mut [Device]) -> Vec<Strin
 /// Where a device, or what the service tells it, is wrong about who is there.
 async fn disagreements(world: &World, device: &Device, has_left: impl Fn(usize) -> bool) -> Vec<String> {
     let mut wrong = Vec::new();
-    let page = world.user(device.user).lists_conversations("?limit=100").await;
+    let answer = world.user(device.user).gets("/api/conversations?limit=100").await;
+    if answer.status() != 200 {
+        return vec![format!("user {} was answered {}", device.user, answer.status())];
+    }
+    let page: ConversationPage = answer.json().await.expect("it answers as the protocol says");
     for (conversation, other) in &device.conversations {
         let other_user = world.user(*other).id;
         let truth = !has_left(*other);

@@ -41,7 +41,7 @@ pub(crate) const LEASE: Duration = Duration::from_secs(10);
 pub(crate) struct World {
     /// The stack that runs now.
     stack: RwLock<Arc<Stack>>,
-    /// The stack that only lends its Postgres, which so outlives the other.
+    /// The stack that only lends its Postgres and its DynamoDB, which so outlive the other.
     host: Arc<Stack>,
     database: Database,
     callbacks: Callbacks,
@@ -55,6 +55,7 @@ impl World {
         let host =
             Arc::new(Stack::start(&StackOptions { args: &["--ephemeral"], ..StackOptions::default() }));
         let database = Database::on(host.clone()).await;
+        dynamodb.pass_on_to(&host.dynamodb_url);
         let stack = RwLock::new(starts(&database, &callbacks, &dynamodb));
         Arc::new(Self { stack, host, database, callbacks, dynamodb, http: reqwest::Client::new() })
     }
@@ -85,23 +86,22 @@ fn starts(database: &Database, callbacks: &Callbacks, dynamodb: &DynamoDb) -> Ar
         ..StackOptions::default()
     });
     callbacks.pass_on_to(stack.port);
-    dynamodb.pass_on_to(&stack.dynamodb_url);
     Arc::new(stack)
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "a minute of trouble on both processors would disturb the others: .ci/run runs it alone"]
+#[ignore = "a minute of trouble on both processors would disturb the others: run it alone"]
 async fn nothing_is_lost_whatever_fails() {
     let seconds =
         variable("FAULTS_SECONDS").map_or(60, |text| text.parse().expect("FAULTS_SECONDS is a number"));
     let seeds = variable("FAULTS_SEEDS").map_or(1..=1, |text| seeds(&text));
     for seed in seeds {
-        let wrong = run(seed, Duration::from_secs(seconds)).await;
-        assert!(
-            wrong.is_empty(),
-            "{}\nagain: FAULTS_SEEDS={seed} FAULTS_SECONDS={seconds} cargo test --test it -- --ignored --nocapture faults",
-            wrong.join("\n")
+        // Before anything can go wrong, since a panic says nothing of it.
+        println!(
+            "FAULTS_SEEDS={seed} FAULTS_SECONDS={seconds} cargo test --test it -- --ignored --nocapture faults"
         );
+        let wrong = run(seed, Duration::from_secs(seconds)).await;
+        assert!(wrong.is_empty(), "seed {seed}:\n{}", wrong.join("\n"));
     }
 }
 
