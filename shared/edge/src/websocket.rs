@@ -168,7 +168,7 @@ pub enum Unexpected {
     /// It is not there.
     #[error("the event has no {0}")]
     Missing(&'static str),
-    /// It is no such thing.
+    /// It is there, but not what it should be.
     #[error("the event's {0} {1}")]
     Invalid(&'static str, Invalid),
 }

@@ -136,8 +136,8 @@ impl Store {
 
 /// One statement, so one round trip and one transaction. `taken` locks the conversation's row until the
 /// commit, and with it the next `seq`: sends of one conversation go one after the other, and an abort leaves
-/// no gap. Two equal `client_message_id`s at once: the second waits for that lock with a snapshot that cannot
-/// show the first's message, meets `messages_client_message_id_key`, aborts as a whole, and finds the message
+/// no gap. Two equal `client_message_id`s at once: the second waits for that lock (where messages are
+/// limited, for its sender's count before that) with a snapshot that cannot show the first's message, meets `messages_client_message_id_key`, aborts as a whole, and finds the message
 /// when it is repeated. (`on conflict do nothing` would keep the `seq` it took.) Without one, the id is looked
 /// for: it is there if an earlier try was committed and its answer lost. `clock_timestamp()`, since `now()` is
 /// from before the wait. A repeat is not counted against the sender's limit, `$6`. There is always a row; if

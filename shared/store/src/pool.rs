@@ -228,7 +228,7 @@ fn open(url: Arc<str>) -> Result<Pooled, InvalidDatabaseUrl> {
         // The server gives up a little earlier than we do. Were it left to go on, it might commit what was
         // answered as failed. And it plans each statement once for whatever values come: they are written so
         // that one plan serves all, and planning takes longer than most of them. A pooler has no place for
-        // either: there the role has to have them.
+        // either: there the role has to have the time limit, and each statement is planned anew.
         let options = config.get_options().unwrap_or_default();
         let timeout = SERVER_TIMEOUT.as_millis();
         config.options(format!(
