@@ -1,10 +1,9 @@
 //! Holds what the clients saw, what the database has and what was promised against each other.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use protocol::rest::ConversationPage;
 use tokio::time::Instant;
 
 use super::device::{Counts, Device, Seen, content, place};
@@ -16,7 +15,7 @@ use crate::harness::{children, eventually};
 const PRESENCE_PATIENCE: Duration = Duration::from_secs(4 * LEASE.as_secs());
 
 /// Each process may have two, one of which replaces the other.
-const CONNECTIONS_PER_PROCESS: i64 = 2;
+const CONNECTIONS_PER_PROCESS: usize = 2;
 
 /// Every acknowledged message is stored exactly once, `seq` has no gaps, and everybody has everything in order. Prints
 /// the counts, and says what is wrong.
@@ -26,12 +25,12 @@ pub(super) async fn messages(world: &World, devices: &[Device]) -> Vec<String> {
 
     let mut stored: BTreeMap<String, Vec<Seen>> = BTreeMap::new();
     let mut places: BTreeMap<String, Vec<(String, usize, Seen)>> = BTreeMap::new();
-    let rows = "select id::text, conversation_id::text, seq, content, client_message_id from messages order by conversation_id, seq";
+    let rows = "select id::text, conversation_id::text, seq, sender_id, content, client_message_id from messages order by conversation_id, seq";
     for row in postgres.query(rows, &[]).await.unwrap() {
-        let (id, conversation, content): (String, String, String) = (row.get(0), row.get(1), row.get(3));
-        let (seq, client_message_id) = (place(row.get(2)), row.get::<_, String>(4));
+        let (conversation, seq): (String, _) = (row.get(1), place(row.get(2)));
+        let message = Seen { id: row.get(0), sender: row.get(3), content: row.get(4) };
+        let client_message_id = row.get::<_, String>(5);
         let messages = stored.entry(conversation.clone()).or_default();
-        let message = Seen { id, content };
         messages.push(message.clone());
         if seq != messages.len() {
             wrong.push(format!("{conversation}: the database has {seq} at place {}", messages.len()));
@@ -50,10 +49,20 @@ pub(super) async fn messages(world: &World, devices: &[Device]) -> Vec<String> {
             ));
         }
     }
-    let tried: BTreeSet<&String> = devices.iter().flat_map(|device| &device.tried).collect();
+    let tried = |device: &Device| {
+        let sender = world.user(device.user).id;
+        let tried = device.tried.clone();
+        tried
+            .into_iter()
+            .map(move |(client_message_id, conversation)| (client_message_id, (sender.clone(), conversation)))
+    };
+    let tried: BTreeMap<_, _> = devices.iter().flat_map(tried).collect();
     for (client_message_id, stored) in &places {
-        let is_as_sent = stored.iter().all(|(_, _, message)| message.content == content(client_message_id));
-        if stored.len() != 1 || !tried.contains(client_message_id) || !is_as_sent {
+        let is_as_sent = |(conversation, _, message): &(String, usize, Seen)| {
+            let sent = tried.get(client_message_id) == Some(&(message.sender.clone(), conversation.clone()));
+            sent && message.content == content(client_message_id)
+        };
+        if stored.len() != 1 || !stored.iter().all(is_as_sent) {
             wrong.push(format!("{client_message_id} is stored as {stored:?}"));
         }
     }
@@ -108,16 +117,21 @@ pub(super) async fn messages(world: &World, devices: &[Device]) -> Vec<String> {
     wrong
 }
 
-/// A third of the users leave, some of them without a word that anyone hears. Then those who stay learn who is there, and
-/// the service says the same.
+/// Everybody learns who is there. Then a third of the users leave, some of them without a word that anyone hears, and those
+/// who stay are told so, and the service says the same.
 pub(super) async fn presence(world: &World, devices: &mut [Device]) -> Vec<String> {
     let leaves = |user: usize| user % 3 == 1;
-    let (mut leaving, mut staying): (Vec<_>, Vec<_>) =
-        devices.iter_mut().partition(|device| leaves(device.user));
     // Who has lost the connection meanwhile would have none to leave.
-    join_all(leaving.iter_mut().map(|device| device.catches_up())).await;
+    join_all(devices.iter_mut().map(Device::catches_up)).await;
+    let told_wrong = match all_are_there(world, devices).await {
+        Ok(told_wrong) => told_wrong,
+        Err(wrong) => return wrong,
+    };
+
+    let (leaving, mut staying): (Vec<_>, Vec<_>) = devices.iter_mut().partition(|device| leaves(device.user));
     // Of those who leave, every second one's `$disconnect` gets lost.
-    let (mut lost, mut heard): (Vec<_>, Vec<_>) = leaving.iter_mut().partition(|device| device.user % 2 == 0);
+    let (mut lost, mut heard): (Vec<_>, Vec<_>) =
+        leaving.into_iter().partition(|device| device.user % 2 == 0);
     let lost_before = lost_disconnects(world);
     world.dynamodb.refuses(Some("disconnect"));
     join_all(lost.iter_mut().map(|device| device.leaves())).await;
@@ -129,17 +143,17 @@ pub(super) async fn presence(world: &World, devices: &mut [Device]) -> Vec<Strin
     let until = Instant::now() + PRESENCE_PATIENCE;
     loop {
         join_all(staying.iter_mut().map(|device| device.stays(Duration::from_millis(500)))).await;
-        // One that fails is followed by another, as the schedule has it.
-        let swept = world.stack().tries_to_invoke("sweep_connections").await;
-        let mut wrong: Vec<_> = swept.err().into_iter().collect();
+        let mut wrong: Vec<_> = sweeps(world).await.err().into_iter().collect();
         for device in &staying {
             wrong.extend(disagreements(world, device, leaves).await);
         }
         if wrong.is_empty() {
             let seen: usize = staying.iter().map(|device| device.conversations.len()).sum();
             println!(
-                "  presence: {} devices see {seen} contacts as they are, and so does the service",
-                staying.len()
+                "  presence: {told_wrong} contacts had been announced wrong; {} left; {} devices see {seen} contacts as they \
+                 are, and so does the service",
+                lost.len() + heard.len(),
+                staying.len(),
             );
             return wrong;
         }
@@ -149,23 +163,50 @@ pub(super) async fn presence(world: &World, devices: &mut [Device]) -> Vec<Strin
     }
 }
 
+/// Waits until everybody is there, as far as everybody can read, and says of how many contacts they had been told
+/// otherwise: an announcement is made once, and got lost with what it ran into.
+async fn all_are_there(world: &World, devices: &mut [Device]) -> Result<usize, Vec<String>> {
+    let until = Instant::now() + PRESENCE_PATIENCE;
+    let mut told_wrong = 0;
+    loop {
+        join_all(devices.iter_mut().map(|device| device.stays(Duration::from_millis(500)))).await;
+        let mut wrong: Vec<_> = sweeps(world).await.err().into_iter().collect();
+        for device in &mut *devices {
+            match device.asks_who_is_there().await {
+                Ok(of_so_many) => told_wrong += of_so_many,
+                Err(error) => wrong.push(error),
+            }
+            wrong.extend(disagreements(world, device, |_| false).await);
+        }
+        if wrong.is_empty() {
+            return Ok(told_wrong);
+        }
+        if Instant::now() > until {
+            return Err(wrong);
+        }
+    }
+}
+
+/// One that fails is followed by another, as the schedule has it.
+async fn sweeps(world: &World) -> Result<(), String> {
+    world.stack().tries_to_invoke("sweep_connections").await.map(drop)
+}
+
 /// Where a device, or what the service tells it, is wrong about who is there.
 async fn disagreements(world: &World, device: &Device, has_left: impl Fn(usize) -> bool) -> Vec<String> {
+    let listed = match device.reads_who_is_there().await {
+        Ok(listed) => listed,
+        Err(error) => return vec![error],
+    };
     let mut wrong = Vec::new();
-    let answer = world.user(device.user).gets("/api/conversations?limit=100").await;
-    if answer.status() != 200 {
-        return vec![format!("user {} was answered {}", device.user, answer.status())];
-    }
-    let page: ConversationPage = answer.json().await.expect("it answers as the protocol says");
-    for (conversation, other) in &device.conversations {
-        let other_user = world.user(*other).id;
+    for other in device.conversations.values() {
+        let user = world.user(*other).id;
         let truth = !has_left(*other);
-        let listed = page.conversations.iter().find(|listed| listed.id.to_string() == *conversation);
-        if listed.is_none_or(|listed| listed.other_user.online != truth) {
-            wrong.push(format!("user {} reads that {other_user} is not online={truth}", device.user));
+        if listed.get(&user) != Some(&truth) {
+            wrong.push(format!("user {} reads that {user} is not online={truth}", device.user));
         }
-        if device.online.get(&other_user).is_none_or(|(_, is_online)| *is_online != truth) {
-            wrong.push(format!("user {} was told that {other_user} is not online={truth}", device.user));
+        if device.online.get(&user).is_none_or(|(_, is_online)| *is_online != truth) {
+            wrong.push(format!("user {} was told that {user} is not online={truth}", device.user));
         }
     }
     wrong
@@ -181,17 +222,30 @@ fn lost_disconnects(world: &World) -> usize {
 pub(super) async fn postgres_connections(world: &World) -> Vec<String> {
     let mut wrong = Vec::new();
     let observer = connect(&world.database.url).await;
-    let count = async || -> i64 {
-        let count = "select count(*) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()";
-        observer.query_one(count, &[]).await.unwrap().get(0)
+    let open = async || -> BTreeMap<String, usize> {
+        let count = "select application_name, count(*) from pg_stat_activity
+             where datname = current_database() and pid <> pg_backend_pid() group by application_name";
+        let rows = observer.query(count, &[]).await.unwrap();
+        rows.iter().map(|row| (row.get(0), place(row.get(1)))).collect()
     };
-    let processes = children(world.stack().pid).into_iter().filter(|(_, name)| name != "local").count();
-    let open = count().await;
-    if open > CONNECTIONS_PER_PROCESS * i64::try_from(processes).unwrap() {
-        wrong.push(format!("{processes} processes hold {open} connections to Postgres"));
+    let functions = children(world.stack().pid).into_iter().filter(|(_, name)| name != "local");
+    let mut processes: BTreeMap<String, usize> = BTreeMap::new();
+    for (_, function) in functions {
+        *processes.entry(function).or_default() += 1;
+    }
+    let held = open().await;
+    for (function, connections) in &held {
+        let processes = processes.get(function).copied().unwrap_or(0);
+        if *connections > CONNECTIONS_PER_PROCESS * processes {
+            wrong.push(format!("{processes} processes of {function} hold {connections} connections"));
+        }
     }
     world.stack().signal(nix::sys::signal::Signal::SIGTERM);
-    eventually("the connections of the ended processes are gone", async || count().await == 0).await;
-    println!("  Postgres: {open} connections of {processes} processes, and none when they had ended");
+    eventually("the connections of the ended processes are gone", async || open().await.is_empty()).await;
+    println!(
+        "  Postgres: {} connections of {} processes, and none when they had ended",
+        held.values().sum::<usize>(),
+        processes.values().sum::<usize>(),
+    );
     wrong
 }

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use protocol::rest::MessagePage;
+use protocol::rest::{ConversationPage, MessagePage};
 use protocol::{Code, Event, Message};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
+use reqwest::Response;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
@@ -31,6 +32,7 @@ const PAUSE: std::ops::Range<u64> = 200..600;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Seen {
     pub(super) id: String,
+    pub(super) sender: String,
     pub(super) content: String,
 }
 
@@ -72,15 +74,18 @@ pub(super) struct Device {
     outgoing: Option<Outgoing>,
     /// The conversation and `seq` of each message that it was told is stored, and what it is.
     pub(super) acknowledged: BTreeMap<String, (String, usize, Seen)>,
-    /// All that it has ever tried to send.
-    pub(super) tried: BTreeSet<String>,
+    /// All that it has ever tried to send, and where.
+    pub(super) tried: BTreeMap<String, String>,
     /// Who is there, as far as it was told, and the version of that.
     pub(super) online: HashMap<String, (u64, bool)>,
     connection: Option<Client>,
     joined: BTreeSet<String>,
     next_ping: Instant,
     next_join: Instant,
-    ponged: bool,
+    /// How many pings it has sent; each is named by its number.
+    pings: usize,
+    /// The last of them that was answered.
+    ponged: usize,
     pub(super) counts: Counts,
     /// What may not happen, but did.
     pub(super) wrong: Vec<String>,
@@ -129,21 +134,22 @@ impl Device {
             heard_of: BTreeMap::new(),
             outgoing: None,
             acknowledged: BTreeMap::new(),
-            tried: BTreeSet::new(),
+            tried: BTreeMap::new(),
             online: HashMap::new(),
             connection: None,
             joined: BTreeSet::new(),
             next_ping: Instant::now(),
             next_join: Instant::now(),
-            ponged: false,
+            pings: 0,
+            ponged: 0,
             counts: Counts::default(),
             wrong: Vec::new(),
         }
     }
 
-    /// Sends, receives, is cut off and comes back, until it is over.
-    pub(super) async fn chats(mut self, until: Instant) -> Self {
-        while Instant::now() < until {
+    /// Sends, receives, is cut off and comes back, as long as something may fail.
+    pub(super) async fn chats(mut self) -> Self {
+        while self.world.is_troubled() {
             self.keeps_connected().await;
             let frame_is_cut_off = self.rng.random_bool(0.02);
             if frame_is_cut_off {
@@ -156,7 +162,7 @@ impl Device {
             }
             self.does_something_else().await;
             let pause = Duration::from_millis(self.rng.random_range(PAUSE));
-            self.listens_until(until.min(Instant::now() + pause)).await;
+            self.listens_for(pause).await;
         }
         self
     }
@@ -179,15 +185,39 @@ impl Device {
     /// Asks where its conversations stand, and fetches what it misses.
     pub(super) async fn catches_up(&mut self) {
         let until = Instant::now() + CALM_PATIENCE;
-        self.ponged = false;
+        let before = self.pings;
         self.next_ping = Instant::now();
-        while !self.ponged || self.misses_something() {
+        while self.ponged <= before || self.misses_something() {
             if Instant::now() > until {
                 return self.goes_wrong("could not catch up although nothing fails any more");
             }
             self.keeps_connected().await;
             self.listens_for(Duration::from_millis(100)).await;
         }
+    }
+
+    /// Asks who is there: an announcement that got lost is not repeated. Says of how many it had been told wrong.
+    pub(super) async fn asks_who_is_there(&mut self) -> Result<usize, String> {
+        let mut told_wrong = 0;
+        for (other, is_online) in self.reads_who_is_there().await? {
+            let told = self.online.entry(other).or_default();
+            told_wrong += usize::from(told.1 != is_online);
+            told.1 = is_online;
+        }
+        Ok(told_wrong)
+    }
+
+    /// Who of its contacts is there, as the list of its conversations has it.
+    pub(super) async fn reads_who_is_there(&self) -> Result<BTreeMap<String, bool>, String> {
+        let asked = self.gets("/api/conversations?limit=100").await.map_err(|error| error.to_string())?;
+        let answer = asked.error_for_status().map_err(|error| error.to_string())?;
+        let page: ConversationPage = answer.json().await.expect("it answers as the protocol says");
+        let listed: BTreeSet<_> = page.conversations.iter().map(|listed| listed.id.to_string()).collect();
+        if listed != self.conversations.keys().cloned().collect() {
+            return Err(format!("{} is told of other conversations than its own", self.name));
+        }
+        let others = page.conversations.into_iter().map(|listed| listed.other_user);
+        Ok(others.map(|other| (other.user.id.to_string(), other.online)).collect())
     }
 
     /// Keeps its lease for a while.
@@ -217,7 +247,8 @@ impl Device {
         }
         if self.next_ping <= now {
             self.next_ping = now + PING_EVERY;
-            self.sends(json!({ "action": "ping", "id": "ping" })).await;
+            self.pings += 1;
+            self.sends(json!({ "action": "ping", "id": self.ping() })).await;
         }
         if self.next_join <= now {
             self.next_join = now + ANSWERED_WITHIN;
@@ -227,6 +258,11 @@ impl Device {
                     .await;
             }
         }
+    }
+
+    /// The id of its last ping.
+    fn ping(&self) -> String {
+        format!("ping {}", self.pings)
     }
 
     fn is_cut_off(&mut self) {
@@ -239,7 +275,7 @@ impl Device {
     async fn sends_another(&mut self) {
         let conversation = self.any_conversation();
         let client_message_id = format!("{} of {}", self.tried.len(), self.name);
-        self.tried.insert(client_message_id.clone());
+        self.tried.insert(client_message_id.clone(), conversation.clone());
         self.outgoing = Some(Outgoing { conversation, client_message_id, next_try: Instant::now() });
         self.tries_to_send().await;
         let twice = self.rng.random_bool(0.05);
@@ -308,7 +344,13 @@ impl Device {
 
     async fn hears(&mut self, frame: Frame) {
         match frame {
-            Frame::Event(answer) => self.learns(answer.event).await,
+            Frame::Event(answer) => {
+                let id = answer.id.map(String::from).unwrap_or_default();
+                if let Some(ping) = id.strip_prefix("ping ").and_then(|number| number.parse().ok()) {
+                    self.ponged = self.ponged.max(ping);
+                }
+                self.learns(answer.event).await;
+            }
             Frame::Error(frame) => {
                 let id = frame.id.map(String::from).unwrap_or_default();
                 match frame.error.code {
@@ -339,7 +381,7 @@ impl Device {
         {
             outgoing.next_try = outgoing.next_try.min(at);
         }
-        if is_meant("ping") {
+        if is_meant(&self.ping()) {
             self.next_ping = self.next_ping.min(at);
         }
         if is_meant("join") {
@@ -359,6 +401,12 @@ impl Device {
                 let Some(other) = self.is_in(&conversation) else { return };
                 let other = self.world.user(other).id;
                 let is_online = online_user_ids.iter().any(|id| id.to_string() == other);
+                let own = self.world.user(self.user).id;
+                for stranger in online_user_ids.iter().map(ToString::to_string) {
+                    if stranger != other && stranger != own {
+                        self.goes_wrong(&format!("{stranger} is said to be online in {conversation}"));
+                    }
+                }
                 self.online.entry(other).or_default().1 = is_online;
                 self.joined.insert(conversation.clone());
                 self.hears_of(&conversation, last_seq.0).await;
@@ -367,7 +415,6 @@ impl Device {
                 for head in conversations {
                     self.hears_of(&head.conversation_id.to_string(), head.last_seq.0).await;
                 }
-                self.ponged = true;
             }
             Event::UserOnline { user_id, version } => self.sees(&user_id.to_string(), version, true),
             Event::UserOffline { user_id, version, .. } => self.sees(&user_id.to_string(), version, false),
@@ -390,6 +437,9 @@ impl Device {
     }
 
     fn sees(&mut self, user: &str, version: u64, is_online: bool) {
+        if !self.conversations.values().any(|other| self.world.user(*other).id == user) {
+            return self.goes_wrong(&format!("was told of {user}, who is no contact"));
+        }
         let seen = self.online.entry(user.to_owned()).or_default();
         if version > seen.0 {
             *seen = (version, is_online);
@@ -398,7 +448,9 @@ impl Device {
 
     /// Notes that one of its own messages is stored, whether that is the answer or is heard over another connection.
     fn is_acknowledged(&mut self, message: &Message) {
-        let Some(id) = message.client_message_id.clone().filter(|id| self.tried.contains(id)) else { return };
+        let Some(id) = message.client_message_id.clone().filter(|id| self.tried.contains_key(id)) else {
+            return;
+        };
         self.outgoing.take_if(|outgoing| outgoing.client_message_id == id);
         let stored = (message.conversation_id.to_string(), place(message.seq.0), seen(message));
         if let Some(before) = self.acknowledged.insert(id.clone(), stored.clone())
@@ -479,9 +531,7 @@ impl Device {
     }
 
     async fn fetches_page(&mut self, conversation: &str, query: &str) -> Option<MessagePage> {
-        let user = self.world.user(self.user);
-        let url = user.stack.http(&format!("/api/conversations/{conversation}/messages{query}"));
-        let answer = self.world.http.get(url).bearer_auth(user.token()).send().await.ok()?;
+        let answer = self.gets(&format!("/api/conversations/{conversation}/messages{query}")).await.ok()?;
         match answer.status().as_u16() {
             200 => answer.json().await.ok(),
             // A dependency is down, or a function was killed.
@@ -492,6 +542,11 @@ impl Device {
                 None
             }
         }
+    }
+
+    async fn gets(&self, path: &str) -> Result<Response, reqwest::Error> {
+        let user = self.world.user(self.user);
+        self.world.http.get(user.stack.http(path)).bearer_auth(user.token()).send().await
     }
 
     fn goes_wrong(&mut self, what: &str) {
@@ -505,7 +560,11 @@ pub(super) fn content(client_message_id: &str) -> String {
 }
 
 fn seen(message: &Message) -> Seen {
-    Seen { id: message.id.to_string(), content: message.content.clone() }
+    Seen {
+        id: message.id.to_string(),
+        sender: message.sender_id.to_string(),
+        content: message.content.clone(),
+    }
 }
 
 /// A `seq` as a number of messages.

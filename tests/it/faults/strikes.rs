@@ -11,13 +11,14 @@ use rand::rngs::StdRng;
 use rand::seq::{IndexedRandom, SliceRandom};
 use rand::{RngExt, SeedableRng};
 use serde_json::Value;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
+use tokio_postgres::NoTls;
 
 use super::World;
 use crate::harness::callbacks::Fate;
-use crate::harness::children;
 use crate::harness::database::{Server, connect};
 use crate::harness::dynamodb::Mood;
+use crate::harness::{Stack, children, eventually};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Fault {
@@ -55,6 +56,8 @@ pub(super) struct Strikes {
     rng: StdRng,
     struck: BTreeMap<Fault, usize>,
     killed_processes: usize,
+    /// How many events were being handled by a process that was killed.
+    killed_events: usize,
 }
 
 impl Strikes {
@@ -64,39 +67,40 @@ impl Strikes {
             rng: StdRng::seed_from_u64(seed),
             struck: BTreeMap::new(),
             killed_processes: 0,
+            killed_events: 0,
         }
     }
 
-    /// Strikes until it is over; then all is well again.
-    pub(super) async fn strike(&mut self, server: &mut Server, until: Instant) {
-        let mut deck = Vec::new();
-        loop {
-            // So that people get to chat in between.
-            self.passes(500..1500).await;
-            if Instant::now() >= until {
-                return;
+    /// Strikes with everything that there is, so many times; then all is well again.
+    pub(super) async fn strike(&mut self, server: &mut Server, rounds: usize) {
+        for _ in 0..rounds {
+            let mut deck = DECK;
+            deck.shuffle(&mut self.rng);
+            for fault in deck {
+                // So that people get to chat in between.
+                self.passes(500..1500).await;
+                self.strikes_with(fault, server).await;
+                *self.struck.entry(fault).or_default() += 1;
             }
-            if deck.is_empty() {
-                deck = DECK.to_vec();
-                deck.shuffle(&mut self.rng);
+        }
+        self.killed_events += killed_events(&self.world.stack());
+    }
+
+    async fn strikes_with(&mut self, fault: Fault, server: &mut Server) {
+        match fault {
+            Fault::KilledFunctions => self.kills_functions(),
+            Fault::StoppedPostgres => self.ends_postgres(server, Signal::SIGINT).await,
+            Fault::KilledPostgres => self.ends_postgres(server, Signal::SIGKILL).await,
+            Fault::KilledBackend => self.kills_a_backend().await,
+            Fault::ThrottledDynamoDb => self.dynamodb_is(Mood::Throttling).await,
+            Fault::FailingDynamoDb => self.dynamodb_is(Mood::Down).await,
+            Fault::TroubledCallbacks => self.troubles_callbacks().await,
+            Fault::LostDisconnects => {
+                self.world.dynamodb.refuses(Some("disconnect"));
+                self.passes(1000..3000).await;
+                self.world.dynamodb.refuses(None);
             }
-            let fault = deck.pop().expect("it was just filled");
-            *self.struck.entry(fault).or_default() += 1;
-            match fault {
-                Fault::KilledFunctions => self.kills_functions(),
-                Fault::StoppedPostgres => self.ends_postgres(server, Signal::SIGINT).await,
-                Fault::KilledPostgres => self.ends_postgres(server, Signal::SIGKILL).await,
-                Fault::KilledBackend => self.kills_a_backend().await,
-                Fault::ThrottledDynamoDb => self.dynamodb_is(Mood::Throttling).await,
-                Fault::FailingDynamoDb => self.dynamodb_is(Mood::Down).await,
-                Fault::TroubledCallbacks => self.troubles_callbacks().await,
-                Fault::LostDisconnects => {
-                    self.world.dynamodb.refuses(Some("disconnect"));
-                    self.passes(1000..3000).await;
-                    self.world.dynamodb.refuses(None);
-                }
-                Fault::RestartedGateway => self.restarts_the_gateway().await,
-            }
+            Fault::RestartedGateway => self.restarts_the_gateway().await,
         }
     }
 
@@ -105,12 +109,13 @@ impl Strikes {
         sleep(Duration::from_millis(self.rng.random_range(some))).await;
     }
 
-    /// Kills all processes of one function, in the middle of whatever they do.
+    /// Kills all processes of two functions, in the middle of whatever they do. The one that stores messages has most to
+    /// lose, so it is always among them.
     fn kills_functions(&mut self) {
         let running = children(self.world.stack().pid);
         let running: Vec<_> = running.into_iter().filter(|(_, name)| name != "local").collect();
-        let Some((_, victim)) = running.choose(&mut self.rng) else { return };
-        for (pid, _) in running.iter().filter(|(_, name)| name == victim) {
+        let Some((_, other)) = running.choose(&mut self.rng) else { return };
+        for (pid, _) in running.iter().filter(|(_, name)| name == other || name == "send_message") {
             self.killed_processes +=
                 usize::from(kill(Pid::from_raw(pid.cast_signed()), Signal::SIGKILL).is_ok());
         }
@@ -124,14 +129,18 @@ impl Strikes {
 
     /// One process of Postgres is killed, whereupon Postgres ends all and recovers.
     async fn kills_a_backend(&mut self) {
-        let observer = connect(&self.world.database.url).await;
         let serving =
             "select pid from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()";
-        let pids: Vec<i32> =
-            observer.query(serving, &[]).await.unwrap().iter().map(|row| row.get(0)).collect();
+        let observer = connect(&self.world.database.url).await;
+        let rows = observer.query(serving, &[]).await.unwrap();
+        let pids: Vec<i32> = rows.iter().map(|row| row.get(0)).collect();
         if let Some(pid) = pids.choose(&mut self.rng) {
-            let _ = kill(Pid::from_raw(*pid), Signal::SIGKILL);
+            kill(Pid::from_raw(*pid), Signal::SIGKILL).expect("it was just serving");
         }
+        drop(observer);
+        let url = &self.world.database.url;
+        eventually("Postgres has recovered", async || tokio_postgres::connect(url, NoTls).await.is_ok())
+            .await;
     }
 
     async fn dynamodb_is(&mut self, mood: Mood) {
@@ -170,6 +179,7 @@ impl Strikes {
 
     async fn restarts_the_gateway(&mut self) {
         let stack = self.world.stack();
+        self.killed_events += killed_events(&stack);
         stack.signal(*[Signal::SIGTERM, Signal::SIGKILL].choose(&mut self.rng).expect("there are two"));
         let world = self.world.clone();
         let starting = tokio::task::spawn_blocking(move || {
@@ -180,15 +190,22 @@ impl Strikes {
     }
 }
 
+/// How many events a stack has seen end with the process that handled them.
+fn killed_events(stack: &Stack) -> usize {
+    let reports = stack.records("platform.report");
+    reports.iter().filter(|(_, report)| report["errorType"] == "Runtime.ExitError").count()
+}
+
 impl fmt::Display for Strikes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let count = |fault| self.struck.get(&fault).copied().unwrap_or(0);
         write!(
             f,
-            "  struck: functions killed {} times ({} processes), Postgres stopped {}, killed {}, a backend killed {}, \
+            "  struck: functions killed {} times ({} processes, in the middle of {} events), Postgres stopped {}, killed {}, a backend killed {}, \
              DynamoDB throttling {}, failing {}, callbacks troubled {}, $disconnect lost {}, gateway restarted {}",
             count(Fault::KilledFunctions),
             self.killed_processes,
+            self.killed_events,
             count(Fault::StoppedPostgres),
             count(Fault::KilledPostgres),
             count(Fault::KilledBackend),

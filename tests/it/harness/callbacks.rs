@@ -33,6 +33,7 @@ pub(crate) enum Fate {
 pub(crate) struct Callbacks {
     pub(crate) url: String,
     inner: Arc<Inner>,
+    http: reqwest::Client,
 }
 
 #[derive(Debug)]
@@ -58,8 +59,8 @@ impl Callbacks {
     pub(crate) async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/v1", listener.local_addr().unwrap());
-        let callbacks =
-            Self { url, inner: Arc::new(Inner { state: Mutex::default(), released: Notify::new() }) };
+        let inner = Arc::new(Inner { state: Mutex::default(), released: Notify::new() });
+        let callbacks = Self { url, inner, http: reqwest::Client::new() };
         let serving = callbacks.clone();
         let routes =
             axum::Router::new().fallback(async move |request: Request| serving.answer(request).await);
@@ -145,7 +146,7 @@ impl Callbacks {
         let url = format!("http://127.0.0.1:{port}{}", request.uri());
         let method = request.method().clone();
         let body = to_bytes(request.into_body(), usize::MAX).await.unwrap();
-        let Ok(passed) = reqwest::Client::new().request(method, url).body(body).send().await else {
+        let Ok(passed) = self.http.request(method, url).body(body).send().await else {
             return refused(StatusCode::BAD_GATEWAY, "BadGatewayException");
         };
         if passed.status() == 410 {

@@ -27,6 +27,7 @@ pub(crate) enum Mood {
 pub(crate) struct DynamoDb {
     pub(crate) url: String,
     state: Arc<Mutex<State>>,
+    http: reqwest::Client,
 }
 
 #[derive(Clone, Debug)]
@@ -56,6 +57,7 @@ impl DynamoDb {
                 lost: 0,
                 asked: Asked::new(),
             })),
+            http: reqwest::Client::new(),
         };
         let serving = dynamodb.clone();
         let routes =
@@ -149,7 +151,7 @@ impl DynamoDb {
         let body = to_bytes(body, usize::MAX).await.unwrap();
         let change = String::from_utf8_lossy(&body).into_owned();
         self.notes(&head, &change);
-        let passing = reqwest::Client::new().post(url).headers(head.headers).body(body);
+        let passing = self.http.post(url).headers(head.headers).body(body);
         let Ok(passed) = passing.send().await else { return refused(500, "InternalServerError") };
         if self.is_to_be_lost(&change) {
             return refused(500, "InternalServerError");
