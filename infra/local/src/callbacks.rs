@@ -2,7 +2,6 @@
 //! none is asked for.
 
 use axum::Router;
-use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -11,6 +10,7 @@ use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 use uuid::Uuid;
 
+use crate::request::Uploaded;
 use crate::websocket::{Connection, Gateway, Undeliverable, is_connection_id};
 
 /// API Gateway's quota, in bytes.
@@ -30,7 +30,7 @@ pub(crate) fn routes(gateway: Gateway) -> Router {
         .with_state(gateway)
 }
 
-async fn push(State(gateway): State<Gateway>, Path(id): Path<String>, body: Bytes) -> Response {
+async fn push(State(gateway): State<Gateway>, Path(id): Path<String>, Uploaded(body): Uploaded) -> Response {
     if body.len() > MAX_PAYLOAD {
         let message = json!({ "message": "Message too long" });
         return failed(StatusCode::PAYLOAD_TOO_LARGE, "PayloadTooLargeException", Some(message));

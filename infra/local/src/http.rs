@@ -9,7 +9,6 @@ mod routing;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
 use axum::extract::Request;
@@ -19,7 +18,7 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use crate::lambda::{InvokeError, Lambda};
-use crate::request::query;
+use crate::request::{MAX_UPLOAD, query};
 use crate::template::{HttpApi, Values};
 use crate::throttle::Buckets;
 use crate::websocket::new_id;
@@ -28,9 +27,6 @@ use authorizer::{Answers, Question};
 /// API Gateway's quotas, in bytes: the request line and the headers together, and the body.
 const MAX_HEAD: usize = 10_240;
 const MAX_BODY: usize = 10 * 1024 * 1024;
-
-/// How long a body may take to arrive, so that slow clients cannot hold all sockets.
-const MAX_UPLOAD: Duration = Duration::from_secs(30);
 
 /// One HTTP API. Cheap to clone: all clones are one API.
 #[derive(Clone, Debug)]

@@ -55,7 +55,7 @@ const SECRETS_MANAGER_URL: &str = "AWS_ENDPOINT_URL_SECRETS_MANAGER";
 const MAX_HANDSHAKE: Duration = Duration::from_secs(10);
 
 /// How long it may take until the head of the next request on the same socket is complete.
-const MAX_KEEP_ALIVE: Duration = Duration::from_secs(60);
+const MAX_KEEP_ALIVE: Duration = Duration::from_secs(30);
 
 /// Runs the stack until it is told to stop.
 pub(crate) fn run(args: StackArgs) -> Result<(), String> {
@@ -216,7 +216,10 @@ async fn start_and_serve(args: &StackArgs, started: &mut Started) -> Result<(), 
         // Responses and frames are small, and each is waited for: none is held back to be joined by the next.
         .acceptor(NoDelayAcceptor::new())
         .first_request_timeout(MAX_HANDSHAKE);
-    server.http_builder().http1().header_read_timeout(MAX_KEEP_ALIVE);
+    // HTTP/2 has no such time limits, and neither needs it: WebSocket handshakes and SDKs speak HTTP/1.1 here.
+    let mut http1_only = server.http_builder().clone().http1_only();
+    http1_only.http1().header_read_timeout(MAX_KEEP_ALIVE);
+    *server.http_builder() = http1_only;
     server
         .serve(router.into_make_service_with_connect_info::<SocketAddr>())
         .await

@@ -55,11 +55,45 @@ async fn slow_handshakes_are_cut_off_while_others_are_served() {
 }
 
 #[tokio::test]
-async fn slow_bodies_are_refused() {
+async fn slow_bodies_and_idle_sockets_are_cut_off() {
     let stack = Stack::gateway();
-    let head = "POST /echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n";
-    let (answer, after) = dawdle(stack.port, head).await;
-    assert!(answer.starts_with("HTTP/1.1 408 Request Timeout"), "{answer}");
-    assert!(answer.ends_with(r#"{"message":"Request Timeout"}"#), "{answer}");
-    assert!(after > Duration::from_secs(29), "{after:?}");
+    let upload = async |path: &str| {
+        let head = format!("POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n");
+        dawdle(stack.port, &head).await
+    };
+    let (http, callback, invocation, idle) = tokio::join!(
+        upload("/echo"),
+        upload("/main/@connections/L0SM9cOFvHcCIhw="),
+        upload("/2015-03-31/functions/echo/invocations"),
+        idles(stack.port),
+    );
+    for (answer, after) in [&http, &callback, &invocation] {
+        assert!(answer.starts_with("HTTP/1.1 408 Request Timeout"), "{answer}");
+        assert!(*after > Duration::from_secs(29), "{after:?}");
+    }
+    assert!(http.0.ends_with(r#"{"message":"Request Timeout"}"#), "{}", http.0);
+    assert!(idle > Duration::from_secs(29) && idle < Duration::from_secs(60), "{idle:?}");
+}
+
+/// Asks for something, keeps the socket for more that never comes, and says how long it may.
+async fn idles(port: u16) -> Duration {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    stream.write_all(b"GET /echo HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+    let began = Instant::now();
+    let mut answer = String::new();
+    let closed = stream.read_to_string(&mut answer);
+    timeout(Duration::from_secs(60), closed).await.expect("the gateway closes it").unwrap();
+    assert!(answer.starts_with("HTTP/1.1 "), "{answer}");
+    began.elapsed()
+}
+
+#[tokio::test]
+async fn what_is_not_http_1_is_refused() {
+    let stack = Stack::gateway();
+    let mut stream = TcpStream::connect(("127.0.0.1", stack.port)).await.unwrap();
+    stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.unwrap();
+    let mut answer = Vec::new();
+    timeout(Duration::from_secs(5), stream.read_to_end(&mut answer)).await.expect("at once").unwrap();
+    let answer = String::from_utf8_lossy(&answer);
+    assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 400"), "{answer}");
 }

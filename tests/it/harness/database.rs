@@ -5,13 +5,15 @@ use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
+use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use tokio::time::timeout;
 use tokio_postgres::{Client, NoTls};
 use uuid::Uuid;
 
-use super::{Stack, children, eventually, has_ended};
+use super::{PATIENCE, Stack, children, eventually, has_ended};
 
 /// An empty database on the shared server, or another stack's, gone with that.
 #[derive(Debug)]
@@ -80,12 +82,24 @@ impl Server {
         if nix::unistd::geteuid().is_root() {
             command.uid(owner.uid()).gid(owner.gid());
         }
-        self.ends();
-        let child = command.current_dir(data).spawn().unwrap();
-        self.pid = child.id();
-        self.again = Some(child);
-        let url = &self.url;
-        eventually("Postgres has started", async || tokio_postgres::connect(url, NoTls).await.is_ok()).await;
+        command.current_dir(data);
+        let started = async {
+            loop {
+                let is_running =
+                    self.again.as_mut().is_some_and(|child| matches!(child.try_wait(), Ok(None)));
+                if !is_running {
+                    // One that was killed may not have been reaped yet, and the next one then gives up.
+                    let child = command.spawn().unwrap();
+                    self.pid = child.id();
+                    self.again = Some(child);
+                }
+                if tokio_postgres::connect(&self.url, NoTls).await.is_ok() {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        timeout(PATIENCE, started).await.expect("Postgres has started");
     }
 
     /// What we started ourselves.

@@ -17,6 +17,7 @@ use uuid::Uuid;
 
 use super::log::MAX_TAIL;
 use super::{Invocation, InvokeError, Lambda, MAX_PAYLOAD, Outcome};
+use crate::request::Uploaded;
 
 /// The largest payload of an asynchronous invocation, in bytes (Lambda quota).
 const MAX_EVENT: usize = 1024 * 1024;
@@ -46,7 +47,7 @@ async fn invoke(
     Path(name): Path<String>,
     Query(Qualified { qualifier }): Query<Qualified>,
     headers: HeaderMap,
-    body: Bytes,
+    Uploaded(body): Uploaded,
 ) -> Response {
     let (name, version) = named(&name);
     if !lambda.has(name) || qualifier.as_deref().or(version).is_some_and(|version| version != LATEST) {

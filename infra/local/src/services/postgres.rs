@@ -12,6 +12,8 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, User};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tokio_postgres::config::Host;
 use tokio_postgres::{Config, NoTls};
@@ -34,8 +36,8 @@ const UNPRIVILEGED: &str = "nobody";
 /// A server that this process runs.
 #[derive(Debug)]
 pub(crate) struct Postgres {
-    child: Child,
-    watched: Watched,
+    stop: oneshot::Sender<()>,
+    ended: JoinHandle<()>,
     data: PathBuf,
     log: PathBuf,
     /// Held for as long as the server is ours; the operating system lets go of it however we end.
@@ -130,7 +132,9 @@ impl Installation {
             }
         };
         let outcome = timeout(START_TIMEOUT, started).await;
-        let postgres = Postgres { child, watched, data, log: log.clone(), _claim: claim, url };
+        let (stop, stopped) = oneshot::channel();
+        let ended = tokio::spawn(see_to(child, watched, stopped, log.clone()));
+        let postgres = Postgres { stop, ended, data, log: log.clone(), _claim: claim, url };
         match outcome {
             Ok(Ok(())) => Ok(postgres),
             Ok(Err(reason)) => Err(format!("{reason}: {} (its log is {})", complaint(&log), log.display())),
@@ -239,12 +243,9 @@ impl Installation {
 
 impl Postgres {
     /// Stops the server cleanly.
-    pub(crate) async fn stop(mut self) {
-        let _ = kill(Pid::from_raw(self.watched.pid.cast_signed()), Signal::SIGINT);
-        if timeout(STOP_TIMEOUT, self.child.wait()).await.is_err() {
-            // What is committed survives this too.
-            let _ = self.child.kill().await;
-        }
+    pub(crate) async fn stop(self) {
+        let _ = self.stop.send(());
+        let _ = self.ended.await;
     }
 
     /// Stops the server and removes its data.
@@ -256,6 +257,24 @@ impl Postgres {
             remove(&data.with_extension(extension));
         }
         remove(&log);
+    }
+}
+
+/// Stops the server cleanly when it is time, or says that it has ended before.
+async fn see_to(mut child: Child, watched: Watched, stopped: oneshot::Receiver<()>, log: PathBuf) {
+    tokio::select! {
+        biased;
+        _ = stopped => {
+            let _ = kill(Pid::from_raw(watched.pid.cast_signed()), Signal::SIGINT);
+            if timeout(STOP_TIMEOUT, child.wait()).await.is_err() {
+                // What is committed survives this too.
+                let _ = child.kill().await;
+            }
+        }
+        status = child.wait() => {
+            let status = status.map_or_else(|error| error.to_string(), |status| status.to_string());
+            eprintln!("Postgres has ended ({status}), and starts again with the stack; its log is {}", log.display());
+        }
     }
 }
 
