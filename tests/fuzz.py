@@ -1,8 +1,9 @@
-"""Fuzzes what reads outside input: frames, events, cursors, tokens and the template.
+"""Fuzzes what reads outside input: frames, events, requests, cursors, tokens and the template.
 
     python3 tests/fuzz.py [SECONDS] [TARGET ...]
 
-Each target gets so many seconds (10 unless told). What breaks one is kept in target/fuzz-artifacts, and its last line says how to run it again.
+Each target gets so many seconds (10 unless told). What breaks one is kept in target/fuzz-artifacts, and
+tried before all else when that target runs again.
 """
 
 import os
@@ -13,8 +14,9 @@ from stack import ROOT
 
 CARGO_FUZZ = "0.13.2"
 TOOLS = ROOT / "target/cargo-fuzz"
-TARGETS = ["frames", "events", "cursors", "tokens", "template"]
-SEEDS = {"events": ROOT / "tests/events", "template": ROOT / "infra"}
+TARGETS = ["frames", "events", "requests", "cursors", "tokens", "template"]
+EVENTS = sorted((ROOT / "tests/events").glob("*.json"))
+SEEDS = {"events": EVENTS, "template": [ROOT / "infra/template.yaml"]}
 
 # A token that is refused for its signature would tell nothing of how its claims are read.
 ENVIRONMENT = {
@@ -32,16 +34,16 @@ def fuzz(target, seconds):
     artifacts.mkdir(parents=True, exist_ok=True)
     seeds = corpus.with_name(f"{target}-seeds")
     seeds.mkdir(exist_ok=True)
-    for seed in SEEDS[target].glob("*.json" if target == "events" else "template.yaml") if target in SEEDS else []:
+    for seed in SEEDS.get(target, []):
         (seeds / seed.name).write_bytes(seed.read_bytes())
     # Nothing here is unsafe, so there is nothing for a sanitizer to find.
-    command = ["cargo", "fuzz", "run", "--fuzz-dir", "tests/fuzz", "--target-dir", "target/fuzz", "--sanitizer", "none", target, corpus, seeds]
+    command = ["cargo", "fuzz", "run", "--fuzz-dir", "tests/fuzz", "--target-dir", "target/fuzz", "--sanitizer", "none", target, corpus, seeds, artifacts]
     limits = [f"-max_total_time={seconds}", "-timeout=10", "-rss_limit_mb=2048", f"-artifact_prefix={artifacts}/{target}-", "-print_final_stats=1"]
     done = subprocess.run([*command, "--", *limits], cwd=ROOT, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     runs = next((line.split()[-1] for line in done.stdout.splitlines() if line.startswith("stat::number_of_executed_units")), None)
     if done.returncode != 0 or runs is None:
         print(done.stdout)
-        sys.exit(f"the fuzzer stopped at {target}; again: python3 tests/fuzz.py {seconds} {target}")
+        sys.exit(f"the fuzzer stopped at {target}; to run what broke it again: python3 tests/fuzz.py {seconds} {target}")
     print(f"{target}: {runs} inputs, none of which broke it")
 
 

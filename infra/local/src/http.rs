@@ -13,7 +13,8 @@ use std::sync::Arc;
 use axum::body::{Body, to_bytes};
 use axum::extract::Request;
 use axum::http::request::Parts;
-use axum::http::{HeaderValue, Response, StatusCode};
+use axum::http::{HeaderValue, Response, StatusCode, header};
+use reqwest::Url;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
@@ -70,6 +71,9 @@ impl Inner {
     async fn respond(&self, from: SocketAddr, request: Request, request_id: &str) -> Response<Body> {
         if head_size(&request) > MAX_HEAD {
             return refused(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
+        }
+        if !has_sound_host(&request) {
+            return refused(StatusCode::BAD_REQUEST);
         }
         let Some(matched) = routing::find(&self.api.routes, request.method().as_str(), request.uri().path())
         else {
@@ -137,6 +141,13 @@ fn head_size(request: &Request) -> usize {
         request.method().as_str().len() + request.uri().path_and_query().map_or(0, |url| url.as_str().len());
     let headers = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len());
     line + headers.sum::<usize>()
+}
+
+/// Whether `Host` is one that a URL may have. API Gateway answers to its own names alone, so functions rely on that:
+/// `lambda_http` panics over another.
+fn has_sound_host(request: &Request) -> bool {
+    let host = request.headers().get(header::HOST);
+    host.is_none_or(|host| host.to_str().is_ok_and(|host| Url::parse(&format!("http://{host}/")).is_ok()))
 }
 
 /// What the gateway says by itself: the status in words.

@@ -3,7 +3,8 @@
 
 use libfuzzer_sys::fuzz_target;
 use protocol::{
-    AnyFrame, JoinConversation, LeaveConversation, MarkRead, Ping, SendMessage, Typing, read_frame, read_object,
+    AnyFrame, JoinConversation, LeaveConversation, MarkRead, Ping, SendMessage, Typing, read_frame,
+    read_object,
 };
 
 fuzz_target!(|body: &str| {

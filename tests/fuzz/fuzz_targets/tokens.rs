@@ -9,7 +9,8 @@ use jsonwebtoken::{EncodingKey, Header};
 use libfuzzer_sys::fuzz_target;
 use tokio::runtime::{Builder, Runtime};
 
-static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Builder::new_current_thread().build().expect("it needs nothing"));
+static RUNTIME: LazyLock<Runtime> =
+    LazyLock::new(|| Builder::new_current_thread().build().expect("it needs nothing"));
 static SECRET: LazyLock<String> = LazyLock::new(|| std::env::var("JWT_SECRET").expect("JWT_SECRET is set"));
 static VERIFIER: LazyLock<Verifier> =
     LazyLock::new(|| Verifier::from_env(&SdkConfig::builder().build()).expect("JWT_SECRET is a secret"));
@@ -17,7 +18,9 @@ static VERIFIER: LazyLock<Verifier> =
 fuzz_target!(|text: &str| {
     let _ = RUNTIME.block_on(VERIFIER.verify(text));
     let Ok(claims) = serde_json::from_str::<serde_json::Value>(text) else { return };
-    let Ok(token) = jsonwebtoken::encode(&Header::default(), &claims, &EncodingKey::from_secret(SECRET.as_bytes())) else {
+    let Ok(token) =
+        jsonwebtoken::encode(&Header::default(), &claims, &EncodingKey::from_secret(SECRET.as_bytes()))
+    else {
         return;
     };
     if let Ok(verified) = RUNTIME.block_on(VERIFIER.verify(&token)) {

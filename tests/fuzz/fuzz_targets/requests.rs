@@ -1,0 +1,36 @@
+//! What clients say in an HTTP request: its token, path, query and body. The rest of an event is the gateway's word.
+#![no_main]
+
+use std::sync::LazyLock;
+
+use domain::{ActivityCursor, ConversationId, MessageId};
+use edge::http::{bearer, json_body, limit, path, query};
+use libfuzzer_sys::fuzz_target;
+use protocol::rest::FindOrCreateConversation;
+use serde_json::Value;
+
+static EVENT: LazyLock<Value> = LazyLock::new(|| {
+    serde_json::from_str(include_str!("../../events/list_messages.json")).expect("an event is JSON")
+});
+
+fuzz_target!(|said: [&str; 4]| {
+    let [token, id, parameters, body] = said;
+    // No other characters get past the parser of HTTP.
+    if format!("/?{parameters}").parse::<lambda_http::http::Uri>().is_err() {
+        return;
+    }
+    let mut event = EVENT.clone();
+    event["headers"]["authorization"] = token.into();
+    event["pathParameters"]["conversationId"] = id.into();
+    event["rawQueryString"] = parameters.into();
+    event["body"] = body.into();
+    let Ok(request) = lambda_http::request::from_str(&event.to_string()) else { return };
+    let _ = bearer(request.headers());
+    if let Ok(limit) = limit(&request) {
+        assert!((1..=100).contains(&limit));
+    }
+    let _ = path::<ConversationId>(&request, "conversationId");
+    let _ = query::<MessageId>(&request, "before");
+    let _ = query::<ActivityCursor>(&request, "cursor");
+    let _ = json_body::<FindOrCreateConversation>(&request);
+});
