@@ -70,7 +70,7 @@ pub(crate) async fn measure(stack: &Stack, lasting: Duration) -> Vec<Load> {
         pairs.push(pair(stack, n).await);
     }
     // Every process that there will be has started, and has been asked once.
-    pairs = run(pairs, most, None, Duration::from_secs(2)).await.0;
+    pairs = run("warming up", pairs, most, None, Duration::from_secs(2)).await.0;
     let mut loads = Vec::new();
     let closed = SENDERS.map(|senders| (format!("{senders} sending"), senders, None));
     let open =
@@ -78,7 +78,7 @@ pub(crate) async fn measure(stack: &Stack, lasting: Duration) -> Vec<Load> {
     for (name, senders, every) in closed.into_iter().chain([open]) {
         eprintln!("chat: {name}");
         let (before, written, began) = (stack.usage(), stack.log().len(), Instant::now());
-        let (returned, sent, received) = run(pairs, senders, every, lasting).await;
+        let (returned, sent, received) = run(&name, pairs, senders, every, lasting).await;
         let (took, after) = (began.elapsed().min(lasting), stack.usage());
         pairs = returned;
         let messages = sent as f64;
@@ -118,6 +118,7 @@ async fn pair(stack: &Stack, n: usize) -> Pair {
 
 /// The first `senders` pairs chat; gives the pairs back, how many messages were sent and what was received of them.
 async fn run(
+    load: &str,
     mut pairs: Vec<Pair>,
     senders: usize,
     every: Option<Duration>,
@@ -132,14 +133,14 @@ async fn run(
                 (every, epoch + every * u32::try_from(n).unwrap() / u32::try_from(senders).unwrap())
             });
             let (done, last) = oneshot::channel();
-            let to = conversation.clone();
+            let (to, sends, receives) = (conversation.clone(), load.to_owned(), load.to_owned());
             let sending = tokio::spawn(async move {
-                let sent = send(&mut sender, &to, epoch, every, lasting).await;
+                let sent = send(&sends, &mut sender, &to, epoch, every, lasting).await;
                 let _ = done.send(sent);
                 (sender, sent)
             });
             let receiving = tokio::spawn(async move {
-                let received = receive(&mut receiver, epoch, last).await;
+                let received = receive(&receives, &mut receiver, epoch, last).await;
                 (receiver, received)
             });
             async move {
@@ -161,6 +162,7 @@ async fn run(
 
 /// Sends one after another, each when it is due if there is a rhythm, and says how many.
 async fn send(
+    load: &str,
     socket: &mut Socket,
     conversation: &str,
     epoch: Instant,
@@ -179,7 +181,7 @@ async fn send(
         if since >= lasting {
             return sent;
         }
-        let content = format!("{sent} {}", since.as_nanos());
+        let content = format!("{sent} {} {load}", since.as_nanos());
         let frame = json!({
             "action": "send_message",
             "conversationId": conversation,
@@ -193,7 +195,12 @@ async fn send(
 }
 
 /// Receives until all that was sent has come.
-async fn receive(socket: &mut Socket, epoch: Instant, mut last: oneshot::Receiver<u64>) -> Received {
+async fn receive(
+    load: &str,
+    socket: &mut Socket,
+    epoch: Instant,
+    mut last: oneshot::Receiver<u64>,
+) -> Received {
     let mut received = Received::default();
     let mut expected = None;
     let mut highest = None;
@@ -214,7 +221,12 @@ async fn receive(socket: &mut Socket, epoch: Instant, mut last: oneshot::Receive
             continue;
         }
         let content = frame["data"]["content"].as_str().unwrap();
-        let (n, sent) = content.split_once(' ').unwrap();
+        let (n, rest) = content.split_once(' ').unwrap();
+        let (sent, of) = rest.split_once(' ').unwrap();
+        // One that was given up in the load before this one may come yet.
+        if of != load {
+            continue;
+        }
         let n = n.parse::<u64>().unwrap();
         if !received.seen.insert(n) {
             received.duplicated += 1;

@@ -98,6 +98,7 @@ impl Report {
                 ]);
             }
             show(&table);
+            println!("warm events find nothing left to do in mark_read and disconnect");
         }
         if !self.growth.is_empty() {
             let mut table = table("growth", &["of", "p50 ms", "p95"]);
@@ -166,6 +167,9 @@ impl Report {
         table.add_row(["origin", "", "", "1.3 to 1.8", "", "", "230 to 290", "", "", "3 to 4"]);
         show(&table);
         println!("* the process of the gateway holds DynamoDB and the Runtime API too");
+        println!(
+            "memory of one function is all that it has in memory, of all functions without counting twice what they share"
+        );
     }
 
     /// `bench.json`, and the plot of the whole path as `bench.svg`.
