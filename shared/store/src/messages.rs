@@ -136,13 +136,15 @@ impl Store {
 
 /// One statement, so one round trip and one transaction. `taken` locks the conversation's row until the
 /// commit, and with it the next `seq`: sends of one conversation go one after the other, and an abort leaves
-/// no gap. Two equal `client_message_id`s at once: the second waits for that lock (where messages are
-/// limited, for its sender's count before that) with a snapshot that cannot show the first's message, meets `messages_client_message_id_key`, aborts as a whole, and finds the message
-/// when it is repeated. (`on conflict do nothing` would keep the `seq` it took.) Without one, the id is looked
-/// for: it is there if an earlier try was committed and its answer lost. `clock_timestamp()`, since `now()` is
-/// from before the wait. A repeat is not counted against the sender's limit, `$6`. There is always a row; if
-/// it has no message, it says why. Postgres takes as long to set up the parts of a statement like this one as
-/// to run them, so there is none that another could do without: the conversation is read once for all of them.
+/// no gap. Two equal `client_message_id`s at once: the second waits for that lock (where messages are limited,
+/// for its sender's count before that) with a snapshot that cannot show the first's message, meets
+/// `messages_client_message_id_key`, aborts as a whole, and finds the message when it is repeated. If the first
+/// was the last that the limit allowed, the second is refused instead, and finds it when the client repeats it.
+/// (`on conflict do nothing` would keep the `seq` it took.) Without one, the id is looked for: it is there if an
+/// earlier try was committed and its answer lost. `clock_timestamp()`, since `now()` is from before the wait. A
+/// repeat is not counted against the sender's limit, `$6`. There is always a row; if it has no message, it says
+/// why. Postgres takes as long to set up the parts of a statement like this one as to run them, so there is none
+/// that another could do without: the conversation is read once for all of them.
 static SEND: LazyLock<String> = LazyLock::new(|| {
     let counting =
         rates::counting(Counted::Message, "$3", "$6", "conversation where not exists (select from stored)");
