@@ -31,6 +31,7 @@ async fn postgres_goes_away_and_comes_back() {
     bob_phone.receives_message().await;
 
     server.stops(Signal::SIGINT).await;
+    eventually("the stack says so", async || stack.log().contains("Postgres has ended")).await;
     let message = json!({
         "action": "send_message", "conversationId": conversation, "content": "during", "clientMessageId": "again and again",
     });

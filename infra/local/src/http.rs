@@ -13,6 +13,7 @@ use std::sync::Arc;
 use axum::body::{Body, to_bytes};
 use axum::extract::Request;
 use axum::http::request::Parts;
+use axum::http::uri::Authority;
 use axum::http::{HeaderValue, Response, StatusCode, header};
 use reqwest::Url;
 use serde_json::{Value, json};
@@ -143,11 +144,17 @@ fn head_size(request: &Request) -> usize {
     line + headers.sum::<usize>()
 }
 
-/// Whether `Host` is one that a URL may have. API Gateway answers to its own names alone, so functions rely on that:
-/// `lambda_http` panics over another.
+/// Whether `Host` is one that a URL may have, as both who read it see it. API Gateway answers to its own names alone, so
+/// functions rely on that: `lambda_http` panics over another.
 fn has_sound_host(request: &Request) -> bool {
-    let host = request.headers().get(header::HOST);
-    host.is_none_or(|host| host.to_str().is_ok_and(|host| Url::parse(&format!("http://{host}/")).is_ok()))
+    let sound = |host: &HeaderValue| {
+        let host = host.to_str().ok()?;
+        host.parse::<Authority>().ok()?;
+        Url::parse(&format!("http://{host}/")).ok()
+    };
+    let mut hosts = request.headers().get_all(header::HOST).iter();
+    let first = hosts.next();
+    first.is_none_or(|host| sound(host).is_some()) && hosts.next().is_none()
 }
 
 /// What the gateway says by itself: the status in words.

@@ -216,7 +216,8 @@ async fn start_and_serve(args: &StackArgs, started: &mut Started) -> Result<(), 
         // Responses and frames are small, and each is waited for: none is held back to be joined by the next.
         .acceptor(NoDelayAcceptor::new())
         .first_request_timeout(MAX_HANDSHAKE);
-    // HTTP/2 has no such time limits, and neither needs it: WebSocket handshakes and SDKs speak HTTP/1.1 here.
+    // HTTP/2 has no such time limits, and nobody needs it here: handshakes and SDKs speak HTTP/1.1. What `axum-server` calls
+    // so by itself would drop upgrades.
     let mut http1_only = server.http_builder().clone().http1_only();
     http1_only.http1().header_read_timeout(MAX_KEEP_ALIVE);
     *server.http_builder() = http1_only;

@@ -224,10 +224,6 @@ fn open(url: Arc<str>) -> Result<Pooled, InvalidDatabaseUrl> {
     let Database { mut config, tls, is_pooled_by_transaction } = Database::parse(&url)?;
     let connect_timeout = config.get_connect_timeout().copied().unwrap_or(CONNECT_TIMEOUT);
     config.connect_timeout(connect_timeout);
-    // So that `pg_stat_activity` tells whose a connection is.
-    if let (None, Ok(function)) = (config.get_application_name(), std::env::var("AWS_LAMBDA_FUNCTION_NAME")) {
-        config.application_name(function);
-    }
     if !is_pooled_by_transaction {
         // The server gives up a little earlier than we do. Were it left to go on, it might commit what was
         // answered as failed. And it plans each statement once for whatever values come: they are written so

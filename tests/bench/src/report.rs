@@ -98,7 +98,9 @@ impl Report {
                 ]);
             }
             show(&table);
-            println!("warm events find nothing left to do in mark_read and disconnect");
+            println!(
+                "warm events find nothing left to do in mark_read, leave_conversation and disconnect, and a conversation in find_or_create_conversation"
+            );
         }
         if !self.growth.is_empty() {
             let mut table = table("growth", &["of", "p50 ms", "p95"]);

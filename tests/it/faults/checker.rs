@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use super::device::{Counts, Device, Seen, content, place};
-use super::{LEASE, World};
+use super::{LEASE, SECOND_DEVICE, World};
 use crate::harness::database::connect;
+use crate::harness::processes::{sockets_of, sockets_to};
 use crate::harness::{children, eventually};
 
 /// How long presence may take to be right: until the last lease has ended, and then some.
@@ -20,7 +21,7 @@ const CONNECTIONS_PER_PROCESS: usize = 2;
 /// Every acknowledged message is stored exactly once, `seq` has no gaps, and everybody has everything in order. Prints
 /// the counts, and says what is wrong.
 pub(super) async fn messages(world: &World, devices: &[Device]) -> Vec<String> {
-    let mut wrong: Vec<String> = devices.iter().flat_map(|device| device.wrong.clone()).collect();
+    let mut wrong = Vec::new();
     let postgres = connect(&world.database.url).await;
 
     let mut stored: BTreeMap<String, Vec<Seen>> = BTreeMap::new();
@@ -49,18 +50,18 @@ pub(super) async fn messages(world: &World, devices: &[Device]) -> Vec<String> {
             ));
         }
     }
-    let tried = |device: &Device| {
+    let mut sent = BTreeMap::new();
+    for device in devices {
         let sender = world.user(device.user).id;
-        let tried = device.tried.clone();
-        tried
-            .into_iter()
-            .map(move |(client_message_id, conversation)| (client_message_id, (sender.clone(), conversation)))
-    };
-    let tried: BTreeMap<_, _> = devices.iter().flat_map(tried).collect();
+        for (client_message_id, conversation) in &device.tried {
+            sent.insert(client_message_id.clone(), (sender.clone(), conversation.clone()));
+        }
+    }
     for (client_message_id, stored) in &places {
         let is_as_sent = |(conversation, _, message): &(String, usize, Seen)| {
-            let sent = tried.get(client_message_id) == Some(&(message.sender.clone(), conversation.clone()));
-            sent && message.content == content(client_message_id)
+            let by_whom_and_where = (message.sender.clone(), conversation.clone());
+            sent.get(client_message_id) == Some(&by_whom_and_where)
+                && message.content == content(client_message_id)
         };
         if stored.len() != 1 || !stored.iter().all(is_as_sent) {
             wrong.push(format!("{client_message_id} is stored as {stored:?}"));
@@ -94,8 +95,9 @@ pub(super) async fn messages(world: &World, devices: &[Device]) -> Vec<String> {
         |count: fn(&Counts) -> usize| devices.iter().map(|device| count(&device.counts)).sum::<usize>();
     println!(
         "  clients: {} messages to send, {} acknowledged, {} sent again, {} sent twice at once, {} frames refused for now, \
-         {} gateway errors, {} sockets cut, {} connects, {} gaps seen, {} messages fetched, {} told again",
-        tried.len(),
+         {} gateway errors, {} sockets cut, {} connects, {} gaps seen, {} messages fetched, {} told again, {} times kept out of \
+         others' conversations",
+        sent.len(),
         devices.iter().map(|device| device.acknowledged.len()).sum::<usize>(),
         counts(|of| of.sent_again),
         counts(|of| of.sent_twice),
@@ -106,6 +108,7 @@ pub(super) async fn messages(world: &World, devices: &[Device]) -> Vec<String> {
         counts(|of| of.gaps),
         counts(|of| of.fetched),
         counts(|of| of.told_again),
+        counts(|of| of.kept_out),
     );
     println!(
         "  stored: {} messages in {} conversations; {} copies of conversations on devices hold {} messages",
@@ -117,21 +120,29 @@ pub(super) async fn messages(world: &World, devices: &[Device]) -> Vec<String> {
     wrong
 }
 
-/// Everybody learns who is there. Then a third of the users leave, some of them without a word that anyone hears, and those
-/// who stay are told so, and the service says the same.
+/// Whether a user leaves with all devices.
+fn user_leaves(user: usize) -> bool {
+    user % 4 == 1
+}
+
+/// Whether one device leaves: besides those users', some phones whose users stay with their laptops.
+fn leaves(device: &Device) -> bool {
+    user_leaves(device.user) || device.user.is_multiple_of(2 * SECOND_DEVICE) && device.name == "phone"
+}
+
+/// Everybody learns who is there. Then some leave, of them some without a word that anyone hears, and those who stay are
+/// told so, and the service says the same.
 pub(super) async fn presence(world: &World, devices: &mut [Device]) -> Vec<String> {
-    let leaves = |user: usize| user % 3 == 1;
     // Who has lost the connection meanwhile would have none to leave.
     join_all(devices.iter_mut().map(Device::catches_up)).await;
-    let told_wrong = match all_are_there(world, devices).await {
-        Ok(told_wrong) => told_wrong,
+    let told_otherwise = match all_are_there(world, devices).await {
+        Ok(told_otherwise) => told_otherwise,
         Err(wrong) => return wrong,
     };
 
-    let (leaving, mut staying): (Vec<_>, Vec<_>) = devices.iter_mut().partition(|device| leaves(device.user));
+    let (leaving, mut staying): (Vec<_>, Vec<_>) = devices.iter_mut().partition(|device| leaves(device));
     // Of those who leave, every second one's `$disconnect` gets lost.
-    let (mut lost, mut heard): (Vec<_>, Vec<_>) =
-        leaving.into_iter().partition(|device| device.user % 2 == 0);
+    let (mut lost, mut heard): (Vec<_>, Vec<_>) = leaving.into_iter().partition(|device| device.user % 8 < 2);
     let lost_before = lost_disconnects(world);
     world.dynamodb.refuses(Some("disconnect"));
     join_all(lost.iter_mut().map(|device| device.leaves())).await;
@@ -145,14 +156,16 @@ pub(super) async fn presence(world: &World, devices: &mut [Device]) -> Vec<Strin
         join_all(staying.iter_mut().map(|device| device.stays(Duration::from_millis(500)))).await;
         let mut wrong: Vec<_> = sweeps(world).await.err().into_iter().collect();
         for device in &staying {
-            wrong.extend(disagreements(world, device, leaves).await);
+            wrong.extend(misread(world, device, user_leaves).await);
+            wrong.extend(was_told_wrong(world, device));
         }
         if wrong.is_empty() {
             let seen: usize = staying.iter().map(|device| device.conversations.len()).sum();
             println!(
-                "  presence: {told_wrong} contacts had been announced wrong; {} left; {} devices see {seen} contacts as they \
-                 are, and so does the service",
+                "  presence: {told_otherwise} contacts were not as announced before; {} devices left, {} of them unheard; {} see \
+                 {seen} contacts as they are, and so does the service",
                 lost.len() + heard.len(),
+                lost.len(),
                 staying.len(),
             );
             return wrong;
@@ -163,23 +176,23 @@ pub(super) async fn presence(world: &World, devices: &mut [Device]) -> Vec<Strin
     }
 }
 
-/// Waits until everybody is there, as far as everybody can read, and says of how many contacts they had been told
-/// otherwise: an announcement is made once, and got lost with what it ran into.
+/// Waits until everybody is there, as far as everybody can read, and says of how many contacts something else had been
+/// announced: that is done once, and got lost with what it ran into.
 async fn all_are_there(world: &World, devices: &mut [Device]) -> Result<usize, Vec<String>> {
     let until = Instant::now() + PRESENCE_PATIENCE;
-    let mut told_wrong = 0;
+    let mut told_otherwise = 0;
     loop {
         join_all(devices.iter_mut().map(|device| device.stays(Duration::from_millis(500)))).await;
         let mut wrong: Vec<_> = sweeps(world).await.err().into_iter().collect();
         for device in &mut *devices {
             match device.asks_who_is_there().await {
-                Ok(of_so_many) => told_wrong += of_so_many,
+                Ok(of_so_many) => told_otherwise += of_so_many,
                 Err(error) => wrong.push(error),
             }
-            wrong.extend(disagreements(world, device, |_| false).await);
+            wrong.extend(misread(world, device, |_| false).await);
         }
         if wrong.is_empty() {
-            return Ok(told_wrong);
+            return Ok(told_otherwise);
         }
         if Instant::now() > until {
             return Err(wrong);
@@ -192,24 +205,23 @@ async fn sweeps(world: &World) -> Result<(), String> {
     world.stack().tries_to_invoke("sweep_connections").await.map(drop)
 }
 
-/// Where a device, or what the service tells it, is wrong about who is there.
-async fn disagreements(world: &World, device: &Device, has_left: impl Fn(usize) -> bool) -> Vec<String> {
+/// Where the service is wrong about who is there.
+async fn misread(world: &World, device: &Device, has_left: impl Fn(usize) -> bool) -> Vec<String> {
     let listed = match device.reads_who_is_there().await {
         Ok(listed) => listed,
         Err(error) => return vec![error],
     };
-    let mut wrong = Vec::new();
-    for other in device.conversations.values() {
-        let user = world.user(*other).id;
-        let truth = !has_left(*other);
-        if listed.get(&user) != Some(&truth) {
-            wrong.push(format!("user {} reads that {user} is not online={truth}", device.user));
-        }
-        if device.online.get(&user).is_none_or(|(_, is_online)| *is_online != truth) {
-            wrong.push(format!("user {} was told that {user} is not online={truth}", device.user));
-        }
-    }
-    wrong
+    let others = device.conversations.values();
+    let is_wrong = |other: &&usize| listed.get(&world.user(**other).id) != Some(&!has_left(**other));
+    others.filter(is_wrong).map(|other| format!("user {} misreads user {other}", device.user)).collect()
+}
+
+/// Where it has announced something else.
+fn was_told_wrong(world: &World, device: &Device) -> Vec<String> {
+    let others = device.conversations.values();
+    let told = |other: usize| device.online.get(&world.user(other).id).map(|(_, is_online)| *is_online);
+    let is_wrong = |other: &&usize| told(**other) != Some(!user_leaves(**other));
+    others.filter(is_wrong).map(|other| format!("user {} was told wrong of {other}", device.user)).collect()
 }
 
 /// How often `$disconnect` could not be carried out.
@@ -218,34 +230,56 @@ fn lost_disconnects(world: &World) -> usize {
     lines.iter().filter(|(name, line)| name == "disconnect" && line["outcome"] == "unavailable").count()
 }
 
-/// No process holds more connections to Postgres than it may, and none is left when the processes are gone.
-pub(super) async fn postgres_connections(world: &World) -> Vec<String> {
-    let mut wrong = Vec::new();
-    let observer = connect(&world.database.url).await;
-    let open = async || -> BTreeMap<String, usize> {
-        let count = "select application_name, count(*) from pg_stat_activity
-             where datname = current_database() and pid <> pg_backend_pid() group by application_name";
-        let rows = observer.query(count, &[]).await.unwrap();
-        rows.iter().map(|row| (row.get(0), place(row.get(1)))).collect()
-    };
-    let functions = children(world.stack().pid).into_iter().filter(|(_, name)| name != "local");
-    let mut processes: BTreeMap<String, usize> = BTreeMap::new();
-    for (_, function) in functions {
-        *processes.entry(function).or_default() += 1;
-    }
-    let held = open().await;
-    for (function, connections) in &held {
-        let processes = processes.get(function).copied().unwrap_or(0);
-        if *connections > CONNECTIONS_PER_PROCESS * processes {
-            wrong.push(format!("{processes} processes of {function} hold {connections} connections"));
+/// Watches, as long as there is trouble, that no process holds more connections to Postgres than it may.
+pub(super) async fn connections_while_troubled(world: &World) -> Vec<String> {
+    let (mut wrong, mut most, mut looked) = (Vec::new(), 0, 0);
+    while world.is_troubled() {
+        sleep(Duration::from_millis(500)).await;
+        // One that is being closed is none that is held, so two looks have to agree.
+        let first = connections(world);
+        sleep(Duration::from_millis(50)).await;
+        for (process, count) in connections(world) {
+            let held = count.min(first.get(&process).copied().unwrap_or(0));
+            most = most.max(held);
+            if held > CONNECTIONS_PER_PROCESS {
+                let (pid, function) = process;
+                wrong.push(format!("{function} ({pid}) held {held} connections to Postgres"));
+            }
         }
+        looked += 1;
     }
+    println!("  Postgres: no process held more than {most} connections, {looked} times looked at");
+    wrong
+}
+
+/// The same in the end, and that none is left when the processes are gone.
+pub(super) async fn connections_at_the_end(world: &World) -> Vec<String> {
+    let held = connections(world);
+    let too_many = held.iter().filter(|(_, count)| **count > CONNECTIONS_PER_PROCESS);
+    let wrong =
+        too_many.map(|((pid, function), count)| format!("{function} ({pid}) holds {count} connections"));
+    let wrong = wrong.collect();
+    let observer = connect(&world.database.url).await;
+    let open = async || {
+        let count = "select count(*) from pg_stat_activity
+             where datname = current_database() and pid <> pg_backend_pid() and backend_type = 'client backend'";
+        place(observer.query_one(count, &[]).await.unwrap().get(0))
+    };
+    let open_before = open().await;
     world.stack().signal(nix::sys::signal::Signal::SIGTERM);
-    eventually("the connections of the ended processes are gone", async || open().await.is_empty()).await;
+    eventually("the connections of the ended processes are gone", async || open().await == 0).await;
     println!(
-        "  Postgres: {} connections of {} processes, and none when they had ended",
-        held.values().sum::<usize>(),
-        processes.values().sum::<usize>(),
+        "  Postgres: {open_before} connections of {} processes, and none when they had ended",
+        held.len()
     );
     wrong
+}
+
+/// How many connections to Postgres each process of a function has.
+fn connections(world: &World) -> BTreeMap<(u32, String), usize> {
+    let (_, port) = world.database.url.rsplit_once(':').expect("it names a port");
+    let port = port.split('/').next().and_then(|port| port.parse().ok()).expect("it is a number");
+    let sockets = sockets_to(port);
+    let functions = children(world.stack().pid).into_iter().filter(|(_, name)| name != "local");
+    functions.map(|(pid, name)| ((pid, name), sockets_of(pid).intersection(&sockets).count())).collect()
 }

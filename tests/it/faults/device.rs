@@ -9,12 +9,13 @@ use futures_util::future::join_all;
 use protocol::rest::{ConversationPage, MessagePage};
 use protocol::{Code, Event, Message};
 use rand::rngs::StdRng;
+use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 use reqwest::Response;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use super::{LEASE, NEXT, SECOND_DEVICE, USERS, World};
+use super::{LEASE, NEIGHBOURS, SECOND_DEVICE, USERS, World};
 use crate::harness::{Client, Frame};
 
 /// A frame that is not answered for this long is sent again.
@@ -56,17 +57,20 @@ pub(super) struct Counts {
     pub(super) told_again: usize,
     pub(super) gaps: usize,
     pub(super) fetched: usize,
+    pub(super) kept_out: usize,
 }
 
-/// One phone or laptop.
+/// One phone or laptop of a user.
 #[derive(Debug)]
 pub(super) struct Device {
     world: Arc<World>,
     rng: StdRng,
     pub(super) user: usize,
-    name: String,
+    pub(super) name: String,
     /// The user's conversations, and with whom.
     pub(super) conversations: BTreeMap<String, usize>,
+    /// Those of others.
+    foreign: Vec<String>,
     /// Each conversation, in order and without gaps.
     pub(super) has: BTreeMap<String, Vec<Seen>>,
     /// How many messages it has heard there are.
@@ -98,7 +102,7 @@ impl Device {
         let known = join_all((0..USERS).map(async |n| world.user(n).connects().await)).await;
         let mut conversations = vec![BTreeMap::new(); USERS];
         for one in 0..USERS {
-            for step in 1..=NEXT {
+            for step in 1..=NEIGHBOURS {
                 let other = (one + step) % USERS;
                 let (_, id) = world.user(one).asks_for_conversation_with(&world.user(other)).await;
                 conversations[one].insert(id.clone(), other);
@@ -106,12 +110,14 @@ impl Device {
             }
         }
         join_all(known.into_iter().map(Client::closes)).await;
+        let all: BTreeSet<String> = conversations.iter().flat_map(BTreeMap::keys).cloned().collect();
         let mut devices = Vec::new();
         for (user, conversations) in conversations.into_iter().enumerate() {
             let names = ["phone", "laptop"];
             for name in &names[..if user % SECOND_DEVICE == 0 { 2 } else { 1 }] {
                 let rng = StdRng::seed_from_u64(seed << 16 | (devices.len() as u64));
-                devices.push(Self::new(world.clone(), rng, user, name, conversations.clone()));
+                let foreign = all.iter().filter(|id| !conversations.contains_key(*id)).cloned().collect();
+                devices.push(Self::new(world.clone(), rng, user, name, conversations.clone(), foreign));
             }
         }
         devices
@@ -123,14 +129,16 @@ impl Device {
         user: usize,
         name: &str,
         conversations: BTreeMap<String, usize>,
+        foreign: Vec<String>,
     ) -> Self {
         Self {
-            name: format!("the {name} of {}", world.user(user).id),
+            name: name.to_owned(),
             has: conversations.keys().map(|id| (id.clone(), Vec::new())).collect(),
             world,
             rng,
             user,
             conversations,
+            foreign,
             heard_of: BTreeMap::new(),
             outgoing: None,
             acknowledged: BTreeMap::new(),
@@ -151,16 +159,17 @@ impl Device {
     pub(super) async fn chats(mut self) -> Self {
         while self.world.is_troubled() {
             self.keeps_connected().await;
-            let frame_is_cut_off = self.rng.random_bool(0.02);
-            if frame_is_cut_off {
-                self.is_cut_off();
-            }
             match &self.outgoing {
                 Some(outgoing) if outgoing.next_try <= Instant::now() => self.sends_again().await,
                 Some(_) => {}
                 None => self.sends_another().await,
             }
             self.does_something_else().await;
+            // Before it has heard what became of all that.
+            let socket_is_cut = self.rng.random_bool(0.02);
+            if socket_is_cut {
+                self.is_cut_off();
+            }
             let pause = Duration::from_millis(self.rng.random_range(PAUSE));
             self.listens_for(pause).await;
         }
@@ -196,15 +205,16 @@ impl Device {
         }
     }
 
-    /// Asks who is there: an announcement that got lost is not repeated. Says of how many it had been told wrong.
+    /// Asks who is there: an announcement that got lost is not repeated. Says of how many it had been told otherwise.
     pub(super) async fn asks_who_is_there(&mut self) -> Result<usize, String> {
-        let mut told_wrong = 0;
+        let mut told_otherwise = 0;
         for (other, is_online) in self.reads_who_is_there().await? {
             let told = self.online.entry(other).or_default();
-            told_wrong += usize::from(told.1 != is_online);
+            // Nobody was announced to it by version 0.
+            told_otherwise += usize::from(told.0 > 0 && told.1 != is_online);
             told.1 = is_online;
         }
-        Ok(told_wrong)
+        Ok(told_otherwise)
     }
 
     /// Who of its contacts is there, as the list of its conversations has it.
@@ -230,6 +240,8 @@ impl Device {
     pub(super) async fn leaves(&mut self) {
         if let Some(connection) = self.connection.take() {
             connection.closes().await;
+        } else {
+            self.goes_wrong("had no connection to close");
         }
     }
 
@@ -274,7 +286,7 @@ impl Device {
 
     async fn sends_another(&mut self) {
         let conversation = self.any_conversation();
-        let client_message_id = format!("{} of {}", self.tried.len(), self.name);
+        let client_message_id = format!("{} of {}", self.tried.len(), self.title());
         self.tried.insert(client_message_id.clone(), conversation.clone());
         self.outgoing = Some(Outgoing { conversation, client_message_id, next_try: Instant::now() });
         self.tries_to_send().await;
@@ -305,12 +317,24 @@ impl Device {
 
     async fn does_something_else(&mut self) {
         let conversation = self.any_conversation();
-        let action = match self.rng.random_range(0..20) {
-            0 => "mark_read",
-            1 if self.joined.contains(&conversation) => "typing_start",
-            _ => return,
-        };
-        self.sends(json!({ "action": action, "id": action, "conversationId": conversation })).await;
+        match self.rng.random_range(0..20) {
+            0 => self.does("mark_read", "mark_read", conversation).await,
+            1 if self.joined.contains(&conversation) => {
+                self.does("typing_start", "typing_start", conversation).await;
+            }
+            2 => {
+                const ACTIONS: [&str; 4] = ["send_message", "join_conversation", "mark_read", "typing_start"];
+                let action = *ACTIONS.choose(&mut self.rng).expect("there are some");
+                let foreign = self.foreign.choose(&mut self.rng).expect("there are some").clone();
+                self.does("foreign", action, foreign).await;
+            }
+            _ => {}
+        }
+    }
+
+    async fn does(&mut self, id: &str, action: &str, conversation: String) {
+        self.sends(json!({ "action": action, "id": id, "conversationId": conversation, "content": "?" }))
+            .await;
     }
 
     fn any_conversation(&mut self) -> String {
@@ -346,6 +370,9 @@ impl Device {
         match frame {
             Frame::Event(answer) => {
                 let id = answer.id.map(String::from).unwrap_or_default();
+                if id == "foreign" {
+                    self.goes_wrong(&format!("did in a foreign conversation: {:?}", answer.event));
+                }
                 if let Some(ping) = id.strip_prefix("ping ").and_then(|number| number.parse().ok()) {
                     self.ponged = self.ponged.max(ping);
                 }
@@ -359,6 +386,7 @@ impl Device {
                         let wait = frame.error.retry_after_ms.unwrap_or(200);
                         self.tries_again_in(Duration::from_millis(wait), Some(&id));
                     }
+                    Code::Forbidden if id == "foreign" => self.counts.kept_out += 1,
                     // A connection that was said to be gone has joined nothing any more; its next frame tells it so.
                     Code::Forbidden if id == "typing_start" => {}
                     code => self.goes_wrong(&format!("{id} was answered {code:?}: {}", frame.error.message)),
@@ -395,7 +423,14 @@ impl Device {
                 self.is_acknowledged(&message);
                 self.takes(message).await;
             }
-            Event::ConversationUpdated { last_message, .. } => self.takes(last_message).await,
+            Event::ConversationUpdated { conversation_id, last_message, last_seq, .. } => {
+                if (conversation_id, last_seq) != (last_message.conversation_id, last_message.seq) {
+                    self.goes_wrong(&format!(
+                        "{conversation_id} is said to be at {last_seq:?}: {last_message:?}"
+                    ));
+                }
+                self.takes(last_message).await;
+            }
             Event::JoinedConversation { conversation_id, last_seq, online_user_ids } => {
                 let conversation = conversation_id.to_string();
                 let Some(other) = self.is_in(&conversation) else { return };
@@ -418,10 +453,17 @@ impl Device {
             }
             Event::UserOnline { user_id, version } => self.sees(&user_id.to_string(), version, true),
             Event::UserOffline { user_id, version, .. } => self.sees(&user_id.to_string(), version, false),
-            Event::MessagesRead { conversation_id, .. }
-            | Event::LeftConversation { conversation_id }
-            | Event::UserTyping { conversation_id, .. }
-            | Event::UserStoppedTyping { conversation_id, .. } => {
+            Event::MessagesRead { conversation_id, reader_id: user, .. }
+            | Event::UserTyping { conversation_id, user_id: user, .. }
+            | Event::UserStoppedTyping { conversation_id, user_id: user } => {
+                let conversation = conversation_id.to_string();
+                let Some(other) = self.is_in(&conversation) else { return };
+                let user = user.to_string();
+                if ![other, self.user].iter().any(|known| self.world.user(*known).id == user) {
+                    self.goes_wrong(&format!("heard of {user} in {conversation}"));
+                }
+            }
+            Event::LeftConversation { conversation_id } => {
                 self.is_in(&conversation_id.to_string());
             }
         }
@@ -550,7 +592,11 @@ impl Device {
     }
 
     fn goes_wrong(&mut self, what: &str) {
-        self.wrong.push(format!("{}: {what}", self.name));
+        self.wrong.push(format!("{}: {what}", self.title()));
+    }
+
+    fn title(&self) -> String {
+        format!("the {} of {}", self.name, self.world.user(self.user).id)
     }
 }
 

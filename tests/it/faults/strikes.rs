@@ -28,13 +28,14 @@ enum Fault {
     KilledBackend,
     ThrottledDynamoDb,
     FailingDynamoDb,
+    LostAnswers,
     TroubledCallbacks,
     LostDisconnects,
     RestartedGateway,
 }
 
 /// Those that happen more often in life, and disturb less, are there more often.
-const DECK: [Fault; 12] = [
+const DECK: [Fault; 13] = [
     Fault::KilledFunctions,
     Fault::KilledFunctions,
     Fault::KilledFunctions,
@@ -43,6 +44,7 @@ const DECK: [Fault; 12] = [
     Fault::KilledBackend,
     Fault::ThrottledDynamoDb,
     Fault::FailingDynamoDb,
+    Fault::LostAnswers,
     Fault::TroubledCallbacks,
     Fault::TroubledCallbacks,
     Fault::LostDisconnects,
@@ -53,11 +55,16 @@ const DECK: [Fault; 12] = [
 #[derive(Debug)]
 pub(super) struct Strikes {
     world: Arc<World>,
+    /// What strikes when.
     rng: StdRng,
+    /// Whom it strikes: how often that is drawn depends on who is there.
+    whom: StdRng,
     struck: BTreeMap<Fault, usize>,
     killed_processes: usize,
     /// How many events were being handled by a process that was killed.
     killed_events: usize,
+    /// How many pushes did not go as they should.
+    troubled_pushes: usize,
 }
 
 impl Strikes {
@@ -65,9 +72,11 @@ impl Strikes {
         Self {
             world: world.clone(),
             rng: StdRng::seed_from_u64(seed),
+            whom: StdRng::seed_from_u64(!seed),
             struck: BTreeMap::new(),
             killed_processes: 0,
             killed_events: 0,
+            troubled_pushes: 0,
         }
     }
 
@@ -88,12 +97,13 @@ impl Strikes {
 
     async fn strikes_with(&mut self, fault: Fault, server: &mut Server) {
         match fault {
-            Fault::KilledFunctions => self.kills_functions(),
+            Fault::KilledFunctions => self.kills_functions().await,
             Fault::StoppedPostgres => self.ends_postgres(server, Signal::SIGINT).await,
             Fault::KilledPostgres => self.ends_postgres(server, Signal::SIGKILL).await,
             Fault::KilledBackend => self.kills_a_backend().await,
             Fault::ThrottledDynamoDb => self.dynamodb_is(Mood::Throttling).await,
             Fault::FailingDynamoDb => self.dynamodb_is(Mood::Down).await,
+            Fault::LostAnswers => self.dynamodb_is(Mood::Losing).await,
             Fault::TroubledCallbacks => self.troubles_callbacks().await,
             Fault::LostDisconnects => {
                 self.world.dynamodb.refuses(Some("disconnect"));
@@ -104,21 +114,34 @@ impl Strikes {
         }
     }
 
+    /// What has hit nothing.
+    pub(super) fn missed(&self) -> Vec<String> {
+        let missed = |what: &str, hits| (hits == 0).then(|| format!("{what} was hit by nothing"));
+        [missed("an event", self.killed_events), missed("a push", self.troubled_pushes)]
+            .into_iter()
+            .flatten()
+            .collect()
+    }
+
     /// Lets some time pass, in milliseconds.
     async fn passes(&mut self, some: std::ops::Range<u64>) {
         sleep(Duration::from_millis(self.rng.random_range(some))).await;
     }
 
-    /// Kills all processes of two functions, in the middle of whatever they do. The one that stores messages has most to
-    /// lose, so it is always among them.
-    fn kills_functions(&mut self) {
+    /// Kills all processes of two functions in the middle of what they do. The one that stores messages has most to lose,
+    /// so it is always among them: it has stored one, and waits for DynamoDB to say whom to tell.
+    async fn kills_functions(&mut self) {
+        self.world.dynamodb.is(Mood::Stalled);
+        self.passes(200..600).await;
         let running = children(self.world.stack().pid);
         let running: Vec<_> = running.into_iter().filter(|(_, name)| name != "local").collect();
-        let Some((_, other)) = running.choose(&mut self.rng) else { return };
-        for (pid, _) in running.iter().filter(|(_, name)| name == other || name == "send_message") {
-            self.killed_processes +=
-                usize::from(kill(Pid::from_raw(pid.cast_signed()), Signal::SIGKILL).is_ok());
+        if let Some((_, other)) = running.choose(&mut self.whom) {
+            for (pid, _) in running.iter().filter(|(_, name)| name == other || name == "send_message") {
+                self.killed_processes +=
+                    usize::from(kill(Pid::from_raw(pid.cast_signed()), Signal::SIGKILL).is_ok());
+            }
         }
+        self.world.dynamodb.is(Mood::Well);
     }
 
     async fn ends_postgres(&mut self, server: &mut Server, signal: Signal) {
@@ -129,16 +152,17 @@ impl Strikes {
 
     /// One process of Postgres is killed, whereupon Postgres ends all and recovers.
     async fn kills_a_backend(&mut self) {
-        let serving =
-            "select pid from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()";
-        let observer = connect(&self.world.database.url).await;
+        let serving = "select pid from pg_stat_activity
+             where datname = current_database() and pid <> pg_backend_pid() and backend_type = 'client backend'";
+        let url = &self.world.database.url;
+        let observer = connect(url).await;
         let rows = observer.query(serving, &[]).await.unwrap();
         let pids: Vec<i32> = rows.iter().map(|row| row.get(0)).collect();
-        if let Some(pid) = pids.choose(&mut self.rng) {
-            kill(Pid::from_raw(*pid), Signal::SIGKILL).expect("it was just serving");
+        // It may have ended by itself just now.
+        let is_killed = |pid: &i32| kill(Pid::from_raw(*pid), Signal::SIGKILL).is_ok();
+        if pids.choose(&mut self.whom).is_some_and(is_killed) {
+            eventually("Postgres ends all", async || observer.is_closed()).await;
         }
-        drop(observer);
-        let url = &self.world.database.url;
         eventually("Postgres has recovered", async || tokio_postgres::connect(url, NoTls).await.is_ok())
             .await;
     }
@@ -151,7 +175,7 @@ impl Strikes {
 
     /// Half of the connections cannot be pushed to as they should.
     async fn troubles_callbacks(&mut self) {
-        const TROUBLES: [Fate; 4] = [Fate::Gone, Fate::Stalled, Fate::Throttled, Fate::Failed];
+        const TROUBLES: [Fate; 5] = [Fate::Gone, Fate::Stalled, Fate::Throttled, Fate::Flooded, Fate::Failed];
         let open: Value = self
             .world
             .http
@@ -165,12 +189,14 @@ impl Strikes {
         let ids = open["connections"].as_array().into_iter().flatten();
         let mut troubled = Vec::new();
         for id in ids.filter_map(|connection| connection["connectionId"].as_str()) {
-            if self.rng.random_bool(0.5) {
-                self.world.callbacks.has(id, *TROUBLES.choose(&mut self.rng).expect("there are some"));
+            if self.whom.random_bool(0.5) {
+                self.world.callbacks.has(id, *TROUBLES.choose(&mut self.whom).expect("there are some"));
                 troubled.push(id.to_owned());
             }
         }
         self.passes(1000..3000).await;
+        self.troubled_pushes +=
+            TROUBLES.iter().map(|fate| self.world.callbacks.pushes_to(*fate)).sum::<usize>();
         for id in troubled {
             self.world.callbacks.has(&id, Fate::Passed);
         }
@@ -201,8 +227,9 @@ impl fmt::Display for Strikes {
         let count = |fault| self.struck.get(&fault).copied().unwrap_or(0);
         write!(
             f,
-            "  struck: functions killed {} times ({} processes, in the middle of {} events), Postgres stopped {}, killed {}, a backend killed {}, \
-             DynamoDB throttling {}, failing {}, callbacks troubled {}, $disconnect lost {}, gateway restarted {}",
+            "  struck: functions killed {} times ({} processes, in the middle of {} events), Postgres stopped {}, killed {}, a \
+             backend killed {}, DynamoDB throttling {}, failing {}, losing answers {}, callbacks troubled {} ({} pushes), \
+             $disconnect lost {}, gateway restarted {}",
             count(Fault::KilledFunctions),
             self.killed_processes,
             self.killed_events,
@@ -211,7 +238,9 @@ impl fmt::Display for Strikes {
             count(Fault::KilledBackend),
             count(Fault::ThrottledDynamoDb),
             count(Fault::FailingDynamoDb),
+            count(Fault::LostAnswers),
             count(Fault::TroubledCallbacks),
+            self.troubled_pushes,
             count(Fault::LostDisconnects),
             count(Fault::RestartedGateway),
         )

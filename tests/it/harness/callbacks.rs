@@ -24,6 +24,8 @@ pub(crate) enum Fate {
     Stalled,
     /// The first is answered that there are too many; the next arrives.
     Throttled,
+    /// They are answered that there are too many, however often they are tried.
+    Flooded,
     /// They are answered that the gateway made a mistake.
     Failed,
 }
@@ -137,17 +139,19 @@ impl Callbacks {
             Fate::Passed => {}
             Fate::Gone => return refused(StatusCode::GONE, "GoneException"),
             Fate::Failed => return refused(StatusCode::INTERNAL_SERVER_ERROR, "InternalServerError"),
-            Fate::Throttled if count == 1 => {
+            Fate::Throttled if count > 1 => {}
+            Fate::Throttled | Fate::Flooded => {
                 return refused(StatusCode::TOO_MANY_REQUESTS, "LimitExceededException");
             }
-            Fate::Throttled => {}
             Fate::Stalled => self.inner.released.notified().await,
         }
         let url = format!("http://127.0.0.1:{port}{}", request.uri());
         let method = request.method().clone();
-        let body = to_bytes(request.into_body(), usize::MAX).await.unwrap();
+        let failed = || refused(StatusCode::BAD_GATEWAY, "BadGatewayException");
+        // Whoever pushes may be killed over it.
+        let Ok(body) = to_bytes(request.into_body(), usize::MAX).await else { return failed() };
         let Ok(passed) = self.http.request(method, url).body(body).send().await else {
-            return refused(StatusCode::BAD_GATEWAY, "BadGatewayException");
+            return failed();
         };
         if passed.status() == 410 {
             self.inner.state.lock().unwrap().gone += 1;
@@ -156,6 +160,7 @@ impl Callbacks {
         for (name, value) in passed.headers() {
             response = response.header(name, value);
         }
-        response.body(Body::from(passed.bytes().await.unwrap())).unwrap()
+        let Ok(answer) = passed.bytes().await else { return failed() };
+        response.body(Body::from(answer)).unwrap()
     }
 }

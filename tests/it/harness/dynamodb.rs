@@ -10,6 +10,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, Response};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
+use tokio::sync::Notify;
 
 /// How many items each function has asked for, or written, with each call, as policies name them.
 pub(crate) type Asked = BTreeMap<(String, String), usize>;
@@ -20,6 +21,10 @@ pub(crate) enum Mood {
     Well,
     Throttling,
     Down,
+    /// It does what it is told, and its answers get lost.
+    Losing,
+    /// It does not answer until it is otherwise.
+    Stalled,
 }
 
 /// The stand-in.
@@ -27,6 +32,7 @@ pub(crate) enum Mood {
 pub(crate) struct DynamoDb {
     pub(crate) url: String,
     state: Arc<Mutex<State>>,
+    changed: Arc<Notify>,
     http: reqwest::Client,
 }
 
@@ -57,6 +63,7 @@ impl DynamoDb {
                 lost: 0,
                 asked: Asked::new(),
             })),
+            changed: Arc::default(),
             http: reqwest::Client::new(),
         };
         let serving = dynamodb.clone();
@@ -74,6 +81,7 @@ impl DynamoDb {
     /// From now on this is how it seems to be.
     pub(crate) fn is(&self, mood: Mood) {
         self.state.lock().unwrap().mood = mood;
+        self.changed.notify_waiters();
     }
 
     /// From now on this function's calls are refused, and no other's.
@@ -143,21 +151,24 @@ impl DynamoDb {
             _ if refuses.is_some() && refuses == caller(request.headers()) => {
                 return refused(500, "InternalServerError");
             }
-            Mood::Well => {}
+            Mood::Well | Mood::Losing => {}
+            Mood::Stalled => self.changed.notified().await,
             Mood::Throttling => return refused(400, "ProvisionedThroughputExceededException"),
             Mood::Down => return refused(500, "InternalServerError"),
         }
         let (head, body) = request.into_parts();
-        let body = to_bytes(body, usize::MAX).await.unwrap();
+        // Whoever asks may be killed over it.
+        let Ok(body) = to_bytes(body, usize::MAX).await else { return refused(500, "InternalServerError") };
         let change = String::from_utf8_lossy(&body).into_owned();
         self.notes(&head, &change);
         let passing = self.http.post(url).headers(head.headers).body(body);
         let Ok(passed) = passing.send().await else { return refused(500, "InternalServerError") };
-        if self.is_to_be_lost(&change) {
+        if mood == Mood::Losing || self.is_to_be_lost(&change) {
             return refused(500, "InternalServerError");
         }
         let response = Response::builder().status(passed.status());
-        response.body(Body::from(passed.bytes().await.unwrap())).unwrap()
+        let Ok(answer) = passed.bytes().await else { return refused(500, "InternalServerError") };
+        response.body(Body::from(answer)).unwrap()
     }
 }
 

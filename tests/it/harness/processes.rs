@@ -1,5 +1,6 @@
 //! The processes of a stack, as the operating system sees them.
 
+use std::collections::BTreeSet;
 use std::process::Command;
 
 use nix::sys::signal::kill;
@@ -16,6 +17,23 @@ pub(crate) fn has_ended(pid: u32) -> bool {
     let zombie = std::fs::read_to_string(format!("/proc/{pid}/stat"))
         .is_ok_and(|stat| stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('Z')));
     zombie || kill(Pid::from_raw(pid.cast_signed()), None).is_err()
+}
+
+/// The sockets of this machine that lead to a port on it over IPv4, by their inode. Linux alone tells.
+pub(crate) fn sockets_to(port: u16) -> BTreeSet<u64> {
+    let remote = format!("0100007F:{port:04X}");
+    let table = std::fs::read_to_string("/proc/net/tcp").unwrap_or_default();
+    let fields = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    fields.filter(|of| of.get(2) == Some(&remote.as_str())).filter_map(|of| of.get(9)?.parse().ok()).collect()
+}
+
+/// Those that a process has open.
+pub(crate) fn sockets_of(pid: u32) -> BTreeSet<u64> {
+    let open = std::fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+    let links = open.filter_map(|entry| std::fs::read_link(entry.path()).ok());
+    links
+        .filter_map(|link| link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok())
+        .collect()
 }
 
 /// Process, parent and program, without needing any program that a small machine may lack.

@@ -131,22 +131,24 @@ impl Installation {
                 () = answers => Ok(()),
             }
         };
-        let outcome = timeout(START_TIMEOUT, started).await;
+        let outcome = match timeout(START_TIMEOUT, started).await {
+            Ok(Err(reason)) => {
+                return Err(format!("{reason}: {} (its log is {})", complaint(&log), log.display()));
+            }
+            outcome => outcome,
+        };
         let (stop, stopped) = oneshot::channel();
         let ended = tokio::spawn(see_to(child, watched, stopped, log.clone()));
         let postgres = Postgres { stop, ended, data, log: log.clone(), _claim: claim, url };
-        match outcome {
-            Ok(Ok(())) => Ok(postgres),
-            Ok(Err(reason)) => Err(format!("{reason}: {} (its log is {})", complaint(&log), log.display())),
-            Err(_) => {
-                postgres.stop().await;
-                Err(format!(
-                    "postgres did not get ready within {} s; its log is {}",
-                    START_TIMEOUT.as_secs(),
-                    log.display()
-                ))
-            }
+        if outcome.is_err() {
+            postgres.stop().await;
+            return Err(format!(
+                "postgres did not get ready within {} s; its log is {}",
+                START_TIMEOUT.as_secs(),
+                log.display()
+            ));
         }
+        Ok(postgres)
     }
 
     /// The name of a cluster for this run alone. Those of runs that were killed are removed.
@@ -273,7 +275,7 @@ async fn see_to(mut child: Child, watched: Watched, stopped: oneshot::Receiver<(
         }
         status = child.wait() => {
             let status = status.map_or_else(|error| error.to_string(), |status| status.to_string());
-            eprintln!("Postgres has ended ({status}), and starts again with the stack; its log is {}", log.display());
+            eprintln!("Postgres has ended ({status}): stop the stack and start it again; its log is {}", log.display());
         }
     }
 }
