@@ -10,12 +10,12 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::{ConnectInfo, Request};
-use axum::http::{HeaderValue, StatusCode, header};
-use axum::middleware::map_response;
+use axum::http::{HeaderValue, StatusCode, Version, header};
+use axum::middleware::{Next, from_fn, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
-use axum_server::Server;
 use axum_server::accept::NoDelayAcceptor;
+use axum_server::{ConnectionShutdown, Server};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -216,15 +216,24 @@ async fn start_and_serve(args: &StackArgs, started: &mut Started) -> Result<(), 
         // Responses and frames are small, and each is waited for: none is held back to be joined by the next.
         .acceptor(NoDelayAcceptor::new())
         .first_request_timeout(MAX_HANDSHAKE);
-    // HTTP/2 has no such time limits, and nobody needs it here: handshakes and SDKs speak HTTP/1.1. What `axum-server` calls
-    // so by itself would drop upgrades.
-    let mut http1_only = server.http_builder().clone().http1_only();
-    http1_only.http1().header_read_timeout(MAX_KEEP_ALIVE);
-    *server.http_builder() = http1_only;
+    server.http_builder().http1().header_read_timeout(MAX_KEEP_ALIVE);
     server
-        .serve(router.into_make_service_with_connect_info::<SocketAddr>())
+        .serve(router.layer(from_fn(http_1_only)).into_make_service_with_connect_info::<SocketAddr>())
         .await
         .map_err(|error| error.to_string())
+}
+
+/// HTTP/2 has no time limit between requests, and nobody needs it here: handshakes and SDKs speak HTTP/1.1. The server
+/// cannot be told so and still upgrade to WebSockets, so the first request ends the connection; until then it has a limit.
+async fn http_1_only(request: Request, next: Next) -> Response {
+    if request.version() != Version::HTTP_2 {
+        return next.run(request).await;
+    }
+    if let Some(connection) = request.extensions().get::<ConnectionShutdown>() {
+        // A graceful end would wait for a client that need not answer.
+        connection.shutdown();
+    }
+    StatusCode::HTTP_VERSION_NOT_SUPPORTED.into_response()
 }
 
 /// Every variable that the template gives to a function can be overridden by the same variable here.
