@@ -30,7 +30,7 @@ pub(super) async fn messages(world: &World, devices: &[Device]) -> Vec<String> {
     for row in postgres.query(rows, &[]).await.unwrap() {
         let (conversation, seq): (String, _) = (row.get(1), place(row.get(2)));
         let message = Seen { id: row.get(0), sender: row.get(3), content: row.get(4) };
-        let client_message_id = row.get::<_, String>(5);
+        let client_message_id = row.get::<_, Option<String>>(5).unwrap_or_default();
         let messages = stored.entry(conversation.clone()).or_default();
         messages.push(message.clone());
         if seq != messages.len() {
@@ -110,6 +110,9 @@ pub(super) async fn messages(world: &World, devices: &[Device]) -> Vec<String> {
         counts(|of| of.told_again),
         counts(|of| of.kept_out),
     );
+    if counts(|of| of.kept_out) == 0 {
+        wrong.push("nobody was kept out of others' conversations".to_owned());
+    }
     println!(
         "  stored: {} messages in {} conversations; {} copies of conversations on devices hold {} messages",
         places.len(),
@@ -130,8 +133,8 @@ fn leaves(device: &Device) -> bool {
     user_leaves(device.user) || device.user.is_multiple_of(2 * SECOND_DEVICE) && device.name == "phone"
 }
 
-/// Everybody learns who is there. Then some leave, of them some without a word that anyone hears, and those who stay are
-/// told so, and the service says the same.
+/// Everybody learns who is there. Then some leave, of them some without a word that anyone hears, and come back; those who
+/// stay are told so, and the service says the same.
 pub(super) async fn presence(world: &World, devices: &mut [Device]) -> Vec<String> {
     // Who has lost the connection meanwhile would have none to leave.
     join_all(devices.iter_mut().map(Device::catches_up)).await;
@@ -140,9 +143,9 @@ pub(super) async fn presence(world: &World, devices: &mut [Device]) -> Vec<Strin
         Err(wrong) => return wrong,
     };
 
-    let (leaving, mut staying): (Vec<_>, Vec<_>) = devices.iter_mut().partition(|device| leaves(device));
+    let leaving = devices.iter_mut().filter(|device| leaves(device));
     // Of those who leave, every second one's `$disconnect` gets lost.
-    let (mut lost, mut heard): (Vec<_>, Vec<_>) = leaving.into_iter().partition(|device| device.user % 8 < 2);
+    let (mut lost, mut heard): (Vec<_>, Vec<_>) = leaving.partition(|device| device.user % 8 < 2);
     let lost_before = lost_disconnects(world);
     world.dynamodb.refuses(Some("disconnect"));
     join_all(lost.iter_mut().map(|device| device.leaves())).await;
@@ -151,26 +154,41 @@ pub(super) async fn presence(world: &World, devices: &mut [Device]) -> Vec<Strin
     world.dynamodb.refuses(None);
     join_all(heard.iter_mut().map(|device| device.leaves())).await;
 
+    let (left, unheard) = (lost.len() + heard.len(), lost.len());
+    let mut wrong = converges(world, devices, |device| !leaves(device), user_leaves).await;
+    if wrong.is_empty() {
+        // They had been told of everybody's presence by other means before: that somebody comes is only announced.
+        wrong = converges(world, devices, |_| true, |_| false).await;
+    }
+    if wrong.is_empty() {
+        let staying = devices.iter().filter(|device| !leaves(device));
+        println!(
+            "  presence: {told_otherwise} contacts were not as announced before; {left} devices left, {unheard} of them unheard, \
+             and came back; {} saw {} contacts go and come as they did, and so did the service",
+            staying.clone().count(),
+            staying.map(|device| device.conversations.len()).sum::<usize>(),
+        );
+    }
+    wrong
+}
+
+/// Keeps some devices connected until those who stayed all the time were told who is there, and the service says the same.
+async fn converges(
+    world: &World,
+    devices: &mut [Device],
+    is_there: impl Fn(&Device) -> bool,
+    has_left: impl Fn(usize) -> bool,
+) -> Vec<String> {
     let until = Instant::now() + PRESENCE_PATIENCE;
     loop {
-        join_all(staying.iter_mut().map(|device| device.stays(Duration::from_millis(500)))).await;
+        let there = devices.iter_mut().filter(|device| is_there(device));
+        join_all(there.map(|device| device.stays(Duration::from_millis(500)))).await;
         let mut wrong: Vec<_> = sweeps(world).await.err().into_iter().collect();
-        for device in &staying {
-            wrong.extend(misread(world, device, user_leaves).await);
-            wrong.extend(was_told_wrong(world, device));
+        for device in devices.iter().filter(|device| !leaves(device)) {
+            wrong.extend(misread(world, device, &has_left).await);
+            wrong.extend(was_told_wrong(world, device, &has_left));
         }
-        if wrong.is_empty() {
-            let seen: usize = staying.iter().map(|device| device.conversations.len()).sum();
-            println!(
-                "  presence: {told_otherwise} contacts were not as announced before; {} devices left, {} of them unheard; {} see \
-                 {seen} contacts as they are, and so does the service",
-                lost.len() + heard.len(),
-                lost.len(),
-                staying.len(),
-            );
-            return wrong;
-        }
-        if Instant::now() > until {
+        if wrong.is_empty() || Instant::now() > until {
             return wrong;
         }
     }
@@ -217,10 +235,10 @@ async fn misread(world: &World, device: &Device, has_left: impl Fn(usize) -> boo
 }
 
 /// Where it has announced something else.
-fn was_told_wrong(world: &World, device: &Device) -> Vec<String> {
+fn was_told_wrong(world: &World, device: &Device, has_left: impl Fn(usize) -> bool) -> Vec<String> {
     let others = device.conversations.values();
     let told = |other: usize| device.online.get(&world.user(other).id).map(|(_, is_online)| *is_online);
-    let is_wrong = |other: &&usize| told(**other) != Some(!user_leaves(**other));
+    let is_wrong = |other: &&usize| told(**other) != Some(!has_left(**other));
     others.filter(is_wrong).map(|other| format!("user {} was told wrong of {other}", device.user)).collect()
 }
 
@@ -247,6 +265,9 @@ pub(super) async fn connections_while_troubled(world: &World) -> Vec<String> {
             }
         }
         looked += 1;
+    }
+    if cfg!(target_os = "linux") && most == 0 {
+        wrong.push("no process was seen to hold a connection to Postgres".to_owned());
     }
     println!("  Postgres: no process held more than {most} connections, {looked} times looked at");
     wrong

@@ -14,6 +14,7 @@ use rand::{RngExt, SeedableRng};
 use reqwest::Response;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio_tungstenite::tungstenite;
 
 use super::{LEASE, NEIGHBOURS, SECOND_DEVICE, USERS, World};
 use crate::harness::{Client, Frame};
@@ -251,7 +252,13 @@ impl Device {
         if self.connection.is_none() {
             let user = self.world.user(self.user);
             let url = format!("ws://127.0.0.1:{}/v1?token={}", user.stack.port, user.token());
-            let Ok(connection) = Client::reach(&url).await else { return };
+            let connection = match Client::reach(&url).await {
+                Ok(connection) => connection,
+                Err(tungstenite::Error::Http(answer)) if !answer.status().is_server_error() => {
+                    return self.goes_wrong(&format!("was refused with {}", answer.status()));
+                }
+                Err(_) => return,
+            };
             self.connection = Some(connection);
             self.counts.connected += 1;
             self.joined.clear();
@@ -324,17 +331,33 @@ impl Device {
             }
             2 => {
                 const ACTIONS: [&str; 4] = ["send_message", "join_conversation", "mark_read", "typing_start"];
-                let action = *ACTIONS.choose(&mut self.rng).expect("there are some");
                 let foreign = self.foreign.choose(&mut self.rng).expect("there are some").clone();
-                self.does("foreign", action, foreign).await;
+                let action = *ACTIONS.choose(&mut self.rng).expect("there are some");
+                self.does("foreign", action, foreign.clone()).await;
+                self.peeks_into(&foreign).await;
             }
             _ => {}
         }
     }
 
     async fn does(&mut self, id: &str, action: &str, conversation: String) {
-        self.sends(json!({ "action": action, "id": id, "conversationId": conversation, "content": "?" }))
-            .await;
+        let frame = json!({
+            "action": action,
+            "id": id,
+            "conversationId": conversation,
+            "content": "?",
+            "clientMessageId": format!("{id} of {}", self.title()),
+        });
+        self.sends(frame).await;
+    }
+
+    /// Asks for messages of others.
+    async fn peeks_into(&mut self, foreign: &str) {
+        let Ok(answer) = self.gets(&format!("/api/conversations/{foreign}/messages")).await else { return };
+        match answer.status().as_u16() {
+            403 => self.counts.kept_out += 1,
+            _ => self.is_an_outage(answer).await,
+        }
     }
 
     fn any_conversation(&mut self) -> String {
@@ -576,13 +599,19 @@ impl Device {
         let answer = self.gets(&format!("/api/conversations/{conversation}/messages{query}")).await.ok()?;
         match answer.status().as_u16() {
             200 => answer.json().await.ok(),
-            // A dependency is down, or a function was killed.
-            500 | 503 => None,
-            status => {
-                let body = answer.text().await.unwrap_or_default();
-                self.goes_wrong(&format!("{query} of {conversation} was answered {status}: {body}"));
+            _ => {
+                self.is_an_outage(answer).await;
                 None
             }
+        }
+    }
+
+    /// A dependency is down, or a function was killed, which the gateway says in its own words. All else is wrong.
+    async fn is_an_outage(&mut self, answer: Response) {
+        let (status, path) = (answer.status().as_u16(), answer.url().path().to_owned());
+        let body = answer.text().await.unwrap_or_default();
+        if status != 503 && (status, body.as_str()) != (500, r#"{"message":"Internal Server Error"}"#) {
+            self.goes_wrong(&format!("{path} was answered {status}: {body}"));
         }
     }
 

@@ -51,6 +51,21 @@ const DECK: [Fault; 13] = [
     Fault::RestartedGateway,
 ];
 
+/// What a function has to wait for when it is killed, and so how far it has got.
+#[derive(Clone, Copy, Debug)]
+enum Held {
+    /// Nothing: it is struck wherever it is.
+    Nothing,
+    /// Nothing is stored yet.
+    Commit,
+    /// What it was told is stored, and nobody knows.
+    Recipients,
+    /// Some may have heard of it.
+    Pushes,
+}
+
+const HELD: [Held; 4] = [Held::Nothing, Held::Commit, Held::Recipients, Held::Pushes];
+
 /// What strikes, and what has struck.
 #[derive(Debug)]
 pub(super) struct Strikes {
@@ -61,10 +76,13 @@ pub(super) struct Strikes {
     whom: StdRng,
     struck: BTreeMap<Fault, usize>,
     killed_processes: usize,
+    killed_backends: usize,
     /// How many events were being handled by a process that was killed.
     killed_events: usize,
     /// How many pushes did not go as they should.
     troubled_pushes: usize,
+    /// How many functions failed by themselves.
+    mistakes: Vec<String>,
 }
 
 impl Strikes {
@@ -75,8 +93,10 @@ impl Strikes {
             whom: StdRng::seed_from_u64(!seed),
             struck: BTreeMap::new(),
             killed_processes: 0,
+            killed_backends: 0,
             killed_events: 0,
             troubled_pushes: 0,
+            mistakes: Vec::new(),
         }
     }
 
@@ -92,7 +112,7 @@ impl Strikes {
                 *self.struck.entry(fault).or_default() += 1;
             }
         }
-        self.killed_events += killed_events(&self.world.stack());
+        self.looks_back_at(&self.world.stack());
     }
 
     async fn strikes_with(&mut self, fault: Fault, server: &mut Server) {
@@ -106,21 +126,45 @@ impl Strikes {
             Fault::LostAnswers => self.dynamodb_is(Mood::Losing).await,
             Fault::TroubledCallbacks => self.troubles_callbacks().await,
             Fault::LostDisconnects => {
+                let before = self.world.dynamodb.has_refused_one();
                 self.world.dynamodb.refuses(Some("disconnect"));
                 self.passes(1000..3000).await;
+                let is_lost = async || self.world.dynamodb.has_refused_one() > before;
+                eventually("somebody is cut off", is_lost).await;
                 self.world.dynamodb.refuses(None);
             }
             Fault::RestartedGateway => self.restarts_the_gateway().await,
         }
     }
 
-    /// What has hit nothing.
-    pub(super) fn missed(&self) -> Vec<String> {
-        let missed = |what: &str, hits| (hits == 0).then(|| format!("{what} was hit by nothing"));
-        [missed("an event", self.killed_events), missed("a push", self.troubled_pushes)]
-            .into_iter()
-            .flatten()
-            .collect()
+    /// What has hit nothing, and what happened although nothing struck.
+    pub(super) fn wrong(&self) -> Vec<String> {
+        let hits = [
+            ("an event", self.killed_events),
+            ("a push", self.troubled_pushes),
+            ("a backend", self.killed_backends),
+            ("a call to DynamoDB", self.world.dynamodb.has_refused()),
+            ("an answer of DynamoDB", self.world.dynamodb.has_lost()),
+            ("a $disconnect", self.world.dynamodb.has_refused_one()),
+        ];
+        let missed = hits.into_iter().filter(|(_, hits)| *hits == 0);
+        let mut wrong: Vec<_> = missed.map(|(what, _)| format!("{what} was hit by nothing")).collect();
+        // Each process handles one at a time.
+        if self.killed_events > self.killed_processes {
+            wrong.push("more events ended with their process than processes were killed".to_owned());
+        }
+        wrong.extend(self.mistakes.iter().cloned());
+        wrong
+    }
+
+    /// Notes what a stack says that became of its events.
+    fn looks_back_at(&mut self, stack: &Stack) {
+        let reports = stack.records("platform.report");
+        self.killed_events +=
+            reports.iter().filter(|(_, report)| report["errorType"] == "Runtime.ExitError").count();
+        let lines = stack.lines();
+        let mistakes = lines.iter().filter(|(_, line)| line["outcome"] == "internal");
+        self.mistakes.extend(mistakes.map(|(function, line)| format!("{function} failed: {line}")));
     }
 
     /// Lets some time pass, in milliseconds.
@@ -129,9 +173,20 @@ impl Strikes {
     }
 
     /// Kills all processes of two functions in the middle of what they do. The one that stores messages has most to lose,
-    /// so it is always among them: it has stored one, and waits for DynamoDB to say whom to tell.
+    /// so it is always among them.
     async fn kills_functions(&mut self) {
-        self.world.dynamodb.is(Mood::Stalled);
+        let held = *HELD.choose(&mut self.rng).expect("there are some");
+        let locking = connect(&self.world.database.url).await;
+        let stalled = match held {
+            Held::Pushes => self.connections().await,
+            _ => Vec::new(),
+        };
+        match held {
+            Held::Nothing => {}
+            Held::Commit => locking.batch_execute("begin; lock table messages in share mode").await.unwrap(),
+            Held::Recipients => self.world.dynamodb.is(Mood::Stalled),
+            Held::Pushes => stalled.iter().for_each(|id| self.world.callbacks.has(id, Fate::Stalled)),
+        }
         self.passes(200..600).await;
         let running = children(self.world.stack().pid);
         let running: Vec<_> = running.into_iter().filter(|(_, name)| name != "local").collect();
@@ -141,7 +196,9 @@ impl Strikes {
                     usize::from(kill(Pid::from_raw(pid.cast_signed()), Signal::SIGKILL).is_ok());
             }
         }
+        drop(locking);
         self.world.dynamodb.is(Mood::Well);
+        self.lets_pass(&stalled);
     }
 
     async fn ends_postgres(&mut self, server: &mut Server, signal: Signal) {
@@ -161,6 +218,7 @@ impl Strikes {
         // It may have ended by itself just now.
         let is_killed = |pid: &i32| kill(Pid::from_raw(*pid), Signal::SIGKILL).is_ok();
         if pids.choose(&mut self.whom).is_some_and(is_killed) {
+            self.killed_backends += 1;
             eventually("Postgres ends all", async || observer.is_closed()).await;
         }
         eventually("Postgres has recovered", async || tokio_postgres::connect(url, NoTls).await.is_ok())
@@ -176,36 +234,35 @@ impl Strikes {
     /// Half of the connections cannot be pushed to as they should.
     async fn troubles_callbacks(&mut self) {
         const TROUBLES: [Fate; 5] = [Fate::Gone, Fate::Stalled, Fate::Throttled, Fate::Flooded, Fate::Failed];
-        let open: Value = self
-            .world
-            .http
-            .get(self.world.stack().http("/dev/connections"))
-            .send()
-            .await
-            .unwrap()
-            .json()
-            .await
-            .unwrap();
-        let ids = open["connections"].as_array().into_iter().flatten();
-        let mut troubled = Vec::new();
-        for id in ids.filter_map(|connection| connection["connectionId"].as_str()) {
-            if self.whom.random_bool(0.5) {
-                self.world.callbacks.has(id, *TROUBLES.choose(&mut self.whom).expect("there are some"));
-                troubled.push(id.to_owned());
-            }
+        let mut troubled = self.connections().await;
+        troubled.retain(|_| self.whom.random_bool(0.5));
+        for id in &troubled {
+            self.world.callbacks.has(id, *TROUBLES.choose(&mut self.whom).expect("there are some"));
         }
         self.passes(1000..3000).await;
         self.troubled_pushes +=
             TROUBLES.iter().map(|fate| self.world.callbacks.pushes_to(*fate)).sum::<usize>();
-        for id in troubled {
-            self.world.callbacks.has(&id, Fate::Passed);
+        self.lets_pass(&troubled);
+    }
+
+    fn lets_pass(&self, connections: &[String]) {
+        for id in connections {
+            self.world.callbacks.has(id, Fate::Passed);
         }
         self.world.callbacks.release();
     }
 
+    /// The ids of the connections that are open.
+    async fn connections(&self) -> Vec<String> {
+        let asking = self.world.http.get(self.world.stack().http("/dev/connections")).send();
+        let open: Value = asking.await.unwrap().json().await.unwrap();
+        let ids = open["connections"].as_array().into_iter().flatten();
+        ids.filter_map(|connection| Some(connection["connectionId"].as_str()?.to_owned())).collect()
+    }
+
     async fn restarts_the_gateway(&mut self) {
         let stack = self.world.stack();
-        self.killed_events += killed_events(&stack);
+        self.looks_back_at(&stack);
         stack.signal(*[Signal::SIGTERM, Signal::SIGKILL].choose(&mut self.rng).expect("there are two"));
         let world = self.world.clone();
         let starting = tokio::task::spawn_blocking(move || {
@@ -216,12 +273,6 @@ impl Strikes {
     }
 }
 
-/// How many events a stack has seen end with the process that handled them.
-fn killed_events(stack: &Stack) -> usize {
-    let reports = stack.records("platform.report");
-    reports.iter().filter(|(_, report)| report["errorType"] == "Runtime.ExitError").count()
-}
-
 impl fmt::Display for Strikes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let count = |fault| self.struck.get(&fault).copied().unwrap_or(0);
@@ -229,7 +280,7 @@ impl fmt::Display for Strikes {
             f,
             "  struck: functions killed {} times ({} processes, in the middle of {} events), Postgres stopped {}, killed {}, a \
              backend killed {}, DynamoDB throttling {}, failing {}, losing answers {}, callbacks troubled {} ({} pushes), \
-             $disconnect lost {}, gateway restarted {}",
+             $disconnect lost {} ({} calls), gateway restarted {}; DynamoDB refused {} calls and lost {} answers",
             count(Fault::KilledFunctions),
             self.killed_processes,
             self.killed_events,
@@ -242,7 +293,10 @@ impl fmt::Display for Strikes {
             count(Fault::TroubledCallbacks),
             self.troubled_pushes,
             count(Fault::LostDisconnects),
+            self.world.dynamodb.has_refused_one(),
             count(Fault::RestartedGateway),
+            self.world.dynamodb.has_refused(),
+            self.world.dynamodb.has_lost(),
         )
     }
 }

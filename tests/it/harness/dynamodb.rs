@@ -45,6 +45,9 @@ struct State {
     /// The user whose item's next change is carried out without an answer.
     loses: Option<String>,
     lost: usize,
+    /// How many calls were refused: all the same, and those of one function.
+    refused: usize,
+    refused_to_one: usize,
     asked: Asked,
 }
 
@@ -61,6 +64,8 @@ impl DynamoDb {
                 refuses: None,
                 loses: None,
                 lost: 0,
+                refused: 0,
+                refused_to_one: 0,
                 asked: Asked::new(),
             })),
             changed: Arc::default(),
@@ -99,6 +104,16 @@ impl DynamoDb {
         self.state.lock().unwrap().lost
     }
 
+    /// How many calls were refused because of how DynamoDB seemed to be.
+    pub(crate) fn has_refused(&self) -> usize {
+        self.state.lock().unwrap().refused
+    }
+
+    /// How many calls were refused because of who made them.
+    pub(crate) fn has_refused_one(&self) -> usize {
+        self.state.lock().unwrap().refused_to_one
+    }
+
     /// Which function has asked for what, and for how much of it.
     pub(crate) fn has_been_asked(&self) -> Asked {
         self.state.lock().unwrap().asked.clone()
@@ -135,7 +150,8 @@ impl DynamoDb {
     fn is_to_be_lost(&self, change: &str) -> bool {
         let mut state = self.state.lock().unwrap();
         let lost = change.contains("UpdateExpression")
-            && state.loses.take_if(|user| change.contains(&format!("USER#{user}"))).is_some();
+            && state.loses.take_if(|user| change.contains(&format!("USER#{user}"))).is_some()
+            || state.mood == Mood::Losing;
         state.lost += usize::from(lost);
         lost
     }
@@ -149,12 +165,18 @@ impl DynamoDb {
         };
         match mood {
             _ if refuses.is_some() && refuses == caller(request.headers()) => {
+                self.state.lock().unwrap().refused_to_one += 1;
                 return refused(500, "InternalServerError");
             }
             Mood::Well | Mood::Losing => {}
             Mood::Stalled => self.changed.notified().await,
-            Mood::Throttling => return refused(400, "ProvisionedThroughputExceededException"),
-            Mood::Down => return refused(500, "InternalServerError"),
+            Mood::Throttling | Mood::Down => {
+                self.state.lock().unwrap().refused += 1;
+                return match mood {
+                    Mood::Throttling => refused(400, "ProvisionedThroughputExceededException"),
+                    _ => refused(500, "InternalServerError"),
+                };
+            }
         }
         let (head, body) = request.into_parts();
         // Whoever asks may be killed over it.
@@ -163,7 +185,7 @@ impl DynamoDb {
         self.notes(&head, &change);
         let passing = self.http.post(url).headers(head.headers).body(body);
         let Ok(passed) = passing.send().await else { return refused(500, "InternalServerError") };
-        if mood == Mood::Losing || self.is_to_be_lost(&change) {
+        if self.is_to_be_lost(&change) {
             return refused(500, "InternalServerError");
         }
         let response = Response::builder().status(passed.status());
