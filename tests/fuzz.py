@@ -6,6 +6,7 @@ Each target gets so many seconds (10 unless told). What breaks one is kept in ta
 tried before all else when that target runs again.
 """
 
+import json
 import os
 import subprocess
 import sys
@@ -15,8 +16,20 @@ from stack import ROOT
 CARGO_FUZZ = "0.13.2"
 TOOLS = ROOT / "target/cargo-fuzz"
 TARGETS = ["frames", "events", "requests", "cursors", "tokens", "template"]
-EVENTS = sorted((ROOT / "tests/events").glob("*.json"))
-SEEDS = {"events": EVENTS, "template": [ROOT / "infra/template.yaml"]}
+EVENTS = [path.read_text() for path in sorted((ROOT / "tests/events").glob("*.json"))]
+FRAMES = [event["body"] for event in map(json.loads, EVENTS) if event.get("body")]
+ID = "0197f1c0-0000-7000-8000-000000000000"
+CURSOR = f"1700000000000000_{ID}"
+
+# What is right: a fuzzer that has to find that by itself hardly gets beyond what is refused.
+SEEDS = {
+    "frames": FRAMES,
+    "events": EVENTS,
+    "requests": [f"Bearer a.b.c\n{ID}\nlimit=100&before={ID}&cursor={CURSOR}\n{body}" for body in FRAMES],
+    "cursors": [CURSOR, ID, "L0SM9cOFvHcCIhw=", "alice"],
+    "tokens": [json.dumps({"sub": "alice", "name": "Alice", "avatarUrl": "https://example.com/a.png", "exp": 4102444800})],
+    "template": [(ROOT / "infra/template.yaml").read_text()],
+}
 
 # A token that is refused for its signature would tell nothing of how its claims are read.
 ENVIRONMENT = {
@@ -34,8 +47,8 @@ def fuzz(target, seconds):
     artifacts.mkdir(parents=True, exist_ok=True)
     seeds = corpus.with_name(f"{target}-seeds")
     seeds.mkdir(exist_ok=True)
-    for seed in SEEDS.get(target, []):
-        (seeds / seed.name).write_bytes(seed.read_bytes())
+    for number, seed in enumerate(SEEDS[target]):
+        (seeds / str(number)).write_text(seed)
     # Nothing here is unsafe, so there is nothing for a sanitizer to find.
     command = ["cargo", "fuzz", "run", "--fuzz-dir", "tests/fuzz", "--target-dir", "target/fuzz", "--sanitizer", "none", target, corpus, seeds, artifacts]
     limits = [f"-max_total_time={seconds}", "-timeout=10", "-rss_limit_mb=2048", f"-artifact_prefix={artifacts}/{target}-", "-print_final_stats=1"]

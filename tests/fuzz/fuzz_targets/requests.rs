@@ -13,15 +13,19 @@ static EVENT: LazyLock<Value> = LazyLock::new(|| {
     serde_json::from_str(include_str!("../../events/list_messages.json")).expect("an event is JSON")
 });
 
-fuzz_target!(|said: [&str; 4]| {
-    let [token, id, parameters, body] = said;
+fuzz_target!(|said: &str| {
+    // The first three are of one line each.
+    let mut said = said.splitn(4, '\n');
+    let [token, id, parameters, body] = [(); 4].map(|()| said.next().unwrap_or_default());
+    let raw_path = format!("/api/conversations/{id}/messages");
     // No other characters get past the parser of HTTP.
-    if format!("/?{parameters}").parse::<lambda_http::http::Uri>().is_err() {
+    if format!("{raw_path}?{parameters}").parse::<lambda_http::http::Uri>().is_err() {
         return;
     }
     let mut event = EVENT.clone();
     event["headers"]["authorization"] = token.into();
     event["pathParameters"]["conversationId"] = id.into();
+    event["rawPath"] = raw_path.into();
     event["rawQueryString"] = parameters.into();
     event["body"] = body.into();
     let Ok(request) = lambda_http::request::from_str(&event.to_string()) else { return };
