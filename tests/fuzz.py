@@ -27,7 +27,7 @@ SEEDS = {
     "events": EVENTS,
     "requests": [f"Bearer a.b.c\n{ID}\nlimit=100&before={ID}&cursor={CURSOR}\n{body}" for body in FRAMES],
     "cursors": [CURSOR, ID, "L0SM9cOFvHcCIhw=", "alice"],
-    "tokens": [json.dumps({"sub": "alice", "name": "Alice", "avatarUrl": "https://example.com/a.png", "exp": 4102444800})],
+    "tokens": [json.dumps({"sub": "alice", "name": "Alice", "picture": "https://example.com/a.png", "exp": 4102444800})],
     "template": [(ROOT / "infra/template.yaml").read_text()],
 }
 

@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::OpenOptions;
-use std::io::Write;
+use std::future::{Ready, ready};
+use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::Path;
+use std::pin::Pin;
 use std::time::{Duration, Instant};
 
 use axum::Router;
@@ -14,12 +16,13 @@ use axum::http::{HeaderValue, StatusCode, Version, header};
 use axum::middleware::{Next, from_fn, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
-use axum_server::accept::NoDelayAcceptor;
+use axum_server::accept::Accept;
 use axum_server::{ConnectionShutdown, Server};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
+use tokio_io_timeout::TimeoutStream;
 use tower_http::services::ServeDir;
 
 use crate::cli::{DEFAULT_DATA_DIR, StackArgs};
@@ -56,6 +59,9 @@ const MAX_HANDSHAKE: Duration = Duration::from_secs(10);
 
 /// How long it may take until the head of the next request on the same socket is complete.
 const MAX_KEEP_ALIVE: Duration = Duration::from_secs(30);
+
+/// How long a client may take no more of a response. WebSockets have a shorter limit of their own.
+const MAX_STALL: Duration = Duration::from_secs(60);
 
 /// Runs the stack until it is told to stop.
 pub(crate) fn run(args: StackArgs) -> Result<(), String> {
@@ -212,15 +218,32 @@ async fn start_and_serve(args: &StackArgs, started: &mut Started) -> Result<(), 
         println!("{name:<10}  {address}");
     }
     println!("ready in {:.1} s; Ctrl-C stops it", began.elapsed().as_secs_f64());
-    let mut server = Server::<SocketAddr>::from_listener(listener)
-        // Responses and frames are small, and each is waited for: none is held back to be joined by the next.
-        .acceptor(NoDelayAcceptor::new())
-        .first_request_timeout(MAX_HANDSHAKE);
+    let mut server =
+        Server::<SocketAddr>::from_listener(listener).acceptor(Acceptor).first_request_timeout(MAX_HANDSHAKE);
     server.http_builder().http1().header_read_timeout(MAX_KEEP_ALIVE);
     server
         .serve(router.layer(from_fn(http_1_only)).into_make_service_with_connect_info::<SocketAddr>())
         .await
         .map_err(|error| error.to_string())
+}
+
+/// Sees to it that sockets wait neither for more to send nor for ever.
+#[derive(Clone, Copy, Debug)]
+struct Acceptor;
+
+impl<S> Accept<TcpStream, S> for Acceptor {
+    type Stream = Pin<Box<TimeoutStream<TcpStream>>>;
+    type Service = S;
+    type Future = Ready<io::Result<(Self::Stream, S)>>;
+
+    fn accept(&self, stream: TcpStream, service: S) -> Self::Future {
+        // Responses and frames are small, and each is waited for: none is held back to be joined by the next.
+        ready(stream.set_nodelay(true).map(|()| {
+            let mut stream = TimeoutStream::new(stream);
+            stream.set_write_timeout(Some(MAX_STALL));
+            (Box::pin(stream), service)
+        }))
+    }
 }
 
 /// HTTP/2 has no time limit between requests, and nobody needs it here: handshakes and SDKs speak HTTP/1.1. The server

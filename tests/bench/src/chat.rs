@@ -46,6 +46,11 @@ pub(crate) struct Load {
     pub(crate) postgres_calls: f64,
     pub(crate) dynamodb_calls: f64,
     pub(crate) pushes: f64,
+    /// Milliseconds of each message's way, as the function takes them: the whole event, and what it waits for.
+    pub(crate) event_ms: f64,
+    pub(crate) postgres_ms: f64,
+    pub(crate) dynamodb_ms: f64,
+    pub(crate) pushes_ms: f64,
 }
 
 struct Pair {
@@ -79,7 +84,7 @@ pub(crate) async fn measure(stack: &Stack, lasting: Duration) -> Vec<Load> {
         eprintln!("chat: {name}");
         let (before, written, began) = (stack.usage(), stack.log().len(), Instant::now());
         let (returned, sent, received) = run(&name, pairs, senders, every, lasting).await;
-        let (took, after) = (began.elapsed().min(lasting), stack.usage());
+        let (took, after) = (began.elapsed(), stack.usage());
         pairs = returned;
         let messages = sent as f64;
         let cpu = |kind| (after.cpu(kind) - before.cpu(kind)) * 1e3 / messages;
@@ -103,6 +108,10 @@ pub(crate) async fn measure(stack: &Stack, lasting: Duration) -> Vec<Load> {
             postgres_calls: counted("postgres_calls"),
             dynamodb_calls: counted("dynamodb_calls"),
             pushes: counted("pushes"),
+            event_ms: counted("duration_ms"),
+            postgres_ms: counted("postgres_ms"),
+            dynamodb_ms: counted("dynamodb_ms"),
+            pushes_ms: counted("pushes_ms"),
         });
     }
     loads

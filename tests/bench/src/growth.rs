@@ -116,8 +116,11 @@ async fn list(stack: &Stack) -> Vec<Growth> {
             .batch_execute(&format!(
                 "insert into users (id) values ('{user}');
                  insert into users (id) select 'with-{user}-' || n from generate_series(1, {size}) n;
-                 insert into conversations (id, first_user_id, second_user_id, last_seq)
-                   select gen_random_uuid(), '{user}', 'with-{user}-' || n, 0 from generate_series(1, {size}) n;
+                 insert into conversations (id, first_user_id, second_user_id, last_seq, last_message_at)
+                   select gen_random_uuid(), '{user}', 'with-{user}-' || n, 1, clock_timestamp() from generate_series(1, {size}) n;
+                 insert into messages (id, conversation_id, seq, sender_id, content, created_at, read_at)
+                   select gen_random_uuid(), id, 1, second_user_id, 'hello', last_message_at, last_message_at
+                   from conversations where first_user_id = '{user}';
                  insert into participants (conversation_id, user_id)
                    select id, first_user_id from conversations where first_user_id = '{user}'
                    union all select id, second_user_id from conversations where first_user_id = '{user}';

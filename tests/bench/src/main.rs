@@ -16,6 +16,7 @@ mod rest;
 mod stack;
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use clap::Parser;
 
@@ -51,7 +52,7 @@ enum Part {
 }
 
 #[tokio::main]
-async fn main() {
+async fn main() -> ExitCode {
     let args = Args::parse();
     let seconds = std::time::Duration::from_secs(args.seconds);
     let stack = Stack::start();
@@ -71,4 +72,9 @@ async fn main() {
     drop(stack);
     report.print();
     report.write(&args.out);
+    if report.failures() > 0 {
+        eprintln!("messages were lost or doubled, or requests failed: see above");
+        return ExitCode::FAILURE;
+    }
+    ExitCode::SUCCESS
 }

@@ -10,6 +10,7 @@ const TICKS: f64 = 100.0;
 /// The middle and the ends of many times, in milliseconds.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub(crate) struct Times {
+    pub(crate) mean: f64,
     pub(crate) p50: f64,
     pub(crate) p95: f64,
     pub(crate) p99: f64,
@@ -22,7 +23,8 @@ impl Times {
             let last = all.len().saturating_sub(1);
             all.get((last as f64 * share).round() as usize).map_or(0.0, |time| time.as_secs_f64() * 1e3)
         };
-        Self { p50: at(0.5), p95: at(0.95), p99: at(0.99) }
+        let mean = all.iter().sum::<Duration>().as_secs_f64() * 1e3 / (all.len().max(1) as f64);
+        Self { mean, p50: at(0.5), p95: at(0.95), p99: at(0.99) }
     }
 }
 

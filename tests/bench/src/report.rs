@@ -54,6 +54,7 @@ impl Report {
         }
         if !self.chat.is_empty() {
             self.print_path();
+            self.print_way();
             self.print_costs();
         }
         if !self.rest.is_empty() {
@@ -133,6 +134,25 @@ impl Report {
         show(&table);
     }
 
+    fn print_way(&self) {
+        let head =
+            ["from send to receipt", "in the function", "of it Postgres", "DynamoDB", "callbacks", "itself"];
+        let mut table = table("ms, on average", &head);
+        for load in &self.chat {
+            let waits = load.postgres_ms + load.dynamodb_ms + load.pushes_ms;
+            table.add_row([
+                load.name.clone(),
+                ms(load.receipt.mean),
+                ms(load.event_ms),
+                ms(load.postgres_ms),
+                ms(load.dynamodb_ms),
+                ms(load.pushes_ms),
+                ms(load.event_ms - waits),
+            ]);
+        }
+        show(&table);
+    }
+
     fn print_costs(&self) {
         let mut table = table(
             "a message",
@@ -172,6 +192,12 @@ impl Report {
         println!(
             "memory of one function is all that it has in memory, of all functions without counting twice what they share"
         );
+    }
+
+    /// What did not come as it should, however fast.
+    pub(crate) fn failures(&self) -> usize {
+        self.chat.iter().map(|load| load.lost + load.duplicated).sum::<usize>()
+            + self.rest.iter().map(|requests| requests.failed).sum::<usize>()
     }
 
     /// `bench.json`, and the plot of the whole path as `bench.svg`.

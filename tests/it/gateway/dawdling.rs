@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio::time::{interval, timeout};
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::time::{interval, sleep, timeout};
 
 use crate::harness::{Socket, Stack};
 
@@ -85,6 +85,23 @@ async fn idles(port: u16) -> Duration {
     timeout(Duration::from_secs(60), closed).await.expect("the gateway closes it").unwrap();
     assert!(answer.starts_with("HTTP/1.1 "), "{answer}");
     began.elapsed()
+}
+
+#[tokio::test]
+async fn who_does_not_read_an_answer_is_cut_off() {
+    let stack = Stack::gateway();
+    let socket = TcpSocket::new_v4().unwrap();
+    // More than this, and what the gateway's socket takes, cannot be on the way.
+    socket.set_recv_buffer_size(64 * 1024).unwrap();
+    let mut stream = socket.connect(([127, 0, 0, 1], stack.port).into()).await.unwrap();
+    let body = "x".repeat(5_000_000);
+    let head = format!("POST /echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n", body.len());
+    stream.write_all((head + &body).as_bytes()).await.unwrap();
+    sleep(Duration::from_secs(75)).await;
+    let mut answer = Vec::new();
+    let ended = async { while stream.read_buf(&mut answer).await.is_ok_and(|read| read > 0) {} };
+    timeout(Duration::from_secs(20), ended).await.expect("the gateway has closed it");
+    assert!(answer.starts_with(b"HTTP/1.1 200 OK") && answer.len() < body.len(), "{} bytes", answer.len());
 }
 
 #[tokio::test]
