@@ -164,9 +164,11 @@ pub(super) async fn presence(world: &World, devices: &mut [Device]) -> Vec<Strin
         let staying = devices.iter().filter(|device| !leaves(device));
         println!(
             "  presence: {told_otherwise} contacts were not as announced before; {left} devices left, {unheard} of them unheard, \
-             and came back; {} saw {} contacts go and come as they did, and so did the service",
+             and came back; {} saw {} contacts go and come as they did, and so did the service; {} times a lease had ended before it \
+             was renewed",
             staying.clone().count(),
-            staying.map(|device| device.conversations.len()).sum::<usize>(),
+            staying.clone().map(|device| device.conversations.len()).sum::<usize>(),
+            staying.map(|device| device.counts.unleased).sum::<usize>(),
         );
     }
     wrong

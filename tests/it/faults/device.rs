@@ -59,6 +59,7 @@ pub(super) struct Counts {
     pub(super) gaps: usize,
     pub(super) fetched: usize,
     pub(super) kept_out: usize,
+    pub(super) unleased: usize,
 }
 
 /// One phone or laptop of a user.
@@ -91,6 +92,11 @@ pub(super) struct Device {
     pings: usize,
     /// The last of them that was answered.
     ponged: usize,
+    last_ping: Instant,
+    /// When its lease ends, as far as it knows.
+    leased_until: Instant,
+    /// Whether its lease had ended since it asked who is there: what was announced meanwhile it was not told.
+    was_unleased: bool,
     pub(super) counts: Counts,
     /// What may not happen, but did.
     pub(super) wrong: Vec<String>,
@@ -151,6 +157,9 @@ impl Device {
             next_join: Instant::now(),
             pings: 0,
             ponged: 0,
+            last_ping: Instant::now(),
+            leased_until: Instant::now(),
+            was_unleased: false,
             counts: Counts::default(),
             wrong: Vec::new(),
         }
@@ -209,7 +218,9 @@ impl Device {
     /// Asks who is there: an announcement that got lost is not repeated. Says of how many it had been told otherwise.
     pub(super) async fn asks_who_is_there(&mut self) -> Result<usize, String> {
         let mut told_otherwise = 0;
-        for (other, is_online) in self.reads_who_is_there().await? {
+        let read = self.reads_who_is_there().await?;
+        self.was_unleased = false;
+        for (other, is_online) in read {
             let told = self.online.entry(other).or_default();
             // Nobody was announced to it by version 0.
             told_otherwise += usize::from(told.0 > 0 && told.1 != is_online);
@@ -231,10 +242,13 @@ impl Device {
         Ok(others.map(|other| (other.user.id.to_string(), other.online)).collect())
     }
 
-    /// Keeps its lease for a while.
+    /// Keeps its lease for a while. If that has ended, for this machine was busy with something else, it asks again.
     pub(super) async fn stays(&mut self, lasting: Duration) {
         self.keeps_connected().await;
         self.listens_for(lasting).await;
+        if self.was_unleased && self.asks_who_is_there().await.is_ok() {
+            self.counts.unleased += 1;
+        }
     }
 
     /// Closes the connection as one should.
@@ -263,10 +277,12 @@ impl Device {
             self.counts.connected += 1;
             self.joined.clear();
             (self.next_ping, self.next_join) = (now, now);
+            self.leased_until = now + LEASE;
         }
         if self.next_ping <= now {
             self.next_ping = now + PING_EVERY;
             self.pings += 1;
+            self.last_ping = now;
             self.sends(json!({ "action": "ping", "id": self.ping() })).await;
         }
         if self.next_join <= now {
@@ -398,6 +414,8 @@ impl Device {
                 }
                 if let Some(ping) = id.strip_prefix("ping ").and_then(|number| number.parse().ok()) {
                     self.ponged = self.ponged.max(ping);
+                    self.was_unleased |= Instant::now() > self.leased_until;
+                    self.leased_until = self.last_ping + LEASE;
                 }
                 self.learns(answer.event).await;
             }
