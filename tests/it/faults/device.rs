@@ -627,7 +627,8 @@ impl Device {
     /// A dependency is down, or a function was killed, which the gateway says in its own words. All else is wrong.
     async fn is_an_outage(&mut self, answer: Response) {
         let (status, path) = (answer.status().as_u16(), answer.url().path().to_owned());
-        let body = answer.text().await.unwrap_or_default();
+        // The gateway may end while it answers.
+        let Ok(body) = answer.text().await else { return };
         if status != 503 && (status, body.as_str()) != (500, r#"{"message":"Internal Server Error"}"#) {
             self.goes_wrong(&format!("{path} was answered {status}: {body}"));
         }
