@@ -15,13 +15,12 @@ from stack import ROOT
 
 CARGO_FUZZ = "0.13.2"
 TOOLS = ROOT / "target/cargo-fuzz"
-TARGETS = ["frames", "events", "requests", "cursors", "tokens", "template"]
 EVENTS = [path.read_text() for path in sorted((ROOT / "tests/events").glob("*.json"))]
 FRAMES = [event["body"] for event in map(json.loads, EVENTS) if event.get("body")]
 ID = "0197f1c0-0000-7000-8000-000000000000"
 CURSOR = f"1700000000000000_{ID}"
 
-# What is right: a fuzzer that has to find that by itself hardly gets beyond what is refused.
+# The targets, and for each what is right: a fuzzer that has to find that by itself hardly gets beyond what is refused.
 SEEDS = {
     "frames": FRAMES,
     "events": EVENTS,
@@ -65,7 +64,7 @@ def main():
     seconds = int(asked.pop(0)) if asked and asked[0].isdigit() else 10
     install = ["cargo", "install", "--quiet", "--debug", "--locked", "--root", TOOLS, "--version", CARGO_FUZZ, "cargo-fuzz"]
     subprocess.run(install, cwd=ROOT, check=True)
-    for target in asked or TARGETS:
+    for target in asked or SEEDS:
         fuzz(target, seconds)
     print("ok: the fuzz targets")
 

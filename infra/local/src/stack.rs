@@ -60,7 +60,7 @@ const MAX_HANDSHAKE: Duration = Duration::from_secs(10);
 /// How long it may take until the head of the next request on the same socket is complete.
 const MAX_KEEP_ALIVE: Duration = Duration::from_secs(30);
 
-/// How long a client may take no more of a response. WebSockets have a shorter limit of their own.
+/// How long a client may go without taking more of a response. WebSockets have a shorter limit of their own.
 const MAX_STALL: Duration = Duration::from_secs(60);
 
 /// Runs the stack until it is told to stop.

@@ -372,7 +372,7 @@ impl Device {
         let Ok(answer) = self.gets(&format!("/api/conversations/{foreign}/messages")).await else { return };
         match answer.status().as_u16() {
             403 => self.counts.kept_out += 1,
-            _ => self.is_an_outage(answer).await,
+            _ => self.must_be_an_outage(answer).await,
         }
     }
 
@@ -618,14 +618,14 @@ impl Device {
         match answer.status().as_u16() {
             200 => answer.json().await.ok(),
             _ => {
-                self.is_an_outage(answer).await;
+                self.must_be_an_outage(answer).await;
                 None
             }
         }
     }
 
     /// A dependency is down, or a function was killed, which the gateway says in its own words. All else is wrong.
-    async fn is_an_outage(&mut self, answer: Response) {
+    async fn must_be_an_outage(&mut self, answer: Response) {
         let (status, path) = (answer.status().as_u16(), answer.url().path().to_owned());
         // The gateway may end while it answers.
         let Ok(body) = answer.text().await else { return };

@@ -81,7 +81,7 @@ pub(super) struct Strikes {
     killed_events: usize,
     /// How many pushes did not go as they should.
     troubled_pushes: usize,
-    /// How many functions failed by themselves.
+    /// Where functions failed by themselves.
     mistakes: Vec<String>,
 }
 
@@ -176,16 +176,19 @@ impl Strikes {
     /// so it is always among them.
     async fn kills_functions(&mut self) {
         let held = *HELD.choose(&mut self.rng).expect("there are some");
-        let locking = connect(&self.world.database.url).await;
-        let stalled = match held {
-            Held::Pushes => self.connections().await,
-            _ => Vec::new(),
-        };
+        let (mut locking, mut stalled) = (None, Vec::new());
         match held {
             Held::Nothing => {}
-            Held::Commit => locking.batch_execute("begin; lock table messages in share mode").await.unwrap(),
+            Held::Commit => {
+                let postgres = connect(&self.world.database.url).await;
+                postgres.batch_execute("begin; lock table messages in share mode").await.unwrap();
+                locking = Some(postgres);
+            }
             Held::Recipients => self.world.dynamodb.is(Mood::Stalled),
-            Held::Pushes => stalled.iter().for_each(|id| self.world.callbacks.has(id, Fate::Stalled)),
+            Held::Pushes => {
+                stalled = self.connections().await;
+                stalled.iter().for_each(|id| self.world.callbacks.has(id, Fate::Stalled));
+            }
         }
         self.passes(200..600).await;
         let running = children(self.world.stack().pid);

@@ -3,9 +3,9 @@
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
-use tokio::time::{interval, sleep, timeout};
+use tokio::time::{interval, timeout};
 
 use crate::harness::{Socket, Stack};
 
@@ -24,15 +24,19 @@ async fn dawdle(port: u16, beginning: &str) -> (String, Duration) {
             let _ = writing.write_all(b"x").await;
         }
     };
-    let mut answer = Vec::new();
-    // One that is closed before all was read is reset, which ends it as well.
-    let closed = async { while reading.read_buf(&mut answer).await.is_ok_and(|read| read > 0) {} };
-    timeout(Duration::from_secs(60), async {
-        tokio::select! { () = closed => {} () = trickle => {} }
+    let answer = timeout(Duration::from_secs(60), async {
+        tokio::select! { answer = until_the_end(&mut reading) => answer, () = trickle => unreachable!("it is for ever") }
     })
     .await
     .expect("the gateway closes it");
     (String::from_utf8(answer).unwrap(), began.elapsed())
+}
+
+/// What comes before the gateway closes the socket. One that is closed before all was read is reset, which ends it as well.
+async fn until_the_end(reading: &mut (impl AsyncRead + Unpin)) -> Vec<u8> {
+    let mut answer = Vec::new();
+    while reading.read_buf(&mut answer).await.is_ok_and(|read| read > 0) {}
+    answer
 }
 
 #[tokio::test]
@@ -97,10 +101,17 @@ async fn who_does_not_read_an_answer_is_cut_off() {
     let body = "x".repeat(5_000_000);
     let head = format!("POST /echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n", body.len());
     stream.write_all((head + &body).as_bytes()).await.unwrap();
-    sleep(Duration::from_secs(75)).await;
-    let mut answer = Vec::new();
-    let ended = async { while stream.read_buf(&mut answer).await.is_ok_and(|read| read > 0) {} };
-    timeout(Duration::from_secs(20), ended).await.expect("the gateway has closed it");
+    // Who does not read learns of the end by writing: a socket that nobody has any more refuses what comes.
+    let asked = Instant::now();
+    let refused = async {
+        let mut beat = interval(Duration::from_millis(250));
+        while stream.write_all(b"x").await.is_ok() {
+            beat.tick().await;
+        }
+    };
+    timeout(Duration::from_secs(90), refused).await.expect("the gateway closes it");
+    assert!(asked.elapsed() > Duration::from_secs(59), "{:?}", asked.elapsed());
+    let answer = until_the_end(&mut stream).await;
     assert!(answer.starts_with(b"HTTP/1.1 200 OK") && answer.len() < body.len(), "{} bytes", answer.len());
 }
 
@@ -112,9 +123,8 @@ async fn a_request_of_http_2_ends_its_socket() {
     stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.unwrap();
     stream.write_all(b"\0\0\0\x04\0\0\0\0\0").await.unwrap();
     stream.write_all(b"\0\0\x0e\x01\x05\0\0\0\x01\x82\x86\x84\x41\x09localhost").await.unwrap();
-    let mut answer = Vec::new();
-    let closed = async { while stream.read_buf(&mut answer).await.is_ok_and(|read| read > 0) {} };
-    timeout(Duration::from_secs(5), closed).await.expect("at once, not after the limit for a first request");
+    let closed = timeout(Duration::from_secs(5), until_the_end(&mut stream)).await;
+    let answer = closed.expect("at once, not after the limit for a first request");
     // The type of a frame is its fourth byte: the server's own SETTINGS, so this was understood as HTTP/2.
     assert_eq!(answer.get(3), Some(&4), "{answer:?}");
 }

@@ -147,11 +147,11 @@ impl DynamoDb {
         }
     }
 
-    fn is_to_be_lost(&self, change: &str) -> bool {
+    fn is_to_be_lost(&self, change: &str, mood: Mood) -> bool {
         let mut state = self.state.lock().unwrap();
-        let lost = change.contains("UpdateExpression")
-            && state.loses.take_if(|user| change.contains(&format!("USER#{user}"))).is_some()
-            || state.mood == Mood::Losing;
+        let lost = mood == Mood::Losing
+            || change.contains("UpdateExpression")
+                && state.loses.take_if(|user| change.contains(&format!("USER#{user}"))).is_some();
         state.lost += usize::from(lost);
         lost
     }
@@ -172,9 +172,11 @@ impl DynamoDb {
             Mood::Stalled => self.changed.notified().await,
             Mood::Throttling | Mood::Down => {
                 self.state.lock().unwrap().refused += 1;
-                return match mood {
-                    Mood::Throttling => refused(400, "ProvisionedThroughputExceededException"),
-                    _ => refused(500, "InternalServerError"),
+                let throttled = mood == Mood::Throttling;
+                return if throttled {
+                    refused(400, "ProvisionedThroughputExceededException")
+                } else {
+                    refused(500, "InternalServerError")
                 };
             }
         }
@@ -185,7 +187,7 @@ impl DynamoDb {
         self.notes(&head, &change);
         let passing = self.http.post(url).headers(head.headers).body(body);
         let Ok(passed) = passing.send().await else { return refused(500, "InternalServerError") };
-        if self.is_to_be_lost(&change) {
+        if self.is_to_be_lost(&change, mood) {
             return refused(500, "InternalServerError");
         }
         let response = Response::builder().status(passed.status());
