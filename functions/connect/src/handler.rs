@@ -1,13 +1,13 @@
 //! Postgres first, the table of connections last: a `$connect` that fails gets no `$disconnect`, so it must
-//! leave nothing that only that would clean up. Once the connection is written down it opens, whatever
-//! becomes of the rest.
+//! leave nothing that only that would clean up. Once the connection is in the table it opens, whatever becomes
+//! of the rest.
 
 use std::time::Duration;
 
 use domain::Profile;
 use edge::Error;
-use edge::websocket::Caller;
-use realtime::{Announcer, best_effort, clear_expired, close_all};
+use edge::websocket::{Caller, last_frame};
+use realtime::{Announcer, best_effort, clear};
 use store::Store;
 
 pub(crate) struct State {
@@ -19,22 +19,18 @@ pub(crate) struct State {
 
 pub(crate) async fn handle(state: &State, caller: &Caller, profile: Profile) -> Result<(), Error> {
     let user = &caller.user_id;
+    let Announcer { connections, push, .. } = &state.announcer;
     let contacts = state.store.welcome(user, &profile).await?;
-    let connected = state.announcer.connections.connect(user, &caller.connection_id, state.lease).await?;
-
-    let surplus = (connected.others.len() + 1).saturating_sub(state.max_connections);
-    let oldest = &connected.others[..surplus.min(connected.others.len())];
+    let connected =
+        connections.connect(user, &caller.connection_id, state.lease, state.max_connections).await?;
     best_effort("making room for a new connection and announcing it", async {
-        let Announcer { connections, push, .. } = &state.announcer;
-        let closed = close_all(connections, push, oldest);
-        let cleared = clear_expired(connections, push, &connected.expired);
-        let announced = async {
-            match connected.came_online {
-                Some(version) => state.announcer.online(user, version, &contacts).await,
-                None => Ok(()),
-            }
-        };
-        tokio::join!(closed, cleared, announced).2
+        let replaced = last_frame(&Error::too_many_connections(state.max_connections));
+        tokio::join!(
+            clear(connections, push, &connected.surplus, Some(replaced)),
+            clear(connections, push, &connected.expired, None),
+            state.announcer.announce(connected.unannounced, &contacts),
+        )
+        .2
     })
     .await;
     Ok(())

@@ -21,14 +21,9 @@ pub(crate) async fn handle(state: &State, caller: &Caller) -> Result<(), Error> 
     let departed = connections.disconnect(user, &caller.connection_id).await?;
     best_effort("announcing a disconnect and clearing what it left", async {
         let own = connections.forget_rooms(&caller.connection_id);
-        let expired = departed.as_ref().map_or(&[][..], |departed| &departed.expired);
-        let announced = async {
-            match &departed {
-                Some(departed) => state.announcer.offline(user, departed.offline, &contacts).await,
-                None => Ok(()),
-            }
-        };
-        let (own, (), announced) = tokio::join!(own, clear(connections, push, expired), announced);
+        let expired = clear(connections, push, &departed.expired, None);
+        let announced = state.announcer.announce(departed.unannounced, &contacts);
+        let (own, (), announced) = tokio::join!(own, expired, announced);
         own.and(announced)
     })
     .await;

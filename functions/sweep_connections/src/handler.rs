@@ -31,8 +31,8 @@ pub(crate) struct Report {
 /// only logged.
 pub(crate) async fn handle(state: &State) -> Result<Report, lambda_runtime::Error> {
     let began = Instant::now();
-    let expired = state.announcer.connections.expired_users().await?;
-    let swept = stream::iter(expired)
+    let due = state.announcer.connections.due_users().await?;
+    let swept = stream::iter(due)
         .map(async |user| {
             let swept = sweep(state, &user).await;
             swept.unwrap_or_else(|failure| {
@@ -48,16 +48,16 @@ pub(crate) async fn handle(state: &State) -> Result<Report, lambda_runtime::Erro
     Ok(Report { swept })
 }
 
-/// Who wants to know comes first, as in a disconnect: a user who is offline already is not found again.
+/// Whether there was anything to announce. Who wants to know is read first: without it nothing can be announced.
 async fn sweep(state: &State, user: &UserId) -> Result<bool, Failure> {
     let Announcer { connections, push, .. } = &state.announcer;
     let contacts = state.store.contacts_of(user).await?;
-    let token = uuid::Uuid::new_v4().to_string();
-    let Some(swept) = connections.sweep(user, &token).await? else { return Ok(false) };
+    let departed = connections.sweep(user).await?;
+    let swept = !departed.unannounced.is_empty();
     best_effort("closing swept connections and announcing it", async {
-        let announced = state.announcer.offline(user, swept.offline, &contacts);
-        tokio::join!(clear(connections, push, &swept.expired), announced).1
+        let announced = state.announcer.announce(departed.unannounced, &contacts);
+        tokio::join!(clear(connections, push, &departed.expired, None), announced).1
     })
     .await;
-    Ok(true)
+    Ok(swept)
 }

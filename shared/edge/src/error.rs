@@ -72,6 +72,14 @@ impl Error {
         Self { retry_after: Some(retry_after), ..Self::new(Code::RateLimited, message) }
     }
 
+    /// The connection was the oldest of too many, and is closed for a newer one. To connect again at once would
+    /// only close another.
+    pub fn too_many_connections(limit: usize) -> Self {
+        const RETRY_AFTER: Duration = Duration::from_secs(60);
+        let message = format!("more than {limit} connections of this user: the oldest is closed");
+        Self { ends_connection: true, ..Self::rate_limited(message, RETRY_AFTER) }
+    }
+
     /// The frame had its effect, but the connection that it came from cannot go on.
     pub fn after(self, event: Event) -> Self {
         Self { after: Some(Box::new(event)), ..self }

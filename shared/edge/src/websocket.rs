@@ -68,6 +68,11 @@ fn refusal(id: Option<FrameId>, error: &Error) -> ErrorFrame {
     }
 }
 
+/// The frame that tells a connection why it is closed.
+pub fn last_frame(error: &Error) -> String {
+    serde_json::to_string(&refusal(None, error)).expect("an error is made of strings and numbers")
+}
+
 /// Serves a route whose frames are not answered. What is wrong with one is told over the callback: `post`
 /// sends a connection a frame, `hang_up` its last one.
 pub async fn run_one_way<T: DeserializeOwned>(

@@ -1,9 +1,13 @@
 //! What clients send: one JSON object a frame, parsed once, here.
 
+use std::collections::BTreeMap;
+use std::fmt;
+
 use domain::{ClientMessageId, Content, ConversationId, Seq};
-use serde::de::DeserializeOwned;
+use serde::de::value::MapDeserializer;
+use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::value::RawValue;
 
 /// The most characters that a frame's `id` may have.
 const FRAME_ID_LIMIT: usize = 64;
@@ -142,7 +146,8 @@ pub struct Ping {}
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct AnyFrame {
     /// What it asks for, whatever that is.
-    pub action: Option<Value>,
+    #[cfg_attr(feature = "schema", schemars(with = "Option<serde_json::Value>"))]
+    pub action: Option<IgnoredAny>,
 }
 
 /// Outside input that was refused: which field, and why.
@@ -150,38 +155,103 @@ pub struct AnyFrame {
 #[error("{0}")]
 pub struct Refused(pub String);
 
-/// Reads a frame: its `id` as far as it can be told, and the rest or why it was refused.
+/// Reads a frame: its `id` if that can be read, however wrong the rest is, and the rest or why it was refused.
 pub fn read_frame<T: DeserializeOwned>(body: &str) -> (Option<FrameId>, Result<T, Refused>) {
-    let frame = match read_json(body, "the frame") {
-        Ok(frame) => frame,
-        Err(refused) => return (None, Err(refused)),
-    };
-    match Option::<FrameId>::deserialize(frame.get("id").unwrap_or(&Value::Null)) {
-        Ok(id) => (id, read_value(frame)),
-        Err(error) => (None, Err(Refused(format!("id: {error}")))),
+    let (fields, whole) = Fields::read(body, "the frame");
+    match fields.field::<Option<FrameId>>("id") {
+        Ok(id) => (id.flatten(), whole.and_then(|()| fields.into_value())),
+        Err(refused) => (None, Err(whole.err().unwrap_or(refused))),
     }
 }
 
 /// Reads an HTTP request's body.
 pub fn read_object<T: DeserializeOwned>(body: &str) -> Result<T, Refused> {
-    read_value(read_json(body, "the body")?)
+    let (fields, whole) = Fields::read(body, "the body");
+    whole.and_then(|()| fields.into_value())
 }
 
-fn read_json(text: &str, what: &str) -> Result<Value, Refused> {
-    match serde_json::from_str(text) {
-        Ok(object @ Value::Object(_)) => Ok(object),
-        Ok(_) => Err(Refused(format!("{what} must be a JSON object"))),
-        Err(error) => Err(Refused(format!("{what} must be JSON: {error}"))),
+/// The fields of a JSON object, each as it was written: what is in a field that nobody asks for is not looked
+/// at, so it refuses nothing. Of two fields of one name the later one counts.
+#[derive(Default)]
+struct Fields<'a>(BTreeMap<String, &'a RawValue>);
+
+impl<'a> Fields<'a> {
+    /// The fields that could be read, and what is wrong with the text if they are not all.
+    fn read(text: &'a str, what: &str) -> (Self, Result<(), Refused>) {
+        let mut fields = Self::default();
+        let mut json = serde_json::Deserializer::from_str(text);
+        let read = fields.deserialize(&mut json).and_then(|()| json.end());
+        let whole = read.map_err(|error| {
+            Refused(match error.is_data() {
+                true => format!("{what} must be a JSON object"),
+                false => format!("{what} must be JSON: {error}"),
+            })
+        });
+        (fields, whole)
+    }
+
+    /// One field, if it is there.
+    fn field<T: Deserialize<'a>>(&self, name: &str) -> Result<Option<T>, Refused> {
+        let field = self.0.get(name).map(|value| T::deserialize(*value));
+        field.transpose().map_err(|error| Refused(format!("{name}: {}", without_position(&error))))
+    }
+
+    /// All that a `T` asks for.
+    fn into_value<T: DeserializeOwned>(self) -> Result<T, Refused> {
+        let fields = MapDeserializer::new(self.0.into_iter());
+        serde_path_to_error::deserialize(fields).map_err(|error: serde_path_to_error::Error<serde_json::Error>| {
+            let path = error.path().to_string();
+            let reason = without_position(error.inner());
+            // A missing field is an error of the whole object, and says itself which field it is.
+            Refused(if path == "." { reason } else { format!("{path}: {reason}") })
+        })
     }
 }
 
-fn read_value<T: DeserializeOwned>(object: Value) -> Result<T, Refused> {
-    serde_path_to_error::deserialize(object).map_err(|error| {
-        let path = error.path().to_string();
-        let reason = error.into_inner();
-        // A missing field is an error of the whole object, and says itself which field it is.
-        Refused(if path == "." { reason.to_string() } else { format!("{path}: {reason}") })
-    })
+/// An error of a field's value; the position is one within the value, which would mislead.
+fn without_position(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let position = format!(" at line {} column {}", error.line(), error.column());
+    text.strip_suffix(&position).map(str::to_owned).unwrap_or(text)
+}
+
+impl<'a> DeserializeSeed<'a> for &mut Fields<'a> {
+    type Value = ();
+    fn deserialize<D: Deserializer<'a>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'a> Visitor<'a> for &mut Fields<'a> {
+    type Value = ();
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("an object")
+    }
+    fn visit_map<A: MapAccess<'a>>(self, mut map: A) -> Result<(), A::Error> {
+        while let Some(Name(name)) = map.next_key()? {
+            self.0.insert(name, map.next_value()?);
+        }
+        Ok(())
+    }
+}
+
+/// The name of a field. Half a surrogate pair, which no text can hold, becomes U+FFFD.
+struct Name(String);
+
+impl<'de> Deserialize<'de> for Name {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Bytes;
+        impl Visitor<'_> for Bytes {
+            type Value = Name;
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("a name")
+            }
+            fn visit_bytes<E>(self, name: &[u8]) -> Result<Name, E> {
+                Ok(Name(String::from_utf8_lossy(name).into_owned()))
+            }
+        }
+        deserializer.deserialize_bytes(Bytes)
+    }
 }
 
 #[cfg(test)]
@@ -256,11 +326,68 @@ mod tests {
         }
     }
 
+    /// What no library can read into a value, but a JSON text may hold.
+    fn odd_values() -> Vec<String> {
+        let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+        let objects = format!("{}1{}", r#"{"a":"#.repeat(200), "}".repeat(200));
+        [r#""\ud83d""#, r#""\ude00\ud83d""#, r#""\ud83dx""#, "1e400", "-1e400", "123456789012345678901234567890"]
+            .map(str::to_owned)
+            .into_iter()
+            .chain([nested(200), nested(100_000), objects])
+            .collect()
+    }
+
     #[test]
-    fn nesting_has_an_end() {
-        for depth in [200, 100_000] {
-            let nested = format!(r#"{{"id":"a","extra":{}{}}}"#, "[".repeat(depth), "]".repeat(depth));
-            assert!(refusal(&nested).starts_with("the frame must be JSON: recursion limit exceeded"));
+    fn what_is_in_an_unknown_field_refuses_nothing() {
+        for odd in odd_values() {
+            for body in [
+                format!(r#"{{"id":"a","extra":{odd},{CONVERSATION},"content":"hi"}}"#),
+                format!(r#"{{{CONVERSATION},"content":"hi","extra":{{"deep":[{odd}]}},"id":"a"}}"#),
+            ] {
+                let (id, frame) = read_frame::<SendMessage>(&body);
+                assert_eq!(id.map(String::from).as_deref(), Some("a"), "{body:.200}");
+                assert_eq!(frame.map(|frame| frame.content.as_str().to_owned()), Ok("hi".to_owned()));
+            }
         }
+        let body = format!(r#"{{"\ud83d":1,"id":"a",{CONVERSATION},"content":"hi"}}"#);
+        assert!(read_frame::<SendMessage>(&body).1.is_ok(), "the name of one neither");
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_field_is_told_with_the_id() {
+        for odd in odd_values() {
+            for body in [
+                format!(r#"{{"id":"a",{CONVERSATION},"content":{odd}}}"#),
+                format!(r#"{{"content":{odd},{CONVERSATION},"id":"a"}}"#),
+            ] {
+                let (id, frame) = read_frame::<SendMessage>(&body);
+                assert_eq!(id.map(String::from).as_deref(), Some("a"), "{body:.200}");
+                let reason = frame.unwrap_err().0;
+                assert!(reason.starts_with("content: ") && !reason.contains("column"), "{reason}");
+            }
+            let (id, frame) = read_frame::<AnyFrame>(&format!(r#"{{"id":"a","action":{odd}}}"#));
+            assert!(id.is_some() && frame.is_ok_and(|frame| frame.action.is_some()));
+            // An `id` of that kind cannot be read.
+            let (id, frame) = read_frame::<Ping>(&format!(r#"{{"id":{odd}}}"#));
+            assert!(id.is_none() && frame.unwrap_err().0.starts_with("id: "));
+        }
+    }
+
+    #[test]
+    fn the_id_is_known_although_the_text_is_broken_after_it() {
+        for rest in ["", ",", r#","content":"#, r#","content":tru}"#, ",\"content\":\"\n\"}", "} and more", "}}"] {
+            let (id, frame) = read_frame::<SendMessage>(&format!(r#"{{"id":"a"{rest}"#));
+            assert_eq!(id.map(String::from).as_deref(), Some("a"), "{rest}");
+            assert!(frame.unwrap_err().0.starts_with("the frame must be JSON: "), "{rest}");
+        }
+    }
+
+    #[test]
+    fn of_two_fields_of_one_name_the_later_one_counts() {
+        let (id, frame) = read_frame::<SendMessage>(&format!(
+            r#"{{"id":"a","id":"b","content":5,{CONVERSATION},"content":"hi"}}"#
+        ));
+        assert_eq!(id.map(String::from).as_deref(), Some("b"));
+        assert!(frame.is_ok());
     }
 }

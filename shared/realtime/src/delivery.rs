@@ -9,8 +9,9 @@ use protocol::Event;
 use tokio::time::timeout;
 
 use crate::connections::Connections;
-use crate::push::{Delivery, Push};
-use crate::table::{Item, Lease, Millis, leases, millis, now, user_of};
+use crate::push::Push;
+use crate::table::{Lease, Millis, millis, now};
+use crate::user_item::UserItem;
 
 /// How long a request may be held up by what it does not depend on, besides the time limits of each part.
 const BEST_EFFORT_TIMEOUT: Duration = Duration::from_secs(4);
@@ -29,28 +30,20 @@ pub struct Target {
 }
 
 impl Target {
+    pub(crate) fn of_user(user: &UserId, connection: ConnectionId, lease: Lease) -> Self {
+        Self { connection, user: user.clone(), lease: Some(lease), room: None }
+    }
+
     /// Until its `$connect` is done, a push to a connection meets 410 although it is about to open.
-    fn may_be_opening(&self) -> bool {
+    pub(crate) fn may_be_opening(&self) -> bool {
         const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
         self.lease.is_some_and(|lease| now() < lease.opened_at + millis(CONNECT_TIMEOUT))
     }
 }
 
-/// The connections in a user's item, those whose leases have run out included.
-pub(crate) fn targets(item: &Item) -> impl Iterator<Item = Target> {
-    user_of(item).into_iter().flat_map(move |user| {
-        leases(item).map(move |(connection, lease)| Target {
-            connection,
-            user: user.clone(),
-            lease: Some(lease),
-            room: None,
-        })
-    })
-}
-
-/// Those of them that hold an unexpired lease.
-pub(crate) fn reachable(item: &Item, now: Millis) -> impl Iterator<Item = Target> {
-    targets(item).filter(move |target| target.lease.is_some_and(|lease| lease.expires_at > now))
+/// The connections of a user that hold an unexpired lease.
+pub(crate) fn reachable(item: &UserItem, now: Millis) -> impl Iterator<Item = Target> {
+    item.unexpired(now).map(|(connection, lease)| Target::of_user(&item.user, connection.clone(), *lease))
 }
 
 /// Pushes an event to all targets at once, and forgets those that are gone. Nothing that happens here fails
@@ -67,36 +60,12 @@ pub async fn deliver_each(connections: &Connections, push: &Push, frames: Vec<(T
     join_all(gone.iter().map(|target| forget_gone(connections, target))).await;
 }
 
-/// Closes connections, and forgets those that are closed then. One that could not be closed stays written
-/// down.
-pub async fn close_all(connections: &Connections, push: &Push, targets: &[Target]) {
-    let closing = targets.iter().map(async |target| match push.close(&target.connection).await {
-        Delivery::Sent => {
-            let forgotten = connections.forget(&target.user, &target.connection).await;
-            logged("forgetting a connection that was closed", forgotten);
-        }
-        Delivery::Gone => forget_gone(connections, target).await,
-        Delivery::Failed => {}
-    });
-    join_all(closing).await;
-}
-
-/// Closes connections whose leases have ended, and clears what they left.
-pub async fn clear(connections: &Connections, push: &Push, ended: &[Target]) {
+/// Closes connections whose leases have ended, after a last frame if there is one, and clears what they left.
+pub async fn clear(connections: &Connections, push: &Push, ended: &[Target], last_frame: Option<String>) {
     let clearing = ended.iter().map(async |target| {
-        push.close(&target.connection).await;
+        push.hang_up(&target.connection, last_frame.iter().cloned().collect()).await;
         let cleared = connections.forget_rooms(&target.connection).await;
         logged("clearing a connection whose lease has ended", cleared);
-    });
-    join_all(clearing).await;
-}
-
-/// Ends leases that have run out, where that is still so, and clears what their connections left.
-pub async fn clear_expired(connections: &Connections, push: &Push, expired: &[Target]) {
-    let clearing = expired.iter().map(async |target| {
-        if logged("ending a lease that ran out", connections.expire(target).await) == Some(true) {
-            clear(connections, push, std::slice::from_ref(target)).await;
-        }
     });
     join_all(clearing).await;
 }

@@ -9,10 +9,12 @@ mod delivery;
 mod presence;
 mod push;
 mod rooms;
+mod rules;
 mod table;
+mod user_item;
 
-pub use connections::{Connected, Connections, Departed, Offline, Pinged};
-pub use delivery::{Target, best_effort, clear, clear_expired, close_all, deliver, deliver_each, frame};
+pub use connections::{Connected, Connections, Departed, Pinged, Unannounced};
+pub use delivery::{Target, best_effort, clear, deliver, deliver_each, frame};
 pub use presence::{Announcer, Presence, PresenceAudience};
 pub use push::{Delivery, Push};
 pub use rooms::{Audience, Joined, Left};

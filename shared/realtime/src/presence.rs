@@ -8,13 +8,11 @@ use futures_util::future::try_join_all;
 use protocol::{Event, Time};
 
 use crate::aws::dynamodb_failure;
-use crate::connections::{Connections, Offline, unexpired};
+use crate::connections::{Connections, Unannounced};
 use crate::delivery::{Target, deliver, reachable};
 use crate::push::Push;
-use crate::table::{
-    Item, LAST_SEEN_AT, LATEST_LEASE, ONLINE_INDEX, ONLINE_SHARD, SHARDS, now, number, read_number,
-    timestamp, user_key, user_of,
-};
+use crate::table::{ONLINE_INDEX, ONLINE_SHARD, SHARDS, SWEEP_AT, now, number, timestamp, user_key};
+use crate::user_item::{Transition, UserItem};
 
 /// How many items DynamoDB reads at once.
 const BATCH: usize = 100;
@@ -60,26 +58,32 @@ pub struct Announcer {
 }
 
 impl Announcer {
-    /// Announces that `user` went online, to their `contacts` if those are the audience.
-    pub async fn online(&self, user: &UserId, version: u64, contacts: &[UserId]) -> Result<(), Failure> {
-        self.announce(user, &Event::UserOnline { user_id: user.clone(), version }, contacts).await
-    }
-
-    /// Announces that `user` went offline, to their `contacts` if those are the audience.
-    pub async fn offline(&self, user: &UserId, offline: Offline, contacts: &[UserId]) -> Result<(), Failure> {
-        let Offline { version, last_seen_at } = offline;
-        let event = Event::UserOffline { user_id: user.clone(), version, last_seen_at: Time(last_seen_at) };
-        self.announce(user, &event, contacts).await
-    }
-
-    async fn announce(&self, user: &UserId, event: &Event, contacts: &[UserId]) -> Result<(), Failure> {
+    /// Announces that a user went online or offline, to their `contacts` if those are the audience.
+    ///
+    /// # Errors
+    ///
+    /// The table of connections could not be read or written. Then the sweep announces it once more.
+    pub async fn announce(&self, unannounced: Unannounced, contacts: &[UserId]) -> Result<(), Failure> {
+        let Some((_, transitions)) = &unannounced.duty else { return Ok(()) };
+        let user = &unannounced.item.user;
         let mut targets = match self.audience {
             PresenceAudience::Contacts => self.connections.connections_of(contacts).await?,
             PresenceAudience::Everyone => self.connections.connections_of_everyone().await?,
         };
         targets.retain(|target| target.user != *user);
-        deliver(&self.connections, &self.push, targets, event).await;
-        Ok(())
+        for transition in transitions {
+            deliver(&self.connections, &self.push, targets.clone(), &event(user, *transition)).await;
+        }
+        self.connections.announced(unannounced).await
+    }
+}
+
+fn event(user: &UserId, transition: Transition) -> Event {
+    let Transition { version, offline_since } = transition;
+    let user_id = user.clone();
+    match offline_since {
+        None => Event::UserOnline { user_id, version },
+        Some(at) => Event::UserOffline { user_id, version, last_seen_at: Time(timestamp(at)) },
     }
 }
 
@@ -88,12 +92,9 @@ impl Connections {
     pub async fn presence(&self, users: &[UserId]) -> Result<HashMap<UserId, Presence>, Failure> {
         let now = now();
         let items = self.users(users).await?;
-        let known = items.iter().filter_map(|item| {
-            let presence = Presence {
-                online: unexpired(item, now).next().is_some(),
-                last_seen_at: read_number(item, LAST_SEEN_AT).map(timestamp),
-            };
-            Some((user_of(item)?, presence))
+        let known = items.into_iter().map(|item| {
+            let online = item.unexpired(now).next().is_some();
+            (item.user, Presence { online, last_seen_at: item.last_seen_at.map(timestamp) })
         });
         Ok(known.collect())
     }
@@ -107,38 +108,41 @@ impl Connections {
     /// The connections of all users that hold an unexpired lease.
     async fn connections_of_everyone(&self) -> Result<Vec<Target>, Failure> {
         let now = now();
-        Ok(self.online_index("#latest > :now").await?.iter().flat_map(|item| reachable(item, now)).collect())
+        Ok(self.online_index(None).await?.iter().flat_map(|item| reachable(item, now)).collect())
     }
 
-    /// Users who are marked online although none of their leases holds any more.
-    pub async fn expired_users(&self) -> Result<Vec<UserId>, Failure> {
-        Ok(self.online_index("#latest <= :now").await?.iter().filter_map(user_of).collect())
+    /// Users whom the sweep has to look at: their leases have all expired, or an announcement is overdue.
+    pub async fn due_users(&self) -> Result<Vec<UserId>, Failure> {
+        let due = self.online_index(Some("#sweep <= :now")).await?;
+        Ok(due.into_iter().map(|item| item.user).collect())
     }
 
     /// The items of users, in as few reads as there are hundreds of them, all at once.
-    async fn users(&self, users: &[UserId]) -> Result<Vec<Item>, Failure> {
+    async fn users(&self, users: &[UserId]) -> Result<Vec<UserItem>, Failure> {
         let batches = users.chunks(BATCH).map(|batch| self.read(batch.iter().map(user_key)));
-        Ok(try_join_all(batches).await?.into_iter().flatten().collect())
+        Ok(try_join_all(batches).await?.iter().flatten().filter_map(UserItem::parse).collect())
     }
 
-    /// The users who are marked online and of whose latest lease `condition` holds, from all shards at once.
-    async fn online_index(&self, condition: &str) -> Result<Vec<Item>, Failure> {
+    /// The users in the index, or those of whom `condition` holds, from all shards at once.
+    async fn online_index(&self, condition: Option<&str>) -> Result<Vec<UserItem>, Failure> {
         let shards = (0..SHARDS).map(|shard| async move {
-            let found = self
+            let all = self
                 .client
                 .query()
                 .table_name(&self.table)
                 .index_name(ONLINE_INDEX)
-                .key_condition_expression(format!("#shard = :shard AND {condition}"))
                 .expression_attribute_names("#shard", ONLINE_SHARD)
-                .expression_attribute_names("#latest", LATEST_LEASE)
-                .expression_attribute_values(":shard", number(shard))
-                .expression_attribute_values(":now", number(now()))
-                .into_paginator()
-                .items()
-                .send();
+                .expression_attribute_values(":shard", number(shard));
+            let asked = match condition {
+                None => all.key_condition_expression("#shard = :shard"),
+                Some(condition) => all
+                    .key_condition_expression(format!("#shard = :shard AND {condition}"))
+                    .expression_attribute_names("#sweep", SWEEP_AT)
+                    .expression_attribute_values(":now", number(now())),
+            };
+            let found = asked.into_paginator().items().send();
             found.collect::<Result<Vec<_>, _>>().await.map_err(dynamodb_failure)
         });
-        Ok(try_join_all(shards).await?.into_iter().flatten().collect())
+        Ok(try_join_all(shards).await?.iter().flatten().filter_map(UserItem::parse).collect())
     }
 }

@@ -28,6 +28,10 @@ const CONCURRENCY: usize = 64;
 const ATTEMPT_TIMEOUT: Duration = Duration::from_millis(700);
 const FAN_OUT_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// How long to wait before a connection that seems to be gone is tried once more: API Gateway has been seen to
+/// answer 410 for open connections (aws-sdk-js issue 3773, aws-sdk-js-v3 issue 2763).
+const GONE_PAUSE: Duration = Duration::from_millis(100);
+
 /// What became of a push.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Delivery {
@@ -43,21 +47,23 @@ pub enum Delivery {
 #[derive(Clone, Debug)]
 pub struct Push {
     client: Client,
+    /// Whether a connection counts as gone only if it seems so twice.
+    doubts_gone: bool,
 }
 
 impl Push {
     /// The callbacks at `endpoint`, the API's URL with its stage.
     pub fn new(sdk: &SdkConfig, endpoint: &str) -> Self {
         // Retries a connection that broke while the function was frozen, 429 and 5xx.
-        Self::with(sdk, endpoint, RetryConfig::standard().with_max_attempts(3))
+        Self::with(sdk, endpoint, RetryConfig::standard().with_max_attempts(3), true)
     }
 
     /// The same for what is out of date a moment later: one attempt, and no second one.
     pub fn once(sdk: &SdkConfig, endpoint: &str) -> Self {
-        Self::with(sdk, endpoint, RetryConfig::disabled())
+        Self::with(sdk, endpoint, RetryConfig::disabled(), false)
     }
 
-    fn with(sdk: &SdkConfig, endpoint: &str, retries: RetryConfig) -> Self {
+    fn with(sdk: &SdkConfig, endpoint: &str, retries: RetryConfig, doubts_gone: bool) -> Self {
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(Duration::from_millis(500))
             .operation_attempt_timeout(ATTEMPT_TIMEOUT)
@@ -68,7 +74,7 @@ impl Push {
             .timeout_config(timeouts)
             .retry_config(retries.with_initial_backoff(Duration::from_millis(25)))
             .build();
-        Self { client: Client::from_conf(config) }
+        Self { client: Client::from_conf(config), doubts_gone }
     }
 
     /// Sends each frame to its target, all at once, and says which of them are gone. None of them waits for
@@ -79,12 +85,11 @@ impl Push {
         }
         let deadline = Instant::now() + FAN_OUT_TIMEOUT;
         let pushes = frames.into_iter().map(|(target, frame)| async move {
-            let delivery =
-                timeout_at(deadline, self.post(&target.connection, frame)).await.unwrap_or_else(|_| {
-                    let connection = &target.connection;
-                    tracing::warn!(%connection, "push to {connection} took too long");
-                    Delivery::Failed
-                });
+            let delivery = timeout_at(deadline, self.push(&target, frame)).await.unwrap_or_else(|_| {
+                let connection = &target.connection;
+                tracing::warn!(%connection, "push to {connection} took too long");
+                Delivery::Failed
+            });
             (target, delivery)
         });
         let began = Instant::now();
@@ -103,6 +108,17 @@ impl Push {
             .filter(|(_, delivery)| *delivery == Delivery::Gone)
             .map(|(target, _)| target)
             .collect()
+    }
+
+    /// Sends one frame to one connection, once more if it seems to be gone. One that may be opening still is
+    /// not tried again: nobody forgets it.
+    async fn push(&self, target: &Target, frame: Bytes) -> Delivery {
+        let delivery = self.post(&target.connection, frame.clone()).await;
+        if delivery != Delivery::Gone || !self.doubts_gone || target.may_be_opening() {
+            return delivery;
+        }
+        tokio::time::sleep(GONE_PAUSE).await;
+        self.post(&target.connection, frame).await
     }
 
     /// Sends one frame to one connection.
@@ -124,23 +140,17 @@ impl Push {
         }
     }
 
-    /// Closes a connection.
-    pub async fn close(&self, connection: &ConnectionId) -> Delivery {
-        match self.client.delete_connection().connection_id(connection.as_str()).send().await {
-            Ok(_) => Delivery::Sent,
-            Err(error) if error.as_service_error().is_some_and(|e| e.is_gone_exception()) => Delivery::Gone,
-            Err(error) => {
-                tracing::warn!(%connection, error = %DisplayErrorContext(&error), "closing {connection} failed");
-                Delivery::Failed
-            }
-        }
-    }
-
     /// Sends a connection its last frames, and closes it.
-    pub async fn hang_up(&self, connection: &ConnectionId, frames: Vec<String>) {
-        for frame in frames {
+    pub async fn hang_up(&self, connection: &ConnectionId, last_frames: Vec<String>) {
+        for frame in last_frames {
             self.post(connection, frame.into()).await;
         }
-        self.close(connection).await;
+        match self.client.delete_connection().connection_id(connection.as_str()).send().await {
+            Err(error) if !error.as_service_error().is_some_and(|e| e.is_gone_exception()) => {
+                tracing::warn!(%connection, error = %DisplayErrorContext(&error), "closing {connection} failed");
+            }
+            // One that is gone is closed.
+            Ok(_) | Err(_) => {}
+        }
     }
 }

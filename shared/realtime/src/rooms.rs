@@ -12,11 +12,12 @@ use domain::{ConnectionId, ConversationId, Dependency, Failure, Participants, Us
 
 use crate::aws::dynamodb_failure;
 use crate::connections::{Connections, take};
-use crate::delivery::{Target, reachable, targets};
+use crate::delivery::{Target, reachable};
 use crate::table::{
-    Item, KEY, ONLINE_SHARD, ROOMS, TTL, connection_key, lease_attribute, member_attribute, members, now,
-    number, room_key, room_of, ttl, user_key,
+    Item, KEY, ONLINE, ROOMS, TTL, connection_key, lease_attribute, member_attribute, members, now, number,
+    room_key, room_of, ttl, user_key,
 };
+use crate::user_item::UserItem;
 
 /// How many conversations a connection may have joined at once.
 const MAX_ROOMS: usize = 100;
@@ -105,7 +106,9 @@ impl Connections {
         for tried in 0..TRANSACTION_TRIES {
             // Many who join one conversation at once are in each other's way; waiting a little longer each
             // time takes them apart.
-            tokio::time::sleep(BACKOFF * tried).await;
+            if tried > 0 {
+                tokio::time::sleep(BACKOFF * tried).await;
+            }
             let request = self.client.transact_write_items().set_transact_items(Some(items.to_vec()));
             let Err(error) = request.send().await else { return Ok(None) };
             match error.as_service_error() {
@@ -135,13 +138,14 @@ impl Connections {
             room_targets(&room).map(|target| (target.connection.clone(), target)).collect();
         let mut others = Vec::new();
         let now = now();
-        for target in items.iter().flat_map(|item| reachable(item, now)) {
+        let users: Vec<_> = items.iter().filter_map(UserItem::parse).collect();
+        for target in users.iter().flat_map(|item| reachable(item, now)) {
             match joined.get_mut(&target.connection) {
                 Some(member) => member.lease = target.lease,
                 None => others.push(target),
             }
         }
-        let known = items.iter().flat_map(targets).map(|target| target.connection).collect();
+        let known = users.into_iter().flat_map(|item| item.leases.into_keys()).collect();
         Ok(Audience { joined: joined.into_values().collect(), others, known })
     }
 
@@ -163,9 +167,9 @@ impl Connections {
         ConditionCheck::builder()
             .table_name(&self.table)
             .key(KEY, user_key(user))
-            .condition_expression("attribute_exists(#lease) AND attribute_exists(#shard)")
+            .condition_expression("attribute_exists(#lease) AND attribute_exists(#online)")
             .expression_attribute_names("#lease", lease_attribute(connection))
-            .expression_attribute_names("#shard", ONLINE_SHARD)
+            .expression_attribute_names("#online", ONLINE)
             .build()
             .expect("all it needs is set")
     }

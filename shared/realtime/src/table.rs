@@ -2,13 +2,13 @@
 //!
 //! | key | attributes |
 //! |---|---|
-//! | `USER#<userId>` | `lease#<connectionId>` for each connection: `{expiresAt, openedAt}`; `onlineShard`, the online mark; `version`, one more with every write; `latestLease`; `lastSeenAt`; `transitionBy`, which call moved the mark last |
+//! | `USER#<userId>` | `lease#<connectionId>` for each connection: `{expiresAt, openedAt}`; `online`, the online mark; `version`, one more with every write; `unannounced`, the transitions whose announcement is not known to be done; `lastSeenAt`; `onlineShard` and `sweepAt`, the keys of the index |
 //! | `CONN#<connectionId>` | `userId`; `rooms`, the set of joined conversations; `ttl` |
 //! | `ROOM#<conversationId>` | `member#<connectionId>` for each joined connection: its user; `ttl` |
 //!
-//! Times are milliseconds since 1970, except `ttl`, which DynamoDB wants in seconds. `onlineShard` and
-//! `latestLease` are the keys of the sparse index `online`: it holds the users who are marked online, ordered
-//! by when the last of their leases ends.
+//! Times are milliseconds since 1970, except `ttl`, which DynamoDB wants in seconds. The sparse index `online`
+//! holds the users who are marked online or have something unannounced, ordered by when the sweep has to look
+//! at them. [`crate::user_item`] reads and writes the item of a user.
 
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
@@ -22,15 +22,16 @@ pub(crate) const ROOMS: &str = "rooms";
 pub(crate) const TTL: &str = "ttl";
 pub(crate) const VERSION: &str = "version";
 pub(crate) const ONLINE_SHARD: &str = "onlineShard";
-pub(crate) const LATEST_LEASE: &str = "latestLease";
-pub(crate) const TRANSITION_BY: &str = "transitionBy";
+pub(crate) const SWEEP_AT: &str = "sweepAt";
+pub(crate) const ONLINE: &str = "online";
+pub(crate) const UNANNOUNCED: &str = "unannounced";
 pub(crate) const LAST_SEEN_AT: &str = "lastSeenAt";
 pub(crate) const EXPIRES_AT: &str = "expiresAt";
 const OPENED_AT: &str = "openedAt";
 const LEASE_PREFIX: &str = "lease#";
 const MEMBER_PREFIX: &str = "member#";
 
-/// The index of the users who are marked online.
+/// The index of the users whom the sweep may have to look at.
 pub(crate) const ONLINE_INDEX: &str = "online";
 
 /// How many partitions it is spread over: one takes 1,000 writes a second.
@@ -74,7 +75,7 @@ pub(crate) fn member_attribute(connection: &ConnectionId) -> String {
     format!("{MEMBER_PREFIX}{connection}")
 }
 
-/// The part of the online index that a user is in; the same for as long as they are marked online.
+/// The part of the index that a user is in, always the same.
 pub(crate) fn shard(user: &UserId) -> AttributeValue {
     number(user.as_str().bytes().map(u32::from).sum::<u32>() % SHARDS)
 }
@@ -105,7 +106,7 @@ pub(crate) fn ttl() -> AttributeValue {
 }
 
 /// A connection's promise that it is alive, until it expires.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Lease {
     pub(crate) expires_at: Millis,
     pub(crate) opened_at: Millis,
@@ -120,17 +121,13 @@ impl From<Lease> for AttributeValue {
     }
 }
 
-/// The leases in a user's item, expired ones included.
-pub(crate) fn leases(item: &Item) -> impl Iterator<Item = (ConnectionId, Lease)> {
-    item.iter().filter_map(|(name, value)| {
-        let connection = ConnectionId::parse(name.strip_prefix(LEASE_PREFIX)?).ok()?;
-        let fields = value.as_m().ok()?;
-        let lease = Lease {
-            expires_at: read_number(fields, EXPIRES_AT)?,
-            opened_at: read_number(fields, OPENED_AT)?,
-        };
-        Some((connection, lease))
-    })
+/// The lease that an attribute holds, if it is one, and the connection that it is of.
+pub(crate) fn lease(name: &str, value: &AttributeValue) -> Option<(ConnectionId, Lease)> {
+    let connection = ConnectionId::parse(name.strip_prefix(LEASE_PREFIX)?).ok()?;
+    let fields = value.as_m().ok()?;
+    let lease =
+        Lease { expires_at: read_number(fields, EXPIRES_AT)?, opened_at: read_number(fields, OPENED_AT)? };
+    Some((connection, lease))
 }
 
 /// The joined connections in a conversation's item.

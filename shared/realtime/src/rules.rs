@@ -1,0 +1,199 @@
+//! What becomes of a user's item when something happens: the rules of leases and presence.
+//!
+//! [`decide`] is a pure function from what was read and what happened to what is to be written and announced.
+//! Its caller writes the item on the condition that nobody has written it meanwhile, and reads and decides
+//! again if somebody has. `rules/model.rs` explores every order in which that can happen.
+//!
+//! A *transition* moves the online mark. The write that moves it also leaves, under a token of its own, what
+//! there is to announce, and that is taken away once it is announced. So:
+//! - who made a transition knows it by the token, although the answer to the write was lost;
+//! - a transition whose maker died before announcing it is found by the sweep, which takes it over;
+//! - announcements alternate and each has a higher version, whatever else happens at the same time.
+
+use std::collections::BTreeMap;
+
+use domain::ConnectionId;
+
+use crate::table::{Lease, Millis};
+use crate::user_item::{ANNOUNCED_WITHIN, Duty, Token, Transition, UserItem};
+
+#[cfg(test)]
+mod model;
+
+/// What happened to a user or to one of their connections.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Happened {
+    /// A connection is about to open. More than `max_connections` end the oldest.
+    Connects {
+        /// The connection.
+        connection: ConnectionId,
+        /// How long its lease lasts.
+        lease: Millis,
+        /// How many connections the user may have.
+        max_connections: usize,
+    },
+    /// A connection is closed.
+    Disconnects {
+        /// The connection.
+        connection: ConnectionId,
+    },
+    /// A connection shows that it is alive.
+    Pings {
+        /// The connection.
+        connection: ConnectionId,
+        /// How long its lease lasts from now.
+        lease: Millis,
+    },
+    /// The sweep has come to this user.
+    IsSwept,
+    /// What this token stands for was announced.
+    WasAnnounced {
+        /// The token of the attempt that left it.
+        token: Token,
+    },
+}
+
+/// What is to be done about it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Decision {
+    /// The item as it is to be written; `None` if there is nothing to change.
+    pub(crate) write: Option<UserItem>,
+    /// What is to be announced once it is written, and the token that stands for it in the item.
+    pub(crate) announce: Option<(Token, Vec<Transition>)>,
+    /// Other connections whose leases had expired, and end with this.
+    pub(crate) expired: Vec<(ConnectionId, Lease)>,
+    /// Other connections that were too many, and end with this: the oldest.
+    pub(crate) surplus: Vec<(ConnectionId, Lease)>,
+}
+
+/// Decides what becomes of an item. `token` is new with every call.
+pub(crate) fn decide(seen: &UserItem, happened: &Happened, now: Millis, token: Token) -> Decision {
+    match happened {
+        Happened::Connects { connection, lease, max_connections } => {
+            let lease = Lease { expires_at: now + lease, opened_at: now };
+            connect(seen, connection, lease, *max_connections, token)
+        }
+        Happened::Disconnects { connection } => disconnect(seen, connection, now, token),
+        Happened::Pings { connection, lease } => ping(seen, connection, now + lease),
+        Happened::IsSwept => sweep(seen, now, token),
+        Happened::WasAnnounced { token } => announced(seen, token),
+    }
+}
+
+/// Whether an attempt to write has been carried out, by what is read after it. Its answer may have been lost.
+pub(crate) fn was_carried_out(attempt: &Decision, seen: &UserItem) -> bool {
+    // An attempt that moves no mark leaves no token: to decide anew changes nothing for anybody then.
+    attempt.announce.as_ref().is_some_and(|(token, _)| seen.unannounced.contains_key(token))
+}
+
+fn connect(
+    seen: &UserItem,
+    connection: &ConnectionId,
+    lease: Lease,
+    max_connections: usize,
+    token: Token,
+) -> Decision {
+    let now = lease.opened_at;
+    let mut next = seen.clone();
+    next.leases.remove(connection);
+    let expired = take_expired(&mut next, now);
+    let mut by_age: Vec<_> = next.leases.iter().map(|(id, lease)| (id.clone(), *lease)).collect();
+    by_age.sort_by_key(|(_, lease)| lease.opened_at);
+    let surplus = (by_age.len() + 1).saturating_sub(max_connections).min(by_age.len());
+    by_age.truncate(surplus);
+    next.leases.retain(|id, _| by_age.iter().all(|(old, _)| old != id));
+    next.leases.insert(connection.clone(), lease);
+    let transition = (!seen.online).then_some(None);
+    Decision { expired, surplus: by_age, ..write(next, transition, Vec::new(), now, token) }
+}
+
+/// If that leaves the user without a lease that holds, they go offline, with whatever leases are left: a
+/// connection that missed its time does not come back by itself.
+fn disconnect(seen: &UserItem, connection: &ConnectionId, now: Millis, token: Token) -> Decision {
+    let mut next = seen.clone();
+    let held = next.leases.remove(connection).is_some();
+    let expired = take_expired(&mut next, now);
+    let goes_offline = seen.online && next.leases.is_empty();
+    if !held && expired.is_empty() && !goes_offline {
+        return Decision::nothing();
+    }
+    let transition = goes_offline.then_some(Some(now));
+    Decision { expired, ..write(next, transition, Vec::new(), now, token) }
+}
+
+/// Renews a lease, expired or not. A lease is of a user who is online: nothing brings back one who is offline
+/// but a connect.
+fn ping(seen: &UserItem, connection: &ConnectionId, expires_at: Millis) -> Decision {
+    let mut next = seen.clone();
+    match next.leases.get_mut(connection) {
+        Some(lease) if seen.online => lease.expires_at = expires_at,
+        _ => return Decision::nothing(),
+    }
+    next.version += 1;
+    Decision { write: Some(next), ..Decision::nothing() }
+}
+
+/// Takes a user offline whose leases have all expired, and takes over announcements that are overdue.
+fn sweep(seen: &UserItem, now: Millis, token: Token) -> Decision {
+    let mut next = seen.clone();
+    let is_overdue = |duty: &Duty| duty.since + ANNOUNCED_WITHIN <= now;
+    let overdue: Vec<_> = next.unannounced.values().filter(|duty| is_overdue(duty)).cloned().collect();
+    next.unannounced.retain(|_, duty| !is_overdue(duty));
+    let mut owed: Vec<_> = overdue.into_iter().flat_map(|duty| duty.transitions).collect();
+    owed.sort();
+    if seen.online && seen.unexpired(now).next().is_none() {
+        // There may be no lease left: a connection that turned out to be gone was forgotten.
+        let last_lease = seen.leases.values().map(|lease| lease.expires_at).max();
+        let offline_since = last_lease.unwrap_or(now).min(now);
+        let expired = take_expired(&mut next, now);
+        return Decision { expired, ..write(next, Some(Some(offline_since)), owed, now, token) };
+    }
+    if owed.is_empty() { Decision::nothing() } else { write(next, None, owed, now, token) }
+}
+
+fn announced(seen: &UserItem, token: &Token) -> Decision {
+    let mut next = seen.clone();
+    if next.unannounced.remove(token).is_none() {
+        return Decision::nothing();
+    }
+    next.version += 1;
+    Decision { write: Some(next), ..Decision::nothing() }
+}
+
+impl Decision {
+    fn nothing() -> Self {
+        Self { write: None, announce: None, expired: Vec::new(), surplus: Vec::new() }
+    }
+}
+
+/// Removes the leases that have expired.
+fn take_expired(item: &mut UserItem, now: Millis) -> Vec<(ConnectionId, Lease)> {
+    let (hold, expired): (BTreeMap<_, _>, BTreeMap<_, _>) =
+        std::mem::take(&mut item.leases).into_iter().partition(|(_, lease)| lease.expires_at > now);
+    item.leases = hold;
+    expired.into_iter().collect()
+}
+
+/// Writes `next`, which makes a transition if there is one: to offline since then, or to online. It is to be
+/// announced after those that are owed already.
+fn write(
+    mut next: UserItem,
+    transition: Option<Option<Millis>>,
+    owed: Vec<Transition>,
+    now: Millis,
+    token: Token,
+) -> Decision {
+    next.version += 1;
+    let mut transitions = owed;
+    if let Some(offline_since) = transition {
+        next.online = offline_since.is_none();
+        next.last_seen_at = offline_since.or(next.last_seen_at);
+        transitions.push(Transition { version: next.version, offline_since });
+    }
+    let announce = (!transitions.is_empty()).then(|| {
+        let duty = Duty { since: now, transitions: transitions.clone() };
+        next.unannounced.insert(token.clone(), duty);
+        (token, transitions)
+    });
+    Decision { write: Some(next), announce, ..Decision::nothing() }
+}

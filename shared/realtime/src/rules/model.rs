@@ -1,0 +1,481 @@
+//! Explores every order in which a user's connects, disconnects, pings and sweeps can happen.
+//!
+//! The model carries out what [`decide`] says as `Connections::carry_out` does, one step at a time: decide
+//! and write, announce, take the announcement away. Between any two steps of one invocation all others can
+//! take theirs; a write can be carried out and its answer lost; an invocation can be killed after any step, and
+//! a disconnect be repeated then; time can pass. Once nothing is left to happen, the connections that are open
+//! keep pinging until all other leases have expired and the sweep has come by, and the user has to be what was
+//! announced last.
+//!
+//! To read an item and to write it are one step: who reads an item that somebody else writes then fails to
+//! write it, which changes nothing, and reads it again.
+
+use std::collections::BTreeSet;
+
+use domain::{ConnectionId, UserId};
+use stateright::{Checker, Model, Property};
+
+use super::{Decision, Happened, decide, was_carried_out};
+use crate::table::Millis;
+use crate::user_item::{ANNOUNCED_WITHIN, Token, Transition, UserItem};
+
+/// A lease lasts as long as three times what the sweep waits for.
+const LEASE: Millis = 3 * ANNOUNCED_WITHIN;
+
+/// What may happen in a model, and how often.
+#[derive(Clone, Debug)]
+struct Presence {
+    connections: usize,
+    pings: u8,
+    sweeps: u8,
+    lost_answers: u8,
+    kills: u8,
+    /// How often time passes by a lease's length while something is still to happen.
+    lapses: u8,
+    was_it_me: WasItMe,
+}
+
+/// How an invocation finds out whether its last write was carried out.
+#[derive(Clone, Copy, Debug)]
+enum WasItMe {
+    /// By the token of the attempt, as [`was_carried_out`] says.
+    ByToken,
+    /// By the connection that moved the mark last, as it was done before.
+    ByConnection,
+}
+
+/// What is still allowed to happen.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Budget {
+    pings: u8,
+    sweeps: u8,
+    lost_answers: u8,
+    kills: u8,
+    lapses: u8,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct State {
+    now: Millis,
+    item: UserItem,
+    connections: Vec<Socket>,
+    invocations: Vec<Invocation>,
+    budget: Budget,
+    /// The latest transition that the item has made.
+    made_last: Option<Transition>,
+    /// Those that are not announced yet.
+    unannounced: BTreeSet<Transition>,
+    /// The one of the highest version that was announced.
+    announced_last: Option<Transition>,
+    /// Whether something was announced that has not happened, or has been announced before by the same.
+    announced_wrongly: bool,
+    /// Who moved the mark last, which only the old way to recognise a write asks for.
+    moved_by: Option<Happened>,
+    /// Whether an invocation was killed, or time has passed: then the sweep has to come by.
+    disturbed: bool,
+    /// Whether all that could happen has happened, and the sweep has come by.
+    settled: bool,
+}
+
+/// A connection as the gateway sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Socket {
+    Unopened,
+    Connecting,
+    Open,
+    Closed,
+}
+
+/// An invocation between two of its steps.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Invocation {
+    /// No other invocation has this name.
+    name: String,
+    happened: Happened,
+    step: Step,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Step {
+    /// Reads the item, and decides on it and writes it.
+    Write,
+    /// Reads the item after a write without an answer, and finds out whether that was carried out.
+    Doubt { tried: Decision },
+    /// Announces what it has written.
+    Announce { token: Token, transitions: Vec<Transition> },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Action {
+    Connect(usize),
+    Ping(usize),
+    Close(usize),
+    Sweep,
+    /// The next step of an invocation.
+    Go(usize),
+    /// The same, but the answer to its write is lost.
+    GoWithoutAnswer(usize),
+    Kill(usize),
+    Lapse,
+    Settle,
+}
+
+impl Presence {
+    const ORDERLY: Self = Self {
+        connections: 3,
+        pings: 1,
+        sweeps: 1,
+        lost_answers: 0,
+        kills: 0,
+        lapses: 0,
+        was_it_me: WasItMe::ByToken,
+    };
+
+    fn was_carried_out(&self, happened: &Happened, attempt: &Decision, state: &State) -> bool {
+        match self.was_it_me {
+            WasItMe::ByToken => was_carried_out(attempt, &state.item),
+            WasItMe::ByConnection => {
+                let by = |happened: &Happened| match happened {
+                    Happened::Connects { connection, .. } | Happened::Disconnects { connection } => {
+                        Some(connection.clone())
+                    }
+                    _ => None,
+                };
+                attempt.announce.is_some() && state.moved_by.as_ref().and_then(by) == by(happened)
+            }
+        }
+    }
+}
+
+fn connection(number: usize) -> ConnectionId {
+    ConnectionId::parse(["X", "Y", "Z"][number]).unwrap()
+}
+
+/// An invocation decides once on each version that it reads.
+fn token(invocation: &str, seen: &UserItem) -> Token {
+    Token(format!("{invocation}{}", seen.version))
+}
+
+fn number(id: &ConnectionId) -> usize {
+    ["X", "Y", "Z"].iter().position(|name| *name == id.as_str()).unwrap()
+}
+
+impl State {
+    fn new(model: &Presence) -> Self {
+        Self {
+            now: 1,
+            item: UserItem::absent(UserId::parse("alice").unwrap()),
+            connections: vec![Socket::Unopened; model.connections],
+            invocations: Vec::new(),
+            budget: Budget {
+                pings: model.pings,
+                sweeps: model.sweeps,
+                lost_answers: model.lost_answers,
+                kills: model.kills,
+                lapses: model.lapses,
+            },
+            made_last: None,
+            unannounced: BTreeSet::new(),
+            announced_last: None,
+            announced_wrongly: false,
+            moved_by: None,
+            disturbed: false,
+            settled: false,
+        }
+    }
+
+    fn begin(&mut self, happened: Happened) {
+        let name = match &happened {
+            Happened::Connects { connection, .. } => format!("connect {connection} "),
+            // What was killed may be repeated.
+            Happened::Disconnects { connection } => format!("disconnect {connection} {} ", self.budget.kills),
+            Happened::IsSwept => format!("sweep {} ", self.budget.sweeps),
+            Happened::Pings { .. } | Happened::WasAnnounced { .. } => "leaves no token ".to_owned(),
+        };
+        self.invocations.push(Invocation { name, happened, step: Step::Write });
+        self.invocations.sort_by(|one, other| one.name.cmp(&other.name));
+    }
+
+    fn is_quiet(&self) -> bool {
+        self.settled || self.invocations.is_empty() && !self.disturbed
+    }
+
+    fn is_online(&self) -> bool {
+        self.connections.contains(&Socket::Open)
+    }
+
+    /// Carries out the next step of an invocation. It is gone from the list if that was its last.
+    fn go(&mut self, model: &Presence, at: usize, answered: bool) {
+        let Invocation { name, happened, step } = self.invocations.remove(at);
+        let (happened, next) = match step {
+            Step::Doubt { tried } => match model.was_carried_out(&happened, &tried, self) {
+                true => self.written(happened, tried),
+                false => (happened, Some(Step::Write)),
+            },
+            Step::Write => {
+                let decision = decide(&self.item, &happened, self.now, token(&name, &self.item));
+                if let Some(next) = decision.write.clone() {
+                    self.write(model, &happened, next);
+                }
+                match answered || decision.write.is_none() {
+                    true => self.written(happened, decision),
+                    // The SDK tries again, and then the version is another one.
+                    false => (happened, Some(Step::Doubt { tried: decision })),
+                }
+            }
+            Step::Announce { token, transitions } => {
+                for transition in transitions {
+                    self.announce(transition);
+                }
+                (Happened::WasAnnounced { token }, Some(Step::Write))
+            }
+        };
+        if let Some(step) = next {
+            self.invocations.insert(at, Invocation { name, happened, step });
+        }
+    }
+
+    fn write(&mut self, model: &Presence, happened: &Happened, next: UserItem) {
+        if self.item.online != next.online {
+            let offline_since = if next.online { None } else { next.last_seen_at };
+            let made = Transition { version: next.version, offline_since };
+            assert!(self.made_last < Some(made), "versions grow");
+            self.made_last = Some(made);
+            self.unannounced.insert(made);
+            self.moved_by = matches!(model.was_it_me, WasItMe::ByConnection).then(|| happened.clone());
+        }
+        if matches!(model.was_it_me, WasItMe::ByConnection) {
+            // By the token, nobody who has failed to write the item can take that for a success.
+            for other in self.invocations.iter_mut().filter(|other| other.step == Step::Write) {
+                let token = token(&other.name, &self.item);
+                let tried = decide(&self.item, &other.happened, self.now, token);
+                other.step = Step::Doubt { tried };
+            }
+        }
+        self.item = next;
+    }
+
+    fn announce(&mut self, transition: Transition) {
+        let is_new = self.unannounced.remove(&transition);
+        // Who takes over from somebody who was killed cannot know how far that one had come.
+        let is_repeated = self.disturbed && Some(transition) <= self.made_last;
+        self.announced_wrongly |= !is_new && !is_repeated;
+        self.announced_last = self.announced_last.max(Some(transition));
+    }
+
+    /// What an invocation does once it knows that what it decided is written.
+    fn written(&mut self, happened: Happened, decision: Decision) -> (Happened, Option<Step>) {
+        match &happened {
+            Happened::Connects { connection, .. } => self.connections[number(connection)] = Socket::Open,
+            // A client whose lease is gone is told to connect again.
+            Happened::Pings { connection, .. } if decision.write.is_none() => {
+                self.connections[number(connection)] = Socket::Closed;
+            }
+            _ => {}
+        }
+        for (ended, _) in decision.expired.iter().chain(&decision.surplus) {
+            self.connections[number(ended)] = Socket::Closed;
+        }
+        let announce = decision.announce.map(|(token, transitions)| Step::Announce { token, transitions });
+        (happened, announce)
+    }
+
+    fn kill(&mut self, at: usize) {
+        let Invocation { happened, .. } = self.invocations.remove(at);
+        self.disturbed = true;
+        match happened {
+            // The handshake fails, unless only what comes after it was still to do.
+            Happened::Connects { connection, .. } => self.connections[number(&connection)] = Socket::Closed,
+            // Delivered once more.
+            Happened::Disconnects { .. } => self.begin(happened),
+            _ => {}
+        }
+    }
+
+    /// Runs one invocation without anybody in between.
+    fn run(&mut self, model: &Presence, happened: Happened) {
+        self.begin(happened);
+        while !self.invocations.is_empty() {
+            self.go(model, 0, true);
+        }
+    }
+
+    fn settle(&mut self, model: &Presence) {
+        for _ in 0..=LEASE / ANNOUNCED_WITHIN {
+            self.now += ANNOUNCED_WITHIN;
+            for at in 0..self.connections.len() {
+                if self.connections[at] == Socket::Open {
+                    self.run(model, Happened::Pings { connection: connection(at), lease: LEASE });
+                }
+            }
+            if self.item.sweep_at().is_some_and(|at| at <= self.now) {
+                self.run(model, Happened::IsSwept);
+            }
+        }
+        self.settled = true;
+    }
+}
+
+impl Model for Presence {
+    type State = State;
+    type Action = Action;
+
+    fn init_states(&self) -> Vec<State> {
+        vec![State::new(self)]
+    }
+
+    fn actions(&self, state: &State, actions: &mut Vec<Action>) {
+        if state.settled {
+            return;
+        }
+        let quiet = state.invocations.is_empty();
+        for (at, socket) in state.connections.iter().enumerate() {
+            match socket {
+                // They are alike, so they come in one order.
+                Socket::Unopened if !state.connections[..at].contains(&Socket::Unopened) => {
+                    actions.push(Action::Connect(at));
+                }
+                Socket::Open => {
+                    actions.push(Action::Close(at));
+                    if state.budget.pings > 0 {
+                        actions.push(Action::Ping(at));
+                    }
+                }
+                _ => {}
+            }
+        }
+        if state.budget.sweeps > 0 {
+            actions.push(Action::Sweep);
+        }
+        for (at, invocation) in state.invocations.iter().enumerate() {
+            actions.push(Action::Go(at));
+            if state.budget.lost_answers > 0 && invocation.step == Step::Write {
+                actions.push(Action::GoWithoutAnswer(at));
+            }
+            if state.budget.kills > 0 {
+                actions.push(Action::Kill(at));
+            }
+        }
+        // No invocation lasts as long as a lease.
+        if quiet && state.budget.lapses > 0 {
+            actions.push(Action::Lapse);
+        }
+        if quiet {
+            actions.push(Action::Settle);
+        }
+    }
+
+    fn next_state(&self, state: &State, action: Action) -> Option<State> {
+        let mut next = state.clone();
+        match action {
+            Action::Connect(at) => {
+                next.connections[at] = Socket::Connecting;
+                let connection = connection(at);
+                next.begin(Happened::Connects { connection, lease: LEASE, max_connections: 2 });
+            }
+            Action::Ping(at) => {
+                next.budget.pings -= 1;
+                // It is one write, or one look at an item without the lease.
+                next.begin(Happened::Pings { connection: connection(at), lease: LEASE });
+                let ping =
+                    next.invocations.iter().position(|one| matches!(one.happened, Happened::Pings { .. }));
+                next.go(self, ping.unwrap(), true);
+            }
+            Action::Close(at) => {
+                next.connections[at] = Socket::Closed;
+                next.begin(Happened::Disconnects { connection: connection(at) });
+            }
+            Action::Sweep => {
+                next.budget.sweeps -= 1;
+                // What it finds out when it looks for users may be out of date: it comes to them at any time.
+                next.begin(Happened::IsSwept);
+                let sweep = next.invocations.iter().position(|one| one.happened == Happened::IsSwept);
+                next.go(self, sweep.unwrap(), true);
+            }
+            Action::Go(at) => next.go(self, at, true),
+            Action::GoWithoutAnswer(at) => {
+                next.budget.lost_answers -= 1;
+                next.go(self, at, false);
+            }
+            Action::Kill(at) => {
+                next.budget.kills -= 1;
+                next.kill(at);
+            }
+            Action::Lapse => {
+                next.budget.lapses -= 1;
+                next.disturbed = true;
+                next.now += LEASE;
+            }
+            Action::Settle => next.settle(self),
+        }
+        Some(next)
+    }
+
+    fn properties(&self) -> Vec<Property<Self>> {
+        vec![
+            // Each moves the mark, so those that have happened alternate, and so do their announcements.
+            Property::always("what is announced has happened, and is announced once", |_, state: &State| {
+                !state.announced_wrongly
+            }),
+            Property::always("when all is quiet every transition is announced", |_, state: &State| {
+                !state.is_quiet() || state.unannounced.is_empty()
+            }),
+            Property::always("when all is quiet the last one says who is connected", |_, state: &State| {
+                let announced = state.announced_last.is_some_and(|last| last.offline_since.is_none());
+                let listed = state.item.unexpired(state.now).next().is_some();
+                !state.is_quiet()
+                    || [announced, listed, state.item.online].map(|on| on == state.is_online()) == [true; 3]
+            }),
+            Property::always("a user who is offline leaves nothing to do", |_, state: &State| {
+                !state.settled || state.item.sweep_at().is_some() == state.item.online
+            }),
+            Property::sometimes("somebody goes offline", |_, state: &State| {
+                state.announced_last.is_some_and(|last| last.offline_since.is_some())
+            }),
+        ]
+    }
+}
+
+fn explore(model: Presence) -> impl Checker<Presence> {
+    let name = format!("{model:?}");
+    let checker = model.checker().threads(2).spawn_bfs().join();
+    println!("{} states of {name}", checker.unique_state_count());
+    checker
+}
+
+#[test]
+fn connects_disconnects_pings_and_sweeps_come_in_every_order() {
+    explore(Presence::ORDERLY).assert_properties();
+}
+
+#[test]
+fn answers_to_writes_are_lost() {
+    explore(Presence { connections: 2, lost_answers: 2, ..Presence::ORDERLY }).assert_properties();
+}
+
+#[test]
+fn invocations_are_killed_and_repeated() {
+    explore(Presence { pings: 0, sweeps: 0, kills: 1, ..Presence::ORDERLY }).assert_properties();
+    explore(Presence { connections: 2, kills: 2, ..Presence::ORDERLY }).assert_properties();
+}
+
+#[test]
+fn leases_expire_while_everything_else_fails() {
+    explore(Presence { pings: 0, sweeps: 0, lapses: 1, ..Presence::ORDERLY }).assert_properties();
+    explore(Presence { connections: 2, lapses: 1, kills: 1, lost_answers: 1, ..Presence::ORDERLY })
+        .assert_properties();
+}
+
+/// A write used to be recognised by the id of the connection that it was about, which others leave too.
+#[test]
+fn a_write_that_is_recognised_by_a_connection_is_taken_for_another() {
+    let recognised = Presence {
+        connections: 2,
+        pings: 0,
+        sweeps: 0,
+        was_it_me: WasItMe::ByConnection,
+        ..Presence::ORDERLY
+    };
+    let wrong = "what is announced has happened, and is announced once";
+    println!("{:?}", explore(recognised).assert_any_discovery(wrong).into_actions());
+}

@@ -1,0 +1,223 @@
+//! The item of a user: read once into a [`UserItem`], and written as the difference between two of them.
+
+use std::collections::BTreeMap;
+
+use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
+use aws_sdk_dynamodb::types::AttributeValue;
+use domain::{ConnectionId, UserId};
+
+use crate::table::{
+    Item, LAST_SEEN_AT, Lease, Millis, ONLINE, ONLINE_SHARD, SWEEP_AT, UNANNOUNCED, VERSION, lease,
+    lease_attribute, number, read_number, shard, user_of,
+};
+
+/// How long an announcement may take before the sweep makes it: longer than any invocation runs, so whoever
+/// owed it is dead by then.
+pub(crate) const ANNOUNCED_WITHIN: Millis = 30_000;
+
+/// The names in an entry of `unannounced`.
+const SINCE: &str = "since";
+const TRANSITIONS: &str = "transitions";
+
+/// What the table holds of a user.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct UserItem {
+    pub(crate) user: UserId,
+    /// The user's connections, also those whose leases have expired.
+    pub(crate) leases: BTreeMap<ConnectionId, Lease>,
+    /// The online mark: whether the last transition was to online.
+    pub(crate) online: bool,
+    /// One more with every write; 0 before the first.
+    pub(crate) version: u64,
+    /// What has to be announced, by the attempt that owes it.
+    pub(crate) unannounced: BTreeMap<Token, Duty>,
+    /// When the user was last seen, if they have ever gone offline.
+    pub(crate) last_seen_at: Option<Millis>,
+}
+
+/// Names one attempt to write an item, and nothing else.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Token(pub(crate) String);
+
+impl Token {
+    pub(crate) fn new() -> Self {
+        Self(uuid::Uuid::new_v4().simple().to_string())
+    }
+}
+
+/// Transitions that one attempt has made or taken over, and has to announce.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Duty {
+    /// When the attempt wrote it down.
+    pub(crate) since: Millis,
+    /// In the order of their versions.
+    pub(crate) transitions: Vec<Transition>,
+}
+
+/// A user's going online or offline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Transition {
+    /// The version of the item that made it.
+    pub(crate) version: u64,
+    /// When the user was last seen, if they went offline.
+    pub(crate) offline_since: Option<Millis>,
+}
+
+impl UserItem {
+    /// The item of a user of whom the table knows nothing.
+    pub(crate) fn absent(user: UserId) -> Self {
+        Self {
+            user,
+            leases: BTreeMap::new(),
+            online: false,
+            version: 0,
+            unannounced: BTreeMap::new(),
+            last_seen_at: None,
+        }
+    }
+
+    /// Reads an item, if it is a user's.
+    pub(crate) fn parse(item: &Item) -> Option<Self> {
+        let unannounced = item.get(UNANNOUNCED).and_then(|value| value.as_m().ok());
+        Some(Self {
+            user: user_of(item)?,
+            leases: item.iter().filter_map(|(name, value)| lease(name, value)).collect(),
+            online: item.contains_key(ONLINE),
+            version: read_number(item, VERSION).unwrap_or(0),
+            unannounced: unannounced
+                .into_iter()
+                .flatten()
+                .filter_map(|(token, duty)| Some((Token(token.clone()), Duty::parse(duty.as_m().ok()?)?)))
+                .collect(),
+            last_seen_at: read_number(item, LAST_SEEN_AT),
+        })
+    }
+
+    /// The connections whose leases hold.
+    pub(crate) fn unexpired(&self, now: Millis) -> impl Iterator<Item = (&ConnectionId, &Lease)> {
+        self.leases.iter().filter(move |(_, lease)| lease.expires_at > now)
+    }
+
+    /// When the sweep has to look at this user: when the last lease has ended, or when an announcement is
+    /// overdue. Never, if they are offline and that was announced.
+    pub(crate) fn sweep_at(&self) -> Option<Millis> {
+        let latest_lease = self.leases.values().map(|lease| lease.expires_at).max();
+        let goes_offline = self.online.then(|| latest_lease.unwrap_or(0));
+        let overdue = self.unannounced.values().map(|duty| duty.since + ANNOUNCED_WITHIN);
+        goes_offline.into_iter().chain(overdue).min()
+    }
+
+    /// Adds to an update what turns `self`, which was read, into `next`; the update is conditional on the
+    /// version that was read.
+    pub(crate) fn replaced_by(
+        &self,
+        next: &Self,
+        update: UpdateItemFluentBuilder,
+    ) -> UpdateItemFluentBuilder {
+        let mut change = Change { update, set: Vec::new(), remove: Vec::new() };
+        change = change.set(VERSION, number(next.version));
+        for (connection, lease) in &next.leases {
+            if self.leases.get(connection) != Some(lease) {
+                change = change.set(&lease_attribute(connection), (*lease).into());
+            }
+        }
+        for connection in self.leases.keys().filter(|connection| !next.leases.contains_key(*connection)) {
+            change = change.remove(&lease_attribute(connection));
+        }
+        if self.online != next.online {
+            change = change.set_or_remove(ONLINE, next.online.then_some(AttributeValue::Bool(true)));
+        }
+        if self.unannounced != next.unannounced {
+            change = change.set_or_remove(UNANNOUNCED, unannounced(&next.unannounced));
+        }
+        if self.last_seen_at != next.last_seen_at {
+            change = change.set_or_remove(LAST_SEEN_AT, next.last_seen_at.map(number));
+        }
+        // Whatever was there: a ping moves it without reading it.
+        change
+            .set_or_remove(SWEEP_AT, next.sweep_at().map(number))
+            .set_or_remove(ONLINE_SHARD, next.sweep_at().map(|_| shard(&next.user)))
+            .on_version(self.version)
+    }
+}
+
+impl Duty {
+    fn parse(item: &Item) -> Option<Self> {
+        let transitions = item.get(TRANSITIONS)?.as_l().ok()?.iter();
+        let transitions = transitions.filter_map(|transition| {
+            let fields = transition.as_m().ok()?;
+            let offline_since = read_number(fields, LAST_SEEN_AT);
+            Some(Transition { version: read_number(fields, VERSION)?, offline_since })
+        });
+        Some(Self { since: read_number(item, SINCE)?, transitions: transitions.collect() })
+    }
+}
+
+impl From<&Duty> for AttributeValue {
+    fn from(duty: &Duty) -> Self {
+        let transitions = duty.transitions.iter().map(|transition| {
+            let version = Some((VERSION.to_owned(), number(transition.version)));
+            let offline_since = transition.offline_since.map(|at| (LAST_SEEN_AT.to_owned(), number(at)));
+            Self::M(version.into_iter().chain(offline_since).collect())
+        });
+        Self::M(Item::from([
+            (SINCE.to_owned(), number(duty.since)),
+            (TRANSITIONS.to_owned(), Self::L(transitions.collect())),
+        ]))
+    }
+}
+
+/// The attribute `unannounced`, which is absent while there is nothing in it: a ping asks for that.
+fn unannounced(duties: &BTreeMap<Token, Duty>) -> Option<AttributeValue> {
+    let entries = duties.iter().map(|(token, duty)| (token.0.clone(), duty.into()));
+    (!duties.is_empty()).then(|| AttributeValue::M(entries.collect()))
+}
+
+/// An update expression that is being put together.
+struct Change {
+    update: UpdateItemFluentBuilder,
+    set: Vec<String>,
+    remove: Vec<String>,
+}
+
+impl Change {
+    fn set(mut self, attribute: &str, value: AttributeValue) -> Self {
+        let at = self.set.len();
+        self.update = self
+            .update
+            .expression_attribute_names(format!("#set{at}"), attribute)
+            .expression_attribute_values(format!(":set{at}"), value);
+        self.set.push(format!("#set{at} = :set{at}"));
+        self
+    }
+
+    fn remove(mut self, attribute: &str) -> Self {
+        let at = self.remove.len();
+        self.update = self.update.expression_attribute_names(format!("#remove{at}"), attribute);
+        self.remove.push(format!("#remove{at}"));
+        self
+    }
+
+    fn set_or_remove(self, attribute: &str, value: Option<AttributeValue>) -> Self {
+        match value {
+            Some(value) => self.set(attribute, value),
+            None => self.remove(attribute),
+        }
+    }
+
+    /// The update, which is carried out only on the item of this version.
+    fn on_version(self, seen: u64) -> UpdateItemFluentBuilder {
+        let mut expression = format!("SET {}", self.set.join(", "));
+        if !self.remove.is_empty() {
+            expression.push_str(&format!(" REMOVE {}", self.remove.join(", ")));
+        }
+        let update =
+            self.update.update_expression(expression).expression_attribute_names("#version", VERSION);
+        match seen {
+            0 => update.condition_expression("attribute_not_exists(#version)"),
+            _ => update
+                .condition_expression("#version = :seen")
+                .expression_attribute_values(":seen", number(seen)),
+        }
+    }
+}
