@@ -8,7 +8,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
 use crate::harness::database::connect;
 use crate::harness::user::{pair, seconds_from_now};
-use crate::harness::{Client, Stack, User, eventually};
+use crate::harness::{Client, Frame, Stack, User, eventually};
 
 #[tokio::test]
 async fn a_token_opens_a_connection_from_the_query_string_or_a_header() {
@@ -108,6 +108,11 @@ async fn the_oldest_of_too_many_connections_is_closed() {
     }
     assert!(oldest.has_received().await.is_empty(), "20 are not too many");
     let mut newest = alice.connects().await;
+    let Frame::Error(why) = oldest.receives_where(|frame| matches!(frame, Frame::Error(_))).await else {
+        unreachable!()
+    };
+    assert_eq!((why.id, why.error.code), (None, Code::RateLimited), "it is told why");
+    assert!(why.error.retry_after_ms >= Some(60_000), "and not to come back at once");
     assert_eq!(oldest.is_closed().await, CloseCode::Normal);
     newest.joins(&conversation).await;
     let sent = bob_phone.says(&conversation, "who is there?").await;
@@ -156,6 +161,94 @@ async fn a_user_is_online_while_a_connection_is_open() {
 async fn plain_http_is_told_to_upgrade() {
     let answer = reqwest::get(Stack::shared().http("/v1")).await.unwrap();
     assert_eq!(answer.status(), 426);
+}
+
+#[tokio::test]
+async fn a_secret_is_rotated_without_refusing_anybody() {
+    let [new, old, other] = ["new", "old", "other"].map(|name| name.repeat(16));
+    let secrets = json!([new, old]).to_string();
+    let (stack, _database) = Stack::own_with(&[("JWT_SECRET", &secrets)]).await;
+    let alice = stack.user("Alice");
+    for secret in [&new, &old] {
+        Client::connect(&stack, &signed(&alice, Algorithm::HS256, secret)).await.expect("both are good");
+    }
+    for secret in [&other, &secrets] {
+        let token = signed(&alice, Algorithm::HS256, secret);
+        assert_eq!(Client::connect(&stack, &token).await.unwrap_err(), 401);
+    }
+    // What the local gateway signs is signed with the first.
+    let answer: Value =
+        reqwest::get(stack.http("/dev/token?user=alice")).await.unwrap().json().await.unwrap();
+    let token = answer["token"].as_str().unwrap();
+    let key = jsonwebtoken::DecodingKey::from_secret(new.as_bytes());
+    let claims = jsonwebtoken::decode::<Value>(token, &key, &jsonwebtoken::Validation::default()).unwrap();
+    assert_eq!(claims.claims["sub"], "alice");
+}
+
+#[tokio::test]
+async fn what_a_token_should_not_say_is_refused() {
+    let stack = Stack::shared();
+    let alice = stack.user("Alice");
+    let status = async |token: &str| match Client::connect(&stack, token).await {
+        Ok(client) => {
+            client.closes().await;
+            101
+        }
+        Err(status) => status,
+    };
+    let headed = |header: &Value| {
+        let payload = base64url(&alice.claims().to_string());
+        let message = format!("{}.{payload}", base64url(&header.to_string()));
+        let key = EncodingKey::from_secret(stack.secret.as_bytes());
+        let signature = jsonwebtoken::crypto::sign(message.as_bytes(), &key, Algorithm::HS256).unwrap();
+        format!("{message}.{signature}")
+    };
+    for harmless in [
+        json!({ "alg": "HS256" }),
+        json!({ "alg": "HS256", "typ": "at+jwt", "kid": "unknown", "more": { "deep": [1] } }),
+        json!({ "alg": "HS256", "jku": "https://evil.example/keys" }),
+    ] {
+        assert_eq!(status(&headed(&harmless)).await, 101, "{harmless}");
+    }
+    for critical in [json!(["exp"]), json!(["b64"]), json!([]), json!("exp"), json!(5)] {
+        let header = json!({ "alg": "HS256", "crit": critical, "exp": 1, "b64": true });
+        assert_eq!(status(&headed(&header)).await, 401, "{header}");
+    }
+    for (claim, value) in [
+        ("iss", json!(["https://one.example", "https://two.example"])),
+        ("iss", json!(5)),
+        ("sub", json!([alice.id])),
+        ("exp", json!(seconds_from_now(60).to_string())),
+        ("nbf", json!("0")),
+        ("iat", json!("yesterday")),
+        ("name", json!(["Alice"])),
+    ] {
+        let mut claims = alice.claims();
+        claims[claim] = value.clone();
+        assert_eq!(status(&alice.token_with(&claims)).await, 401, "{claim}: {value}");
+    }
+}
+
+#[tokio::test]
+async fn a_401_says_how_to_authenticate() {
+    let stack = Stack::shared();
+    let alice = stack.user("Alice");
+    let challenge = async |authorization: Option<&str>| {
+        let mut request = reqwest::Client::new().get(stack.http("/api/conversations"));
+        if let Some(authorization) = authorization {
+            request = request.header("authorization", authorization);
+        }
+        let answer = request.send().await.unwrap();
+        assert_eq!(answer.status(), 401);
+        answer.headers()["www-authenticate"].to_str().unwrap().to_owned()
+    };
+    assert_eq!(challenge(None).await, "Bearer");
+    assert_eq!(challenge(Some("Basic YTpi")).await, "Bearer");
+    assert_eq!(challenge(Some("Bearer nonsense")).await, r#"Bearer error="invalid_token""#);
+    let mut claims = alice.claims();
+    claims["exp"] = seconds_from_now(-60).into();
+    let expired = format!("Bearer {}", alice.token_with(&claims));
+    assert_eq!(challenge(Some(&expired)).await, r#"Bearer error="invalid_token""#);
 }
 
 fn signed(user: &User, algorithm: Algorithm, secret: &str) -> String {

@@ -3,6 +3,7 @@
 use protocol::Code;
 use serde_json::json;
 
+use crate::harness::user::pair;
 use crate::harness::{Frame, Stack};
 
 #[tokio::test]
@@ -47,4 +48,38 @@ async fn an_answer_carries_the_id_of_its_frame() {
         assert!(answer.error.message.starts_with("id: "), "{}", answer.error.message);
         assert_eq!(answer.id, None);
     }
+}
+
+#[tokio::test]
+async fn what_a_frame_should_not_hold_is_told_with_its_id() {
+    let stack = Stack::shared();
+    let (_, mut phone, _, _, conversation) = pair(&stack).await;
+    let nested = "[".repeat(10_000) + &"]".repeat(10_000);
+    for odd in [r#""\ud83d""#, r#""\ud83dx""#, "1e400", nested.as_str()] {
+        let send = |fields: &str| {
+            format!(r#"{{"action":"send_message","id":"it","conversationId":"{conversation}",{fields}}}"#)
+        };
+        phone.sends_text(&send(&format!(r#""content":{odd}"#))).await;
+        let Frame::Error(answer) = phone.is_answered("it").await else { panic!("{odd:.20} is no content") };
+        assert_eq!(answer.error.code, Code::InvalidRequest);
+        assert!(answer.error.message.starts_with("content: "), "{}", answer.error.message);
+        // A field that is not ours may hold anything.
+        phone.sends_text(&send(&format!(r#""extra":{odd},"content":"hi""#))).await;
+        assert!(matches!(phone.is_answered("it").await, Frame::Event(_)), "{odd:.20}");
+    }
+    // Of a frame that is no JSON the id is answered if it comes before what is wrong.
+    phone.sends_text(r#"{"id":"it","action":"send_message","content":"#).await;
+    assert!(matches!(phone.is_answered("it").await, Frame::Error(_)));
+    // So are bodies of the HTTP API.
+    let user = stack.user("Carol");
+    user.connects().await.closes().await;
+    let body = format!(r#"{{"extra":[1e400,"\ud83d",{nested}],"otherUserId":"{}"}}"#, user.id);
+    let answer = reqwest::Client::new()
+        .post(stack.http("/api/conversations/find-or-create"))
+        .bearer_auth(stack.user("Dave").token())
+        .body(body)
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(answer.status(), 201);
 }

@@ -244,6 +244,65 @@ async fn a_transition_whose_answer_was_lost_is_told_once_all_the_same() {
     assert!(bob_phone.has_heard().await.iter().all(|event| alices(event).is_none()), "and never twice");
 }
 
+/// A disconnect that has read her item before she opened another device, and writes it after that.
+#[tokio::test]
+async fn a_disconnect_that_is_overtaken_by_a_connect_announces_nothing() {
+    let dynamodb = DynamoDb::start().await;
+    let (stack, _database) = Stack::own_with(&[("AWS_ENDPOINT_URL_DYNAMODB", dynamodb.url.as_str())]).await;
+    dynamodb.pass_on_to(&stack.dynamodb_url);
+    let (alice, alice_phone, _, mut bob_phone, conversation) = pair(&stack).await;
+    let alices = transition(&alice.id);
+
+    dynamodb.holds_the_next_change_by("disconnect", &alice.id);
+    alice_phone.closes().await;
+    eventually("the disconnect is about to write", async || dynamodb.is_holding()).await;
+    let mut alice_laptop = alice.connects().await;
+    dynamodb.lets_go();
+    let disconnected = || stack.log().lines().any(|line| line.contains("disconnect: ok"));
+    eventually("her phone is disconnected", async || disconnected()).await;
+    let heard = bob_phone.has_heard().await;
+    assert!(heard.iter().all(|event| alices(event).is_none()), "she is still there: {heard:?}");
+    let Event::JoinedConversation { online_user_ids, .. } = alice_laptop.joins(&conversation).await else {
+        panic!("no join")
+    };
+    assert_eq!(online_user_ids.len(), 2);
+    alice_laptop.closes().await;
+    assert!(!bob_phone.hears(&alices).await.0, "now she is gone");
+}
+
+/// An announcement counts as lost after half a minute, so this takes as long.
+#[tokio::test]
+async fn an_announcement_that_was_lost_is_made_by_the_sweep() {
+    let dynamodb = DynamoDb::start().await;
+    let (stack, _database) = Stack::own_with(&[("AWS_ENDPOINT_URL_DYNAMODB", dynamodb.url.as_str())]).await;
+    dynamodb.pass_on_to(&stack.dynamodb_url);
+    let (alice, alice_phone, _, mut bob_phone, _) = pair(&stack).await;
+    let alices = transition(&alice.id);
+
+    // The disconnect makes the transition, and can do nothing more.
+    dynamodb.holds_the_next_change_by("disconnect", &alice.id);
+    alice_phone.closes().await;
+    eventually("the disconnect is about to write", async || dynamodb.is_holding()).await;
+    dynamodb.refuses(Some("disconnect"));
+    dynamodb.lets_go();
+    eventually("it cannot announce", async || dynamodb.has_refused_one() > 0).await;
+    let is_done = || stack.log().lines().any(|line| line.contains("disconnect: ok"));
+    eventually("it has given up", async || is_done()).await;
+    dynamodb.refuses(None);
+    assert!(bob_phone.has_heard().await.iter().all(|event| alices(event).is_none()));
+    assert_eq!(stack.invokes("sweep_connections").await["swept"], 0, "it may still be at it");
+
+    tokio::time::sleep(Duration::from_secs(31)).await;
+    // The schedule's own sweep may come first.
+    stack.invokes("sweep_connections").await;
+    let (online, went) = bob_phone.hears(&alices).await;
+    assert!(!online);
+    assert_eq!(stack.invokes("sweep_connections").await["swept"], 0, "once is enough");
+    let _alice_phone = alice.connects().await;
+    let (online, came) = bob_phone.hears(&alices).await;
+    assert!(online && came > went);
+}
+
 #[tokio::test]
 async fn a_ghost_beside_a_living_device_is_closed_by_the_next_connect() {
     let (stack, _database) = Stack::own_with(&[("LEASE_SECONDS", "2")]).await;

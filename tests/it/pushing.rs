@@ -104,6 +104,12 @@ async fn a_dead_connection_is_forgotten_but_not_one_that_may_be_about_to_open() 
 
     // Only time makes a connection old.
     tokio::time::sleep(Duration::from_secs(31)).await;
+    // API Gateway is known to say so of an open connection now and then.
+    callbacks.next_have(&[Fate::GoneOnce]);
+    let sent = phone.says(&conversation, "3.1").await;
+    assert_eq!(bob_phone.receives_message().await, sent, "it is tried once more");
+    let sent = phone.says(&conversation, "3.2").await;
+    assert_eq!(bob_phone.receives_message().await, sent, "and not forgotten");
     callbacks.next_have(&[Fate::Gone]);
     phone.says(&conversation, "4").await;
     let asked = callbacks.pushes_to(Fate::Gone);
@@ -111,7 +117,7 @@ async fn a_dead_connection_is_forgotten_but_not_one_that_may_be_about_to_open() 
     assert_eq!(callbacks.pushes_to(Fate::Gone), asked, "it is forgotten everywhere");
     callbacks.next_have(&[]);
     // What it sends is still a success, for it is committed; then it is told to come again.
-    assert_eq!(bob_phone.says(&conversation, "am I here?").await.seq.0, 6);
+    assert_eq!(bob_phone.says(&conversation, "am I here?").await.seq.0, 8);
     let Frame::Error(told) = bob_phone.receives_where(|frame| matches!(frame, Frame::Error(_))).await else {
         unreachable!()
     };

@@ -93,6 +93,8 @@ async fn issuer_and_audience_are_checked_when_set() {
     );
     for (issuer, audience) in [
         (json!("https://other.example"), audience.clone()),
+        // One string is wanted, though the right one is among these.
+        (json!(["https://issuer.example"]), audience.clone()),
         (issuer.clone(), json!("other")),
         (Value::Null, audience),
         (issuer, Value::Null),
@@ -108,6 +110,51 @@ async fn a_token_that_names_no_key_is_checked_with_the_only_one() {
     let (stack, _database) = stack_that_trusts(&provider, &[]).await;
     assert_eq!(status(&stack, &only.signs_anonymously(&claims("alice"))).await, 101);
     assert_eq!(status(&stack, &other.signs_anonymously(&claims("alice"))).await, 401);
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_one_key_spoils_no_other() {
+    let key = Key::es256("good");
+    let provider = Provider::start(&[&key]).await;
+    let unusable = |change: Value| {
+        let mut entry = serde_json::to_value(key.public()).unwrap();
+        entry.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+        entry
+    };
+    provider.begins_with(&[
+        json!(null),
+        json!("text"),
+        json!({}),
+        unusable(json!({ "kid": 5 })),
+        unusable(json!({ "x5c": "text" })),
+        unusable(json!({ "use": "enc" })),
+        unusable(json!({ "x": "no Base64!" })),
+    ]);
+    let (stack, _database) = stack_that_trusts(&provider, &[]).await;
+    assert_eq!(status(&stack, &key.signs(&claims("alice"))).await, 101);
+}
+
+#[tokio::test]
+async fn keys_of_one_name_and_keys_without_one_are_told_apart() {
+    let same = [Key::rs256("same"), Key::es256("same"), Key::es256("same")];
+    let nameless = [Key::rs256("none"), Key::es256("none")];
+    let provider = Provider::start(&same.each_ref()).await;
+    let entries = nameless.each_ref().map(|key| {
+        let mut entry = serde_json::to_value(key.public()).unwrap();
+        entry.as_object_mut().unwrap().remove("kid");
+        entry
+    });
+    provider.begins_with(&entries);
+    let (stack, _database) = stack_that_trusts(&provider, &[]).await;
+    for key in &same {
+        assert_eq!(status(&stack, &key.signs(&claims("alice"))).await, 101);
+        assert_eq!(status(&stack, &key.signs_anonymously(&claims("alice"))).await, 101);
+    }
+    for key in &nameless {
+        assert_eq!(status(&stack, &key.signs_anonymously(&claims("alice"))).await, 101);
+        assert_eq!(status(&stack, &key.signs_as("same", &claims("alice"))).await, 401, "it is not called so");
+    }
+    assert_eq!(status(&stack, &Key::es256("same").signs(&claims("alice"))).await, 401);
 }
 
 #[tokio::test]

@@ -50,6 +50,13 @@ impl Gateway {
         Self(Arc::new(Inner { api, values, lambda, buckets, answers: Answers::default() }))
     }
 
+    /// Whether a request is for this API, and not for a page that may be beside it.
+    pub(crate) fn takes(&self, request: &Request) -> bool {
+        let Inner { api, .. } = &*self.0;
+        routing::find(&api.routes, request.method().as_str(), request.uri().path()).is_some()
+            || api.cors.as_ref().is_some_and(|cors| cors::answer(cors, request).preflight)
+    }
+
     /// Answers a request.
     pub(crate) async fn serve(&self, from: SocketAddr, request: Request) -> Response<Body> {
         let inner = &self.0;

@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, HeaderName, StatusCode};
 use axum::response::{IntoResponse, Response};
+use serde::de::{Deserialize, Deserializer, Error};
+use serde_json::Value;
 use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
 use tokio::time::timeout;
@@ -49,6 +51,12 @@ pub(crate) fn query(raw: &str) -> Vec<(String, String)> {
         .collect()
 }
 
+/// The members of a header that holds a list, which may come in several lines (RFC 9110, section 5.3).
+pub(crate) fn list<'h>(headers: &'h HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'h str> {
+    let lines = headers.get_all(name).iter().filter_map(|line| line.to_str().ok());
+    lines.flat_map(|line| line.split(',')).map(str::trim).filter(|member| !member.is_empty())
+}
+
 /// The id under which AWS X-Ray would collect what a request causes.
 pub(crate) fn trace_root() -> String {
     let id = uuid::Uuid::new_v4().simple().to_string();
@@ -66,4 +74,17 @@ impl IdentitySource {
         };
         value.filter(|value| !value.is_empty())
     }
+}
+
+/// The `statusCode` of a proxy result: a whole number, however it is written, or a string of digits.
+pub(crate) fn status_code<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u16, D::Error> {
+    let value = Value::deserialize(deserializer)?;
+    let whole =
+        |number: f64| (number.fract() == 0.0 && (0.0..=999.0).contains(&number)).then_some(number as u16);
+    match &value {
+        Value::Number(number) => number.as_f64().and_then(whole),
+        Value::String(digits) if digits.bytes().all(|digit| digit.is_ascii_digit()) => digits.parse().ok(),
+        _ => None,
+    }
+    .ok_or_else(|| D::Error::custom("no status"))
 }

@@ -11,9 +11,10 @@ use std::pin::Pin;
 use std::time::{Duration, Instant};
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::{ConnectInfo, Request};
 use axum::http::{HeaderValue, StatusCode, Version, header};
-use axum::middleware::{Next, from_fn, map_response};
+use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use axum_server::accept::Accept;
@@ -202,18 +203,14 @@ async fn start_and_serve(args: &StackArgs, started: &mut Started) -> Result<(), 
     for gateway in gateways {
         router = serve_websocket(router, gateway);
     }
-    let rest = any(async move |ConnectInfo(from), request: Request| {
-        serve_the_rest(http.as_ref(), from, request).await
-    });
-    let router = match template.pages {
-        // What is no page is for the HTTP API.
-        Some(folder) => {
-            addresses.push(("the page", format!("http://localhost:{port}/")));
-            let files = ServeDir::new(folder).call_fallback_on_method_not_allowed(true).fallback(rest);
-            router.fallback_service(Router::new().fallback_service(files).layer(map_response(revalidated)))
-        }
-        None => router.fallback_service(rest),
-    };
+    let pages = template.pages.map(ServeDir::new);
+    if pages.is_some() {
+        addresses.push(("the page", format!("http://localhost:{port}/")));
+    }
+    let router =
+        router.fallback(async move |ConnectInfo(from): ConnectInfo<SocketAddr>, request: Request| {
+            serve_the_rest(http.as_ref(), pages.as_ref(), from, request).await
+        });
     for (name, address) in addresses {
         println!("{name:<10}  {address}");
     }
@@ -380,25 +377,48 @@ fn serve_websocket(router: Router, gateway: websocket::Gateway) -> Router {
     router.route(&path, handshake).merge(callbacks)
 }
 
-/// Whoever changes a file wants to see it changed: browsers are to ask each time. What is no file is left as
-/// it is.
-async fn revalidated(mut response: Response) -> Response {
-    if response.headers().contains_key(header::LAST_MODIFIED) {
-        let no_cache = HeaderValue::from_static("no-cache");
-        response.headers_mut().entry(header::CACHE_CONTROL).or_insert(no_cache);
-    }
-    response
-}
-
-/// What no WebSocket API serves.
-async fn serve_the_rest(http: Option<&http::Gateway>, from: SocketAddr, request: Request) -> Response {
+/// What no WebSocket API serves: the HTTP API decides first, and what it has no route for may be a page.
+async fn serve_the_rest(
+    http: Option<&http::Gateway>,
+    pages: Option<&ServeDir>,
+    from: SocketAddr,
+    request: Request,
+) -> Response {
     if asks_for_websocket(request.headers()) || callbacks::is_path(request.uri().path()) {
         return callbacks::forbidden();
+    }
+    if let Some(pages) = pages
+        && !http.is_some_and(|http| http.takes(&request))
+        && let Some(page) = page(pages, without_body(&request)).await
+    {
+        return page;
     }
     match http {
         Some(http) => http.serve(from, request).await,
         None => StatusCode::NOT_FOUND.into_response(),
     }
+}
+
+fn without_body(request: &Request) -> Request {
+    let mut copy = Request::new(Body::empty());
+    request.method().clone_into(copy.method_mut());
+    request.uri().clone_into(copy.uri_mut());
+    request.headers().clone_into(copy.headers_mut());
+    copy
+}
+
+/// The page that a request is for, if there is one.
+async fn page(pages: &ServeDir, request: Request) -> Option<Response> {
+    // An error is what the file system says of a path that cannot be one, such as a longer one than it takes.
+    let page = pages.clone().try_call(request).await.ok()?;
+    if matches!(page.status(), StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED) {
+        return None;
+    }
+    let mut page = page.map(Body::new);
+    // Whoever changes a file wants to see it changed: browsers are to ask each time.
+    let no_cache = HeaderValue::from_static("no-cache");
+    page.headers_mut().entry(header::CACHE_CONTROL).or_insert(no_cache);
+    Some(page)
 }
 
 /// A token is signed with the secret in the data directory, so the command has to name the same one.

@@ -45,7 +45,7 @@ pub(crate) fn secret(data_dir: &Path) -> Result<String, String> {
     }
 }
 
-/// A token for `user` that is valid for `expires_in`.
+/// A token for `user`, signed with a secret or the first of a JSON array of them, that is valid for `expires_in`.
 pub(crate) fn issue(
     secret: &str,
     user: &str,
@@ -79,6 +79,8 @@ pub(crate) fn issue(
         name,
         preferred_username: name,
     };
-    let key = EncodingKey::from_secret(secret.as_bytes());
+    // Of several secrets, while they are rotated, the first signs.
+    let several = serde_json::from_str::<Vec<String>>(secret).unwrap_or_default();
+    let key = EncodingKey::from_secret(several.first().map_or(secret, String::as_str).as_bytes());
     jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &key).map_err(|error| error.to_string())
 }

@@ -16,6 +16,8 @@ pub struct Error {
     pub message: Cow<'static, str>,
     /// When to try again, if that is known.
     pub retry_after: Option<Duration>,
+    /// Whether there was no token at all, rather than one that is refused.
+    pub token_is_missing: bool,
     /// Whether the connection is of no more use and is closed after this.
     pub ends_connection: bool,
     /// What was done all the same, which is told first.
@@ -30,6 +32,7 @@ impl Error {
             code,
             message: message.into(),
             retry_after: None,
+            token_is_missing: false,
             ends_connection: false,
             after: None,
             cause: None,
@@ -44,6 +47,12 @@ impl Error {
     /// There is no valid token; `message` says what is wrong with it, without repeating any of it.
     pub fn unauthenticated(message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(Code::Unauthenticated, message)
+    }
+
+    /// There is no token where one has to be.
+    pub fn token_missing() -> Self {
+        let error = Self::unauthenticated("the header Authorization: Bearer is missing");
+        Self { token_is_missing: true, ..error }
     }
 
     /// The token of the connection has expired since it opened.

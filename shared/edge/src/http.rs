@@ -6,7 +6,7 @@ use std::time::Duration;
 
 pub use lambda_http::Request;
 pub use lambda_http::http::StatusCode;
-use lambda_http::http::{HeaderMap, Response, header};
+use lambda_http::http::{HeaderMap, HeaderName, Response, header};
 use lambda_http::request::RequestContext;
 use lambda_http::{Body, RequestExt, service_fn};
 use protocol::{Code, ErrorBody};
@@ -37,9 +37,11 @@ where
         };
         let request_id = request.lambda_context_ref().map_or("?", |context| &context.request_id);
         match observe(route(&request), request_id, work).await {
-            Ok((status, body)) => respond(status, &body, None),
+            Ok((status, body)) => respond(status, &body, [None, None]),
             Err(error) => {
-                respond(status(error.code), &ErrorBody::new(error.code, error.message), error.retry_after)
+                let (status, challenge) = (status(error.code), challenge(&error));
+                let body = ErrorBody::new(error.code, error.message);
+                respond(status, &body, [retry_after(error.retry_after), challenge])
             }
         }
     }))
@@ -97,7 +99,7 @@ pub fn bearer(headers: &HeaderMap) -> Result<&str, Error> {
         .and_then(|value| value.split_once(' '))
         .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("Bearer"))
         .map(|(_, token)| token.trim())
-        .ok_or_else(|| Error::unauthenticated("the header Authorization: Bearer is missing"))
+        .ok_or_else(Error::token_missing)
 }
 
 pub(crate) fn status(code: Code) -> StatusCode {
@@ -112,15 +114,27 @@ pub(crate) fn status(code: Code) -> StatusCode {
     }
 }
 
+/// In whole seconds (RFC 9110, section 10.2.3), so that it is never too early.
+fn retry_after(wait: Option<Duration>) -> Option<(HeaderName, String)> {
+    wait.map(|wait| (header::RETRY_AFTER, (wait.as_secs() + 1).to_string()))
+}
+
+/// Every 401 says how to authenticate (RFC 9110, section 15.5.2), and whether it was the token (RFC 6750,
+/// section 3.1).
+fn challenge(error: &Error) -> Option<(HeaderName, String)> {
+    let unauthenticated = status(error.code) == StatusCode::UNAUTHORIZED;
+    let challenge = if error.token_is_missing { "Bearer" } else { r#"Bearer error="invalid_token""# };
+    unauthenticated.then(|| (header::WWW_AUTHENTICATE, challenge.to_owned()))
+}
+
 fn respond(
     status: StatusCode,
     body: &impl Serialize,
-    retry_after: Option<Duration>,
+    headers: [Option<(HeaderName, String)>; 2],
 ) -> Result<Response<Body>, lambda_http::Error> {
     let mut response = Response::builder().status(status).header(header::CONTENT_TYPE, "application/json");
-    if let Some(wait) = retry_after {
-        // In whole seconds (RFC 9110, section 10.2.3), so that it is never too early.
-        response = response.header(header::RETRY_AFTER, wait.as_secs() + 1);
+    for (name, value) in headers.into_iter().flatten() {
+        response = response.header(name, value);
     }
     Ok(response.body(Body::Text(serde_json::to_string(body)?))?)
 }

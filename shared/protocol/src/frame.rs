@@ -199,12 +199,14 @@ impl<'a> Fields<'a> {
     /// All that a `T` asks for.
     fn into_value<T: DeserializeOwned>(self) -> Result<T, Refused> {
         let fields = MapDeserializer::new(self.0.into_iter());
-        serde_path_to_error::deserialize(fields).map_err(|error: serde_path_to_error::Error<serde_json::Error>| {
-            let path = error.path().to_string();
-            let reason = without_position(error.inner());
-            // A missing field is an error of the whole object, and says itself which field it is.
-            Refused(if path == "." { reason } else { format!("{path}: {reason}") })
-        })
+        serde_path_to_error::deserialize(fields).map_err(
+            |error: serde_path_to_error::Error<serde_json::Error>| {
+                let path = error.path().to_string();
+                let reason = without_position(error.inner());
+                // A missing field is an error of the whole object, and says itself which field it is.
+                Refused(if path == "." { reason } else { format!("{path}: {reason}") })
+            },
+        )
     }
 }
 
@@ -330,11 +332,18 @@ mod tests {
     fn odd_values() -> Vec<String> {
         let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
         let objects = format!("{}1{}", r#"{"a":"#.repeat(200), "}".repeat(200));
-        [r#""\ud83d""#, r#""\ude00\ud83d""#, r#""\ud83dx""#, "1e400", "-1e400", "123456789012345678901234567890"]
-            .map(str::to_owned)
-            .into_iter()
-            .chain([nested(200), nested(100_000), objects])
-            .collect()
+        [
+            r#""\ud83d""#,
+            r#""\ude00\ud83d""#,
+            r#""\ud83dx""#,
+            "1e400",
+            "-1e400",
+            "123456789012345678901234567890",
+        ]
+        .map(str::to_owned)
+        .into_iter()
+        .chain([nested(200), nested(100_000), objects])
+        .collect()
     }
 
     #[test]
@@ -375,7 +384,9 @@ mod tests {
 
     #[test]
     fn the_id_is_known_although_the_text_is_broken_after_it() {
-        for rest in ["", ",", r#","content":"#, r#","content":tru}"#, ",\"content\":\"\n\"}", "} and more", "}}"] {
+        for rest in
+            ["", ",", r#","content":"#, r#","content":tru}"#, ",\"content\":\"\n\"}", "} and more", "}}"]
+        {
             let (id, frame) = read_frame::<SendMessage>(&format!(r#"{{"id":"a"{rest}"#));
             assert_eq!(id.map(String::from).as_deref(), Some("a"), "{rest}");
             assert!(frame.unwrap_err().0.starts_with("the frame must be JSON: "), "{rest}");

@@ -1,6 +1,8 @@
 //! Small functions that each do one thing, so that what API Gateway and Lambda do can be seen from outside.
 //! `template.yaml` beside this folder puts them behind routes.
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use serde_json::Value;
 
@@ -15,7 +17,11 @@ pub async fn run<F: Future<Output = Result<Value, Error>>>(handle: impl Fn(Value
 pub fn told(event: &Value, name: &str) -> Option<Value> {
     let in_query = event["queryStringParameters"].get(name).and_then(Value::as_str);
     let in_query = in_query.map(|text| serde_json::from_str(text).unwrap_or_else(|_| text.into()));
-    let body = event["body"].as_str().and_then(|body| serde_json::from_str::<Value>(body).ok());
+    let body = event["body"].as_str().map(|body| match event["isBase64Encoded"] == true {
+        true => BASE64_STANDARD.decode(body).unwrap_or_default(),
+        false => body.as_bytes().to_vec(),
+    });
+    let body = body.and_then(|body| serde_json::from_slice::<Value>(&body).ok());
     event.get(name).cloned().or(in_query).or_else(|| body?.get(name).cloned())
 }
 

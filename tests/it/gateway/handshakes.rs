@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Error;
 use tokio_tungstenite::tungstenite::error::{ProtocolError, SubProtocolError};
 use uuid::Uuid;
@@ -122,4 +124,37 @@ async fn what_is_no_handshake_is_refused() {
     assert_eq!(reqwest::get(stack.http("/main")).await.unwrap().status(), 426);
     assert_eq!(refused(&stack, "nowhere").await, 403, "there is no such stage");
     assert_eq!(refused(&stack, &format!("main?x={}", "x".repeat(4096))).await, 414);
+}
+
+#[tokio::test]
+async fn the_lines_of_a_list_are_one_list() {
+    let stack = Stack::gateway();
+    for headers in [
+        "Connection: keep-alive\r\nConnection: Upgrade\r\nUpgrade: websocket",
+        "Connection: Upgrade\r\nConnection: keep-alive\r\nUpgrade: h2c\r\nUpgrade: WebSocket",
+        "Connection: keep-alive, upgrade\r\nUpgrade: h2c, websocket",
+    ] {
+        let mut socket = TcpStream::connect(("127.0.0.1", stack.port)).await.unwrap();
+        let request = format!(
+            "GET /open HTTP/1.1\r\nHost: localhost\r\n{headers}\r\nSec-WebSocket-Version: 13\r\n\
+             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        );
+        socket.write_all(request.as_bytes()).await.unwrap();
+        let mut status = [0; 12];
+        socket.read_exact(&mut status).await.unwrap();
+        assert_eq!(&status, b"HTTP/1.1 101", "{headers}");
+    }
+}
+
+#[tokio::test]
+async fn a_status_is_a_whole_number_however_it_is_written() {
+    let stack = Stack::gateway();
+    for good in ["200", "204.0", "\"200\""] {
+        let answer = format!("main?answer={{\"statusCode\":{good}}}");
+        assert!(Socket::open(&stack, &answer).await.is_ok(), "{good}");
+    }
+    assert_eq!(refused(&stack, "main?answer={\"statusCode\":\"403\"}").await, 403);
+    for bad in ["200.5", "\"many\"", "\"\"", "null", "-1", "[200]"] {
+        assert_eq!(refused(&stack, &format!("main?answer={{\"statusCode\":{bad}}}")).await, 502, "{bad}");
+    }
 }

@@ -34,7 +34,16 @@ async fn the_most_specific_route_is_taken() {
     let file: Value = get(&stack, "/files/a/b%20c/d").await.json().await.unwrap();
     assert_eq!(file["routeKey"], "GET /files/{path+}");
     assert_eq!(file["pathParameters"]["path"], "a/b c/d", "greedy, decoded, without the slash before");
-    for unknown in ["/", "/nowhere", "/things", "/things/a/b", "/files/"] {
+    for unknown in [
+        "/",
+        "//things/that",
+        "/things//that",
+        "/things/that/",
+        "/nowhere",
+        "/things",
+        "/things/a/b",
+        "/files/",
+    ] {
         assert_eq!(outcome(get(&stack, unknown).await).await, message(404, "Not Found"), "{unknown}");
     }
 }
@@ -72,8 +81,14 @@ async fn the_answer_of_a_function_becomes_a_response() {
     assert_eq!(cookies, ["a=1; Path=/", "b=2"]);
     assert_eq!(full.bytes().await.unwrap().as_ref(), b"binary\xff");
 
+    for (code, status) in [(json!("201"), 201), (json!(202.0), 202)] {
+        assert_eq!(respond(json!({ "statusCode": code })).await.status(), status, "{code}");
+    }
     for broken in [
         json!({ "statusCode": 200.5 }),
+        json!({ "statusCode": "" }),
+        json!({ "statusCode": null }),
+        json!({ "statusCode": [200] }),
         json!({ "statusCode": 0 }),
         json!({ "statusCode": "many" }),
         json!({ "statusCode": 101 }),
@@ -88,20 +103,63 @@ async fn the_answer_of_a_function_becomes_a_response() {
 }
 
 #[tokio::test]
-async fn binary_bodies_travel_in_base64() {
+async fn bodies_that_are_no_text_travel_in_base64() {
     let stack = Stack::gateway();
-    let echoed = async |content_type: &str, body: Vec<u8>| -> (Value, Value) {
-        let request = Client::new().post(stack.http("/echo")).header("content-type", content_type).body(body);
+    let echoed = async |headers: &[(&str, &str)], body: Vec<u8>| -> (Value, Value) {
+        let mut request = Client::new().post(stack.http("/echo")).body(body);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
         let event: Value = request.send().await.unwrap().json().await.unwrap();
         (event["body"].clone(), event["isBase64Encoded"].clone())
     };
-    assert_eq!(echoed("application/json", "{}".into()).await, (json!("{}"), json!(false)));
-    assert_eq!(echoed("image/png", "text".into()).await, (json!("dGV4dA=="), json!(true)));
-    assert_eq!(
-        echoed("application/octet-stream; x=y", "text".into()).await,
-        (json!("dGV4dA=="), json!(true))
-    );
-    assert_eq!(echoed("text/plain", vec![0xff]).await, (json!("/w=="), json!(true)), "no text after all");
+    let (text, encoded) = ((json!("text"), json!(false)), (json!("dGV4dA=="), json!(true)));
+    for kind in [
+        "text/plain",
+        "text/html; charset=utf-8",
+        "TEXT/CSV",
+        "application/json",
+        "application/json;charset=UTF-8",
+        "application/xml",
+        "application/javascript",
+    ] {
+        assert_eq!(echoed(&[("content-type", kind)], "text".into()).await, text, "{kind}");
+        let zipped = [("content-type", kind), ("content-encoding", "gzip")];
+        assert_eq!(echoed(&zipped, "text".into()).await, encoded, "{kind}, encoded");
+    }
+    for kind in [
+        "application/x-www-form-urlencoded",
+        "multipart/form-data; boundary=x",
+        "application/octet-stream; x=y",
+        "application/problem+json",
+        "application/msgpack",
+        "image/svg+xml",
+        "font/woff2",
+        "nonsense",
+    ] {
+        assert_eq!(echoed(&[("content-type", kind)], "text".into()).await, encoded, "{kind}");
+    }
+    assert_eq!(echoed(&[], "text".into()).await, encoded, "no type at all");
+    let no_text = echoed(&[("content-type", "text/plain")], vec![0xff]).await;
+    assert_eq!(no_text, (json!("/w=="), json!(true)), "no text after all");
+}
+
+#[tokio::test]
+async fn pages_come_after_what_an_api_serves() {
+    let stack = Stack::shared();
+    assert!(get(&stack, "/").await.text().await.unwrap().contains("<title>Switchboard</title>"));
+    assert_eq!(get(&stack, "/api/conversations").await.status(), 401, "the API decides first");
+    for path in [format!("/{}", "x".repeat(300)), format!("/{}", "x/".repeat(3000)), "/%00".to_owned()] {
+        let answer = outcome(get(&stack, &path).await).await;
+        assert_eq!(answer, message(404, "Not Found"), "{path:.20}");
+    }
+    let long_id = get(&stack, &format!("/api/conversations/{}/messages", "x".repeat(300))).await;
+    assert_eq!(long_id.status(), 401);
+    // A WebSocket is not a page, wherever it asks for one.
+    for path in ["", "docs/", "nowhere", "api/conversations"] {
+        let refused = crate::harness::Socket::open(&stack, path).await.expect_err("there is no such stage");
+        assert_eq!(refused.status, 403, "{path}");
+    }
 }
 
 #[tokio::test]

@@ -20,6 +20,8 @@ pub(crate) enum Fate {
     Passed,
     /// They are answered as if there were no such connection.
     Gone,
+    /// The first is answered as if there were no such connection; the next arrives.
+    GoneOnce,
     /// They are not answered.
     Stalled,
     /// The first is answered that there are too many; the next arrives.
@@ -139,6 +141,8 @@ impl Callbacks {
             Fate::Passed => {}
             Fate::Gone => return refused(StatusCode::GONE, "GoneException"),
             Fate::Failed => return refused(StatusCode::INTERNAL_SERVER_ERROR, "InternalServerError"),
+            Fate::GoneOnce if count > 1 => {}
+            Fate::GoneOnce => return refused(StatusCode::GONE, "GoneException"),
             Fate::Throttled if count > 1 => {}
             Fate::Throttled | Fate::Flooded => {
                 return refused(StatusCode::TOO_MANY_REQUESTS, "LimitExceededException");

@@ -44,6 +44,9 @@ struct State {
     refuses: Option<String>,
     /// The user whose item's next change is carried out without an answer.
     loses: Option<String>,
+    /// The function and the user whose item it does not change until it is let go.
+    holds: Option<(String, String)>,
+    holding: bool,
     lost: usize,
     /// How many calls were refused: all the same, and those of one function.
     refused: usize,
@@ -63,6 +66,8 @@ impl DynamoDb {
                 url: String::new(),
                 refuses: None,
                 loses: None,
+                holds: None,
+                holding: false,
                 lost: 0,
                 refused: 0,
                 refused_to_one: 0,
@@ -97,6 +102,22 @@ impl DynamoDb {
     /// The next change of this user's item is carried out, and its answer is lost.
     pub(crate) fn loses_the_next_answer_to(&self, user: &str) {
         self.state.lock().unwrap().loses = Some(user.to_owned());
+    }
+
+    /// This function's next change of this user's item waits until it is let go.
+    pub(crate) fn holds_the_next_change_by(&self, function: &str, user: &str) {
+        self.state.lock().unwrap().holds = Some((function.to_owned(), user.to_owned()));
+    }
+
+    /// Whether a change waits.
+    pub(crate) fn is_holding(&self) -> bool {
+        self.state.lock().unwrap().holding
+    }
+
+    /// Lets go what waits.
+    pub(crate) fn lets_go(&self) {
+        self.state.lock().unwrap().holding = false;
+        self.changed.notify_waiters();
     }
 
     /// How many answers were lost.
@@ -147,6 +168,24 @@ impl DynamoDb {
         }
     }
 
+    /// Waits, if this is the change that is to wait.
+    async fn holds_back(&self, head: &Parts, change: &str) {
+        let is_held = |(function, user): &mut (String, String)| {
+            caller(&head.headers).as_ref() == Some(function)
+                && change.contains("UpdateExpression")
+                && change.contains(&format!("USER#{user}"))
+        };
+        let let_go = self.changed.notified();
+        {
+            let state = &mut *self.state.lock().unwrap();
+            if state.holds.take_if(is_held).is_none() {
+                return;
+            }
+            state.holding = true;
+        }
+        let_go.await;
+    }
+
     fn is_to_be_lost(&self, change: &str, mood: Mood) -> bool {
         let mut state = self.state.lock().unwrap();
         let lost = mood == Mood::Losing
@@ -185,6 +224,7 @@ impl DynamoDb {
         let Ok(body) = to_bytes(body, usize::MAX).await else { return refused(500, "InternalServerError") };
         let change = String::from_utf8_lossy(&body).into_owned();
         self.notes(&head, &change);
+        self.holds_back(&head, &change).await;
         let passing = self.http.post(url).headers(head.headers).body(body);
         let Ok(passed) = passing.send().await else { return refused(500, "InternalServerError") };
         if self.is_to_be_lost(&change, mood) {

@@ -11,9 +11,9 @@ use axum::routing::get;
 use axum::{Json, Router};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use jsonwebtoken::jwk::{Jwk, JwkSet};
+use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 /// A provider that is up.
@@ -25,7 +25,7 @@ pub(crate) struct Provider {
 
 #[derive(Debug)]
 struct State {
-    keys: Vec<Jwk>,
+    keys: Vec<Value>,
     answers: Answers,
     asked: usize,
 }
@@ -62,7 +62,13 @@ impl Provider {
 
     /// From now on these are its keys.
     pub(crate) fn has_keys(&self, keys: &[&Key]) {
-        self.state.lock().unwrap().keys = keys.iter().map(|key| key.public()).collect();
+        let keys = keys.iter().map(|key| serde_json::to_value(key.public()).unwrap()).collect();
+        self.state.lock().unwrap().keys = keys;
+    }
+
+    /// Its keys begin with these entries from now on, whatever they are.
+    pub(crate) fn begins_with(&self, entries: &[Value]) {
+        self.state.lock().unwrap().keys.splice(..0, entries.iter().cloned());
     }
 
     /// From now on it answers like this.
@@ -82,7 +88,7 @@ impl Provider {
             (state.keys.clone(), state.answers)
         };
         match answers {
-            Answers::AtOnce => Json(JwkSet { keys }).into_response(),
+            Answers::AtOnce => Json(json!({ "keys": keys })).into_response(),
             Answers::WithAnError => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
             Answers::Never => std::future::pending().await,
         }

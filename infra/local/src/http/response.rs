@@ -7,6 +7,8 @@ use base64::prelude::BASE64_STANDARD;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+use crate::request::status_code;
+
 /// `{"message": …}` from the gateway itself.
 pub(super) fn message(status: StatusCode, message: &str) -> Response<Body> {
     json_response(status, json!({ "message": message }).to_string())
@@ -28,6 +30,7 @@ pub(super) fn infer(result: &[u8]) -> Response<Body> {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Structured {
+    #[serde(deserialize_with = "status_code")]
     status_code: u16,
     #[serde(default)]
     headers: Option<Map<String, Value>>,

@@ -34,7 +34,8 @@ fn parameters(pattern: &str, path: &str) -> Option<BTreeMap<String, String>> {
     if pattern == "$default" {
         return Some(found);
     }
-    let mut rest = path.trim_start_matches('/');
+    // One slash: what begins with two is another path.
+    let mut rest = path.strip_prefix('/')?;
     let mut parts = pattern.trim_start_matches('/').split('/').peekable();
     while let Some(part) = parts.next() {
         if let Some(name) = part.strip_prefix('{').and_then(|part| part.strip_suffix("+}")) {
@@ -110,5 +111,7 @@ mod tests {
         assert!(find(&routes, "GET", "/a").is_none());
         assert!(find(&routes, "GET", "/a/").is_none());
         assert!(find(&routes, "GET", "/a/1/2").is_none());
+        assert!(find(&routes, "GET", "//a/1").is_none());
+        assert!(find(&routes, "GET", "/a//1").is_none());
     }
 }

@@ -1,7 +1,11 @@
 //! Route selection expressions: `$request.body.action`, or several such in one text, as
 //! `${request.body.service}/${request.body.action}`.
 
+use std::fmt;
+
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 /// What makes a route key of a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,32 +56,83 @@ impl Selection {
     }
 
     /// The key that a message selects. What its body does not have is empty, and so is all of a body that is
-    /// not JSON.
+    /// not JSON. What the expression does not ask for is not read: API Gateway takes halves of surrogate pairs,
+    /// numbers of any size and any nesting, which not every library does.
     pub(crate) fn key(&self, body: &str) -> String {
-        let body: Value = serde_json::from_str(body).unwrap_or_default();
+        let body: Option<&RawValue> = serde_json::from_str(body).ok();
         let parts = self.0.iter().map(|part| match part {
             Part::Text(text) => text.clone(),
-            Part::Body(steps) => find(&body, steps).map(text).unwrap_or_default(),
+            Part::Body(steps) => body.and_then(|body| find(body, steps)).map(text).unwrap_or_default(),
         });
         parts.collect()
     }
 }
 
-fn find<'a>(body: &'a Value, steps: &[Step]) -> Option<&'a Value> {
+fn find<'a>(body: &'a RawValue, steps: &[Step]) -> Option<&'a RawValue> {
     steps.iter().try_fold(body, |value, step| match step {
-        Step::Field(name) => value.get(name),
-        Step::Element(at) => value.get(at),
+        Step::Field(name) => Field(name).deserialize(value).ok()?,
+        Step::Element(at) => serde_json::from_str::<Vec<&RawValue>>(value.get()).ok()?.get(*at).copied(),
     })
 }
 
-/// As API Gateway makes strings of values: lists with a space after each comma.
-fn text(value: &Value) -> String {
-    match value {
-        Value::Null => String::new(),
-        Value::String(text) => text.clone(),
-        Value::Array(items) => format!("[{}]", items.iter().map(text).collect::<Vec<_>>().join(", ")),
-        other => other.to_string(),
+/// Finds the field of this name in an object, the last one if there are several.
+struct Field<'n>(&'n str);
+
+impl<'de> DeserializeSeed<'de> for Field<'_> {
+    type Value = Option<&'de RawValue>;
+    fn deserialize<D: Deserializer<'de>>(self, object: D) -> Result<Self::Value, D::Error> {
+        object.deserialize_map(self)
     }
+}
+
+impl<'de> Visitor<'de> for Field<'_> {
+    type Value = Option<&'de RawValue>;
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("an object")
+    }
+    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Self::Value, A::Error> {
+        let mut found = None;
+        while let Some(is_it) = object.next_key_seed(Is(self.0))? {
+            match is_it {
+                true => found = Some(object.next_value()?),
+                false => _ = object.next_value::<IgnoredAny>()?,
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// Whether the name of a field is this one. As bytes, since it may be no text.
+struct Is<'n>(&'n str);
+
+impl<'de> DeserializeSeed<'de> for Is<'_> {
+    type Value = bool;
+    fn deserialize<D: Deserializer<'de>>(self, name: D) -> Result<bool, D::Error> {
+        name.deserialize_bytes(self)
+    }
+}
+
+impl Visitor<'_> for Is<'_> {
+    type Value = bool;
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a name")
+    }
+    fn visit_bytes<E>(self, name: &[u8]) -> Result<bool, E> {
+        Ok(name == self.0.as_bytes())
+    }
+}
+
+/// As API Gateway makes strings of values: lists with a space after each comma.
+fn text(value: &RawValue) -> String {
+    fn of(value: &Value) -> String {
+        match value {
+            Value::Null => String::new(),
+            Value::String(text) => text.clone(),
+            Value::Array(items) => format!("[{}]", items.iter().map(of).collect::<Vec<_>>().join(", ")),
+            other => other.to_string(),
+        }
+    }
+    serde_json::from_str(value.get()).map_or_else(|_| value.get().to_owned(), |value| of(&value))
 }
 
 /// The steps of `a.b[0]`.
@@ -119,6 +174,18 @@ mod tests {
         assert_eq!(key("$request.body.action", "[]"), "");
         assert_eq!(key("$request.body.action", "not JSON"), "");
         assert_eq!(key("$request.body.a.b[1][0].c", r#"{"a":{"b":[0,[{"c":"deep"}]]}}"#), "deep");
+    }
+
+    #[test]
+    fn what_is_not_asked_for_is_not_read() {
+        let nested = "[".repeat(100_000) + &"]".repeat(100_000);
+        for odd in [r#""\ud83d""#, "1e400", nested.as_str()] {
+            let body = format!(r#"{{"odd":{odd},"action":"ping","\ud83d":{odd}}}"#);
+            assert_eq!(key("$request.body.action", &body), "ping");
+            assert_eq!(key("$request.body.action", &format!(r#"{{"action":{odd}}}"#)), odd);
+        }
+        assert_eq!(key("$request.body.action", r#"{"action":"one","action":"two"}"#), "two");
+        assert_eq!(key("$request.body.action", r#"{"action":"ping"} and more"#), "");
     }
 
     #[test]

@@ -17,7 +17,7 @@ use super::event::{Identity, Peer};
 use super::registry::{Connection, new_id};
 use super::{Gateway, Inner, connection};
 use crate::lambda::InvokeError;
-use crate::request::query;
+use crate::request::{list, query, status_code};
 
 /// API Gateway's quota for the URL of a WebSocket API, in characters.
 const MAX_URL: usize = 4096;
@@ -107,6 +107,7 @@ impl Inner {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct ConnectResult {
+    #[serde(deserialize_with = "status_code")]
     status_code: u16,
     #[serde(default)]
     headers: Option<serde_json::Map<String, Value>>,
@@ -115,20 +116,14 @@ struct ConnectResult {
 impl ConnectResult {
     /// The function picks one of those that the client offered; API Gateway never picks by itself.
     fn subprotocol(&self, headers: &HeaderMap) -> Option<String> {
-        let offered: Vec<_> = headers
-            .get_all(header::SEC_WEBSOCKET_PROTOCOL)
-            .iter()
-            .filter_map(|line| line.to_str().ok())
-            .flat_map(|line| line.split(','))
-            .map(str::trim)
-            .collect();
+        let mut offered = list(headers, &header::SEC_WEBSOCKET_PROTOCOL);
         let chosen = self
             .headers
             .as_ref()?
             .iter()
             .find(|(name, _)| name.eq_ignore_ascii_case("Sec-WebSocket-Protocol"))?;
         let chosen = chosen.1.as_str()?;
-        offered.contains(&chosen).then(|| chosen.to_owned())
+        offered.any(|protocol| protocol == chosen).then(|| chosen.to_owned())
     }
 }
 
@@ -156,23 +151,23 @@ fn accept_connection(
 
 /// Whether a request wants to become a WebSocket connection.
 pub(crate) fn asks_for_websocket(headers: &HeaderMap) -> bool {
-    text(headers, header::UPGRADE).is_some_and(|value| value.eq_ignore_ascii_case("websocket"))
+    has(headers, header::UPGRADE, "websocket")
 }
 
 /// The answer to the client's key, if the request is for a WebSocket.
 fn accept_key(request: &Request) -> Option<String> {
     let headers = request.headers();
-    let has = |name, wanted: &str| {
-        text(headers, name)
-            .is_some_and(|value| value.split(',').any(|part| part.trim().eq_ignore_ascii_case(wanted)))
-    };
     let wanted = request.method() == "GET"
         && request.version() == Version::HTTP_11
-        && has(header::CONNECTION, "upgrade")
-        && has(header::UPGRADE, "websocket")
-        && has(header::SEC_WEBSOCKET_VERSION, "13");
+        && has(headers, header::CONNECTION, "upgrade")
+        && has(headers, header::UPGRADE, "websocket")
+        && has(headers, header::SEC_WEBSOCKET_VERSION, "13");
     let key = headers.get(header::SEC_WEBSOCKET_KEY)?;
     wanted.then(|| derive_accept_key(key.as_bytes()))
+}
+
+fn has(headers: &HeaderMap, name: header::HeaderName, wanted: &str) -> bool {
+    list(headers, &name).any(|member| member.eq_ignore_ascii_case(wanted))
 }
 
 /// Why a handshake fails: the status, and the type of the error if API Gateway is known to name it.

@@ -1,13 +1,14 @@
 //! The public keys of an identity provider, fetched from its JWKS URL and kept.
 
-use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use domain::{Dependency, Failure};
-use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, JwkSet, PublicKeyUse};
+use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyOperations, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey};
 use reqwest::redirect::Policy;
 use reqwest::{Client, Url};
+use serde::Deserialize;
+use serde_json::value::RawValue;
 use tokio::sync::Mutex;
 
 /// An unknown key id makes the keys be fetched again, but not more often than this, whoever invents key ids.
@@ -31,7 +32,15 @@ struct Fetched {
     fetched_at: Instant,
     /// When it was last tried to fetch them, whatever came of it.
     tried_at: Instant,
-    keys: HashMap<Option<String>, (DecodingKey, Algorithm)>,
+    keys: Vec<Key>,
+}
+
+/// A key that tokens may be signed with, and the one algorithm that it is good for.
+#[derive(Clone, Debug)]
+pub(super) struct Key {
+    id: Option<String>,
+    pub(super) algorithm: Algorithm,
+    pub(super) decoding: DecodingKey,
 }
 
 impl Jwks {
@@ -57,51 +66,63 @@ impl Jwks {
         Ok(Self { client, url, cache: Mutex::new(None) })
     }
 
-    /// The key called `id`. A token without a key id is checked with the only key there is, if it is the only
-    /// one.
-    pub(super) async fn key(&self, id: Option<&str>) -> Result<Option<(DecodingKey, Algorithm)>, Failure> {
+    /// The keys that may have signed a token with this header: those of its `kid`, or all if it names none,
+    /// that are good for its `alg`.
+    pub(super) async fn keys(&self, id: Option<&str>, algorithm: Algorithm) -> Result<Vec<Key>, Failure> {
         // Held during the fetch: who comes second waits for the first one's answer instead of asking again.
         let mut cache = self.cache.lock().await;
-        let known = cache.as_ref().and_then(|fetched| fetched.find(id));
+        let known = cache.as_ref().map(|fetched| fetched.find(id, algorithm)).unwrap_or_default();
         if let Some(fetched) = &*cache {
-            let fresh = known.is_some() && fetched.fetched_at.elapsed() < MAX_AGE;
+            let fresh = !known.is_empty() && fetched.fetched_at.elapsed() < MAX_AGE;
             if fresh || fetched.tried_at.elapsed() < REFETCH_AFTER {
                 return Ok(known);
             }
         }
         let now = Instant::now();
         match (self.fetch().await, &mut *cache) {
-            (Ok(keys), cache) => Ok(cache.insert(Fetched { fetched_at: now, tried_at: now, keys }).find(id)),
+            (Ok(keys), cache) => {
+                Ok(cache.insert(Fetched { fetched_at: now, tried_at: now, keys }).find(id, algorithm))
+            }
             (Err(error), None) => Err(Failure::unavailable(Dependency::Jwks, error)),
             (Err(error), Some(fetched)) => {
                 fetched.tried_at = now;
                 // While the provider is down its keys stay good: it could not have said otherwise.
-                known.map_or_else(|| Err(Failure::unavailable(Dependency::Jwks, error)), |key| Ok(Some(key)))
+                match known.is_empty() {
+                    true => Err(Failure::unavailable(Dependency::Jwks, error)),
+                    false => Ok(known),
+                }
             }
         }
     }
 
-    async fn fetch(&self) -> reqwest::Result<HashMap<Option<String>, (DecodingKey, Algorithm)>> {
+    async fn fetch(&self) -> reqwest::Result<Vec<Key>> {
         let answer = self.client.get(self.url.clone()).send().await?.error_for_status()?;
-        let set: JwkSet = answer.json().await?;
-        Ok(set.keys.iter().filter_map(usable).collect())
+        let set: Set = answer.json().await?;
+        Ok(set.keys.iter().filter_map(|key| usable(key)).collect())
     }
+}
+
+/// A JWK Set whose keys are read one by one, so that one which cannot be used does not spoil the others (RFC
+/// 7517, section 5).
+#[derive(Deserialize)]
+struct Set {
+    keys: Vec<Box<RawValue>>,
 }
 
 impl Fetched {
-    fn find(&self, id: Option<&str>) -> Option<(DecodingKey, Algorithm)> {
-        match id {
-            Some(id) => self.keys.get(&Some(id.to_owned())).cloned(),
-            None if self.keys.len() == 1 => self.keys.values().next().cloned(),
-            None => None,
-        }
+    fn find(&self, id: Option<&str>, algorithm: Algorithm) -> Vec<Key> {
+        let fits = |key: &&Key| key.algorithm == algorithm && (id.is_none() || key.id.as_deref() == id);
+        self.keys.iter().filter(fits).cloned().collect()
     }
 }
 
-/// A key that tokens may be signed with, and the one algorithm it is good for. A provider's other keys are
-/// passed over.
-fn usable(key: &Jwk) -> Option<(Option<String>, (DecodingKey, Algorithm))> {
+/// A provider's other keys are passed over.
+fn usable(key: &RawValue) -> Option<Key> {
+    let key: Jwk = serde_json::from_str(key.get()).ok()?;
     if key.common.public_key_use.as_ref().is_some_and(|used_for| *used_for != PublicKeyUse::Signature) {
+        return None;
+    }
+    if key.common.key_operations.as_ref().is_some_and(|allowed| !allowed.contains(&KeyOperations::Verify)) {
         return None;
     }
     let algorithm = match &key.algorithm {
@@ -114,5 +135,66 @@ fn usable(key: &Jwk) -> Option<(Option<String>, (DecodingKey, Algorithm))> {
     if named.is_some_and(|named| named != format!("{algorithm:?}")) {
         return None;
     }
-    Some((key.common.key_id.clone(), (DecodingKey::from_jwk(key).ok()?, algorithm)))
+    Some(Key { id: key.common.key_id.clone(), algorithm, decoding: DecodingKey::from_jwk(&key).ok()? })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn read(key: &Value) -> Option<(Option<String>, Algorithm)> {
+        let set: Set = serde_json::from_str(&json!({ "keys": [key] }).to_string()).unwrap();
+        usable(&set.keys[0]).map(|key| (key.id, key.algorithm))
+    }
+
+    /// An Ed25519 key (RFC 8037, appendix A.2), and what is changed in it.
+    fn key(change: &[(&str, Value)]) -> Value {
+        let mut key =
+            json!({ "kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo" });
+        for (name, value) in change {
+            key[*name] = value.clone();
+        }
+        key
+    }
+
+    #[test]
+    fn keys_that_are_for_signatures_are_used() {
+        for change in [
+            &[][..],
+            &[("use", json!("sig"))],
+            &[("key_ops", json!(["verify"]))],
+            &[("alg", json!("EdDSA"))],
+            &[("unknown", json!({ "deep": [1e300] }))],
+        ] {
+            assert_eq!(read(&key(change)), Some((None, Algorithm::EdDSA)), "{change:?}");
+        }
+        assert_eq!(read(&key(&[("kid", json!("a"))])), Some((Some("a".to_owned()), Algorithm::EdDSA)));
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_passed_over() {
+        for entry in [
+            json!(null),
+            json!(5),
+            json!("text"),
+            json!([]),
+            json!({}),
+            key(&[("kid", json!(5))]),
+            key(&[("x5c", json!("text"))]),
+            key(&[("x5t", json!([]))]),
+            key(&[("use", json!("enc"))]),
+            key(&[("key_ops", json!(["encrypt"]))]),
+            key(&[("key_ops", json!("verify"))]),
+            key(&[("alg", json!("ES256"))]),
+            key(&[("alg", json!("HS256"))]),
+            key(&[("kty", json!("oct")), ("k", json!("c2VjcmV0"))]),
+            key(&[("crv", json!("X25519"))]),
+            key(&[("x", json!("no Base64!"))]),
+            key(&[("x", json!(5))]),
+        ] {
+            assert_eq!(read(&entry), None, "{entry}");
+        }
+    }
 }

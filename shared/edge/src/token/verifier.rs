@@ -1,11 +1,46 @@
 //! The check of a token.
+//!
+//! What is done with each member that the standards know:
+//!
+//! | header (RFC 7515, section 4) | what is done with it |
+//! |---|---|
+//! | `alg` | has to be the one that is configured (HS256), or that of a key at the JWKS URL; `none` never is |
+//! | `kid` | picks among the keys at the JWKS URL; without one all keys of the algorithm are tried. With a secret it is not looked at |
+//! | `crit` | refused, whatever is in it: no extension is understood here, `b64` included |
+//! | `jku`, `jwk`, `x5u`, `x5c`, `x5t`, `x5t#S256` | not looked at: keys come from the configuration alone (RFC 8725, section 3.10). Malformed ones are refused |
+//! | `typ`, `cty` | not looked at: identity providers write different ones. A nested token is no object of claims, and is refused |
+//! | others | not looked at |
+//!
+//! | claim (RFC 7519, section 4) | what is done with it |
+//! |---|---|
+//! | `exp` | required; a number of seconds, in which 30 s of leeway are given, at most the year 9999 |
+//! | `nbf` | a number of seconds, if it is there; the same leeway |
+//! | `iat` | a number, if it is there; not compared with the clock |
+//! | `sub` | required: one string of 1 to 128 characters, without U+0000 |
+//! | `iss` | one string, if it is there; required and compared if `JWT_ISSUER` is set |
+//! | `aud` | a string or a list of strings; required and compared if `JWT_AUDIENCE` is set, else not looked at |
+//! | `jti` | not looked at: a token may be used until it expires |
+//! | `name`, `preferred_username`, `nickname`, `picture` | strings within their limits, if they are there |
+//! | others | not looked at |
+//!
+//! | key (RFC 7517, section 4) | what is done with it |
+//! |---|---|
+//! | `kty`, `crv` | RSA, EC with P-256, OKP with Ed25519; others are passed over |
+//! | `use`, `key_ops`, `alg` | have to allow signatures of the one algorithm of that type, if they are there |
+//! | `kid` | keys are told apart by it and their algorithm together; of several of one name each is tried |
+//! | `n`, `e`, `x`, `y` | have to be a key; RSA of fewer than 2,048 bits verifies nothing |
+//! | `x5u`, `x5c`, `x5t`, `x5t#S256` | not looked at; a malformed one makes the key be passed over |
+//! | others | not looked at |
+//!
+//! Each key is for one algorithm (RFC 8725, sections 3.1 and 3.2). Nothing is decompressed, nothing is fetched
+//! that a token names, and a secret is never used where keys are configured.
 
 use std::collections::HashSet;
 
 use aws::{SdkConfig, Secret};
-use domain::{AvatarUrl, DisplayName, Invalid, Name, Profile, UserId};
-use jsonwebtoken::errors::ErrorKind;
-use jsonwebtoken::{Algorithm, DecodingKey, TokenData, Validation};
+use domain::{AvatarUrl, Dependency, DisplayName, Failure, Invalid, Name, Profile, UserId};
+use jsonwebtoken::errors::{Error as TokenError, ErrorKind};
+use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use serde::Deserialize;
 
 use super::Claims;
@@ -31,48 +66,89 @@ enum Keys {
 }
 
 impl Verifier {
-    /// Configured by `JWT_JWKS_URL` or else `JWT_SECRET`, and `JWT_ISSUER` and `JWT_AUDIENCE`, which are
+    /// Configured by `JWT_JWKS_URL` or else `JWT_SECRET` (a secret, or a JSON array of secrets), and `JWT_ISSUER` and `JWT_AUDIENCE`, which are
     /// checked when set.
     pub fn from_env(sdk: &SdkConfig) -> Result<Self, Misconfigured> {
         let keys = match env::optional("JWT_JWKS_URL") {
             Some(url) => Keys::Jwks(Box::new(
                 Jwks::new(&url).map_err(|error| Misconfigured::Invalid("JWT_JWKS_URL", error))?,
             )),
-            None => Keys::Secret(env::secret("JWT_SECRET", sdk)?),
+            None => {
+                let secret = env::secret("JWT_SECRET", sdk)?;
+                secret
+                    .given()
+                    .map_or(Ok(()), |value| secrets(value).map(drop))
+                    .map_err(|error| Misconfigured::Invalid("JWT_SECRET", error.to_owned()))?;
+                Keys::Secret(secret)
+            }
         };
         Ok(Self { keys, issuer: env::optional("JWT_ISSUER"), audience: env::optional("JWT_AUDIENCE") })
     }
 
     /// The claims of a valid token.
+    ///
+    /// # Errors
+    ///
+    /// The token is refused, or the keys cannot be had now.
     pub async fn verify(&self, token: &str) -> Result<Claims, Error> {
         let header = jsonwebtoken::decode_header(token).map_err(refusal)?;
+        if header.crit.is_some() {
+            return Err(Error::unauthenticated(
+                "the token's header has crit, and no extension is understood",
+            ));
+        }
         let verified = match &self.keys {
             Keys::Secret(secret) => {
                 let value = secret.value().await?;
-                match self.decode(token, &value) {
+                match self.verify_with_secrets(token, &value)? {
                     Err(error) if *error.kind() == ErrorKind::InvalidSignature => {
                         match secret.replaced(&value).await {
-                            Some(value) => self.decode(token, &value),
+                            Some(value) => self.verify_with_secrets(token, &value)?,
                             None => Err(error),
                         }
                     }
-                    decoded => decoded,
+                    verified => verified,
                 }
             }
             Keys::Jwks(jwks) => {
-                let (key, algorithm) = jwks
-                    .key(header.kid.as_deref())
-                    .await?
-                    .ok_or_else(|| Error::unauthenticated("the token is signed with an unknown key"))?;
-                jsonwebtoken::decode::<RawClaims>(token, &key, &self.validation(algorithm))
+                let keys = jwks.keys(header.kid.as_deref(), header.alg).await?;
+                if keys.is_empty() {
+                    return Err(Error::unauthenticated("the token is signed with an unknown key"));
+                }
+                self.verify_with(token, keys.into_iter().map(|key| (key.decoding, key.algorithm)))
             }
         };
-        claims(verified.map_err(refusal)?.claims)
+        claims(verified.map_err(refusal)?)
     }
 
-    fn decode(&self, token: &str, secret: &str) -> jsonwebtoken::errors::Result<TokenData<RawClaims>> {
-        let key = DecodingKey::from_secret(secret.as_bytes());
-        jsonwebtoken::decode(token, &key, &self.validation(Algorithm::HS256))
+    /// With the secrets that a value of `JWT_SECRET` holds.
+    fn verify_with_secrets(
+        &self,
+        token: &str,
+        value: &str,
+    ) -> Result<Result<RawClaims, TokenError>, Failure> {
+        let secrets =
+            secrets(value).map_err(|error| Failure::unexpected(Dependency::SecretsManager, error))?;
+        let keys = secrets.iter().map(|secret| DecodingKey::from_secret(secret.as_bytes()));
+        Ok(self.verify_with(token, keys.map(|key| (key, Algorithm::HS256))))
+    }
+
+    /// With the key that its signature fits; there is at least one.
+    fn verify_with(
+        &self,
+        token: &str,
+        keys: impl Iterator<Item = (DecodingKey, Algorithm)>,
+    ) -> Result<RawClaims, TokenError> {
+        let mut verified = Err(ErrorKind::InvalidSignature.into());
+        for (key, algorithm) in keys {
+            verified =
+                jsonwebtoken::decode(token, &key, &self.validation(algorithm)).map(|token| token.claims);
+            match &verified {
+                Err(error) if *error.kind() == ErrorKind::InvalidSignature => {}
+                _ => break,
+            }
+        }
+        verified
     }
 
     fn validation(&self, algorithm: Algorithm) -> Validation {
@@ -93,10 +169,30 @@ impl Verifier {
     }
 }
 
+/// The secrets that a value of `JWT_SECRET` holds: itself, or the strings of a JSON array.
+fn secrets(value: &str) -> Result<Vec<String>, &'static str> {
+    let Ok(list) = serde_json::from_str::<Vec<serde_json::Value>>(value) else {
+        return Ok(vec![value.to_owned()]);
+    };
+    let secret =
+        |entry: &serde_json::Value| entry.as_str().filter(|text| !text.is_empty()).map(str::to_owned);
+    let secrets: Option<Vec<_>> = list.iter().map(secret).collect();
+    secrets
+        .filter(|secrets| !secrets.is_empty())
+        .ok_or("is a JSON array, which must hold one or more secrets, none of them empty")
+}
+
 #[derive(Deserialize)]
 struct RawClaims {
     sub: String,
     exp: f64,
+    // Only for their types, of which `jsonwebtoken` lets pass others too.
+    #[serde(rename = "nbf")]
+    _not_before: Option<f64>,
+    #[serde(rename = "iat")]
+    _issued_at: Option<f64>,
+    #[serde(rename = "iss")]
+    _issuer: Option<String>,
     name: Option<String>,
     preferred_username: Option<String>,
     nickname: Option<String>,
@@ -165,6 +261,15 @@ mod tests {
         runtime.block_on(verifier.verify(token)).expect_err(token)
     }
 
+    #[test]
+    fn a_secret_may_be_a_list() {
+        assert_eq!(secrets(r#"["new", "old"]"#), Ok(vec!["new".to_owned(), "old".to_owned()]));
+        assert_eq!(secrets("[no JSON"), Ok(vec!["[no JSON".to_owned()]));
+        for broken in ["[]", r#"["a", ""]"#, r#"["a", 5]"#, "[null]"] {
+            assert!(secrets(broken).is_err(), "{broken}");
+        }
+    }
+
     proptest! {
         #[test]
         fn no_text_breaks_the_reading_of_tokens(text in any::<String>()) {
@@ -176,6 +281,12 @@ mod tests {
             // A header that promises more.
             let token = format!("eyJhbGciOiJIUzI1NiJ9.{}", parts.join("."));
             prop_assert_eq!(refused(&token).code, Code::Unauthenticated);
+        }
+
+        #[test]
+        fn a_value_of_the_secret_is_one_or_several(value in any::<String>()) {
+            let is_list = value.trim_start().starts_with('[');
+            prop_assert!(is_list || secrets(&value) == Ok(vec![value]));
         }
 
         #[test]
