@@ -7,6 +7,14 @@ import { Switchboard } from "./client/switchboard.js";
 /** @param {{id: string, name: string | null, displayName: string | null}} user */
 const nameOf = (user) => user.displayName || user.name || user.id;
 
+const graphemes = new Intl.Segmenter(undefined, { granularity: "grapheme" });
+
+/** What a person sees as the first letter, which may be several code points. @param {string} name */
+const initialOf = (name) => [...graphemes.segment(name)][0]?.segment.toUpperCase() ?? "";
+
+/** How many characters the service counts in a message: code points. @param {string} text */
+const lengthOf = (text) => [...text].length;
+
 /** @param {string} iso */
 function timeOf(iso) {
   const at = new Date(iso);
@@ -77,7 +85,6 @@ function useClient(person) {
         if (userId !== chat.userId) after[typing ? "add" : "delete"](conversationId);
         return after;
       });
-    const retry = () => chat.retry();
     // What the banner says besides that there is no connection.
     const complain = ({ detail }) => {
       const unreachable = detail.code === "disconnected" || detail instanceof TypeError;
@@ -87,14 +94,9 @@ function useClient(person) {
     for (const kind of kinds) chat.addEventListener(kind, redraw);
     chat.addEventListener("typing", typing);
     chat.addEventListener("problem", complain);
-    // Without a network no close frame comes, so whoever is told of it looks by itself.
-    addEventListener("offline", retry);
-    addEventListener("online", retry);
     addEventListener("beforeunload", unsent);
     chat.start();
     return () => {
-      removeEventListener("offline", retry);
-      removeEventListener("online", retry);
       removeEventListener("beforeunload", unsent);
       chat.removeEventListener("problem", complain);
       chat.removeEventListener("typing", typing);
@@ -183,7 +185,7 @@ function NewConversation({ chat, choose }) {
   return html`
     <form class="new" onSubmit=${submit}>
       <label for="other" class="visually-hidden">Start a conversation with</label>
-      <input id="other" name="other" placeholder="Talk to … (a name)" autocomplete="off" maxlength="128" aria-describedby="problem" />
+      <input id="other" name="other" placeholder="Talk to … (a name)" autocomplete="off" aria-describedby="problem" />
       <button>Start</button>
       <p id="problem" role="alert">${problem}</p>
     </form>
@@ -224,7 +226,7 @@ function Avatar({ user }) {
     <span class="avatar">
       ${user.avatarUrl
         ? html`<img src=${user.avatarUrl} alt="" referrerpolicy="no-referrer" />`
-        : html`<span aria-hidden="true">${nameOf(user).slice(0, 1).toUpperCase()}</span>`}
+        : html`<span aria-hidden="true">${initialOf(nameOf(user))}</span>`}
       <span class=${`dot ${online}`}><span class="visually-hidden">${online}</span></span>
     </span>
   `;
@@ -349,15 +351,20 @@ function Outgoing({ chat, one }) {
   `;
 }
 
+/** The service's limit on a message, in characters, and from where on it is shown. */
+const LONGEST = 2000;
+const COUNTED_FROM = 1800;
+
 /** What was begun and not sent, by conversation. */
 const drafts = new Map();
 
 function Composer({ chat, id, field }) {
   const [text, setText] = useState(drafts.get(id) ?? "");
   useEffect(() => void drafts.set(id, text), [text]);
+  const length = lengthOf(text);
   const send = (event) => {
     event.preventDefault();
-    if (!text.trim()) return;
+    if (!text.trim() || length > LONGEST) return;
     // What becomes of it is shown beside the message.
     chat.send(id, text).catch(() => {});
     setText("");
@@ -374,8 +381,9 @@ function Composer({ chat, id, field }) {
   return html`
     <form class="composer" onSubmit=${send}>
       <label for="text" class="visually-hidden">Message</label>
-      <textarea id="text" ref=${field} rows="1" maxlength="2000" placeholder="Write a message" value=${text} onInput=${input} onKeyDown=${key} onBlur=${() => chat.stopTyping(id)} />
-      <button class="primary" disabled=${!text.trim()}>Send</button>
+      <textarea id="text" ref=${field} rows="1" aria-describedby="count" aria-invalid=${length > LONGEST} placeholder="Write a message" value=${text} onInput=${input} onKeyDown=${key} onBlur=${() => chat.stopTyping(id)} />
+      <span id="count" class="count" role="status">${length > COUNTED_FROM && `${length} of ${LONGEST}`}</span>
+      <button class="primary" disabled=${!text.trim() || length > LONGEST}>Send</button>
     </form>
   `;
 }

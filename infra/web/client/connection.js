@@ -7,6 +7,12 @@ const ANSWER_TIMEOUT_MS = 25_000;
 /** And a handshake. */
 const OPEN_TIMEOUT_MS = 15_000;
 
+/** API Gateway closes a connection over a larger frame, and a browser sends each message as one. In bytes. */
+const LARGEST_FRAME = 32 * 1024;
+
+/** Close codes (RFC 6455, section 7.4.1) that say that something which was sent is why. */
+const BLAMES_WHAT_WAS_SENT = new Set([1002, 1003, 1007, 1008, 1009, 1010]);
+
 /** What the service or the way to it refused. */
 export class SwitchboardError extends Error {
   /**
@@ -25,6 +31,7 @@ export class SwitchboardError extends Error {
 
 /**
  * @typedef {{type: string, id?: string, data?: any, error?: any, message?: string}} Frame
+ * @typedef {{event: (frame: Frame) => void, closed: () => void, problem: (error: SwitchboardError) => void}} Listener
  * @typedef {{resolve: (data: any) => void, reject: (error: SwitchboardError) => void, timer: any}} Waiting
  */
 
@@ -35,16 +42,34 @@ export class Connection {
   #waiting = new Map();
   #count = 0;
   #ended = false;
+  /** Whether it was closed because of something that was sent on it. */
+  wasBlamed = false;
 
   /**
    * @param {WebSocket} socket an open one
-   * @param {{event: (frame: Frame) => void, closed: () => void}} listener
+   * @param {Listener} listener
    */
   constructor(socket, listener) {
     this.#socket = socket;
     this.#listener = listener;
     socket.onmessage = (message) => this.#receive(message.data);
-    socket.onclose = () => this.#end();
+    socket.onclose = (event) => {
+      this.wasBlamed = BLAMES_WHAT_WAS_SENT.has(event?.code);
+      this.#end();
+    };
+  }
+
+  /**
+   * Why a frame could never be sent, if that is so.
+   *
+   * @param {string} action
+   * @param {object} fields
+   */
+  static refusal(action, fields) {
+    // The longest id that `ask` gives.
+    const size = new TextEncoder().encode(JSON.stringify({ action, id: String(Number.MAX_SAFE_INTEGER), ...fields })).length;
+    if (size <= LARGEST_FRAME) return undefined;
+    return new SwitchboardError("invalid_request", `${action} is too large: ${size} bytes, and ${LARGEST_FRAME} fit a frame`);
   }
 
   /**
@@ -52,7 +77,7 @@ export class Connection {
    *
    * @param {string} url
    * @param {typeof WebSocket} WebSocketClass
-   * @param {{event: (frame: Frame) => void, closed: () => void}} listener
+   * @param {Listener} listener
    * @returns {Promise<Connection>}
    */
   static open(url, WebSocketClass, listener) {
@@ -62,16 +87,20 @@ export class Connection {
       const failed = () => {
         clearTimeout(timer);
         socket.onopen = socket.onclose = null;
+        // It may follow, and nobody waits for it.
+        socket.onerror = () => {};
         socket.close();
         reject(new SwitchboardError("disconnected", "the connection was not opened", { retryable: true }));
       };
       const timer = setTimeout(failed, OPEN_TIMEOUT_MS);
       socket.onopen = () => {
         clearTimeout(timer);
+        // A close follows.
+        socket.onerror = () => {};
         resolve(new Connection(socket, listener));
       };
-      socket.onclose = failed;
-      socket.onerror = () => {};
+      // Some runtimes fire only one of them when a handshake fails.
+      socket.onclose = socket.onerror = failed;
     });
   }
 
@@ -86,6 +115,8 @@ export class Connection {
    */
   ask(action, fields = {}, timeoutMs = ANSWER_TIMEOUT_MS) {
     return new Promise((resolve, reject) => {
+      const refusal = Connection.refusal(action, fields);
+      if (refusal) return reject(refusal);
       const id = String(++this.#count);
       const late = () => {
         this.#waiting.delete(id);
@@ -125,20 +156,27 @@ export class Connection {
     if (this.#socket.readyState === 1) this.#socket.send(JSON.stringify(frame));
   }
 
-  /** @param {string} text */
+  /** @param {unknown} text */
   #receive(text) {
-    /** @type {Frame} */
-    const frame = JSON.parse(text);
+    const frame = readFrame(text);
+    if (!frame) return this.#listener.problem(new SwitchboardError("gateway", "a frame came that is none"));
     const waiting = frame.id === undefined ? undefined : this.#waiting.get(frame.id);
-    if (!waiting) {
-      this.#listener.event(frame);
-      return;
-    }
+    if (!waiting) return this.#hand(frame);
     this.#waiting.delete(/** @type {string} */ (frame.id));
     clearTimeout(waiting.timer);
-    if (frame.type === "error") waiting.reject(new SwitchboardError(frame.error.code, frame.error.message, frame.error));
+    if (frame.type === "error") waiting.reject(errorOf(frame));
     else waiting.resolve(frame.data);
-    if (frame.error?.code === "token_expired") this.#listener.event(frame);
+    if (frame.error?.code === "token_expired") this.#hand(frame);
+  }
+
+  /** @param {Frame} frame */
+  #hand(frame) {
+    try {
+      this.#listener.event(frame);
+    } catch (error) {
+      // Whatever is wrong with one frame, the next one may be right.
+      this.#listener.problem(new SwitchboardError("gateway", `a frame of type ${frame.type} cannot be understood: ${error}`));
+    }
   }
 
   #end() {
@@ -152,4 +190,28 @@ export class Connection {
     this.#waiting.clear();
     if (first) this.#listener.closed();
   }
+}
+
+/**
+ * What came, if it is a frame: an object.
+ *
+ * @param {unknown} text
+ * @returns {Frame | undefined}
+ */
+function readFrame(text) {
+  try {
+    const frame = typeof text === "string" ? JSON.parse(text) : undefined;
+    return typeof frame === "object" && !Array.isArray(frame) ? (frame ?? undefined) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * What an error frame says, however little that is.
+ *
+ * @param {Frame} frame
+ */
+export function errorOf({ error }) {
+  return new SwitchboardError(error?.code ?? "internal", error?.message ?? "an error without a reason", error ?? {});
 }

@@ -11,7 +11,7 @@
 
 // @ts-check
 
-import { Connection, SwitchboardError } from "./connection.js";
+import { Connection, SwitchboardError, errorOf } from "./connection.js";
 import { Conversation } from "./conversation.js";
 
 export { SwitchboardError };
@@ -38,6 +38,8 @@ const OVERLAP_MS = 30 * SECOND;
 const GOOD_AFTER_MS = 30 * SECOND;
 /** How long a connection may take to show that it is alive, when there is doubt. */
 const CHECK_MS = 5 * SECOND;
+/** How often a connection may be closed over a message before it is given up. */
+const BLAMED_AT_MOST = 2;
 /** And the HTTP API to answer. */
 const REQUEST_TIMEOUT_MS = 15 * SECOND;
 
@@ -118,6 +120,13 @@ export class Switchboard extends EventTarget {
   #delivering = new Set();
   /** @type {Map<string, {resolve: (message: Message) => void, reject: (error: SwitchboardError) => void}>} */
   #promised = new Map();
+  /** How often a connection was closed while this message waited for its answer. @type {Map<string, number>} */
+  #blamed = new Map();
+  #suspecting = false;
+  /** The connection that is asked whether it is alive. @type {Connection | undefined} */
+  #checked;
+  /** Before this it is of no use to connect again. In milliseconds since 1970. */
+  #notBefore = 0;
   #timers = { ping: /** @type {any} */ (0), replace: /** @type {any} */ (0), good: /** @type {any} */ (0) };
 
   /** @param {Options} options */
@@ -136,12 +145,14 @@ export class Switchboard extends EventTarget {
   /** Connects, and stays connected until `stop`. Done once it is for the first time. */
   async start() {
     this.#running = true;
+    for (const [target, event] of occasions()) target.addEventListener(event, this.#look);
     await this.#connect();
   }
 
   /** Disconnects. What is not stored yet stays, for the next start. */
   stop() {
     this.#running = false;
+    for (const [target, event] of occasions()) target.removeEventListener(event, this.#look);
     this.#wake();
     for (const timer of [...Object.values(this.#timers), ...this.#typists.values()]) clearTimeout(timer);
     this.#typists.clear();
@@ -152,14 +163,27 @@ export class Switchboard extends EventTarget {
     this.#become("offline");
   }
 
-  /** Looks now whether there is a connection, and makes one if not: for when the network comes or goes. */
+  /** Looks now whether there is a connection that is alive, and makes one if not. */
   retry() {
     if (!this.#running) return;
     this.#attempts = 0;
-    if (this.#connection) return void this.#connection.ask("ping", {}, CHECK_MS).catch(() => {});
-    this.#wake();
-    void this.#connect();
+    this.#notBefore = 0;
+    const connection = this.#connection;
+    if (!connection) {
+      this.#wake();
+      void this.#connect();
+    } else if (connection !== this.#checked) {
+      this.#checked = connection;
+      const done = () => (this.#checked = undefined);
+      // Without an answer it ends by itself.
+      void connection.ask("ping", {}, CHECK_MS).then((pong) => this.#compare(pong.conversations)).catch(() => {}).finally(done);
+    }
   }
+
+  /** For when the network comes or goes, or somebody looks at the page again: a machine that slept has a dead socket. */
+  #look = () => {
+    if (globalThis.document?.visibilityState !== "hidden") this.retry();
+  };
 
   #connect() {
     this.#connecting ??= this.#tryUntilConnected().finally(() => (this.#connecting = undefined));
@@ -183,7 +207,8 @@ export class Switchboard extends EventTarget {
 
   /** Waits longer after each failure, and not as long as all the others who lost their connection now. */
   #pause() {
-    const delay = Math.min(FIRST_DELAY_MS * 2 ** this.#attempts++, LAST_DELAY_MS) * (0.5 + this.#random() / 2);
+    const backoff = Math.min(FIRST_DELAY_MS * 2 ** this.#attempts++, LAST_DELAY_MS) * (0.5 + this.#random() / 2);
+    const delay = Math.max(backoff, this.#notBefore - Date.now());
     return new Promise((resolve) => {
       const timer = setTimeout(resolve, delay);
       this.#wake = () => {
@@ -202,6 +227,7 @@ export class Switchboard extends EventTarget {
     const listener = {
       event: (/** @type {Frame} */ frame) => this.#hear(frame),
       closed: () => this.#lost(next),
+      problem: (/** @type {SwitchboardError} */ error) => this.#complain(error),
     };
     /** @type {Connection} */
     const next = await Connection.open(
@@ -230,7 +256,7 @@ export class Switchboard extends EventTarget {
       throw error;
     }
     this.#become("online");
-    this.#sendAll();
+    void this.#sendAll();
   }
 
   /** @param {Connection} connection */
@@ -247,7 +273,7 @@ export class Switchboard extends EventTarget {
     const ping = () => {
       this.#timers.ping = setTimeout(ping, PING_EVERY_MS);
       // An error says that the connection is alive; without an answer it ends by itself.
-      this.#connection?.ask("ping").then((pong) => this.#compare(pong.conversations), () => {});
+      void this.#connection?.ask("ping").then((pong) => this.#compare(pong.conversations)).catch(() => {});
     };
     this.#timers.ping = setTimeout(ping, PING_EVERY_MS);
     this.#timers.good = setTimeout(() => (this.#attempts = 0), GOOD_AFTER_MS);
@@ -394,6 +420,7 @@ export class Switchboard extends EventTarget {
    * @returns {Promise<Conversation>}
    */
   async open(conversationId) {
+    conversationId = canonical(conversationId);
     let conversation = this.#open.get(conversationId);
     if (conversation) return conversation;
     const path = `/api/conversations/${conversationId}/messages`;
@@ -422,6 +449,7 @@ export class Switchboard extends EventTarget {
    * @param {string} conversationId
    */
   async close(conversationId) {
+    conversationId = canonical(conversationId);
     this.#open.delete(conversationId);
     const leave = async () => {
       // It may have been opened again.
@@ -436,6 +464,7 @@ export class Switchboard extends EventTarget {
    * @param {string} conversationId
    */
   async loadOlder(conversationId) {
+    conversationId = canonical(conversationId);
     await this.#open.get(conversationId)?.loadOlder();
     this.#emit("messages", conversationId);
   }
@@ -446,6 +475,7 @@ export class Switchboard extends EventTarget {
    * @param {string} conversationId
    */
   async markRead(conversationId) {
+    conversationId = canonical(conversationId);
     const summary = this.#summaries.get(conversationId);
     if (!summary || summary.unreadCount === 0 || !this.#connection) return;
     this.#read(await this.#connection.ask("mark_read", { conversationId, upToSeq: summary.lastSeq }));
@@ -461,14 +491,17 @@ export class Switchboard extends EventTarget {
    * @returns {Promise<Message>}
    */
   send(conversationId, content) {
-    const clientMessageId = crypto.randomUUID();
+    conversationId = canonical(conversationId);
+    const clientMessageId = newId();
     /** @type {Outgoing} */
     const outgoing = { clientMessageId, conversationId, content, state: "pending" };
     this.outgoing.set(clientMessageId, outgoing);
     this.#typedAt.delete(conversationId);
     this.#emit("outgoing", outgoing);
     const sent = new Promise((resolve, reject) => this.#promised.set(clientMessageId, { resolve, reject }));
-    void this.#deliver(conversationId);
+    const refusal = Connection.refusal("send_message", { conversationId, content, clientMessageId });
+    if (refusal) this.#giveUp(outgoing, refusal);
+    else void this.#deliver(conversationId);
     return /** @type {Promise<Message>} */ (sent);
   }
 
@@ -496,8 +529,30 @@ export class Switchboard extends EventTarget {
     if (outgoing?.state === "failed" && this.outgoing.delete(clientMessageId)) this.#emit("outgoing", outgoing);
   }
 
-  #sendAll() {
+  async #sendAll() {
+    await this.#sendSuspects();
     for (const id of new Set([...this.outgoing.values()].map(({ conversationId }) => conversationId))) void this.#deliver(id);
+  }
+
+  /**
+   * Messages over one of which a connection was closed come first, and alone: if it is closed once more, it is known over
+   * which.
+   */
+  async #sendSuspects() {
+    if (this.#suspecting) return;
+    this.#suspecting = true;
+    try {
+      for (const clientMessageId of [...this.#blamed.keys()]) {
+        while (this.#blamed.has(clientMessageId)) {
+          const suspect = this.outgoing.get(clientMessageId);
+          if (suspect?.state !== "pending") this.#blamed.delete(clientMessageId);
+          else if (this.state !== "online" || !this.#connection) return;
+          else await this.#try(suspect);
+        }
+      }
+    } finally {
+      this.#suspecting = false;
+    }
   }
 
   /**
@@ -507,7 +562,7 @@ export class Switchboard extends EventTarget {
    * @param {string} conversationId
    */
   async #deliver(conversationId) {
-    if (this.#delivering.has(conversationId)) return;
+    if (this.#delivering.has(conversationId) || this.#blamed.size > 0) return;
     this.#delivering.add(conversationId);
     try {
       // Without a connection the next one goes on.
@@ -525,29 +580,50 @@ export class Switchboard extends EventTarget {
   /** @param {Outgoing} outgoing */
   async #try(outgoing) {
     const { clientMessageId, conversationId, content } = outgoing;
+    const connection = this.#connection;
+    if (!connection) return;
     try {
-      const connection = this.#connection;
-      if (!connection) return;
       this.#stored(await connection.ask("send_message", { conversationId, content, clientMessageId }));
+      this.#blamed.delete(clientMessageId);
     } catch (caught) {
       const error = /** @type {SwitchboardError} */ (caught);
       // Another device may have heard of it meanwhile.
-      if (!this.outgoing.has(clientMessageId)) return;
+      if (!this.outgoing.has(clientMessageId)) return void this.#blamed.delete(clientMessageId);
+      if (connection.wasBlamed) {
+        const times = (this.#blamed.get(clientMessageId) ?? 0) + 1;
+        this.#blamed.set(clientMessageId, times);
+        if (times < BLAMED_AT_MOST) return;
+        const reason = `the connection was closed over this message ${times} times`;
+        return this.#giveUp(outgoing, new SwitchboardError("invalid_request", reason));
+      }
       if (error.retryable || error.code === "token_expired") {
         if (this.state !== "online" || !this.#connection) return;
         await new Promise((resolve) => setTimeout(resolve, error.retryAfterMs ?? FIRST_DELAY_MS * (1 + this.#random())));
         return;
       }
-      const failed = { ...outgoing, state: /** @type {const} */ ("failed"), error };
-      this.outgoing.set(clientMessageId, failed);
-      this.#emit("outgoing", failed);
-      this.#promised.get(clientMessageId)?.reject(error);
-      this.#promised.delete(clientMessageId);
+      this.#giveUp(outgoing, error);
     }
+  }
+
+  /**
+   * Nothing will come of it, and it holds up no other.
+   *
+   * @param {Outgoing} outgoing
+   * @param {SwitchboardError} error
+   */
+  #giveUp(outgoing, error) {
+    const { clientMessageId } = outgoing;
+    const failed = { ...outgoing, state: /** @type {const} */ ("failed"), error };
+    this.#blamed.delete(clientMessageId);
+    this.outgoing.set(clientMessageId, failed);
+    this.#emit("outgoing", failed);
+    this.#promised.get(clientMessageId)?.reject(error);
+    this.#promised.delete(clientMessageId);
   }
 
   /** @param {Message} message */
   #stored(message) {
+    check(message);
     const clientMessageId = message.clientMessageId ?? "";
     const outgoing = this.outgoing.get(clientMessageId);
     this.#take(message);
@@ -563,6 +639,7 @@ export class Switchboard extends EventTarget {
    * @param {string} conversationId
    */
   typing(conversationId) {
+    conversationId = canonical(conversationId);
     const last = this.#typedAt.get(conversationId) ?? 0;
     if (!this.#connection || Date.now() - last < TYPING_EVERY_MS) return;
     this.#typedAt.set(conversationId, Date.now());
@@ -575,6 +652,7 @@ export class Switchboard extends EventTarget {
    * @param {string} conversationId
    */
   stopTyping(conversationId) {
+    conversationId = canonical(conversationId);
     if (this.#typedAt.delete(conversationId)) this.#connection?.tell("typing_stop", { conversationId });
   }
 
@@ -599,13 +677,23 @@ export class Switchboard extends EventTarget {
       case "user_stopped_typing":
         return this.#typist(data, 0);
       case "error":
-        if (frame.error.code === "token_expired") this.#known = undefined;
-        this.#complain(new SwitchboardError(frame.error.code, frame.error.message, frame.error));
-        return;
+        return this.#refused(errorOf(frame));
       default:
         // The gateway's own: the frame that it is about is not named, so its answer will be missed.
         if (frame.message) this.#complain(new SwitchboardError("gateway", frame.message, { retryable: true }));
     }
+  }
+
+  /**
+   * The service says something that answers no frame, mostly why it closes the connection.
+   *
+   * @param {SwitchboardError} error
+   */
+  #refused(error) {
+    if (error.code === "token_expired") this.#known = undefined;
+    // This was the oldest of too many connections. To connect again at once would only close another one.
+    if (error.code === "rate_limited") this.#notBefore = Date.now() + (error.retryAfterMs ?? LAST_DELAY_MS);
+    this.#complain(error);
   }
 
   /** @param {Message} message a new one in a conversation that this connection has joined */
@@ -623,6 +711,7 @@ export class Switchboard extends EventTarget {
 
   /** @param {{conversationId: string, lastMessage: Message, lastSeq: number, unreadCount: number}} update */
   #update({ conversationId, lastMessage, lastSeq, unreadCount }) {
+    check(lastMessage);
     this.#typist({ conversationId, userId: lastMessage.senderId }, 0);
     this.#open.get(conversationId)?.add(lastMessage);
     const summary = this.#summaries.get(conversationId);
@@ -810,4 +899,43 @@ function latest(message) {
 function decodeBase64Url(text) {
   const bytes = atob(text.replace(/-/g, "+").replace(/_/g, "/"));
   return new TextDecoder().decode(Uint8Array.from(bytes, (c) => c.charCodeAt(0)));
+}
+
+/**
+ * Refuses what is no message: one without its place would make the conversation wait for ever.
+ *
+ * @param {any} message
+ */
+function check(message) {
+  const sound = typeof message?.id === "string" && typeof message.conversationId === "string" && Number.isInteger(message.seq);
+  if (!sound) throw new SwitchboardError("gateway", "what should be a message is none", { retryable: true });
+}
+
+/**
+ * The id of a conversation as the service writes it.
+ *
+ * @param {string} id
+ */
+function canonical(id) {
+  const digits = id.toLowerCase().replace(/^urn:uuid:|[{}-]/g, "");
+  if (!/^[0-9a-f]{32}$/.test(digits)) return id;
+  return digits.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, "$1-$2-$3-$4-$5");
+}
+
+/** A name for a message. Browsers have `crypto.randomUUID` on encrypted pages and on localhost only. */
+function newId() {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+/**
+ * What may mean that a connection has died without a word, or that a network is back: each a target and its event. None
+ * outside of browsers.
+ *
+ * @returns {[EventTarget, string][]}
+ */
+function occasions() {
+  if (typeof globalThis.window?.addEventListener !== "function") return [];
+  const { window, document } = globalThis;
+  return [[document, "visibilitychange"], ...["pageshow", "focus", "online", "offline"].map((event) => /** @type {[EventTarget, string]} */ ([window, event]))];
 }
