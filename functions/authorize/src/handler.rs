@@ -1,29 +1,65 @@
 //! Who may connect, and what every later event of the connection will know of them.
 
-use aws_lambda_events::apigw::ApiGatewayCustomAuthorizerRequestTypeRequest as AuthorizerRequest;
-use edge::telemetry::observe;
+use std::collections::HashMap;
+
+use edge::telemetry::{Invocation, observe};
 use edge::token::{Claims, Verifier, bearer, context};
 use lambda_runtime::{Diagnostic, LambdaEvent};
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
+
+/// The part of an authorizer's event that this one looks at; the type of `aws_lambda_events` lacks the connection.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Asked {
+    method_arn: String,
+    #[serde(default)]
+    headers: HashMap<String, String>,
+    #[serde(default)]
+    query_string_parameters: HashMap<String, String>,
+    request_context: Connection,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Connection {
+    connection_id: Option<String>,
+}
 
 /// The policy that lets the caller in, with their identity. API Gateway answers 401 to the error
 /// `Unauthorized`, 500 to others.
-pub(crate) async fn handle(
-    verifier: &Verifier,
-    event: LambdaEvent<AuthorizerRequest>,
-) -> Result<Value, Diagnostic> {
-    let request = event.payload;
-    // Browsers cannot set headers on a WebSocket, so the query string comes first.
-    let token = match request.query_string_parameters.first("token") {
-        Some(token) => Ok(token),
-        None => bearer(&request.headers),
+pub(crate) async fn handle(verifier: &Verifier, event: LambdaEvent<Asked>) -> Result<Value, Diagnostic> {
+    let asked = event.payload;
+    let invocation = Invocation {
+        route: "authorize",
+        request_id: &event.context.request_id,
+        connection: asked.request_context.connection_id.as_deref(),
     };
-    let verified = observe("authorize", &event.context.request_id, async { verifier.verify(token?).await });
+    let verified = observe(invocation, async {
+        // Browsers cannot set headers on a WebSocket, so the query string comes first.
+        let token = match asked.query_string_parameters.get("token") {
+            Some(token) => Ok(token.as_str()),
+            None => bearer(authorization(&asked.headers)),
+        };
+        let verified = async { verifier.verify(token?).await };
+        verified.await.inspect_err(|error| {
+            // Lambda counts both as errors, so the alarms look at these.
+            match error.is_refusal() {
+                true => tracing::trace!(target: "measured", tokens_refused = 1_u64),
+                false => tracing::trace!(target: "measured", tokens_unverified = 1_u64),
+            }
+        })
+    });
     match verified.await {
-        Ok(claims) => Ok(allow(request.method_arn.as_deref().unwrap_or_default(), claims)),
+        Ok(claims) => Ok(allow(&asked.method_arn, claims)),
         Err(error) if error.is_refusal() => Err(diagnostic("Unauthorized", "Unauthorized")),
         Err(_) => Err(diagnostic("Unavailable", "the token cannot be verified now")),
     }
+}
+
+fn authorization(headers: &HashMap<String, String>) -> Option<&str> {
+    let found = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("authorization"));
+    found.map(|(_, value)| value.as_str())
 }
 
 /// Context values reach the other functions as strings; absent claims are left out.

@@ -3,7 +3,7 @@
 mod handler;
 
 use edge::env;
-use edge::telemetry::observe;
+use edge::telemetry::{Invocation, observe};
 use lambda_runtime::{LambdaEvent, service_fn};
 use serde::de::IgnoredAny;
 
@@ -13,7 +13,9 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     let sdk = aws::load_config().await;
     let url = &env::secret("DATABASE_URL", &sdk)?;
     lambda_runtime::run(service_fn(async |event: LambdaEvent<IgnoredAny>| {
-        observe("migrate", &event.context.request_id, handler::handle(url)).await
+        let request_id = &event.context.request_id;
+        let invocation = Invocation { route: "migrate", request_id, connection: None };
+        observe(invocation, handler::handle(url)).await
     }))
     .await
 }

@@ -3,7 +3,7 @@
 mod handler;
 
 use edge::env;
-use edge::telemetry::observe;
+use edge::telemetry::{Invocation, observe};
 use handler::State;
 use lambda_runtime::{LambdaEvent, service_fn};
 use realtime::{Announcer, Connections, PresenceAudience, Push};
@@ -23,7 +23,9 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         },
     };
     lambda_runtime::run(service_fn(async |event: LambdaEvent<IgnoredAny>| {
-        observe("sweep_connections", &event.context.request_id, handler::handle(state)).await
+        let request_id = &event.context.request_id;
+        let invocation = Invocation { route: "sweep_connections", request_id, connection: None };
+        observe(invocation, handler::handle(state)).await
     }))
     .await
 }

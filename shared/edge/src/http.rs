@@ -6,7 +6,7 @@ use std::time::Duration;
 
 pub use lambda_http::Request;
 pub use lambda_http::http::StatusCode;
-use lambda_http::http::{HeaderMap, HeaderName, Response, header};
+use lambda_http::http::{HeaderName, Response, header};
 use lambda_http::request::RequestContext;
 use lambda_http::{Body, RequestExt, service_fn};
 use protocol::{Code, ErrorBody};
@@ -14,7 +14,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::Error;
-use crate::telemetry::observe;
+use crate::telemetry::{Invocation, observe};
 use crate::token::{Claims, Verifier};
 
 /// Serves an HTTP route: verifies the token, has the request read by `read`, and answers with the status and
@@ -32,11 +32,11 @@ where
     let (verifier, handle) = (&verifier, &handle);
     lambda_http::run(service_fn(move |request: Request| async move {
         let work = async {
-            let claims = verifier.verify(bearer(request.headers())?).await?;
+            let claims = verifier.verify(bearer(authorization(&request))?).await?;
             handle(claims, read(&request)?).await
         };
         let request_id = request.lambda_context_ref().map_or("?", |context| &context.request_id);
-        match observe(route(&request), request_id, work).await {
+        match observe(Invocation { route: route(&request), request_id, connection: None }, work).await {
             Ok((status, body)) => respond(status, &body, [None, None]),
             Err(error) => {
                 let (status, challenge) = (status(error.code), challenge(&error));
@@ -91,11 +91,13 @@ fn read<T: FromStr<Err: Display>>(name: &str, value: &str) -> Result<T, Error> {
     value.parse().map_err(|error| Error::invalid_request(format!("{name}: {error}")))
 }
 
-/// The token in `Authorization: Bearer`.
-pub fn bearer(headers: &HeaderMap) -> Result<&str, Error> {
-    headers
-        .get(header::AUTHORIZATION)
-        .and_then(|value| value.to_str().ok())
+fn authorization(request: &Request) -> Option<&str> {
+    request.headers().get(header::AUTHORIZATION)?.to_str().ok()
+}
+
+/// The token in the value of a header `Authorization`, if there is one.
+pub fn bearer(authorization: Option<&str>) -> Result<&str, Error> {
+    authorization
         .and_then(|value| value.split_once(' '))
         .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("Bearer"))
         .map(|(_, token)| token.trim())

@@ -32,13 +32,15 @@ const STACK_NAME: &str = "STACK_NAME";
 
 /// What is measured, and the metric that it becomes: its name, its unit, and how many of ours make one of
 /// those.
-const METRICS: [(&str, &str, &str, f64); 6] = [
+const METRICS: [(&str, &str, &str, f64); 8] = [
     ("messages_sent", "MessagesSent", "Count", 1.0),
     ("commit_us", "CommitLatency", "Milliseconds", 1000.0),
     ("fan_out", "FanOutWidth", "Count", 1.0),
     ("pushes_sent", "PushesSent", "Count", 1.0),
     ("pushes_gone", "PushesGone", "Count", 1.0),
     ("pushes_failed", "PushesFailed", "Count", 1.0),
+    ("tokens_refused", "TokensRefused", "Count", 1.0),
+    ("tokens_unverified", "TokensUnverified", "Count", 1.0),
 ];
 
 /// What was measured since the invocation began: the sum of each field, and how often it came up.
@@ -90,10 +92,20 @@ impl Failed for lambda_runtime::Error {
     }
 }
 
+/// What an invocation is known by.
+#[derive(Clone, Copy, Debug)]
+pub struct Invocation<'a> {
+    /// The route, as the template names it, or the function that has none.
+    pub route: &'a str,
+    /// Lambda's id of the invocation, which the access log has as `lambda`.
+    pub request_id: &'a str,
+    /// The WebSocket connection that it is about, if it is about one.
+    pub connection: Option<&'a str>,
+}
+
 /// Does the work of an invocation and writes its line.
 pub async fn observe<T, E: Failed>(
-    route: &str,
-    request_id: &str,
+    Invocation { route, request_id, connection }: Invocation<'_>,
     work: impl Future<Output = Result<T, E>>,
 ) -> Result<T, E> {
     measurements().clear();
@@ -113,6 +125,7 @@ pub async fn observe<T, E: Failed>(
             tracing::$level!(
                 route,
                 request_id,
+                connection,
                 outcome,
                 cause,
                 duration_ms,

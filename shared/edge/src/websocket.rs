@@ -10,12 +10,12 @@ use aws_lambda_events::apigw::{ApiGatewayProxyResponse, ApiGatewayWebsocketProxy
 use aws_lambda_events::encodings::Body;
 use domain::{AvatarUrl, ConnectionId, DisplayName, Invalid, Name, Profile, Timestamp, UserId};
 use lambda_runtime::{LambdaEvent, service_fn};
-use protocol::{Answer, AnyFrame, ErrorFrame, Event, FrameId};
+use protocol::{Answer, AnyFrame, Code, ErrorFrame, Event, FrameId};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::Error;
-use crate::telemetry::observe;
+use crate::telemetry::{Invocation, observe};
 use crate::token::context;
 
 /// Whose connection an event is about, as the authorizer said when it opened.
@@ -103,10 +103,10 @@ pub async fn run_one_way<T: DeserializeOwned>(
 pub async fn run_unrouted(refuse: impl Fn(AnyFrame) -> Error) -> Result<(), lambda_runtime::Error> {
     let refuse = &refuse;
     lambda_runtime::run(service_fn(move |event: LambdaEvent<ApiGatewayWebsocketProxyRequest>| async move {
-        let (route, request_id) = (route(&event.payload), event.context.request_id);
-        let (id, frame) = protocol::read_frame(event.payload.body.as_deref().unwrap_or_default());
+        let (event, request_id) = (event.payload, event.context.request_id);
+        let (id, frame) = protocol::read_frame(event.body.as_deref().unwrap_or_default());
         let refused = async { Err::<Infallible, _>(frame.map_or_else(Error::from, refuse)) };
-        match observe(route, &request_id, refused).await {
+        match observe(invocation(&event, &request_id), refused).await {
             Ok(never) => match never {},
             Err(error) => respond(&refusal(id, &error)),
         }
@@ -122,7 +122,7 @@ pub async fn run_connect(
     lambda_runtime::run(service_fn(move |event: LambdaEvent<ApiGatewayWebsocketProxyRequest>| async move {
         let (event, request_id) = (event.payload, event.context.request_id);
         let (caller, profile) = (caller(&event)?, profile(&event)?);
-        let status = match observe(route(&event), &request_id, handle(&caller, profile)).await {
+        let status = match observe(invocation(&event, &request_id), handle(&caller, profile)).await {
             Ok(()) => 200,
             Err(error) => crate::http::status(error.code).as_u16(),
         };
@@ -131,7 +131,8 @@ pub async fn run_connect(
     .await
 }
 
-/// Serves `$disconnect`. Its answer goes nowhere; an error makes Lambda count the event as failed.
+/// Serves `$disconnect`. Its answer goes nowhere. A mistake of ours makes Lambda count the event as failed; a
+/// dependency that is down does not: the sweep does the work then.
 pub async fn run_disconnect(
     handle: impl AsyncFn(&Caller) -> Result<(), Error>,
 ) -> Result<(), lambda_runtime::Error> {
@@ -139,8 +140,9 @@ pub async fn run_disconnect(
     lambda_runtime::run(service_fn(move |event: LambdaEvent<ApiGatewayWebsocketProxyRequest>| async move {
         let (event, request_id) = (event.payload, event.context.request_id);
         let caller = caller(&event)?;
-        observe(route(&event), &request_id, handle(&caller))
+        observe(invocation(&event, &request_id), handle(&caller))
             .await
+            .or_else(|error| if error.code == Code::Internal { Err(error) } else { Ok(()) })
             .map_err(|_| format!("the disconnect of {} was not carried out", caller.connection_id))?;
         Ok::<_, lambda_runtime::Error>(accepted())
     }))
@@ -163,7 +165,7 @@ async fn answer<T: DeserializeOwned, A>(
         }
         handle(&caller, frame?).await
     };
-    let answer = observe(route(&event), &request_id, work).await;
+    let answer = observe(invocation(&event, &request_id), work).await;
     Ok((id, answer, caller))
 }
 
@@ -178,9 +180,13 @@ pub enum Unexpected {
     Invalid(&'static str, Invalid),
 }
 
-/// As the template names it.
-fn route(event: &ApiGatewayWebsocketProxyRequest) -> &str {
-    event.request_context.route_key.as_deref().unwrap_or("?")
+fn invocation<'a>(event: &'a ApiGatewayWebsocketProxyRequest, request_id: &'a str) -> Invocation<'a> {
+    let context = &event.request_context;
+    Invocation {
+        route: context.route_key.as_deref().unwrap_or("?"),
+        request_id,
+        connection: context.connection_id.as_deref(),
+    }
 }
 
 /// Whose connection an event is about.
