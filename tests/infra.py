@@ -78,18 +78,25 @@ def check_routes(template):
         answers = key not in ("$connect", "$disconnect") and key in answered_actions()
         assert (id in responses) == answers, f"{id}: {key} {'answers' if answers else 'does not answer'}, by its route response it does{'' if id in responses else ' not'}"
         assert (route.get("RouteResponseSelectionExpression") == "$default") == answers, f"{id}: its RouteResponseSelectionExpression"
-        assert id in stage["DependsOn"], f"{id}: the stage does not wait for it, but has settings for it"
-        throttled = stage["Properties"]["RouteSettings"]
-        assert key == "$disconnect" or "ThrottlingRateLimit" in throttled[key], f"{key} has no limit of its own"
+        assert id in stage["DependsOn"], f"{id}: the stage does not wait for it"
         assert (route.get("AuthorizationType") == "CUSTOM") == (key == "$connect"), f"{id}: only $connect is authorized"
+    late = {id for id in of_type("AWS::ApiGatewayV2::RouteResponse") if id not in stage["DependsOn"]}
+    assert not late, f"the stage does not wait for {late}"
     actions = {route["RouteKey"] for route in routes.values()} - {"$connect", "$disconnect", "$default"}
     assert actions == documented_actions(), actions ^ documented_actions()
     http = resources["HttpApi"]["Properties"]["Body"]["paths"]
     paths = {(method.upper(), path) for path, methods in http.items() for method in methods if method != "options"}
     documented = json.loads((ROOT / "infra/web/docs/openapi.json").read_text())["paths"]
     assert paths == {(method.upper(), path) for path, methods in documented.items() for method in methods if method != "parameters"}, paths
-    settings = resources["HttpApiApiGatewayDefaultStage"]["Properties"]["RouteSettings"]
-    assert set(settings) == {f"{method} {path}" for method, path in paths}, f"limits of routes: {set(settings)}"
+    for limited in stage, resources["HttpApiApiGatewayDefaultStage"]:
+        properties = limited["Properties"]
+        assert {"ThrottlingRateLimit", "ThrottlingBurstLimit"} <= set(properties["DefaultRouteSettings"]), properties
+        # What `Ref` gives here would be a string: these settings have no types.
+        own = [limit for settings in properties.get("RouteSettings", {}).values() for limit in settings.values()]
+        assert all(isinstance(limit, (int, float)) for limit in own), f"limits that are no numbers: {own}"
+        assert "$context.integration.requestId" in properties["AccessLogSettings"]["Format"], "the log does not say which invocation it was"
+    exposed = {header.lower() for header in resources["HttpApi"]["Properties"]["Body"]["x-amazon-apigateway-cors"]["exposeHeaders"]}
+    assert exposed == {"retry-after", "www-authenticate"}, exposed
     return f"{len(routes)} WebSocket routes, {len(paths)} HTTP routes"
 
 
@@ -199,8 +206,59 @@ def check_policies(template):
     return f"{len(functions)} functions"
 
 
+def check_documents(template):
+    """Policies are read by the rules that they were written for, and what a failed first deployment made does not stay."""
+    documents = []
+    for id, resource in template["Resources"].items():
+        properties = resource.get("Properties", {})
+        own = [policy["PolicyDocument"] for policy in properties.get("Policies", [])]
+        documents += [(id, properties[name]) for name in ("AssumeRolePolicyDocument", "PolicyDocument") if name in properties]
+        documents += [(id, policy) for policy in own]
+        assert resource.get("DeletionPolicy") != "Retain", f"{id} would stay after a deployment that failed"
+    old = [id for id, document in documents if document.get("Version") != "2012-10-17"]
+    assert not old, f"policies without a version: {old}"
+    assert "FailuresQueue" in template["Outputs"]
+    # What is built by default is what the checks build.
+    assert template["Parameters"]["Architecture"]["Default"] == "x86_64"
+    assert "--x86-64" in (ROOT / "infra/README.md").read_text()
+    return f"{len(documents)} policies"
+
+
+def check_database():
+    """The database: watched, of the version that the template says, and restored with what it tells."""
+    from samtranslator.yaml_helper import yaml_parse
+
+    template = yaml_parse((ROOT / DATABASE).read_text())
+    resources = template["Resources"]
+    alarms = {r["Properties"]["MetricName"] for r in resources.values() if r["Type"] == "AWS::CloudWatch::Alarm"}
+    assert alarms >= {"ACUUtilization", "DatabaseConnections", "Errors"}, alarms
+    check_told(resources)
+    instances = [r["Properties"] for r in resources.values() if r["Type"] == "AWS::RDS::DBInstance"]
+    assert all(instance["AutoMinorVersionUpgrade"] is False for instance in instances), "its version would change by itself"
+    recipe = (ROOT / "infra/README.md").read_text().partition("### Roll back")[2].partition("###")[0]
+    outputs = {"--db-subnet-group-name": "SubnetGroup", "--vpc-security-group-ids": "DatabaseSecurityGroup", "--db-cluster-parameter-group-name": "ParameterGroup"}
+    for option, output in outputs.items():
+        assert option in recipe and f"`{output}`" in recipe and output in template["Outputs"], f"the recipe to restore: {option}"
+    assert "--serverless-v2-scaling-configuration" in recipe and "--master-user-password" in recipe
+    return f"{len(alarms)} alarms of the database"
+
+
+def check_told(resources):
+    for id, resource in resources.items():
+        if resource["Type"] == "AWS::CloudWatch::Alarm":
+            properties = resource["Properties"]
+            assert properties["AlarmActions"] == properties["OKActions"] == [{"Ref": "Alarms"}], f"{id} does not tell when it begins and ends"
+
+
 def check_alarms(template):
     """Every function is watched."""
+    check_told(template["Resources"])
+    counted = [resource["Properties"] for resource in template["Resources"].values() if resource["Type"] == "AWS::CloudWatch::Alarm"]
+    metrics = sum(max(1, sum("MetricStat" in query for query in alarm.get("Metrics", []))) for alarm in counted)
+    assert f"| Alarms, {metrics} metrics at $0.10 | ${metrics * 0.1:.2f} |" in (ROOT / "infra/README.md").read_text(), f"the alarms have {metrics} metrics"
+    # A refused token is an error to Lambda, and nothing is wrong then.
+    of_errors = template["Resources"]["SocketFunctionsFail"]["Properties"]["Metrics"]
+    assert "Authorize" not in str(of_errors), "every refused token would ring"
     resources = template["Resources"].values()
     functions = {id for id, r in template["Resources"].items() if r["Type"] == "AWS::Lambda::Function"}
     for metric in ["Errors", "Throttles"]:
@@ -215,7 +273,8 @@ def check_alarms(template):
     # What the functions measure is what is watched.
     telemetry = (ROOT / "shared/edge/src/telemetry.rs").read_text()
     measured = set(re.findall(r'^    \("\w+", "(\w+)", "\w+", [\d.]+\),$', telemetry, re.M))
-    alarms = {r["Properties"]["MetricName"] for r in resources if r["Properties"].get("Namespace") == "Switchboard"}
+    alarms = {r["Properties"]["MetricName"] for r in resources if r.get("Properties", {}).get("Namespace") == "Switchboard"}
+    assert f"| Metrics of the functions, {len(measured)} at $0.30 | ${len(measured) * 0.3:.2f} |" in (ROOT / "infra/README.md").read_text(), len(measured)
     assert measured and alarms <= measured, f"alarms on what nobody measures: {alarms - measured}"
     body = template["Resources"]["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"]
     widgets = json.loads(re.sub(r"\$\{[\w:]+\}", "x", body))["widgets"]
@@ -261,8 +320,10 @@ def check_commands(sam):
                 assert not unknown, f"{command}: {unknown}"
                 checked += 1
     assert checked > 10, f"only {checked} commands found"
+    # Its questions end at a plain Enter.
+    assert not any("--guided" in command for command in commands) and "--guided" not in (ROOT / "README.md").read_text()
     # Every alarm that points there has its paragraph.
-    template = (ROOT / TEMPLATE).read_text()
+    template = (ROOT / TEMPLATE).read_text() + (ROOT / DATABASE).read_text()
     for heading in set(re.findall(r"See infra/README.md, (\w+)\.", template)):
         assert f"#### {heading}\n" in text, f"infra/README.md tells nothing of {heading}"
     return f"{checked} commands"
@@ -276,9 +337,10 @@ def main():
     run(sam / "sam", "validate", "--lint", "--template", TEMPLATE)
     print("ok:", check_commands(sam))
     template = transformed(PARAMETERS)
-    print("ok:", ", ".join(check(template) for check in [check_routes, check_policies, check_alarms]))
+    print("ok:", ", ".join(check(template) for check in [check_routes, check_policies, check_documents, check_alarms]) + ",", check_database())
     run(checkov / "checkov", "--file", TEMPLATE, DATABASE, "--framework", "cloudformation", "--compact", "--quiet", "--skip-download", "--config-file", "infra/checkov.yaml")
     print("ok: the templates")
 
 
-main()
+if __name__ == "__main__":
+    main()

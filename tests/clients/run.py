@@ -12,7 +12,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.append(str(HERE.parent))
 
-from stack import Stack, environment, node_packages  # noqa: E402
+from stack import ROOT, Stack, environment, node_packages  # noqa: E402
 
 
 def main():
@@ -21,6 +21,10 @@ def main():
     with Stack("--template", "tests/gateway/template.yaml", "--log-format", "json") as stack:
         for command in [[python / "python", HERE / "sdk.py"], ["node", node / "sdk.mjs"]]:
             subprocess.run([*command, str(stack.port)], check=True, timeout=120)
+    # The smoke test of a deployment, on what runs here.
+    with Stack() as stack:
+        urls = [f"ws://127.0.0.1:{stack.port}/v1", stack.url]
+        subprocess.run([python / "python", ROOT / "infra/smoke.py", *urls], check=True, timeout=120)
 
 
 main()

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
+use crate::harness::jwks::{Answers, Key, Provider};
 use crate::harness::user::pair;
 use crate::harness::{Client, Stack, eventually};
 
@@ -28,6 +29,13 @@ async fn every_invocation_has_one_line_and_its_metrics() {
     assert_eq!(sends[0]["route"], "send_message");
     assert_eq!(sends[0]["level"], "INFO");
     assert!(sends[0]["request_id"].as_str().unwrap().len() == 36);
+    let connection = sends[0]["connection"].as_str().expect("which connection it was about");
+    assert_eq!(sends[1]["connection"], connection);
+    for function in ["authorize", "connect", "join_conversation"] {
+        let lines = stack.lines();
+        let mut of_function = lines.iter().filter(|(of, line)| of == function && line["outcome"].is_string());
+        assert!(of_function.all(|(_, line)| line["connection"].is_string()), "{function}");
+    }
     for duration in ["duration_ms", "postgres_ms", "dynamodb_ms", "pushes_ms"] {
         assert!(sends[0][duration].as_f64().unwrap() > 0.0, "{duration}");
     }
@@ -60,6 +68,28 @@ async fn every_invocation_has_one_line_and_its_metrics() {
         assert_eq!((units[name], &metrics[0][name]), ("Count", &json!(value)), "{name}");
     }
     assert!(metrics[0]["CommitLatency"].as_f64().unwrap() > 0.0);
+}
+
+#[tokio::test]
+async fn a_refused_token_is_counted_apart_from_one_that_cannot_be_verified() {
+    let key = Key::es256("only");
+    let provider = Provider::start(&[&key]).await;
+    let (stack, _database) = Stack::own_with(&[("JWT_JWKS_URL", &provider.url)]).await;
+    let counted = |metric: &str| {
+        let lines = stack.lines().into_iter().filter(|(function, _)| function == "authorize");
+        lines.filter_map(|(_, line)| line[metric].as_f64()).sum::<f64>()
+    };
+    provider.answers(Answers::WithAnError);
+    let token = key.signs(&stack.user("Alice").claims());
+    assert_eq!(Client::connect(&stack, &token).await.unwrap_err(), 500);
+    eventually("it is counted", async || counted("TokensUnverified") == 1.0).await;
+    assert_eq!(counted("TokensRefused"), 0.0);
+    provider.answers(Answers::AtOnce);
+    assert_eq!(Client::connect(&stack, "nonsense").await.unwrap_err(), 401);
+    assert_eq!(Client::open(format!("ws://127.0.0.1:{}/v1", stack.port)).await.unwrap_err(), 401);
+    eventually("both are counted", async || counted("TokensRefused") == 2.0).await;
+    Client::connect(&stack, &token).await.expect("it is good");
+    assert_eq!((counted("TokensUnverified"), counted("TokensRefused")), (1.0, 2.0));
 }
 
 #[tokio::test]

@@ -99,7 +99,10 @@ async fn who_does_not_read_an_answer_is_cut_off() {
     socket.set_recv_buffer_size(64 * 1024).unwrap();
     let mut stream = socket.connect(([127, 0, 0, 1], stack.port).into()).await.unwrap();
     let body = "x".repeat(5_000_000);
-    let head = format!("POST /echo HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/plain\r\nContent-Length: {}\r\n\r\n", body.len());
+    let head = format!(
+        "POST /echo HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/plain\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
     stream.write_all((head + &body).as_bytes()).await.unwrap();
     // Who does not read learns of the end by writing: a socket that nobody has any more refuses what comes.
     let asked = Instant::now();
