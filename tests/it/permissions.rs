@@ -41,6 +41,10 @@ async fn every_function_may_do_what_it_does_and_nothing_else() {
     let mut old = join_all(victims.iter().map(|victim| victim.connects())).await;
     let (grace, henry, forgetful) = (stack.user("Grace"), stack.user("Henry"), stack.user("Forgetful"));
     let _asleep = [grace.connects().await, henry.connects().await, forgetful.connects().await];
+    // Whoever closes these clears what they left: no `$disconnect` comes first.
+    for sleeper in [&grace, &forgetful] {
+        callbacks.has(&connection_of(&stack, sleeper).await, Fate::LeftOpen);
+    }
     let mut awake = henry.connects().await;
     let opened = Instant::now();
 

@@ -18,6 +18,7 @@ pub(crate) struct Report {
 
 /// Whoever invokes this runs the service, so errors are told in full.
 pub(crate) async fn handle(url: &Secret) -> Result<Report, lambda_runtime::Error> {
+    let _waiting = tracing::trace_span!(target: "measured", "Postgres");
     let Session { mut client, driver, is_pooled_by_transaction } = Session::open(url).await?;
     if !is_pooled_by_transaction {
         // Two runs at once would both find the same migrations missing. Held until the connection ends. Where

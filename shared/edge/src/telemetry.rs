@@ -3,19 +3,22 @@
 //!
 //! Lines hold identifiers, outcomes and durations; never tokens, bodies or message content. Whoever measures
 //! something says so with a `tracing` event of the target `measured`, whose fields are added up here until
-//! the invocation ends: a process handles one at a time.
+//! the invocation ends: a process handles one at a time. A span of that target is a wait for somebody else.
 
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::sync::{LazyLock, Mutex, MutexGuard};
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
+use nix::time::{ClockId, clock_gettime};
 use serde_json::{Map, Value, json};
 use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id};
 use tracing::{Event, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::{Context, SubscriberExt};
+use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::{Error, env};
@@ -45,6 +48,9 @@ const METRICS: [(&str, &str, &str, f64); 8] = [
 
 /// What was measured since the invocation began: the sum of each field, and how often it came up.
 static MEASUREMENTS: Mutex<BTreeMap<&'static str, (u64, u64)>> = Mutex::new(BTreeMap::new());
+
+/// The waits of the invocation.
+static WAITS: Mutex<Waits> = Mutex::new(Waits { open: 0, since: None, waited: Duration::ZERO });
 
 /// Sets up the log, at the level that `RUST_LOG` says, `info` by default. The SDKs and the HTTP stack speak
 /// up from `warn` on.
@@ -109,9 +115,13 @@ pub async fn observe<T, E: Failed>(
     work: impl Future<Output = Result<T, E>>,
 ) -> Result<T, E> {
     measurements().clear();
-    let began = Instant::now();
+    *waits() = Waits::default();
+    let began = Clocks::now();
     let done = work.await;
-    let duration_ms = began.elapsed().as_secs_f64() * 1000.0;
+    let duration_ms = began.wall.elapsed().as_secs_f64() * 1000.0;
+    // What is neither work nor a wait for somebody else: it should be next to nothing.
+    let idle = began.off_cpu().saturating_sub(waits().waited);
+    let idle_ms = idle.as_secs_f64() * 1000.0;
     let measured = std::mem::take(&mut *measurements());
     let sum = |name| measured.get(name).map(|(sum, _)| *sum);
     let count = |name| measured.get(name).map(|(_, count)| *count);
@@ -129,6 +139,7 @@ pub async fn observe<T, E: Failed>(
                 outcome,
                 cause,
                 duration_ms,
+                idle_ms,
                 postgres_ms = milliseconds("postgres_us"),
                 postgres_calls = count("postgres_us"),
                 dynamodb_ms = milliseconds("dynamodb_us"),
@@ -181,12 +192,73 @@ fn stack() -> &'static str {
 /// Adds up what is measured.
 struct Measuring;
 
-impl<S: Subscriber> Layer<S> for Measuring {
+impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Measuring {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
         if event.metadata().target() == MEASURED {
             event.record(&mut Sums(measurements()));
         }
     }
+
+    fn on_new_span(&self, span: &Attributes<'_>, _: &Id, _: Context<'_, S>) {
+        if span.metadata().target() == MEASURED {
+            waits().begin();
+        }
+    }
+
+    fn on_close(&self, span: Id, context: Context<'_, S>) {
+        if context.metadata(&span).is_some_and(|metadata| metadata.target() == MEASURED) {
+            waits().end();
+        }
+    }
+}
+
+/// What an invocation waits for, several things at once or one after the other.
+#[derive(Default)]
+struct Waits {
+    /// How many are under way.
+    open: usize,
+    /// When the first of them began.
+    since: Option<Clocks>,
+    /// How long at least one was under way while nothing was worked.
+    waited: Duration,
+}
+
+impl Waits {
+    fn begin(&mut self) {
+        self.open += 1;
+        self.since.get_or_insert_with(Clocks::now);
+    }
+
+    fn end(&mut self) {
+        // One that began in an invocation that was given up ends in none.
+        self.open = self.open.saturating_sub(1);
+        if self.open == 0 {
+            self.waited += self.since.take().map_or(Duration::ZERO, |since| since.off_cpu());
+        }
+    }
+}
+
+/// A moment, by the time that passes and by the time for which this thread, the only one, has worked.
+struct Clocks {
+    wall: Instant,
+    cpu: Duration,
+}
+
+impl Clocks {
+    fn now() -> Self {
+        let cpu = clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map_or(Duration::ZERO, Duration::from);
+        Self { wall: Instant::now(), cpu }
+    }
+
+    /// How long nothing has been worked since then.
+    fn off_cpu(&self) -> Duration {
+        let Self { wall, cpu } = Self::now();
+        wall.duration_since(self.wall).saturating_sub(cpu.saturating_sub(self.cpu))
+    }
+}
+
+fn waits() -> MutexGuard<'static, Waits> {
+    WAITS.lock().expect("nothing panics while it holds this lock")
 }
 
 struct Sums(MutexGuard<'static, BTreeMap<&'static str, (u64, u64)>>);

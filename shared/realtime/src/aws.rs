@@ -10,6 +10,7 @@ use aws_sdk_dynamodb::error::BoxError;
 use aws_sdk_dynamodb::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 use aws_smithy_types::config_bag::{Storable, StoreReplace};
 use domain::{Dependency, Failure};
+use tracing::Span;
 
 /// What a failed DynamoDB call means: its own word that the request was wrong is our mistake, all else may
 /// pass.
@@ -55,8 +56,12 @@ where
 #[derive(Debug)]
 pub(crate) struct Measured;
 
+/// When a call began, and the span of the wait for it.
 #[derive(Debug)]
-struct Began(Instant);
+struct Began {
+    at: Instant,
+    _waiting: Span,
+}
 
 impl Storable for Began {
     type Storer = StoreReplace<Self>;
@@ -72,7 +77,10 @@ impl Intercept for Measured {
         _: &BeforeSerializationInterceptorContextRef<'_>,
         config: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        config.interceptor_state().store_put(Began(Instant::now()));
+        config.interceptor_state().store_put(Began {
+            at: Instant::now(),
+            _waiting: tracing::trace_span!(target: "measured", "DynamoDB"),
+        });
         Ok(())
     }
 
@@ -82,7 +90,7 @@ impl Intercept for Measured {
         _: &RuntimeComponents,
         config: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        if let Some(Began(at)) = config.load::<Began>() {
+        if let Some(Began { at, .. }) = config.load::<Began>() {
             tracing::trace!(target: "measured", dynamodb_us = microseconds(*at));
         }
         Ok(())

@@ -123,6 +123,7 @@ impl Push {
 
     /// Sends one frame to one connection.
     pub async fn post(&self, connection: &ConnectionId, frame: Bytes) -> Delivery {
+        let _waiting = tracing::trace_span!(target: "measured", "callback");
         let sent = self
             .client
             .post_to_connection()
@@ -145,6 +146,7 @@ impl Push {
         for frame in last_frames {
             self.post(connection, frame.into()).await;
         }
+        let _waiting = tracing::trace_span!(target: "measured", "callback");
         match self.client.delete_connection().connection_id(connection.as_str()).send().await {
             Err(error) if !error.as_service_error().is_some_and(|e| e.is_gone_exception()) => {
                 tracing::warn!(%connection, error = %DisplayErrorContext(&error), "closing {connection} failed");

@@ -165,10 +165,12 @@ impl Store {
     where
         F: Future<Output = Result<T, tokio_postgres::Error>>,
     {
+        let waiting = tracing::trace_span!(target: "measured", "Postgres");
         let connection = self.connection().await?;
         let began = Instant::now();
         let tried = timeout(STATEMENT_TIMEOUT, call(connection)).await;
         tracing::trace!(target: "measured", postgres_us = microseconds(began));
+        drop(waiting);
         let tried = match tried {
             Ok(done) => done.map_err(Attempt::from),
             Err(elapsed) => Err(Attempt::Unavailable(elapsed.into())),

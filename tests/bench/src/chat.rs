@@ -46,11 +46,13 @@ pub(crate) struct Load {
     pub(crate) postgres_calls: f64,
     pub(crate) dynamodb_calls: f64,
     pub(crate) pushes: f64,
-    /// Milliseconds of each message's way, as the function takes them: the whole event, and what it waits for.
+    /// Milliseconds of each message's way, as the function takes them: the whole event, what it waits for, and what is neither that
+    /// nor work.
     pub(crate) event_ms: f64,
     pub(crate) postgres_ms: f64,
     pub(crate) dynamodb_ms: f64,
     pub(crate) pushes_ms: f64,
+    pub(crate) idle_ms: f64,
 }
 
 struct Pair {
@@ -112,6 +114,7 @@ pub(crate) async fn measure(stack: &Stack, lasting: Duration) -> Vec<Load> {
             postgres_ms: counted("postgres_ms"),
             dynamodb_ms: counted("dynamodb_ms"),
             pushes_ms: counted("pushes_ms"),
+            idle_ms: counted("idle_ms"),
         });
     }
     loads

@@ -1,6 +1,8 @@
 //! Each function alone, behind a Runtime API that does nothing else: how it starts, and what an event costs it.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Seek};
 use std::path::Path;
 use std::process::Stdio;
 use std::sync::Arc;
@@ -57,6 +59,8 @@ pub(crate) struct Function {
     pub(crate) warm: Times,
     /// Of CPU, for each warm event.
     pub(crate) warm_cpu: f64,
+    /// Of each warm event, what is neither CPU nor a wait for Postgres, DynamoDB or a callback, as the function's log says.
+    pub(crate) warm_idle: f64,
     /// MB.
     pub(crate) resident: f64,
 }
@@ -129,15 +133,16 @@ async fn one(title: &'static str, name: &str, variables: &BTreeMap<String, Strin
         drop(last.take());
         let mut runtime = serve().await;
         let spawned = Instant::now();
-        let child = start(&binary, name, &runtime.address, variables);
+        let log = tempfile::tempfile().unwrap();
+        let child = start(&binary, name, &runtime.address, variables, log.try_clone().unwrap());
         let asked = runtime.asked().await;
         first_next.push(asked - spawned);
         let answered = runtime.answers(event).await;
         first_answer.push(answered - spawned);
         runtime.asked().await;
-        last = Some((child, runtime));
+        last = Some((child, runtime, log));
     }
-    let (child, mut runtime) = last.expect("it was started");
+    let (child, mut runtime, log) = last.expect("it was started");
     let pid = child.id().unwrap();
     let (mut warm, before) = (Vec::new(), cpu(pid));
     for _ in 0..EVENTS {
@@ -151,12 +156,23 @@ async fn one(title: &'static str, name: &str, variables: &BTreeMap<String, Strin
         first_next: Times::of(first_next),
         first_answer: Times::of(first_answer),
         warm: Times::of(warm),
+        warm_idle: idle(log),
         warm_cpu: (cpu(pid) - before) * 1e3 / EVENTS as f64,
         resident: memory(pid).resident,
     }
 }
 
-fn start(binary: &Path, name: &str, address: &str, variables: &BTreeMap<String, String>) -> Child {
+/// The mean of what the lines of warm events say.
+fn idle(mut log: File) -> f64 {
+    log.rewind().unwrap();
+    let lines = BufReader::new(log).lines().map_while(Result::ok);
+    let said = lines.filter_map(|line| serde_json::from_str::<Value>(&line).ok()?["idle_ms"].as_f64());
+    let warm: Vec<f64> = said.skip(1).collect();
+    assert_eq!(warm.len(), EVENTS, "each event has its line");
+    warm.iter().sum::<f64>() / warm.len() as f64
+}
+
+fn start(binary: &Path, name: &str, address: &str, variables: &BTreeMap<String, String>, log: File) -> Child {
     Command::new(binary)
         .env_clear()
         .envs(variables)
@@ -167,7 +183,7 @@ fn start(binary: &Path, name: &str, address: &str, variables: &BTreeMap<String, 
         .env("AWS_LAMBDA_LOG_STREAM_NAME", "bench")
         .env("AWS_LAMBDA_RUNTIME_API", address)
         .stdin(Stdio::null())
-        .stdout(Stdio::null())
+        .stdout(log)
         .stderr(Stdio::null())
         .kill_on_drop(true)
         .spawn()

@@ -82,6 +82,7 @@ impl Report {
                 "warm p50",
                 "warm p99",
                 "CPU",
+                "idle",
                 "resident MB",
                 "on disk MB",
             ];
@@ -94,11 +95,15 @@ impl Report {
                     ms(function.warm.p50),
                     ms(function.warm.p99),
                     ms(function.warm_cpu),
+                    ms(function.warm_idle),
                     mb(function.resident),
                     mb(function.size),
                 ]);
             }
             show(&table);
+            println!(
+                "idle is what is neither processor time nor a wait for Postgres, DynamoDB or a callback"
+            );
             println!(
                 "warm events find nothing left to do in mark_read, leave_conversation and disconnect, and a conversation in find_or_create_conversation"
             );
@@ -135,8 +140,15 @@ impl Report {
     }
 
     fn print_way(&self) {
-        let head =
-            ["from send to receipt", "in the function", "of it Postgres", "DynamoDB", "callbacks", "itself"];
+        let head = [
+            "from send to receipt",
+            "in the function",
+            "of it Postgres",
+            "DynamoDB",
+            "callbacks",
+            "itself",
+            "idle",
+        ];
         let mut table = table("ms, on average", &head);
         for load in &self.chat {
             let waits = load.postgres_ms + load.dynamodb_ms + load.pushes_ms;
@@ -148,6 +160,7 @@ impl Report {
                 ms(load.dynamodb_ms),
                 ms(load.pushes_ms),
                 ms(load.event_ms - waits),
+                ms(load.idle_ms),
             ]);
         }
         show(&table);

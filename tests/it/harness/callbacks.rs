@@ -22,6 +22,8 @@ pub(crate) enum Fate {
     Gone,
     /// The first is answered as if there were no such connection; the next arrives.
     GoneOnce,
+    /// They arrive, but what closes the connection does not, although it is answered so.
+    LeftOpen,
     /// They are not answered.
     Stalled,
     /// The first is answered that there are too many; the next arrives.
@@ -137,8 +139,11 @@ impl Callbacks {
             Response::builder().status(status).header("x-amzn-errortype", kind).body(Body::empty()).unwrap()
         };
         match fate {
+            Fate::LeftOpen if *request.method() == Method::DELETE => {
+                return Response::builder().status(StatusCode::NO_CONTENT).body(Body::empty()).unwrap();
+            }
             _ if *request.method() != Method::POST => {}
-            Fate::Passed => {}
+            Fate::Passed | Fate::LeftOpen => {}
             Fate::Gone => return refused(StatusCode::GONE, "GoneException"),
             Fate::Failed => return refused(StatusCode::INTERNAL_SERVER_ERROR, "InternalServerError"),
             Fate::GoneOnce if count > 1 => {}
