@@ -243,6 +243,20 @@ def check_database():
     return f"{len(alarms)} alarms of the database"
 
 
+def check_figures():
+    """What the documents say in words is what their tables and the code say."""
+    tables = (ROOT / "infra/README.md").read_text()
+    connected = tables.partition("| a thousand people who are always connected, each month | dollars |")[2].partition("\n\n")[0]
+    rows = {name: float(dollars) for name, dollars in re.findall(r"^\| (.+) \| \$([\d.]+) \|$", connected, re.M)}
+    joined = rows.pop("Reconnects, for each conversation that each of them has joined")
+    said = re.search(r"some (\d+) dollars a month for a thousand people who are always connected", (ROOT / "README.md").read_text())
+    assert said and abs(int(said[1]) - sum(rows.values())) < 5 and joined < 5, f"README.md says {said and said[0]}, the table {rows}"
+    # A paused Aurora takes 15 s to resume.
+    patience = re.search(r"SESSION_CONNECT_TIMEOUT: Duration = Duration::from_secs\((\d+)\)", (ROOT / "shared/store/src/pool.rs").read_text())
+    assert int(patience[1]) > 20, f"a migration waits {patience[1]} s for a database that may have to wake up"
+    return f"{len(rows)} figures"
+
+
 def check_told(resources):
     for id, resource in resources.items():
         if resource["Type"] == "AWS::CloudWatch::Alarm":
@@ -337,7 +351,7 @@ def main():
     run(sam / "sam", "validate", "--lint", "--template", TEMPLATE)
     print("ok:", check_commands(sam))
     template = transformed(PARAMETERS)
-    print("ok:", ", ".join(check(template) for check in [check_routes, check_policies, check_documents, check_alarms]) + ",", check_database())
+    print("ok:", ", ".join(check(template) for check in [check_routes, check_policies, check_documents, check_alarms]) + ",", check_database() + ",", check_figures())
     run(checkov / "checkov", "--file", TEMPLATE, DATABASE, "--framework", "cloudformation", "--compact", "--quiet", "--skip-download", "--config-file", "infra/checkov.yaml")
     print("ok: the templates")
 

@@ -253,7 +253,7 @@ async fn a_disconnect_that_is_overtaken_by_a_connect_announces_nothing() {
     let (alice, alice_phone, _, mut bob_phone, conversation) = pair(&stack).await;
     let alices = transition(&alice.id);
 
-    dynamodb.holds_the_next_change_by("disconnect", &alice.id);
+    dynamodb.holds_changes_by("disconnect", &alice.id);
     alice_phone.closes().await;
     eventually("the disconnect is about to write", async || dynamodb.is_holding()).await;
     let mut alice_laptop = alice.connects().await;
@@ -280,7 +280,7 @@ async fn an_announcement_that_was_lost_is_made_by_the_sweep() {
     let alices = transition(&alice.id);
 
     // The disconnect makes the transition, and can do nothing more.
-    dynamodb.holds_the_next_change_by("disconnect", &alice.id);
+    dynamodb.holds_changes_by("disconnect", &alice.id);
     alice_phone.closes().await;
     eventually("the disconnect is about to write", async || dynamodb.is_holding()).await;
     dynamodb.refuses(Some("disconnect"));

@@ -13,10 +13,8 @@ use serde_json::{Map, Value, json};
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Asked {
     method_arn: String,
-    #[serde(default)]
-    headers: HashMap<String, String>,
-    #[serde(default)]
-    query_string_parameters: HashMap<String, String>,
+    headers: Option<HashMap<String, String>>,
+    query_string_parameters: Option<HashMap<String, String>>,
     request_context: Connection,
 }
 
@@ -37,9 +35,10 @@ pub(crate) async fn handle(verifier: &Verifier, event: LambdaEvent<Asked>) -> Re
     };
     let verified = observe(invocation, async {
         // Browsers cannot set headers on a WebSocket, so the query string comes first.
-        let token = match asked.query_string_parameters.get("token") {
+        let in_query = asked.query_string_parameters.as_ref().and_then(|parameters| parameters.get("token"));
+        let token = match in_query {
             Some(token) => Ok(token.as_str()),
-            None => bearer(authorization(&asked.headers)),
+            None => bearer(asked.headers.as_ref().and_then(authorization)),
         };
         let verified = async { verifier.verify(token?).await };
         verified.await.inspect_err(|error| {

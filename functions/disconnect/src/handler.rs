@@ -1,8 +1,7 @@
 //! Ends what the connection held: its lease, and its place in the conversations it joined. If it was its
-//! user's last one, whoever wants to know is told.
+//! user's last one, their contacts are told.
 //!
-//! Who that is comes first: were the user offline already when Postgres turns out to be down, nobody would
-//! ever be told. Like this the lease stays, and the sweep does both.
+//! The contacts are read first: while Postgres is down the lease stays, and the sweep does all of it later.
 
 use edge::Error;
 use edge::websocket::Caller;

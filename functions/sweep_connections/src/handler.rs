@@ -12,8 +12,8 @@ use store::Store;
 /// How many users are taken offline at once: each costs a few round trips and some pushes.
 const CONCURRENCY: usize = 8;
 
-/// After this no other user is begun with: one who is offline and not yet announced when the time of the
-/// function is up would never be. They are found again a minute later.
+/// After this no other user is begun with: what is not announced when the time of the function is up waits for
+/// another sweep. Users who are left out are found again a minute later.
 const TIME_TO_START: Duration = Duration::from_secs(40);
 
 pub(crate) struct State {

@@ -67,7 +67,11 @@ impl IdentitySource {
     /// What a request says there, if it says anything.
     pub(crate) fn value(&self, headers: &HeaderMap, query: &[(String, String)]) -> Option<String> {
         let value = match self {
-            Self::Header(name) => Some(String::from_utf8_lossy(headers.get(name)?.as_bytes()).into_owned()),
+            Self::Header(name) => {
+                let lines = headers.get_all(name).iter();
+                let lines: Vec<_> = lines.map(|line| String::from_utf8_lossy(line.as_bytes())).collect();
+                Some(lines.join(","))
+            }
             Self::QueryString(name) => {
                 query.iter().find(|(found, _)| found == name).map(|(_, value)| value.clone())
             }

@@ -17,6 +17,9 @@ use tokio::sync::Mutex;
 /// up tokens. A rotation changes the password a moment before the secret, so it is not much.
 const ASK_AGAIN_AFTER: Duration = Duration::from_secs(10);
 
+/// A secret is looked up again after this, so that one which was withdrawn is not good for ever.
+const MAX_AGE: Duration = Duration::from_secs(60 * 60);
+
 /// What one call to Secrets Manager may take, and all tries together: a client waits for them.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_millis(800);
 const CALL_TIMEOUT: Duration = Duration::from_millis(1800);
@@ -77,7 +80,10 @@ impl Secret {
             Source::Kept { client, arn, latest } => {
                 // Held while it is asked for: who comes second waits for the first one's answer.
                 let mut latest = latest.lock().await;
-                if let Some(fetched) = &*latest {
+                if let Some(fetched) = &mut *latest {
+                    if fetched.asked_at.elapsed() > MAX_AGE {
+                        fetched.ask_again(client, arn).await;
+                    }
                     return Ok(fetched.value.clone());
                 }
                 let value = fetch(client, arn).await?;
@@ -97,16 +103,23 @@ impl Secret {
             if fetched.asked_at.elapsed() < ASK_AGAIN_AFTER {
                 return None;
             }
-            match fetch(client, arn).await {
-                Ok(value) => fetched.value = value,
-                Err(failure) => {
-                    tracing::warn!(cause = %failure.cause, "whether a secret has changed cannot be told: {failure}");
-                }
-            }
-            // After the answer: if the caller gives up before it, the next one is to ask.
-            fetched.asked_at = Instant::now();
+            fetched.ask_again(client, arn).await;
         }
         latest.as_ref().map(|fetched| fetched.value.clone()).filter(|value| &**value != refused)
+    }
+}
+
+impl Fetched {
+    /// Looks whether the secret has changed; while that cannot be told, it has not.
+    async fn ask_again(&mut self, client: &Client, arn: &str) {
+        match fetch(client, arn).await {
+            Ok(value) => self.value = value,
+            Err(failure) => {
+                tracing::warn!(cause = %failure.cause, "whether a secret has changed cannot be told: {failure}");
+            }
+        }
+        // After the answer: if the caller gives up before it, the next one is to ask.
+        self.asked_at = Instant::now();
     }
 }
 

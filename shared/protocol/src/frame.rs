@@ -12,6 +12,9 @@ use serde_json::value::RawValue;
 /// The most characters that a frame's `id` may have.
 const FRAME_ID_LIMIT: usize = 64;
 
+/// The most characters of a reason that a client is told.
+const LONGEST_REASON: usize = 200;
+
 /// The name a client gives to a frame; its answer carries it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
@@ -214,7 +217,12 @@ impl<'a> Fields<'a> {
 fn without_position(error: &serde_json::Error) -> String {
     let text = error.to_string();
     let position = format!(" at line {} column {}", error.line(), error.column());
-    text.strip_suffix(&position).map(str::to_owned).unwrap_or(text)
+    let reason = text.strip_suffix(&position).unwrap_or(&text);
+    // It may repeat the value, which may be as long as a frame.
+    match reason.char_indices().nth(LONGEST_REASON) {
+        Some((end, _)) => format!("{} …", &reason[..end]),
+        None => reason.to_owned(),
+    }
 }
 
 impl<'a> DeserializeSeed<'a> for &mut Fields<'a> {
@@ -391,6 +399,17 @@ mod tests {
             assert_eq!(id.map(String::from).as_deref(), Some("a"), "{rest}");
             assert!(frame.unwrap_err().0.starts_with("the frame must be JSON: "), "{rest}");
         }
+    }
+
+    #[test]
+    fn a_reason_is_not_as_long_as_what_is_wrong() {
+        let long = "\u{7f}".repeat(30_000);
+        let body =
+            json!({ "id": "a", "conversationId": "0197f1c0-0000-7000-8000-000000000000", "upToSeq": long });
+        let (id, frame) = read_frame::<MarkRead>(&body.to_string());
+        assert!(id.is_some());
+        let reason = frame.unwrap_err().0;
+        assert!(reason.starts_with("upToSeq: invalid type: string") && reason.len() < 1000, "{reason}");
     }
 
     #[test]

@@ -23,8 +23,8 @@ use crate::table::{
 use crate::user_item::{Token, Transition, UserItem};
 
 /// How often a write that lost against another one looks again. Each loss is another write's success, and a
-/// user's 20 connections that close at once write twice each at most.
-const CONDITIONAL_TRIES: usize = 44;
+/// user's connections that close at once write twice each at most; long before this the time is up.
+const CONDITIONAL_TRIES: usize = 500;
 
 /// How often a read is repeated that DynamoDB answers in part only, each time after a longer pause.
 const READ_TRIES: u32 = 5;
@@ -164,8 +164,10 @@ impl Connections {
         mut seen: UserItem,
         happened: &Happened,
     ) -> Result<(UserItem, Decision), Failure> {
+        // What the tries before wanted to end: one may have been carried out without an answer.
+        let mut ended = Decision::nothing();
         for _ in 0..CONDITIONAL_TRIES {
-            let decision = decide(&seen, happened, now(), Token::new());
+            let decision = decide(&seen, happened, now(), Token::new()).after(ended);
             let Some(next) = &decision.write else { return Ok((seen, decision)) };
             let update = self.client.update_item().table_name(&self.table).key(KEY, user_key(&seen.user));
             let written = seen.replaced_by(next, update).send().await;
@@ -176,6 +178,7 @@ impl Connections {
             if was_carried_out(&decision, &seen) {
                 return Ok((seen, decision));
             }
+            ended = decision;
         }
         Err(Failure::unavailable(Dependency::DynamoDb, "lost every conditional write against another one"))
     }
@@ -185,22 +188,11 @@ impl Connections {
         Ok(self.user(user).await?.leases.contains_key(connection))
     }
 
-    /// Forgets a connection that turned out to be gone (410) or was closed, silently: the online mark stays,
-    /// and the sweep announces.
+    /// Forgets a connection that turned out to be gone (410), silently: the online mark stays, and the sweep
+    /// announces.
     pub async fn forget(&self, user: &UserId, connection: &ConnectionId) -> Result<(), Failure> {
-        let removed = self
-            .client
-            .update_item()
-            .table_name(&self.table)
-            .key(KEY, user_key(user))
-            .update_expression("REMOVE #lease SET #version = #version + :one")
-            .condition_expression("attribute_exists(#lease)")
-            .expression_attribute_names("#lease", lease_attribute(connection))
-            .expression_attribute_names("#version", VERSION)
-            .expression_attribute_values(":one", number(1))
-            .send()
-            .await;
-        unless_condition_failed(removed)?;
+        let is_gone = Happened::IsGone { connection: connection.clone() };
+        self.carry_out(self.user(user).await?, &is_gone).await?;
         self.forget_rooms(connection).await
     }
 

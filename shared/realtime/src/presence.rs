@@ -9,7 +9,7 @@ use protocol::{Event, Time};
 
 use crate::aws::dynamodb_failure;
 use crate::connections::{Connections, Unannounced};
-use crate::delivery::{Target, deliver, reachable};
+use crate::delivery::{Target, deliver_each, frame, reachable};
 use crate::push::Push;
 use crate::table::{ONLINE_INDEX, ONLINE_SHARD, SHARDS, SWEEP_AT, now, number, timestamp, user_key};
 use crate::user_item::{Transition, UserItem};
@@ -71,9 +71,11 @@ impl Announcer {
             PresenceAudience::Everyone => self.connections.connections_of_everyone().await?,
         };
         targets.retain(|target| target.user != *user);
-        for transition in transitions {
-            deliver(&self.connections, &self.push, targets.clone(), &event(user, *transition)).await;
-        }
+        // All at once: receivers order them by their versions.
+        let frames = transitions.iter().map(|transition| frame(&event(user, *transition)));
+        let frames =
+            frames.flat_map(|frame| targets.iter().map(move |target| (target.clone(), frame.clone())));
+        deliver_each(&self.connections, &self.push, frames.collect()).await;
         self.connections.announced(unannounced).await
     }
 }

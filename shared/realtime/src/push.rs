@@ -28,7 +28,7 @@ const CONCURRENCY: usize = 64;
 const ATTEMPT_TIMEOUT: Duration = Duration::from_millis(700);
 const FAN_OUT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long to wait before a connection that seems to be gone is tried once more: API Gateway has been seen to
+/// How long to wait before connections that seem to be gone are tried once more: API Gateway has been seen to
 /// answer 410 for open connections (aws-sdk-js issue 3773, aws-sdk-js-v3 issue 2763).
 const GONE_PAUSE: Duration = Duration::from_millis(100);
 
@@ -78,23 +78,25 @@ impl Push {
     }
 
     /// Sends each frame to its target, all at once, and says which of them are gone. None of them waits for
-    /// another.
+    /// another. Those that seem to be gone are tried once more, except those that may be opening still, which
+    /// nobody forgets.
     pub async fn fan_out(&self, frames: Vec<(Target, Bytes)>) -> Vec<Target> {
         if frames.is_empty() {
             return Vec::new();
         }
-        let deadline = Instant::now() + FAN_OUT_TIMEOUT;
-        let pushes = frames.into_iter().map(|(target, frame)| async move {
-            let delivery = timeout_at(deadline, self.push(&target, frame)).await.unwrap_or_else(|_| {
-                let connection = &target.connection;
-                tracing::warn!(%connection, "push to {connection} took too long");
-                Delivery::Failed
-            });
-            (target, delivery)
-        });
         let began = Instant::now();
-        let outcomes: Vec<_> = stream::iter(pushes).buffer_unordered(CONCURRENCY).collect().await;
-        let count = |wanted| outcomes.iter().filter(|(_, delivery)| *delivery == wanted).count() as u64;
+        let deadline = began + FAN_OUT_TIMEOUT;
+        let mut outcomes = self.try_all(frames, deadline).await;
+        let is_doubtful = |(target, _, delivery): &(Target, Bytes, Delivery)| {
+            self.doubts_gone && *delivery == Delivery::Gone && !target.may_be_opening()
+        };
+        let doubtful: Vec<_> = outcomes.extract_if(.., |outcome| is_doubtful(outcome)).collect();
+        if !doubtful.is_empty() {
+            tokio::time::sleep(GONE_PAUSE).await;
+            let again = doubtful.into_iter().map(|(target, frame, _)| (target, frame)).collect();
+            outcomes.extend(self.try_all(again, deadline).await);
+        }
+        let count = |wanted| outcomes.iter().filter(|(.., delivery)| *delivery == wanted).count() as u64;
         tracing::trace!(
             target: "measured",
             pushes_us = microseconds(began.into_std()),
@@ -103,22 +105,25 @@ impl Push {
             pushes_gone = count(Delivery::Gone),
             pushes_failed = count(Delivery::Failed),
         );
-        outcomes
-            .into_iter()
-            .filter(|(_, delivery)| *delivery == Delivery::Gone)
-            .map(|(target, _)| target)
-            .collect()
+        let gone = outcomes.into_iter().filter(|(.., delivery)| *delivery == Delivery::Gone);
+        gone.map(|(target, ..)| target).collect()
     }
 
-    /// Sends one frame to one connection, once more if it seems to be gone. One that may be opening still is
-    /// not tried again: nobody forgets it.
-    async fn push(&self, target: &Target, frame: Bytes) -> Delivery {
-        let delivery = self.post(&target.connection, frame.clone()).await;
-        if delivery != Delivery::Gone || !self.doubts_gone || target.may_be_opening() {
-            return delivery;
-        }
-        tokio::time::sleep(GONE_PAUSE).await;
-        self.post(&target.connection, frame).await
+    async fn try_all(
+        &self,
+        frames: Vec<(Target, Bytes)>,
+        deadline: Instant,
+    ) -> Vec<(Target, Bytes, Delivery)> {
+        let pushes = frames.into_iter().map(|(target, frame)| async move {
+            let pushing = self.post(&target.connection, frame.clone());
+            let delivery = timeout_at(deadline, pushing).await.unwrap_or_else(|_| {
+                let connection = &target.connection;
+                tracing::warn!(%connection, "push to {connection} took too long");
+                Delivery::Failed
+            });
+            (target, frame, delivery)
+        });
+        stream::iter(pushes).buffer_unordered(CONCURRENCY).collect().await
     }
 
     /// Sends one frame to one connection.

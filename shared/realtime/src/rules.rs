@@ -8,7 +8,8 @@
 //! there is to announce, and that is taken away once it is announced. So:
 //! - who made a transition knows it by the token, although the answer to the write was lost;
 //! - a transition whose maker died before announcing it is found by the sweep, which takes it over;
-//! - announcements alternate and each has a higher version, whatever else happens at the same time.
+//! - transitions alternate, each has a higher version than the one before, and each is announced. Frames may
+//!   overtake each other, so a client drops one with a lower version than it has seen.
 
 use std::collections::BTreeMap;
 
@@ -44,6 +45,11 @@ pub(crate) enum Happened {
         /// How long its lease lasts from now.
         lease: Millis,
     },
+    /// A connection turned out to be gone.
+    IsGone {
+        /// The connection.
+        connection: ConnectionId,
+    },
     /// The sweep has come to this user.
     IsSwept,
     /// What this token stands for was announced.
@@ -75,6 +81,7 @@ pub(crate) fn decide(seen: &UserItem, happened: &Happened, now: Millis, token: T
         }
         Happened::Disconnects { connection } => disconnect(seen, connection, now, token),
         Happened::Pings { connection, lease } => ping(seen, connection, now + lease),
+        Happened::IsGone { connection } => forget(seen, connection),
         Happened::IsSwept => sweep(seen, now, token),
         Happened::WasAnnounced { token } => announced(seen, token),
     }
@@ -82,7 +89,7 @@ pub(crate) fn decide(seen: &UserItem, happened: &Happened, now: Millis, token: T
 
 /// Whether an attempt to write has been carried out, by what is read after it. Its answer may have been lost.
 pub(crate) fn was_carried_out(attempt: &Decision, seen: &UserItem) -> bool {
-    // An attempt that moves no mark leaves no token: to decide anew changes nothing for anybody then.
+    // An attempt that moves no mark leaves no token: to decide anew comes to the same then, but for what it ended.
     attempt.announce.as_ref().is_some_and(|(token, _)| seen.unannounced.contains_key(token))
 }
 
@@ -133,6 +140,16 @@ fn ping(seen: &UserItem, connection: &ConnectionId, expires_at: Millis) -> Decis
     Decision { write: Some(next), ..Decision::nothing() }
 }
 
+/// Ends a lease and nothing else: if it was the last, the sweep takes the user offline.
+fn forget(seen: &UserItem, connection: &ConnectionId) -> Decision {
+    let mut next = seen.clone();
+    if next.leases.remove(connection).is_none() {
+        return Decision::nothing();
+    }
+    next.version += 1;
+    Decision { write: Some(next), ..Decision::nothing() }
+}
+
 /// Takes a user offline whose leases have all expired, and takes over announcements that are overdue.
 fn sweep(seen: &UserItem, now: Millis, token: Token) -> Decision {
     let mut next = seen.clone();
@@ -161,8 +178,22 @@ fn announced(seen: &UserItem, token: &Token) -> Decision {
 }
 
 impl Decision {
-    fn nothing() -> Self {
+    pub(crate) fn nothing() -> Self {
         Self { write: None, announce: None, expired: Vec::new(), surplus: Vec::new() }
+    }
+
+    /// The same after an attempt of which it is not known whether it was carried out: if it was, the connections
+    /// that it ended are nobody else's to close.
+    pub(crate) fn after(mut self, attempt: Self) -> Self {
+        let is_there =
+            |id: &ConnectionId| self.write.as_ref().is_some_and(|item| item.leases.contains_key(id));
+        self.expired.extend(attempt.expired.into_iter().filter(|(id, _)| !is_there(id)));
+        self.surplus.extend(attempt.surplus.into_iter().filter(|(id, _)| !is_there(id)));
+        for connections in [&mut self.expired, &mut self.surplus] {
+            connections.sort_by(|(one, _), (other, _)| one.cmp(other));
+            connections.dedup_by(|(one, _), (other, _)| one == other);
+        }
+        self
     }
 }
 

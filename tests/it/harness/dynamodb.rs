@@ -104,8 +104,8 @@ impl DynamoDb {
         self.state.lock().unwrap().loses = Some(user.to_owned());
     }
 
-    /// This function's next change of this user's item waits until it is let go.
-    pub(crate) fn holds_the_next_change_by(&self, function: &str, user: &str) {
+    /// This function's changes of this user's item wait until they are let go, however often they are tried.
+    pub(crate) fn holds_changes_by(&self, function: &str, user: &str) {
         self.state.lock().unwrap().holds = Some((function.to_owned(), user.to_owned()));
     }
 
@@ -116,7 +116,8 @@ impl DynamoDb {
 
     /// Lets go what waits.
     pub(crate) fn lets_go(&self) {
-        self.state.lock().unwrap().holding = false;
+        let state = &mut *self.state.lock().unwrap();
+        (state.holds, state.holding) = (None, false);
         self.changed.notify_waiters();
     }
 
@@ -170,7 +171,7 @@ impl DynamoDb {
 
     /// Waits, if this is the change that is to wait.
     async fn holds_back(&self, head: &Parts, change: &str) {
-        let is_held = |(function, user): &mut (String, String)| {
+        let is_held = |(function, user): &(String, String)| {
             caller(&head.headers).as_ref() == Some(function)
                 && change.contains("UpdateExpression")
                 && change.contains(&format!("USER#{user}"))
@@ -178,7 +179,7 @@ impl DynamoDb {
         let let_go = self.changed.notified();
         {
             let state = &mut *self.state.lock().unwrap();
-            if state.holds.take_if(is_held).is_none() {
+            if !state.holds.as_ref().is_some_and(is_held) {
                 return;
             }
             state.holding = true;

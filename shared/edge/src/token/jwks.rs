@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use domain::{Dependency, Failure};
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyOperations, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey};
@@ -131,11 +133,25 @@ fn usable(key: &RawValue) -> Option<Key> {
         AlgorithmParameters::OctetKeyPair(pair) if pair.curve == EllipticCurve::Ed25519 => Algorithm::EdDSA,
         _ => return None,
     };
+    let long_enough = match &key.algorithm {
+        AlgorithmParameters::RSA(rsa) => bytes(&rsa.n) >= 2048 / 8,
+        AlgorithmParameters::EllipticCurve(point) => bytes(&point.x) == 32 && bytes(&point.y) == 32,
+        AlgorithmParameters::OctetKeyPair(pair) => bytes(&pair.x) == 32,
+        _ => false,
+    };
+    if !long_enough {
+        return None;
+    }
     let named = key.common.key_algorithm.map(|algorithm| algorithm.to_string());
     if named.is_some_and(|named| named != format!("{algorithm:?}")) {
         return None;
     }
     Some(Key { id: key.common.key_id.clone(), algorithm, decoding: DecodingKey::from_jwk(&key).ok()? })
+}
+
+/// How many bytes a number or a coordinate has; 0 if it is none.
+fn bytes(base64: &str) -> usize {
+    BASE64_URL_SAFE_NO_PAD.decode(base64).map_or(0, |bytes| bytes.len())
 }
 
 #[cfg(test)]
@@ -193,6 +209,9 @@ mod tests {
             key(&[("crv", json!("X25519"))]),
             key(&[("x", json!("no Base64!"))]),
             key(&[("x", json!(5))]),
+            key(&[("x", json!("AAAA"))]),
+            json!({ "kty": "RSA", "n": "AAAA", "e": "AQAB" }),
+            json!({ "kty": "EC", "crv": "P-256", "x": "AAAA", "y": "AAAA" }),
         ] {
             assert_eq!(read(&entry), None, "{entry}");
         }

@@ -28,20 +28,24 @@
 //! | `kty`, `crv` | RSA, EC with P-256, OKP with Ed25519; others are passed over |
 //! | `use`, `key_ops`, `alg` | have to allow signatures of the one algorithm of that type, if they are there |
 //! | `kid` | keys are told apart by it and their algorithm together; of several of one name each is tried |
-//! | `n`, `e`, `x`, `y` | have to be a key; RSA of fewer than 2,048 bits verifies nothing |
+//! | `n`, `e`, `x`, `y` | have to be a key by their lengths: 2,048 bits at least for RSA, 256 for the others |
 //! | `x5u`, `x5c`, `x5t`, `x5t#S256` | not looked at; a malformed one makes the key be passed over |
 //! | others | not looked at |
 //!
 //! Each key is for one algorithm (RFC 8725, sections 3.1 and 3.2). Nothing is decompressed, nothing is fetched
-//! that a token names, and a secret is never used where keys are configured.
+//! that a token names, and a secret is never used where keys are configured. How long a secret is, is not looked
+//! at (RFC 8725, section 3.5): infra/template.yaml says how long it should be.
 
 use std::collections::HashSet;
 
 use aws::{SdkConfig, Secret};
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use domain::{AvatarUrl, Dependency, DisplayName, Failure, Invalid, Name, Profile, UserId};
 use jsonwebtoken::errors::{Error as TokenError, ErrorKind};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
-use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Deserializer};
 
 use super::Claims;
 use super::jwks::Jwks;
@@ -92,7 +96,7 @@ impl Verifier {
     /// The token is refused, or the keys cannot be had now.
     pub async fn verify(&self, token: &str) -> Result<Claims, Error> {
         let header = jsonwebtoken::decode_header(token).map_err(refusal)?;
-        if header.crit.is_some() {
+        if has_critical_extensions(token) {
             return Err(Error::unauthenticated(
                 "the token's header has crit, and no extension is understood",
             ));
@@ -172,7 +176,11 @@ impl Verifier {
 /// The secrets that a value of `JWT_SECRET` holds: itself, or the strings of a JSON array.
 fn secrets(value: &str) -> Result<Vec<String>, &'static str> {
     let Ok(list) = serde_json::from_str::<Vec<serde_json::Value>>(value) else {
-        return Ok(vec![value.to_owned()]);
+        // Whoever begins like this meant a list.
+        return match value.trim_start().starts_with("[\"") {
+            true => Err("begins like a JSON array, and is none"),
+            false => Ok(vec![value.to_owned()]),
+        };
     };
     let secret =
         |entry: &serde_json::Value| entry.as_str().filter(|text| !text.is_empty()).map(str::to_owned);
@@ -182,16 +190,34 @@ fn secrets(value: &str) -> Result<Vec<String>, &'static str> {
         .ok_or("is a JSON array, which must hold one or more secrets, none of them empty")
 }
 
+/// Reads a member that is there: not even null stands for one that is not.
+fn there<'de, T: Deserialize<'de>, D: Deserializer<'de>>(value: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(value).map(Some)
+}
+
+/// Whether the header of a token, which could be decoded, has `crit` (RFC 7515, section 4.1.11), even null.
+fn has_critical_extensions(token: &str) -> bool {
+    #[derive(Deserialize)]
+    struct Header {
+        #[serde(default, deserialize_with = "there")]
+        crit: Option<IgnoredAny>,
+    }
+    let header = token.split('.').next().unwrap_or_default();
+    let header = BASE64_URL_SAFE_NO_PAD.decode(header).unwrap_or_default();
+    // One that this cannot read is not for us.
+    serde_json::from_slice::<Header>(&header).map_or(true, |header| header.crit.is_some())
+}
+
 #[derive(Deserialize)]
 struct RawClaims {
     sub: String,
     exp: f64,
     // Only for their types, of which `jsonwebtoken` lets pass others too.
-    #[serde(rename = "nbf")]
+    #[serde(rename = "nbf", default, deserialize_with = "there")]
     _not_before: Option<f64>,
-    #[serde(rename = "iat")]
+    #[serde(rename = "iat", default, deserialize_with = "there")]
     _issued_at: Option<f64>,
-    #[serde(rename = "iss")]
+    #[serde(rename = "iss", default, deserialize_with = "there")]
     _issuer: Option<String>,
     name: Option<String>,
     preferred_username: Option<String>,
@@ -265,7 +291,7 @@ mod tests {
     fn a_secret_may_be_a_list() {
         assert_eq!(secrets(r#"["new", "old"]"#), Ok(vec!["new".to_owned(), "old".to_owned()]));
         assert_eq!(secrets("[no JSON"), Ok(vec!["[no JSON".to_owned()]));
-        for broken in ["[]", r#"["a", ""]"#, r#"["a", 5]"#, "[null]"] {
+        for broken in ["[]", r#"["a", ""]"#, r#"["a", 5]"#, "[null]", r#"["a", "b",]"#, r#"["a"#] {
             assert!(secrets(broken).is_err(), "{broken}");
         }
     }
