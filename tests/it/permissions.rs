@@ -90,6 +90,9 @@ async fn every_function_may_do_what_it_does_and_nothing_else() {
     goes(&victims[0]).await;
     phone.says(&conversations[0], "to whom it may concern").await;
     old[1].says(&conversations[1], "have you read it?").await;
+    // It was forgotten over that: a ping finds no lease, and reads why.
+    old[0].sends(json!({ "action": "ping" })).await;
+    old[0].is_closed_whenever().await;
     goes(&victims[1]).await;
     phone.asks(json!({ "action": "mark_read", "conversationId": conversations[1] })).await;
     old[2].says(&conversations[2], "and this?").await;

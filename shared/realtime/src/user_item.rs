@@ -221,3 +221,69 @@ impl Change {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_dynamodb::Client;
+    use aws_sdk_dynamodb::config::{BehaviorVersion, Config};
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::table::{KEY, user_key};
+
+    /// Some of all items that there may be, with connections and tokens that many of them share.
+    fn any_item() -> impl Strategy<Value = UserItem> {
+        let lease = (1..9_u64, 1..9_u64).prop_map(|(expires_at, opened_at)| Lease { expires_at, opened_at });
+        let connection = "[a-d]".prop_map(|id| ConnectionId::parse(id).unwrap());
+        let transition = (1..9_u64, prop::option::of(1..9_u64))
+            .prop_map(|(version, offline_since)| Transition { version, offline_since });
+        let duty = (1..9_u64, prop::collection::vec(transition, 1..3))
+            .prop_map(|(since, transitions)| Duty { since, transitions });
+        (
+            prop::collection::btree_map(connection, lease, 0..4),
+            any::<bool>(),
+            1..9_u64,
+            prop::collection::btree_map("[a-c]".prop_map(Token), duty, 0..3),
+            prop::option::of(1..9_u64),
+        )
+            .prop_map(|(leases, online, version, unannounced, last_seen_at)| UserItem {
+                leases,
+                online,
+                version,
+                unannounced,
+                last_seen_at,
+                ..UserItem::absent(UserId::parse("alice").unwrap())
+            })
+    }
+
+    /// Does with an item what an update of `SET a = :a, … REMOVE b, …` says.
+    fn carry_out(item: &mut Item, update: &UpdateItemFluentBuilder) {
+        let names = update.get_expression_attribute_names().clone().unwrap();
+        let values = update.get_expression_attribute_values().clone().unwrap();
+        let expression = update.get_update_expression().clone().unwrap();
+        let (set, remove) = expression.split_once(" REMOVE ").unwrap_or((&expression, ""));
+        for assignment in set.strip_prefix("SET ").unwrap().split(", ") {
+            let (name, value) = assignment.split_once(" = ").unwrap();
+            item.insert(names[name].clone(), values[value].clone());
+        }
+        for name in remove.split(", ").filter(|name| !name.is_empty()) {
+            item.remove(&names[name]);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_what_is_read(seen in any_item(), next in any_item()) {
+            let config = Config::builder().behavior_version(BehaviorVersion::latest()).build();
+            let client = Client::from_conf(config);
+            let absent = UserItem::absent(seen.user.clone());
+            let mut item = Item::from([(KEY.to_owned(), user_key(&seen.user))]);
+            for (before, after) in [(&absent, &seen), (&seen, &next)] {
+                carry_out(&mut item, &before.replaced_by(after, client.update_item()));
+                prop_assert_eq!(UserItem::parse(&item), Some(after.clone()));
+                prop_assert_eq!(read_number(&item, SWEEP_AT), after.sweep_at());
+                prop_assert_eq!(item.contains_key(ONLINE_SHARD), after.sweep_at().is_some());
+            }
+        }
+    }
+}
