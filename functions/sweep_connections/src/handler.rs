@@ -34,7 +34,8 @@ pub(crate) async fn handle(state: &State) -> Result<Report, lambda_runtime::Erro
     let due = state.announcer.connections.due_users().await?;
     let swept = stream::iter(due)
         .map(async |user| {
-            let swept = sweep(state, &user).await;
+            // In a box: with all the calls that it makes it is large.
+            let swept = Box::pin(sweep(state, &user)).await;
             swept.unwrap_or_else(|failure| {
                 tracing::error!(%user, cause = %failure.cause, "sweeping {user}: {failure}");
                 false

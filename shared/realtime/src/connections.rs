@@ -11,7 +11,7 @@ use aws_config::timeout::TimeoutConfig;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 use domain::{ConnectionId, Dependency, Failure, UserId};
-use futures_util::future::try_join_all;
+use futures_util::future::{BoxFuture, try_join_all};
 
 use crate::aws::{Measured, dynamodb_failure, unless_condition_failed};
 use crate::delivery::Target;
@@ -159,28 +159,35 @@ impl Connections {
 
     /// Decides, and writes what was decided if nobody has written the item since it was `seen`; else reads
     /// and decides again. Returns the item as it is then.
-    async fn carry_out(
-        &self,
+    ///
+    /// In a box: the SDK's futures are large, and this one is part of many others.
+    fn carry_out<'a>(
+        &'a self,
         mut seen: UserItem,
-        happened: &Happened,
-    ) -> Result<(UserItem, Decision), Failure> {
-        // What the tries before wanted to end: one may have been carried out without an answer.
-        let mut ended = Decision::nothing();
-        for _ in 0..CONDITIONAL_TRIES {
-            let decision = decide(&seen, happened, now(), Token::new()).after(ended);
-            let Some(next) = &decision.write else { return Ok((seen, decision)) };
-            let update = self.client.update_item().table_name(&self.table).key(KEY, user_key(&seen.user));
-            let written = seen.replaced_by(next, update).send().await;
-            if unless_condition_failed(written)?.is_some() {
-                return Ok((next.clone(), decision));
+        happened: &'a Happened,
+    ) -> BoxFuture<'a, Result<(UserItem, Decision), Failure>> {
+        Box::pin(async move {
+            // What the tries before wanted to end: one may have been carried out without an answer.
+            let mut ended = Decision::nothing();
+            for _ in 0..CONDITIONAL_TRIES {
+                let decision = decide(&seen, happened, now(), Token::new()).after(ended);
+                let Some(next) = &decision.write else { return Ok((seen, decision)) };
+                let update = self.client.update_item().table_name(&self.table).key(KEY, user_key(&seen.user));
+                let written = seen.replaced_by(next, update).send().await;
+                if unless_condition_failed(written)?.is_some() {
+                    return Ok((next.clone(), decision));
+                }
+                seen = self.user(&seen.user).await?;
+                if was_carried_out(&decision, &seen) {
+                    return Ok((seen, decision));
+                }
+                ended = decision;
             }
-            seen = self.user(&seen.user).await?;
-            if was_carried_out(&decision, &seen) {
-                return Ok((seen, decision));
-            }
-            ended = decision;
-        }
-        Err(Failure::unavailable(Dependency::DynamoDb, "lost every conditional write against another one"))
+            Err(Failure::unavailable(
+                Dependency::DynamoDb,
+                "lost every conditional write against another one",
+            ))
+        })
     }
 
     /// Whether a connection is known.

@@ -270,7 +270,7 @@ impl State {
         match self.made.get_mut(&transition) {
             // Who takes over from somebody who was killed cannot know how far that one had come.
             Some(announced) => {
-                self.announced_wrongly |= std::mem::replace(announced, true) && !self.disturbed
+                self.announced_wrongly |= std::mem::replace(announced, true) && !self.disturbed;
             }
             None => self.announced_wrongly = true,
         }
