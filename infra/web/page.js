@@ -63,7 +63,7 @@ function SignIn({ signIn }) {
         <h1>Switchboard</h1>
         <p>Sign in as anyone. Open a second window as somebody else, and talk to yourself.</p>
         <label for="name">Your name</label>
-        <input id="name" name="name" autocomplete="nickname" maxlength="64" required autofocus placeholder="Alice" />
+        <input id="name" name="name" autocomplete="nickname" required autofocus placeholder="Alice" />
         <button class="primary">Sign in</button>
         <p class="aside"><a href="docs/">The protocol and the HTTP API</a></p>
       </form>

@@ -67,7 +67,7 @@ function defaults(socket, { action, id, conversationId }) {
   if (action === "join_conversation") {
     const lastSeq = stored.at(-1)?.seq ?? 0;
     const error = joinError[conversationId];
-    const joined = { type: "joined_conversation", id, data: { conversationId, lastSeq, onlineUserIds: [] } };
+    const joined = { type: "joined_conversation", id, data: joinAnswer ?? { conversationId, lastSeq, onlineUserIds: [] } };
     setImmediate(() => socket.says(error ? { type: "error", id, error } : joined));
   }
   if (action === "leave_conversation") {
@@ -82,7 +82,7 @@ function defaults(socket, { action, id, conversationId }) {
 const alice = { id: "alice", name: "Alice", displayName: "Alice", avatarUrl: null };
 const bob = { id: "bob", name: "Bob", displayName: "Bob", avatarUrl: null };
 
-let stored, summaries, requests, tokens, silent, chat, hold, heads, joinError, pongError;
+let joinAnswer, stored, summaries, requests, tokens, silent, chat, hold, heads, joinError, pongError;
 
 /** A stored message. */
 function message(seq, sender = bob, more = {}) {
@@ -138,6 +138,7 @@ beforeEach(() => {
   hold = undefined;
   heads = [];
   joinError = {};
+  joinAnswer = undefined;
   pongError = undefined;
   chat = new Switchboard({
     url: "ws://service/v1",
@@ -733,6 +734,9 @@ test("what is no frame is reported, and nothing comes of it", async () => {
   const nonsense = ['"hello"', "", "null", "[]", "5", "{", '{"type":"new_message"}', '{"type":"new_message","data":{}}'];
   nonsense.push('{"type":"new_message","data":{"id":"x","conversationId":"c"}}', '{"type":"messages_read"}', '{"type":"user_online"}');
   nonsense.push('{"type":"conversation_updated","data":{"conversationId":"c"}}', '{"type":"user_typing","data":null}');
+  nonsense.push('{"type":"messages_read","data":{"conversationId":"c","readerId":"alice","readAt":"2026-11-22T12:00:00.000Z"}}');
+  nonsense.push(`{"type":"conversation_updated","data":{"conversationId":"c","lastMessage":${JSON.stringify(message(9))}}}`);
+  nonsense.push('{"type":"user_online","data":{"userId":"bob"}}', '{"type":"user_typing","data":{"conversationId":"c","userId":"bob"}}');
   for (const text of nonsense) latest().onmessage({ data: text });
   latest().onmessage({ data: new ArrayBuffer(4) });
   assert.deepEqual(problems, Array(nonsense.length + 1).fill("gateway"));
@@ -741,6 +745,75 @@ test("what is no frame is reported, and nothing comes of it", async () => {
   latest().onmessage({ data: '{"type":"something_new","data":{}}' });
   latest().says({ type: "new_message", data: message(1) });
   assert.deepEqual(conversation.messages.map(({ seq }) => seq), [1], "and the next one is taken");
+  assert(Number.isInteger(chat.unreadCount));
+  // Nor does a malformed answer: the gap that it hides is filled later.
+  heads = [{ conversationId: "c" }];
+  chat.retry();
+  await settle();
+  stored = [1, 2, 3].map((seq) => message(seq));
+  latest().says({ type: "new_message", data: message(3) });
+  await settle();
+  await settle();
+  assert.deepEqual(conversation.messages.map(({ seq }) => seq), [1, 2, 3]);
+});
+
+test("a malformed answer to a join does not close the conversation", async () => {
+  await chat.start();
+  const conversation = await chat.open("c");
+  latest().breaks();
+  await pass(0);
+  joinAnswer = {};
+  await pass(1000);
+  joinAnswer = undefined;
+  stored = [message(1)];
+  await pass(2000);
+  assert.equal(chat.state, "online");
+  assert.deepEqual(conversation.messages.map(({ seq }) => seq), [1]);
+});
+
+test("a wait that makes no sense is not waited for", async () => {
+  await chat.start();
+  for (const retryAfterMs of ["soon", null, -1, 1e13, {}]) {
+    const before = Socket.all.length;
+    latest().says({ type: "error", error: { code: "rate_limited", message: "x", retryable: true, retryAfterMs } });
+    latest().breaks();
+    await pass(50);
+    assert.equal(Socket.all.length, before, `${retryAfterMs}: not at once`);
+    // 120 s are the longest that is taken from outside, and each time in a row it is twice as long.
+    await pass(64 * 120_000);
+    assert.equal(chat.state, "online", `${retryAfterMs}`);
+  }
+});
+
+test("a client whose own next connection replaced the oldest does not wait", async () => {
+  chat.stop();
+  chat = new Switchboard({ url: "ws://service/v1", api: "http://service", token: () => tokenUntil(Date.now() + 2 * MINUTE), WebSocket: Socket, fetch: serve, random: () => 1 });
+  await chat.start();
+  const before = latest();
+  // The service closes the oldest while the planned replacement is being opened.
+  Socket.all.push = (next) => {
+    Array.prototype.push.call(Socket.all, next);
+    before.says({ type: "error", error: { code: "rate_limited", message: "too many", retryable: true, retryAfterMs: 60_000 } });
+    before.breaks();
+  };
+  await pass(2 * MINUTE - 12_000);
+  delete Socket.all.push;
+  assert.deepEqual([chat.state, Socket.all.length], ["online", 2]);
+  await pass(61_000);
+  assert.deepEqual([chat.state, Socket.all.length], ["online", 2], "and does not connect once more");
+});
+
+test("a late answer to a ping closes no connection on which frames come", async () => {
+  await chat.start();
+  silent = true;
+  chat.retry();
+  await pass(2_000);
+  latest().says({ type: "user_online", data: { userId: "bob", version: 1 } });
+  await pass(4_000);
+  assert.deepEqual([latest().closed, chat.state], [false, "online"]);
+  chat.retry();
+  await pass(6_000);
+  assert.equal(latest().closed, true, "but one on which nothing comes");
 });
 
 test("what does not fit a frame is refused at once, and holds up nothing", async () => {

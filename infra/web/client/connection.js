@@ -7,6 +7,10 @@ const ANSWER_TIMEOUT_MS = 25_000;
 /** And a handshake. */
 const OPEN_TIMEOUT_MS = 15_000;
 
+/** The shortest and the longest time that the service may ask to wait. */
+const SHORTEST_WAIT_MS = 100;
+const LONGEST_WAIT_MS = 120_000;
+
 /** API Gateway closes a connection over a larger frame, and a browser sends each message as one. In bytes. */
 const LARGEST_FRAME = 32 * 1024;
 
@@ -42,6 +46,8 @@ export class Connection {
   #waiting = new Map();
   #count = 0;
   #ended = false;
+  /** How many frames have come. */
+  #received = 0;
   /** Whether it was closed because of something that was sent on it. */
   wasBlamed = false;
 
@@ -87,7 +93,7 @@ export class Connection {
       const failed = () => {
         clearTimeout(timer);
         socket.onopen = socket.onclose = null;
-        // It may follow, and nobody waits for it.
+        // An error after a failure changes nothing.
         socket.onerror = () => {};
         socket.close();
         reject(new SwitchboardError("disconnected", "the connection was not opened", { retryable: true }));
@@ -118,10 +124,12 @@ export class Connection {
       const refusal = Connection.refusal(action, fields);
       if (refusal) return reject(refusal);
       const id = String(++this.#count);
+      const received = this.#received;
       const late = () => {
         this.#waiting.delete(id);
         reject(new SwitchboardError("timeout", `${action} was not answered in time`, { retryable: true }));
-        this.close();
+        // A ping only asks whether the connection is alive, which any other frame shows too.
+        if (action !== "ping" || this.#received === received) this.close();
       };
       this.#waiting.set(id, { resolve, reject, timer: setTimeout(late, timeoutMs) });
       this.#send({ action, id, ...fields });
@@ -136,7 +144,7 @@ export class Connection {
    * @param {object} [fields]
    */
   tell(action, fields = {}) {
-    this.#send({ action, ...fields });
+    if (!Connection.refusal(action, fields)) this.#send({ action, ...fields });
   }
 
   /** Whether answers are still to come. */
@@ -158,14 +166,16 @@ export class Connection {
 
   /** @param {unknown} text */
   #receive(text) {
+    this.#received++;
     const frame = readFrame(text);
-    if (!frame) return this.#listener.problem(new SwitchboardError("gateway", "a frame came that is none"));
+    if (!frame) return this.#listener.problem(new SwitchboardError("gateway", "the service sent something that is not a frame"));
     const waiting = frame.id === undefined ? undefined : this.#waiting.get(frame.id);
     if (!waiting) return this.#hand(frame);
     this.#waiting.delete(/** @type {string} */ (frame.id));
     clearTimeout(waiting.timer);
     if (frame.type === "error") waiting.reject(errorOf(frame));
-    else waiting.resolve(frame.data);
+    else if (typeof frame.data === "object" && frame.data) waiting.resolve(frame.data);
+    else waiting.reject(new SwitchboardError("gateway", `the service sent a malformed ${frame.type}`));
     if (frame.error?.code === "token_expired") this.#hand(frame);
   }
 
@@ -174,8 +184,8 @@ export class Connection {
     try {
       this.#listener.event(frame);
     } catch (error) {
-      // Whatever is wrong with one frame, the next one may be right.
-      this.#listener.problem(new SwitchboardError("gateway", `a frame of type ${frame.type} cannot be understood: ${error}`));
+      // The next frame may be right.
+      this.#listener.problem(new SwitchboardError("gateway", `the service sent a malformed ${frame.type}: ${error}`));
     }
   }
 
@@ -193,7 +203,7 @@ export class Connection {
 }
 
 /**
- * What came, if it is a frame: an object.
+ * Reads a frame, which is a JSON object in text; undefined if it is anything else.
  *
  * @param {unknown} text
  * @returns {Frame | undefined}
@@ -208,10 +218,14 @@ function readFrame(text) {
 }
 
 /**
- * What an error frame says, however little that is.
+ * The error of an error frame. What is missing or malformed in it is left out.
  *
  * @param {Frame} frame
  */
 export function errorOf({ error }) {
-  return new SwitchboardError(error?.code ?? "internal", error?.message ?? "an error without a reason", error ?? {});
+  const text = (/** @type {unknown} */ value, /** @type {string} */ otherwise) => (typeof value === "string" ? value : otherwise);
+  const wait = error?.retryAfterMs;
+  const retryAfterMs = Number.isFinite(wait) ? Math.min(Math.max(wait, SHORTEST_WAIT_MS), LONGEST_WAIT_MS) : undefined;
+  const message = text(error?.message, "the service gave no reason");
+  return new SwitchboardError(text(error?.code, "internal"), message, { retryable: error?.retryable === true, retryAfterMs });
 }

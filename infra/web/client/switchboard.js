@@ -38,6 +38,8 @@ const OVERLAP_MS = 30 * SECOND;
 const GOOD_AFTER_MS = 30 * SECOND;
 /** How long a connection may take to show that it is alive, when there is doubt. */
 const CHECK_MS = 5 * SECOND;
+/** No pause is longer, whatever the clock says. */
+const LONGEST_PAUSE_MS = 60 * MINUTE;
 /** How often a connection may be closed over a message before it is given up. */
 const BLAMED_AT_MOST = 2;
 /** And the HTTP API to answer. */
@@ -125,8 +127,12 @@ export class Switchboard extends EventTarget {
   #suspecting = false;
   /** The connection that is asked whether it is alive. @type {Connection | undefined} */
   #checked;
-  /** Before this it is of no use to connect again. In milliseconds since 1970. */
+  /** When the next attempt to connect may be made, in milliseconds since 1970. */
   #notBefore = 0;
+  /** How often in a row this client was closed for being the oldest connection. */
+  #timesReplaced = 0;
+  /** Whether the next connection is being opened beside the present one. */
+  #replacing = false;
   #timers = { ping: /** @type {any} */ (0), replace: /** @type {any} */ (0), good: /** @type {any} */ (0) };
 
   /** @param {Options} options */
@@ -168,6 +174,7 @@ export class Switchboard extends EventTarget {
     if (!this.#running) return;
     this.#attempts = 0;
     this.#notBefore = 0;
+    this.#timesReplaced = 0;
     const connection = this.#connection;
     if (!connection) {
       this.#wake();
@@ -192,6 +199,8 @@ export class Switchboard extends EventTarget {
 
   async #tryUntilConnected() {
     while (this.#running) {
+      // The planned replacement may have been quicker.
+      if (this.#connection) return;
       this.#become("connecting");
       try {
         await this.#replace();
@@ -208,7 +217,7 @@ export class Switchboard extends EventTarget {
   /** Waits longer after each failure, and not as long as all the others who lost their connection now. */
   #pause() {
     const backoff = Math.min(FIRST_DELAY_MS * 2 ** this.#attempts++, LAST_DELAY_MS) * (0.5 + this.#random() / 2);
-    const delay = Math.max(backoff, this.#notBefore - Date.now());
+    const delay = Math.min(Math.max(backoff, this.#notBefore - Date.now()), LONGEST_PAUSE_MS);
     return new Promise((resolve) => {
       const timer = setTimeout(resolve, delay);
       this.#wake = () => {
@@ -223,9 +232,18 @@ export class Switchboard extends EventTarget {
 
   /** Opens the next connection, and closes the one before it once that has nothing more to say. */
   async #replace() {
+    this.#replacing = true;
+    try {
+      await this.#openNext();
+    } finally {
+      this.#replacing = false;
+    }
+  }
+
+  async #openNext() {
     const token = await this.#freshToken();
     const listener = {
-      event: (/** @type {Frame} */ frame) => this.#hear(frame),
+      event: (/** @type {Frame} */ frame) => this.#hear(frame, next),
       closed: () => this.#lost(next),
       problem: (/** @type {SwitchboardError} */ error) => this.#complain(error),
     };
@@ -255,6 +273,7 @@ export class Switchboard extends EventTarget {
       next.close();
       throw error;
     }
+    this.#notBefore = 0;
     this.#become("online");
     void this.#sendAll();
   }
@@ -276,7 +295,7 @@ export class Switchboard extends EventTarget {
       void this.#connection?.ask("ping").then((pong) => this.#compare(pong.conversations)).catch(() => {});
     };
     this.#timers.ping = setTimeout(ping, PING_EVERY_MS);
-    this.#timers.good = setTimeout(() => (this.#attempts = 0), GOOD_AFTER_MS);
+    this.#timers.good = setTimeout(() => (this.#attempts = this.#timesReplaced = 0), GOOD_AFTER_MS);
     const untilRenewal = (this.#known?.renewAt ?? Infinity) - Date.now();
     this.#replaceIn(Math.max(SHORTEST_MS, Math.min(REPLACE_AFTER_MS, untilRenewal)));
   }
@@ -338,6 +357,7 @@ export class Switchboard extends EventTarget {
     const { id } = conversation;
     try {
       const { lastSeq } = await this.#inTurn(id, () => connection.ask("join_conversation", { conversationId: id }));
+      integers({ lastSeq });
       // Only now, so that nothing falls between what is fetched and what is pushed. Fetching marks as read, so it is
       // done only if something is missing.
       if (!conversation.loaded) await conversation.load();
@@ -345,7 +365,7 @@ export class Switchboard extends EventTarget {
       this.#emit("messages", id);
     } catch (caught) {
       const error = /** @type {SwitchboardError} */ (caught);
-      if (error.retryable || error.code === "token_expired") throw error;
+      if (!REFUSALS.has(error.code)) throw error;
       this.#open.delete(id);
       this.#complain(error);
     }
@@ -372,6 +392,7 @@ export class Switchboard extends EventTarget {
    * @param {{conversationId: string, lastSeq: number}[]} heads
    */
   #compare(heads) {
+    for (const { conversationId, lastSeq } of heads) integers({ lastSeq }), strings({ conversationId });
     for (const { conversationId, lastSeq } of heads) this.#open.get(conversationId)?.catchUp(lastSeq).catch(() => {});
     const behind = heads.some(({ conversationId, lastSeq }) => lastSeq > (this.#summaries.get(conversationId)?.lastSeq ?? 0));
     if (behind) this.#refreshSoon();
@@ -426,7 +447,12 @@ export class Switchboard extends EventTarget {
     const path = `/api/conversations/${conversationId}/messages`;
     conversation = new Conversation(
       conversationId,
-      (query) => this.#request(`${path}?${query}`),
+      async (query) => {
+        const page = await this.#request(`${path}?${query}`);
+        if (!Array.isArray(page.messages)) throw malformed("messages");
+        page.messages.forEach(check);
+        return page;
+      },
       (messages) => {
         for (const message of messages) this.#emit("message", message);
         this.#emit("messages", conversationId);
@@ -491,6 +517,9 @@ export class Switchboard extends EventTarget {
    * @returns {Promise<Message>}
    */
   send(conversationId, content) {
+    if (typeof conversationId !== "string" || typeof content !== "string") {
+      return Promise.reject(new SwitchboardError("invalid_request", "conversationId, content: must be strings"));
+    }
     conversationId = canonical(conversationId);
     const clientMessageId = newId();
     /** @type {Outgoing} */
@@ -592,7 +621,11 @@ export class Switchboard extends EventTarget {
       if (connection.wasBlamed) {
         const times = (this.#blamed.get(clientMessageId) ?? 0) + 1;
         this.#blamed.set(clientMessageId, times);
-        if (times < BLAMED_AT_MOST) return;
+        if (times < BLAMED_AT_MOST) {
+          // A connection that was only waiting for its last answers has a successor, on which it can be sent at once.
+          if (this.state === "online") void this.#sendAll();
+          return;
+        }
         const reason = `the connection was closed over this message ${times} times`;
         return this.#giveUp(outgoing, new SwitchboardError("invalid_request", reason));
       }
@@ -606,7 +639,7 @@ export class Switchboard extends EventTarget {
   }
 
   /**
-   * Nothing will come of it, and it holds up no other.
+   * Marks a message as failed, so that the ones after it are sent.
    *
    * @param {Outgoing} outgoing
    * @param {SwitchboardError} error
@@ -658,8 +691,11 @@ export class Switchboard extends EventTarget {
 
   // What is heard.
 
-  /** @param {Frame} frame */
-  #hear(frame) {
+  /**
+   * @param {Frame} frame
+   * @param {Connection} connection the one that it came on
+   */
+  #hear(frame, connection) {
     const data = frame.data;
     switch (frame.type) {
       case "new_message":
@@ -677,7 +713,7 @@ export class Switchboard extends EventTarget {
       case "user_stopped_typing":
         return this.#typist(data, 0);
       case "error":
-        return this.#refused(errorOf(frame));
+        return this.#refused(errorOf(frame), connection);
       default:
         // The gateway's own: the frame that it is about is not named, so its answer will be missed.
         if (frame.message) this.#complain(new SwitchboardError("gateway", frame.message, { retryable: true }));
@@ -685,14 +721,19 @@ export class Switchboard extends EventTarget {
   }
 
   /**
-   * The service says something that answers no frame, mostly why it closes the connection.
+   * Takes an error that answers no frame, which mostly tells why the service closes a connection.
    *
    * @param {SwitchboardError} error
+   * @param {Connection} connection
    */
-  #refused(error) {
+  #refused(error, connection) {
     if (error.code === "token_expired") this.#known = undefined;
-    // This was the oldest of too many connections. To connect again at once would only close another one.
-    if (error.code === "rate_limited") this.#notBefore = Date.now() + (error.retryAfterMs ?? LAST_DELAY_MS);
+    const isOurs = connection === this.#connection && !this.#replacing;
+    // This was the oldest of too many connections: another one at once would only close somebody else's. If it was closed
+    // for its own successor, there is nothing to wait for.
+    if (error.code === "rate_limited" && isOurs) {
+      this.#notBefore = Date.now() + (error.retryAfterMs ?? LAST_DELAY_MS) * 2 ** this.#timesReplaced++;
+    }
     this.#complain(error);
   }
 
@@ -711,6 +752,8 @@ export class Switchboard extends EventTarget {
 
   /** @param {{conversationId: string, lastMessage: Message, lastSeq: number, unreadCount: number}} update */
   #update({ conversationId, lastMessage, lastSeq, unreadCount }) {
+    strings({ conversationId });
+    integers({ lastSeq, unreadCount });
     check(lastMessage);
     this.#typist({ conversationId, userId: lastMessage.senderId }, 0);
     this.#open.get(conversationId)?.add(lastMessage);
@@ -723,6 +766,8 @@ export class Switchboard extends EventTarget {
 
   /** @param {{conversationId: string, readerId: string, upToSeq: number, readAt: string}} read */
   #read({ conversationId, readerId, upToSeq, readAt }) {
+    strings({ conversationId, readerId, readAt });
+    integers({ upToSeq });
     this.#open.get(conversationId)?.markRead(readerId, upToSeq, readAt);
     this.#emit("messages", conversationId);
     const mine = readerId === this.userId;
@@ -756,6 +801,8 @@ export class Switchboard extends EventTarget {
    * @param {number} version
    */
   #presenceOf(userId, online, lastSeenAt, version) {
+    strings({ userId });
+    integers({ version });
     const known = this.#presence.get(userId);
     if (known && known.version >= version) return;
     this.#presence.set(userId, { online, lastSeenAt, version });
@@ -772,6 +819,8 @@ export class Switchboard extends EventTarget {
    * @param {number} expiresInMs 0 if they have stopped
    */
   #typist({ conversationId, userId }, expiresInMs) {
+    strings({ conversationId, userId });
+    integers({ expiresInMs });
     const key = `${conversationId} ${userId}`;
     const was = this.#typists.has(key);
     clearTimeout(this.#typists.get(key));
@@ -839,14 +888,18 @@ export class Switchboard extends EventTarget {
     const answer = await this.#fetch(this.#api + path, { ...request, headers, signal }).catch((error) => {
       throw new SwitchboardError("disconnected", String(error), { retryable: true });
     });
-    const body = await answer.json().catch(() => ({}));
-    if (answer.ok) return body;
+    /** @type {any} */
+    const body = await answer.json().catch(() => undefined);
+    const isObject = typeof body === "object" && body !== null;
+    if (answer.ok && isObject) return body;
+    // Something in between answered, or the answer was cut off.
+    if (answer.ok) throw new SwitchboardError("gateway", `${path} was answered with something else`, { retryable: true });
     if (answer.status === 401) {
       this.#known = undefined;
       if (!again) return this.#request(path, request, true);
     }
-    const code = body.error?.code ?? "gateway";
-    throw new SwitchboardError(code, body.error?.message ?? body.message ?? `status ${answer.status}`, {
+    const code = body?.error?.code ?? "gateway";
+    throw new SwitchboardError(code, body?.error?.message ?? body?.message ?? `status ${answer.status}`, {
       retryable: answer.status === 429 || answer.status >= 500,
     });
   }
@@ -901,14 +954,32 @@ function decodeBase64Url(text) {
   return new TextDecoder().decode(Uint8Array.from(bytes, (c) => c.charCodeAt(0)));
 }
 
+/** The codes of errors that a repeat does not change. */
+const REFUSALS = new Set(["invalid_request", "forbidden", "not_found"]);
+
+/** @param {string} field */
+function malformed(field) {
+  return new SwitchboardError("gateway", `the service sent a malformed ${field}`);
+}
+
 /**
- * Refuses what is no message: one without its place would make the conversation wait for ever.
+ * Refuses a message that lacks what every message has: without its place the conversation would wait for ever.
  *
  * @param {any} message
  */
 function check(message) {
-  const sound = typeof message?.id === "string" && typeof message.conversationId === "string" && Number.isInteger(message.seq);
-  if (!sound) throw new SwitchboardError("gateway", "what should be a message is none", { retryable: true });
+  strings({ id: message?.id, conversationId: message?.conversationId });
+  integers({ seq: message?.seq });
+}
+
+/** @param {Record<string, unknown>} fields */
+function strings(fields) {
+  for (const [name, value] of Object.entries(fields)) if (typeof value !== "string") throw malformed(name);
+}
+
+/** @param {Record<string, unknown>} fields */
+function integers(fields) {
+  for (const [name, value] of Object.entries(fields)) if (!Number.isInteger(value)) throw malformed(name);
 }
 
 /**
