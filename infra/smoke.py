@@ -4,7 +4,7 @@
     JWT_SECRET=… python3 infra/smoke.py WEBSOCKET_URL HTTP_URL
 
 The secret is what the deployment verifies tokens with (or a JSON array of such). Where an identity provider signs them, give two
-people's tokens as TOKEN_A and TOKEN_B instead. It leaves a conversation of two users, `smoke-a` and `smoke-b`, with one message more each time.
+people's tokens as TOKEN_A and TOKEN_B instead. JWT_ISSUER and JWT_AUDIENCE are what the deployment was given as such. It leaves a conversation of two users, `smoke-a` and `smoke-b`, with one message more each time.
 """
 
 import base64
@@ -33,6 +33,7 @@ def token(user):
         secret = json.loads(secret)[0]
     encode = lambda data: base64.urlsafe_b64encode(data).rstrip(b"=")
     claims = {"sub": user, "exp": int(time.time()) + 600}
+    claims |= {claim: os.environ[name] for claim, name in [("iss", "JWT_ISSUER"), ("aud", "JWT_AUDIENCE")] if os.environ.get(name)}
     signed = b".".join(encode(json.dumps(part).encode()) for part in [{"alg": "HS256", "typ": "JWT"}, claims])
     return b".".join([signed, encode(hmac.new(secret.encode(), signed, hashlib.sha256).digest())]).decode()
 

@@ -15,7 +15,7 @@ import sys
 import zipfile
 
 from infra import PARAMETERS, transformed
-from stack import environment
+from stack import ROOT, environment
 
 PACKAGES = ["moto[server]==5.2.5", "boto3==1.44.8", "aws-sam-translator==1.115.0", "pyyaml==6.0.3"]
 REGION, ACCOUNT, STACK = "eu-central-1", "123456789012", "switchboard"
@@ -290,12 +290,13 @@ MAKERS = {
 # What is there then.
 
 
-def check_websocket_api(clients, made):
+def check_websocket_api(clients, made, template):
     apigateway, functions = clients["apigatewayv2"], clients["lambda"]
     id = made["WebSocketApi"][0]
     routes = apigateway.get_routes(ApiId=id)["Items"]
     keys = {route["RouteKey"] for route in routes}
-    assert {"$connect", "$disconnect", "$default", "send_message", "typing_start"} <= keys, keys
+    wanted = {resource["Properties"]["RouteKey"] for resource in template["Resources"].values() if resource["Type"] == "AWS::ApiGatewayV2::Route"}
+    assert keys == wanted and len(keys) > 5, keys ^ wanted
     integrations = {integration["IntegrationId"]: integration for integration in apigateway.get_integrations(ApiId=id)["Items"]}
     answering = {"join_conversation", "leave_conversation", "send_message", "mark_read", "ping", "$default"}
     for route in routes:
@@ -317,18 +318,29 @@ def check_websocket_api(clients, made):
     return f"{len(routes)} WebSocket routes"
 
 
-def check_http_api(clients, made):
+def check_http_api(clients, made, template):
     id = made["HttpApi"][0]
     routes = clients["apigatewayv2"].get_routes(ApiId=id)["Items"]
+    assert {route["RouteKey"] for route in routes} == documented_routes(), routes
     integrations = {one["IntegrationId"]: one for one in clients["apigatewayv2"].get_integrations(ApiId=id)["Items"]}
     for route in routes:
         uri = integrations[route["Target"].removeprefix("integrations/")]["IntegrationUri"]
         arn = re.search(r"functions/(arn:.+)/invocations$", uri)[1]
-        clients["lambda"].get_function(FunctionName=arn)
+        name = clients["lambda"].get_function(FunctionName=arn)["Configuration"]["FunctionName"]
+        method, path = route["RouteKey"].split()
+        pattern = re.sub(r"{\w+}", "*", path)
+        policy = json.loads(clients["lambda"].get_policy(FunctionName=name)["Policy"])
+        allowed = [statement["Condition"]["ArnLike"]["AWS:SourceArn"] for statement in policy["Statement"]]
+        assert f"arn:aws:execute-api:{REGION}:{ACCOUNT}:{id}/*/{method}{pattern}" in allowed, f"{name} may be invoked for {allowed}"
     return f"{len(routes)} HTTP routes"
 
 
-def check_table(clients, made):
+def documented_routes():
+    paths = json.loads((ROOT / "infra/web/docs/openapi.json").read_text())["paths"]
+    return {f"{method.upper()} {path}" for path, methods in paths.items() for method in methods if method != "parameters"}
+
+
+def check_table(clients, made, template):
     name = made["Connections"][0]
     described = clients["dynamodb"].describe_table(TableName=name)["Table"]
     assert described["KeySchema"] == [{"AttributeName": "pk", "KeyType": "HASH"}], described["KeySchema"]
@@ -342,7 +354,7 @@ def check_table(clients, made):
     return "a table"
 
 
-def check_variables(clients, made):
+def check_variables(clients, made, template):
     """What the variables of the functions lead to is there."""
     functions = clients["lambda"].list_functions(MaxItems=100)["Functions"]
     endpoint = f"https://{made['WebSocketApi'][0]}.execute-api.{REGION}.amazonaws.com/v1"
@@ -358,8 +370,9 @@ def check_variables(clients, made):
     return f"{len(functions)} functions"
 
 
-def check_schedule(clients, made):
+def check_schedule(clients, made, template):
     rules = clients["events"].list_rules()["Rules"]
+    assert len(rules) == sum(resource["Type"] == "AWS::Events::Rule" for resource in template["Resources"].values()) > 0
     for rule in rules:
         targets = clients["events"].list_targets_by_rule(Rule=rule["Name"])["Targets"]
         for target in targets:
@@ -375,7 +388,7 @@ def check_schedule(clients, made):
     return f"{len(rules)} schedules"
 
 
-def check_alarms(clients, made):
+def check_alarms(clients, made, template):
     alarms = clients["cloudwatch"].describe_alarms(MaxRecords=100)["MetricAlarms"]
     there = {
         "FunctionName": {function["FunctionName"] for function in clients["lambda"].list_functions(MaxItems=100)["Functions"]},
@@ -386,6 +399,7 @@ def check_alarms(clients, made):
         "Stack": {STACK},
         "GlobalSecondaryIndexName": {"online"},
     }
+    assert len(alarms) == sum(resource["Type"] == "AWS::CloudWatch::Alarm" for resource in template["Resources"].values()) > 0
     topics = {topic["TopicArn"] for topic in clients["sns"].list_topics()["Topics"]}
     for alarm in alarms:
         metrics = [query["MetricStat"]["Metric"] for query in alarm.get("Metrics", []) if "MetricStat" in query] or [alarm]
@@ -416,7 +430,7 @@ def main():
         deployment = Deployment(transformed(PARAMETERS), PARAMETERS, clients)
         deployment.deploy()
         checks = [check_websocket_api, check_http_api, check_table, check_variables, check_schedule, check_alarms]
-        print("ok:", ", ".join(check(clients, deployment.made) for check in checks), f"from {len(deployment.made)} resources")
+        print("ok:", ", ".join(check(clients, deployment.made, deployment.template) for check in checks), f"from {len(deployment.made)} resources")
     finally:
         server.stop()
 
