@@ -8,7 +8,8 @@ use lambda_runtime::{Diagnostic, LambdaEvent};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-/// The part of an authorizer's event that this one looks at; the type of `aws_lambda_events` lacks the connection.
+/// The part of an authorizer's event that this one looks at; the type of `aws_lambda_events` lacks the
+/// connection.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Asked {

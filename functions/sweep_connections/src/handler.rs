@@ -12,8 +12,8 @@ use store::Store;
 /// How many users are taken offline at once: each costs a few round trips and some pushes.
 const CONCURRENCY: usize = 8;
 
-/// After this no other user is begun with: what is not announced when the time of the function is up waits for
-/// another sweep. Users who are left out are found again a minute later.
+/// After this no other user is begun with: what is not announced when the time of the function is up waits
+/// for another sweep. Users who are left out are found again a minute later.
 const TIME_TO_START: Duration = Duration::from_secs(40);
 
 pub(crate) struct State {
@@ -49,7 +49,8 @@ pub(crate) async fn handle(state: &State) -> Result<Report, lambda_runtime::Erro
     Ok(Report { swept })
 }
 
-/// Whether there was anything to announce. Who wants to know is read first: without it nothing can be announced.
+/// Whether there was anything to announce. Who wants to know is read first: without it nothing can be
+/// announced.
 async fn sweep(state: &State, user: &UserId) -> Result<bool, Failure> {
     let Announcer { connections, push, .. } = &state.announcer;
     let contacts = state.store.contacts_of(user).await?;

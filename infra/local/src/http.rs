@@ -151,8 +151,8 @@ fn head_size(request: &Request) -> usize {
     line + headers.sum::<usize>()
 }
 
-/// Whether `Host` is one that a URL may have, as both who read it see it. API Gateway answers to its own names alone, so
-/// functions rely on that: `lambda_http` panics over another.
+/// Whether `Host` is one that a URL may have, as both who read it see it. API Gateway answers to its own
+/// names alone, so functions rely on that: `lambda_http` panics over another.
 fn has_sound_host(request: &Request) -> bool {
     let sound = |host: &HeaderValue| {
         let host = host.to_str().ok()?;

@@ -243,8 +243,9 @@ impl<S> Accept<TcpStream, S> for Acceptor {
     }
 }
 
-/// HTTP/2 has no time limit between requests, and nobody needs it here: handshakes and SDKs speak HTTP/1.1. The server
-/// cannot be told so and still upgrade to WebSockets, so the first request ends the connection; until then it has a limit.
+/// HTTP/2 has no time limit between requests, and nobody needs it here: handshakes and SDKs speak HTTP/1.1.
+/// The server cannot be told so and still upgrade to WebSockets, so the first request ends the connection;
+/// until then it has a limit.
 async fn http_1_only(request: Request, next: Next) -> Response {
     if request.version() != Version::HTTP_2 {
         return next.run(request).await;

@@ -45,7 +45,8 @@ pub(crate) fn secret(data_dir: &Path) -> Result<String, String> {
     }
 }
 
-/// A token for `user`, signed with a secret or the first of a JSON array of them, that is valid for `expires_in`.
+/// A token for `user`, signed with a secret or the first of a JSON array of them, that is valid for
+/// `expires_in`.
 pub(crate) fn issue(
     secret: &str,
     user: &str,

@@ -81,8 +81,8 @@ impl Error {
         Self { retry_after: Some(retry_after), ..Self::new(Code::RateLimited, message) }
     }
 
-    /// The connection was the oldest of too many, and is closed for a newer one. To connect again at once would
-    /// only close another.
+    /// The connection was the oldest of too many, and is closed for a newer one. To connect again at once
+    /// would only close another.
     pub fn too_many_connections(limit: usize) -> Self {
         const RETRY_AFTER: Duration = Duration::from_secs(60);
         let message = format!("more than {limit} connections of this user: the oldest is closed");

@@ -29,8 +29,8 @@ const MEASURED: &str = "measured";
 /// The CloudWatch namespace of the metrics.
 const NAMESPACE: &str = "Switchboard";
 
-/// The variable that says of which deployment they are: their only dimension. What differs from route to route
-/// is in the log; a metric for each would be paid for each, and an alarm could not add them up.
+/// The variable that says of which deployment they are: their only dimension. What differs from route to
+/// route is in the log; a metric for each would be paid for each, and an alarm could not add them up.
 const STACK_NAME: &str = "STACK_NAME";
 
 /// What is measured, and the metric that it becomes: its name, its unit, and how many of ours make one of

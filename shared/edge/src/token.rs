@@ -1,7 +1,8 @@
 //! Tokens: what is accepted, and what is read from one.
 //!
-//! The algorithms are fixed by configuration: HS256 with a secret or one of several, or RS256, ES256 and EdDSA with the keys at
-//! a JWKS URL. What a token's header says only picks among the keys, and has to fit the key.
+//! The algorithms are fixed by configuration: HS256 with a secret or one of several, or RS256, ES256 and
+//! EdDSA with the keys at a JWKS URL. What a token's header says only picks among the keys, and has to fit
+//! the key.
 
 mod jwks;
 mod verifier;

@@ -38,7 +38,8 @@ pub async fn run_frames<T: DeserializeOwned>(
 ) -> Result<(), lambda_runtime::Error> {
     let (handle, hang_up) = (&handle, &hang_up);
     lambda_runtime::run(service_fn(move |event: LambdaEvent<ApiGatewayWebsocketProxyRequest>| async move {
-        // In a box: with all the calls that it makes it is large, and the runtime's layers would move it each.
+        // In a box: with all the calls that it makes it is large, and the runtime's layers would move it
+        // each.
         let (id, answer, caller) = Box::pin(answer(event, handle)).await?;
         match answer {
             Ok(event) => respond(&Answer { id, event }),

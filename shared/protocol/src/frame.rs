@@ -158,7 +158,8 @@ pub struct AnyFrame {
 #[error("{0}")]
 pub struct Refused(pub String);
 
-/// Reads a frame: its `id` if that can be read, however wrong the rest is, and the rest or why it was refused.
+/// Reads a frame: its `id` if that can be read, however wrong the rest is, and the rest or why it was
+/// refused.
 pub fn read_frame<T: DeserializeOwned>(body: &str) -> (Option<FrameId>, Result<T, Refused>) {
     let (fields, whole) = Fields::read(body, "the frame");
     match fields.field::<Option<FrameId>>("id") {

@@ -89,7 +89,8 @@ pub(crate) fn decide(seen: &UserItem, happened: &Happened, now: Millis, token: T
 
 /// Whether an attempt to write has been carried out, by what is read after it. Its answer may have been lost.
 pub(crate) fn was_carried_out(attempt: &Decision, seen: &UserItem) -> bool {
-    // An attempt that moves no mark leaves no token: to decide anew comes to the same then, but for what it ended.
+    // An attempt that moves no mark leaves no token: to decide anew comes to the same then, but for what it
+    // ended.
     attempt.announce.as_ref().is_some_and(|(token, _)| seen.unannounced.contains_key(token))
 }
 
@@ -182,8 +183,8 @@ impl Decision {
         Self { write: None, announce: None, expired: Vec::new(), surplus: Vec::new() }
     }
 
-    /// The same after an attempt of which it is not known whether it was carried out: if it was, the connections
-    /// that it ended are nobody else's to close.
+    /// The same after an attempt of which it is not known whether it was carried out: if it was, the
+    /// connections that it ended are nobody else's to close.
     pub(crate) fn after(mut self, attempt: Self) -> Self {
         let is_there =
             |id: &ConnectionId| self.write.as_ref().is_some_and(|item| item.leases.contains_key(id));

@@ -6,9 +6,9 @@
 //! | `CONN#<connectionId>` | `userId`; `rooms`, the set of joined conversations; `ttl` |
 //! | `ROOM#<conversationId>` | `member#<connectionId>` for each joined connection: its user; `ttl` |
 //!
-//! Times are milliseconds since 1970, except `ttl`, which DynamoDB wants in seconds. The sparse index `online`
-//! holds the users who are marked online or have something unannounced, ordered by when the sweep has to look
-//! at them. [`crate::user_item`] reads and writes the item of a user.
+//! Times are milliseconds since 1970, except `ttl`, which DynamoDB wants in seconds. The sparse index
+//! `online` holds the users who are marked online or have something unannounced, ordered by when the sweep
+//! has to look at them. [`crate::user_item`] reads and writes the item of a user.
 
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime};

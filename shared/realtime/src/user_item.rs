@@ -11,8 +11,8 @@ use crate::table::{
     lease_attribute, number, read_number, shard, user_of,
 };
 
-/// How long an announcement may take before the sweep makes it: longer than any invocation gives itself for one
-/// user, so whoever owed it has given up by then.
+/// How long an announcement may take before the sweep makes it: longer than any invocation gives itself for
+/// one user, so whoever owed it has given up by then.
 pub(crate) const ANNOUNCED_WITHIN: Millis = 30_000;
 
 /// The names in an entry of `unannounced`.

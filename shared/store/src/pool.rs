@@ -27,8 +27,8 @@ const CONNECTIONS: usize = 2;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// The same for whoever migrates, and is told why it did not work. An Aurora that has paused takes some 15 s to
-/// resume (Aurora User Guide, "Scaling to Zero ACUs").
+/// The same for whoever migrates, and is told why it did not work. An Aurora that has paused takes some 15 s
+/// to resume (Aurora User Guide, "Scaling to Zero ACUs").
 const SESSION_CONNECT_TIMEOUT: Duration = Duration::from_secs(40);
 
 const SERVER_TIMEOUT: Duration = Duration::from_millis(2800);

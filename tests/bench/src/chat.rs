@@ -46,8 +46,8 @@ pub(crate) struct Load {
     pub(crate) postgres_calls: f64,
     pub(crate) dynamodb_calls: f64,
     pub(crate) pushes: f64,
-    /// Milliseconds of each message's way, as the function takes them: the whole event, what it waits for, and what is neither that
-    /// nor work.
+    /// Milliseconds of each message's way, as the function takes them: the whole event, what it waits for,
+    /// and what is neither that nor work.
     pub(crate) event_ms: f64,
     pub(crate) postgres_ms: f64,
     pub(crate) dynamodb_ms: f64,
@@ -128,7 +128,8 @@ async fn pair(stack: &Stack, n: usize) -> Pair {
     Pair { sender, receiver, conversation }
 }
 
-/// The first `senders` pairs chat; gives the pairs back, how many messages were sent and what was received of them.
+/// The first `senders` pairs chat; gives the pairs back, how many messages were sent and what was received
+/// of them.
 async fn run(
     load: &str,
     mut pairs: Vec<Pair>,

@@ -1,4 +1,5 @@
-//! Each function alone, behind a Runtime API that does nothing else: how it starts, and what an event costs it.
+//! Each function alone, behind a Runtime API that does nothing else: how it starts, and what an event costs
+//! it.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -59,7 +60,8 @@ pub(crate) struct Function {
     pub(crate) warm: Times,
     /// Of CPU, for each warm event.
     pub(crate) warm_cpu: f64,
-    /// Of each warm event, what is neither CPU nor a wait for Postgres, DynamoDB or a callback, as the function's log says.
+    /// Of each warm event, what is neither CPU nor a wait for Postgres, DynamoDB or a callback, as the
+    /// function's log says.
     pub(crate) warm_idle: f64,
     /// MB.
     pub(crate) resident: f64,
@@ -72,7 +74,8 @@ enum Did {
     Failed(String),
 }
 
-/// A Runtime API for one process: what waits for the next event of one that was killed must not take that of another.
+/// A Runtime API for one process: what waits for the next event of one that was killed must not take that of
+/// another.
 struct Runtime {
     _server: JoinSet<std::io::Result<()>>,
     address: String,

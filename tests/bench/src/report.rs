@@ -13,11 +13,13 @@ use crate::functions::Function;
 use crate::growth::Growth;
 use crate::rest::Requests;
 
-/// Messages a second of Socket.IO, Prisma and Postgres in one Node process, on a machine of two cores: at one sender, and at most.
+/// Messages a second of Socket.IO, Prisma and Postgres in one Node process, on a machine of two cores: at
+/// one sender, and at most.
 const ORIGIN_ONE: f64 = 324.0;
 const ORIGIN_MOST: f64 = 800.0;
 
-/// Sends a second that Postgres alone took where the origin design was measured, by so many clients (through pgbench).
+/// Sends a second that Postgres alone took where the origin design was measured, by so many clients (through
+/// pgbench).
 const ORIGIN_FLOOR: [(usize, u32); 2] = [(1, 1500), (32, 4500)];
 
 /// Requests a second of the origin design's HTTP API with 16 clients.

@@ -1,4 +1,5 @@
-//! What clients say in an HTTP request: its token, path, query and body. The rest of an event is the gateway's word.
+//! What clients say in an HTTP request: its token, path, query and body. The rest of an event is the
+//! gateway's word.
 #![no_main]
 
 use std::sync::LazyLock;

@@ -32,7 +32,8 @@ async fn dawdle(port: u16, beginning: &str) -> (String, Duration) {
     (String::from_utf8(answer).unwrap(), began.elapsed())
 }
 
-/// What comes before the gateway closes the socket. One that is closed before all was read is reset, which ends it as well.
+/// What comes before the gateway closes the socket. One that is closed before all was read is reset, which
+/// ends it as well.
 async fn until_the_end(reading: &mut (impl AsyncRead + Unpin)) -> Vec<u8> {
     let mut answer = Vec::new();
     while reading.read_buf(&mut answer).await.is_ok_and(|read| read > 0) {}

@@ -80,8 +80,8 @@ pub(super) fn event(
     event
 }
 
-/// Whether a body reaches functions as it is, and not in Base64: as measured on AWS (ministack#766), where forms, bodies
-/// without a type and whatever is encoded are not text.
+/// Whether a body reaches functions as it is, and not in Base64: as measured on AWS (ministack#766), where
+/// forms, bodies without a type and whatever is encoded are not text.
 fn is_text(headers: &HeaderMap) -> bool {
     let content_type = headers.get(header::CONTENT_TYPE).map(text).unwrap_or_default();
     let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();

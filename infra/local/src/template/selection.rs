@@ -56,8 +56,8 @@ impl Selection {
     }
 
     /// The key that a message selects. What its body does not have is empty, and so is all of a body that is
-    /// not JSON. What the expression does not ask for is not read: API Gateway takes halves of surrogate pairs,
-    /// numbers of any size and any nesting, which not every library does.
+    /// not JSON. What the expression does not ask for is not read: API Gateway takes halves of surrogate
+    /// pairs, numbers of any size and any nesting, which not every library does.
     pub(crate) fn key(&self, body: &str) -> String {
         let body: Option<&RawValue> = serde_json::from_str(body).ok();
         let parts = self.0.iter().map(|part| match part {

@@ -32,9 +32,9 @@
 //! | `x5u`, `x5c`, `x5t`, `x5t#S256` | not looked at; a malformed one makes the key be passed over |
 //! | others | not looked at |
 //!
-//! Each key is for one algorithm (RFC 8725, sections 3.1 and 3.2). Nothing is decompressed, nothing is fetched
-//! that a token names, and a secret is never used where keys are configured. How long a secret is, is not looked
-//! at (RFC 8725, section 3.5): infra/template.yaml says how long it should be.
+//! Each key is for one algorithm (RFC 8725, sections 3.1 and 3.2). Nothing is decompressed, nothing is
+//! fetched that a token names, and a secret is never used where keys are configured. How long a secret is,
+//! is not looked at (RFC 8725, section 3.5): infra/template.yaml says how long it should be.
 
 use std::collections::HashSet;
 
@@ -70,8 +70,8 @@ enum Keys {
 }
 
 impl Verifier {
-    /// Configured by `JWT_JWKS_URL` or else `JWT_SECRET` (a secret, or a JSON array of secrets), and `JWT_ISSUER` and `JWT_AUDIENCE`, which are
-    /// checked when set.
+    /// Configured by `JWT_JWKS_URL` or else `JWT_SECRET` (a secret, or a JSON array of secrets), and
+    /// `JWT_ISSUER` and `JWT_AUDIENCE`, which are checked when set.
     pub fn from_env(sdk: &SdkConfig) -> Result<Self, Misconfigured> {
         let keys = match env::optional("JWT_JWKS_URL") {
             Some(url) => Keys::Jwks(Box::new(

@@ -2,10 +2,10 @@
 //!
 //! The model carries out what [`decide`] says as `Connections::carry_out` does, one step at a time: decide
 //! and write, announce, take the announcement away. Between any two steps of one invocation all others can
-//! take theirs; a write can be carried out and its answer lost; an invocation can be killed after any step, and
-//! be repeated then or not; a connection can turn out to be gone; time can pass. Once nothing is left to happen, the connections that are open
-//! keep pinging until all other leases have expired and the sweep has come by, and the user has to be what was
-//! announced last.
+//! take theirs; a write can be carried out and its answer lost; an invocation can be killed after any step,
+//! and be repeated then or not; a connection can turn out to be gone; time can pass. Once nothing is left to
+//! happen, the connections that are open keep pinging until all other leases have expired and the sweep has
+//! come by, and the user has to be what was announced last.
 //!
 //! To read an item and to write it are one step: who reads an item that somebody else writes then fails to
 //! write it, which changes nothing, and reads it again.
