@@ -43,7 +43,7 @@ async fn every_function_may_do_what_it_does_and_nothing_else() {
     let _asleep = [grace.connects().await, henry.connects().await, forgetful.connects().await];
     // Whoever closes these clears what they left: no `$disconnect` comes first.
     for sleeper in [&grace, &forgetful] {
-        callbacks.has(&connection_of(&stack, sleeper).await, Fate::LeftOpen);
+        callbacks.has(&stack.connection_of(sleeper).await, Fate::LeftOpen);
     }
     let mut awake = henry.connects().await;
     let opened = Instant::now();
@@ -85,7 +85,7 @@ async fn every_function_may_do_what_it_does_and_nothing_else() {
     for victim in &victims[..3] {
         conversations.push(alice.asks_for_conversation_with(victim).await.1);
     }
-    let goes = async |victim: &User| callbacks.has(&connection_of(&stack, victim).await, Fate::Gone);
+    let goes = async |victim: &User| callbacks.has(&stack.connection_of(victim).await, Fate::Gone);
     old[0].joins(&conversations[0]).await;
     goes(&victims[0]).await;
     // Again until it is done: on a busy machine a push may run out of time, and then it tells nothing.
@@ -96,9 +96,6 @@ async fn every_function_may_do_what_it_does_and_nothing_else() {
     while !forgets("send_message") && began.elapsed() < PATIENCE {
         phone.says(&conversations[0], "to whom it may concern").await;
     }
-    // It was forgotten over that: a ping finds no lease, and reads why.
-    old[0].sends(json!({ "action": "ping" })).await;
-    old[0].is_closed_whenever().await;
     goes(&victims[1]).await;
     let began = Instant::now();
     while !forgets("mark_read") && began.elapsed() < PATIENCE {
@@ -117,6 +114,10 @@ async fn every_function_may_do_what_it_does_and_nothing_else() {
     goes(&victims[4]).await;
     guest.closes().await;
     drop(visitor);
+
+    // Of one that was forgotten a ping finds no lease, and reads why.
+    old[0].sends(json!({ "action": "ping" })).await;
+    old[0].is_closed_whenever().await;
 
     // Leases that ran out are cleared by the user's next connect or disconnect, and by the sweep.
     tokio::time::sleep_until(opened + LEASE + Duration::from_secs(1)).await;
@@ -139,15 +140,6 @@ async fn every_function_may_do_what_it_does_and_nothing_else() {
     eventually("every function has done all that it may", settled).await;
     let beyond: Vec<_> = used().difference(&allowed).cloned().collect();
     assert!(beyond.is_empty(), "the template does not allow {beyond:?}");
-}
-
-/// The id of the connection of a user who has one.
-async fn connection_of(stack: &Stack, user: &User) -> String {
-    let all = reqwest::get(stack.http("/dev/connections")).await.unwrap();
-    let all: serde_json::Value = all.json().await.unwrap();
-    let all = all["connections"].as_array().unwrap();
-    let own = all.iter().find(|connection| connection["authorizer"]["principalId"] == user.id.as_str());
-    own.expect("they are connected")["connectionId"].as_str().unwrap().to_owned()
 }
 
 /// What the roles in the template allow, besides logs and secrets.

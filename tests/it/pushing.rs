@@ -90,7 +90,7 @@ async fn a_dead_connection_is_forgotten_but_not_one_that_may_be_about_to_open() 
     let callbacks = Callbacks::start().await;
     let (stack, _database) = Stack::own_with(&[("PUSH_ENDPOINT", &callbacks.url)]).await;
     callbacks.pass_on_to(stack.port);
-    let (_, mut phone, _, mut bob_phone, conversation) = pair(&stack).await;
+    let (_, mut phone, bob, mut bob_phone, conversation) = pair(&stack).await;
     bob_phone.joins(&conversation).await;
 
     callbacks.next_have(&[Fate::Gone]);
@@ -105,7 +105,8 @@ async fn a_dead_connection_is_forgotten_but_not_one_that_may_be_about_to_open() 
     // Only time makes a connection old.
     tokio::time::sleep(Duration::from_secs(31)).await;
     // API Gateway is known to say so of an open connection now and then.
-    callbacks.next_have(&[Fate::GoneOnce]);
+    callbacks.next_have(&[]);
+    callbacks.has(&stack.connection_of(&bob).await, Fate::GoneOnce);
     let sent = phone.says(&conversation, "3.1").await;
     assert_eq!(bob_phone.receives_message().await, sent, "it is tried once more");
     let sent = phone.says(&conversation, "3.2").await;

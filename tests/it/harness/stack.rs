@@ -160,6 +160,15 @@ impl Stack {
         User::new(self.clone(), name)
     }
 
+    /// The id of the connection of a user who has one.
+    pub(crate) async fn connection_of(&self, user: &User) -> String {
+        let all = reqwest::get(self.http("/dev/connections")).await.expect("the stack is running");
+        let all: serde_json::Value = all.json().await.expect("it is JSON");
+        let all = all["connections"].as_array().expect("it is a list");
+        let own = all.iter().find(|connection| connection["authorizer"]["principalId"] == user.id.as_str());
+        own.and_then(|own| own["connectionId"].as_str()).expect("they are connected").to_owned()
+    }
+
     /// Where a function is invoked.
     pub(crate) fn invocations(&self, function: &str) -> String {
         self.http(&format!("/2015-03-31/functions/{function}/invocations"))
