@@ -134,7 +134,7 @@ async fn other_kinds_of_invocation() {
     let name = format!("switchboard-{}", Uuid::new_v4());
     let kept = || std::fs::read_to_string(format!("/tmp/{name}")).map_or(0, |kept| kept.lines().count());
     let began = Instant::now();
-    invoke("Event", "counter", json!({ "name": name, "ms": 1500 })).await;
+    invoke("Event", "counter", json!({ "name": name, "ms": 4500 })).await;
     eventually("it was tried", async || kept() == 1).await;
     eventually_within(Duration::from_secs(90), "it is tried again", async || kept() == 2).await;
     assert!(began.elapsed() > Duration::from_secs(60), "{:?}", began.elapsed());
@@ -177,8 +177,8 @@ async fn a_timeout_kills_the_process_and_keeps_the_files() {
     assert_eq!((&first["count"], &second["count"]), (&json!(1), &json!(2)), "a process keeps its memory");
     assert_eq!(first["process"], second["process"]);
     assert_eq!(
-        failure(&stack, "counter", &count(5000)).await,
-        is("Sandbox.Timedout", "RequestId: ID Error: Task timed out after 1.00 seconds")
+        failure(&stack, "counter", &count(8000)).await,
+        is("Sandbox.Timedout", "RequestId: ID Error: Task timed out after 3.00 seconds")
     );
     let after = result(&stack, "counter", &count(0)).await;
     assert_eq!((&after["count"], &after["kept"]), (&json!(1), &json!(4)), "its memory is lost, /tmp is not");
