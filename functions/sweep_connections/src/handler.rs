@@ -49,7 +49,7 @@ pub(crate) async fn handle(state: &State) -> Result<Report, lambda_runtime::Erro
     Ok(Report { swept })
 }
 
-/// Whether there was anything to announce. Who wants to know is read first: without it nothing can be
+/// Whether there was anything to announce. The user's contacts are read first: without them nothing can be
 /// announced.
 async fn sweep(state: &State, user: &UserId) -> Result<bool, Failure> {
     let Announcer { connections, push, .. } = &state.announcer;

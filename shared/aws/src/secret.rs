@@ -115,7 +115,8 @@ impl Fetched {
         match fetch(client, arn).await {
             Ok(value) => self.value = value,
             Err(failure) => {
-                tracing::warn!(cause = %failure.cause, "whether a secret has changed cannot be told: {failure}");
+                let cause = &failure.cause;
+                tracing::warn!(%cause, "whether a secret has changed cannot be told: {failure}");
             }
         }
         // After the answer: if the caller gives up before it, the next one is to ask.

@@ -111,8 +111,8 @@ fn connect(
     by_age.truncate(surplus);
     next.leases.retain(|id, _| by_age.iter().all(|(old, _)| old != id));
     next.leases.insert(connection.clone(), lease);
-    let transition = (!seen.online).then_some(None);
-    Decision { expired, surplus: by_age, ..write(next, transition, Vec::new(), now, token) }
+    let goes = (!seen.online).then_some(Goes::Online);
+    Decision { expired, surplus: by_age, ..write(next, goes, Vec::new(), now, token) }
 }
 
 /// If that leaves the user without a lease that holds, they go offline, with whatever leases are left: a
@@ -125,8 +125,8 @@ fn disconnect(seen: &UserItem, connection: &ConnectionId, now: Millis, token: To
     if !held && expired.is_empty() && !goes_offline {
         return Decision::nothing();
     }
-    let transition = goes_offline.then_some(Some(now));
-    Decision { expired, ..write(next, transition, Vec::new(), now, token) }
+    let goes = goes_offline.then_some(Goes::Offline { since: now });
+    Decision { expired, ..write(next, goes, Vec::new(), now, token) }
 }
 
 /// Renews a lease, expired or not. A lease is of a user who is online: nothing brings back one who is offline
@@ -137,8 +137,7 @@ fn ping(seen: &UserItem, connection: &ConnectionId, expires_at: Millis) -> Decis
         Some(lease) if seen.online => lease.expires_at = expires_at,
         _ => return Decision::nothing(),
     }
-    next.version += 1;
-    Decision { write: Some(next), ..Decision::nothing() }
+    Decision::unannounced(next)
 }
 
 /// Ends a lease and nothing else: if it was the last, the sweep takes the user offline.
@@ -147,8 +146,7 @@ fn forget(seen: &UserItem, connection: &ConnectionId) -> Decision {
     if next.leases.remove(connection).is_none() {
         return Decision::nothing();
     }
-    next.version += 1;
-    Decision { write: Some(next), ..Decision::nothing() }
+    Decision::unannounced(next)
 }
 
 /// Takes a user offline whose leases have all expired, and takes over announcements that are overdue.
@@ -162,9 +160,9 @@ fn sweep(seen: &UserItem, now: Millis, token: Token) -> Decision {
     if seen.online && seen.unexpired(now).next().is_none() {
         // There may be no lease left: a connection that turned out to be gone was forgotten.
         let last_lease = seen.leases.values().map(|lease| lease.expires_at).max();
-        let offline_since = last_lease.unwrap_or(now).min(now);
+        let goes = Goes::Offline { since: last_lease.unwrap_or(now).min(now) };
         let expired = take_expired(&mut next, now);
-        return Decision { expired, ..write(next, Some(Some(offline_since)), owed, now, token) };
+        return Decision { expired, ..write(next, Some(goes), owed, now, token) };
     }
     if owed.is_empty() { Decision::nothing() } else { write(next, None, owed, now, token) }
 }
@@ -174,13 +172,18 @@ fn announced(seen: &UserItem, token: &Token) -> Decision {
     if next.unannounced.remove(token).is_none() {
         return Decision::nothing();
     }
-    next.version += 1;
-    Decision { write: Some(next), ..Decision::nothing() }
+    Decision::unannounced(next)
 }
 
 impl Decision {
     pub(crate) fn nothing() -> Self {
         Self { write: None, announce: None, expired: Vec::new(), surplus: Vec::new() }
+    }
+
+    /// Writes an item in which no mark has moved, so that there is nothing to announce.
+    fn unannounced(mut next: UserItem) -> Self {
+        next.version += 1;
+        Self { write: Some(next), ..Self::nothing() }
     }
 
     /// The same after an attempt of which it is not known whether it was carried out: if it was, the
@@ -206,18 +209,28 @@ fn take_expired(item: &mut UserItem, now: Millis) -> Vec<(ConnectionId, Lease)> 
     expired.into_iter().collect()
 }
 
-/// Writes `next`, which makes a transition if there is one: to offline since then, or to online. It is to be
-/// announced after those that are owed already.
+/// Where a transition takes a user.
+enum Goes {
+    Online,
+    Offline { since: Millis },
+}
+
+/// Writes `next`, which makes a transition if the user goes anywhere. It is to be announced after those that
+/// are owed already.
 fn write(
     mut next: UserItem,
-    transition: Option<Option<Millis>>,
+    goes: Option<Goes>,
     owed: Vec<Transition>,
     now: Millis,
     token: Token,
 ) -> Decision {
     next.version += 1;
     let mut transitions = owed;
-    if let Some(offline_since) = transition {
+    if let Some(goes) = goes {
+        let offline_since = match goes {
+            Goes::Online => None,
+            Goes::Offline { since } => Some(since),
+        };
         next.online = offline_since.is_none();
         next.last_seen_at = offline_since.or(next.last_seen_at);
         transitions.push(Transition { version: next.version, offline_since });

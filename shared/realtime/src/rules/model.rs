@@ -22,18 +22,11 @@ use crate::user_item::{ANNOUNCED_WITHIN, Token, Transition, UserItem};
 /// A lease lasts as long as three times what the sweep waits for.
 const LEASE: Millis = 3 * ANNOUNCED_WITHIN;
 
-/// What may happen in a model, and how often.
+/// A user with so many connections, of which each opens once.
 #[derive(Clone, Debug)]
 struct Presence {
     connections: usize,
-    pings: u8,
-    sweeps: u8,
-    lost_answers: u8,
-    kills: u8,
-    /// How many connections break off and are found to be gone, without a disconnect.
-    gone: u8,
-    /// How often time passes by a lease's length while something is still to happen.
-    lapses: u8,
+    budget: Budget,
     was_it_me: WasItMe,
 }
 
@@ -46,14 +39,16 @@ enum WasItMe {
     ByConnection,
 }
 
-/// What is still allowed to happen.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+/// What may happen besides, and how often.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 struct Budget {
     pings: u8,
     sweeps: u8,
     lost_answers: u8,
     kills: u8,
+    /// How many connections break off and are found to be gone, without a disconnect.
     gone: u8,
+    /// How often time passes by a lease's length while something is still to happen.
     lapses: u8,
 }
 
@@ -125,17 +120,6 @@ enum Action {
 }
 
 impl Presence {
-    const ORDERLY: Self = Self {
-        connections: 3,
-        pings: 1,
-        sweeps: 1,
-        lost_answers: 0,
-        kills: 0,
-        gone: 0,
-        lapses: 0,
-        was_it_me: WasItMe::ByToken,
-    };
-
     fn was_carried_out(&self, happened: &Happened, attempt: &Decision, state: &State) -> bool {
         match self.was_it_me {
             WasItMe::ByToken => was_carried_out(attempt, &state.item),
@@ -172,14 +156,7 @@ impl State {
             item: UserItem::absent(UserId::parse("alice").unwrap()),
             connections: vec![Socket::Unopened; model.connections],
             invocations: Vec::new(),
-            budget: Budget {
-                pings: model.pings,
-                sweeps: model.sweeps,
-                lost_answers: model.lost_answers,
-                kills: model.kills,
-                gone: model.gone,
-                lapses: model.lapses,
-            },
+            budget: model.budget.clone(),
             made: BTreeMap::new(),
             shown: None,
             announced_wrongly: false,
@@ -457,61 +434,58 @@ impl Model for Presence {
     }
 }
 
-fn explore(model: Presence) -> impl Checker<Presence> {
-    let name = format!("{model:?}");
-    let checker = model.checker().threads(2).spawn_bfs().join();
+fn explore(connections: usize, budget: Budget, was_it_me: WasItMe) -> impl Checker<Presence> {
+    let name = format!("{connections} connections, {budget:?}, {was_it_me:?}");
+    let checker = Presence { connections, budget, was_it_me }.checker().threads(2).spawn_bfs().join();
     println!("{} states of {name}", checker.unique_state_count());
     checker
 }
 
+/// Explores the rules as they are, which have to hold.
+fn holds(connections: usize, budget: Budget) {
+    explore(connections, budget, WasItMe::ByToken).assert_properties();
+}
+
 #[test]
 fn connects_disconnects_pings_and_sweeps_come_in_every_order() {
-    explore(Presence::ORDERLY).assert_properties();
+    holds(3, Budget { pings: 1, sweeps: 1, ..Budget::default() });
 }
 
 #[test]
 fn leases_expire() {
-    explore(Presence { pings: 0, lapses: 1, ..Presence::ORDERLY }).assert_properties();
-    explore(Presence { connections: 2, pings: 2, lapses: 1, ..Presence::ORDERLY }).assert_properties();
+    holds(3, Budget { sweeps: 1, lapses: 1, ..Budget::default() });
+    holds(2, Budget { pings: 2, sweeps: 1, lapses: 1, ..Budget::default() });
 }
 
 #[test]
 fn invocations_are_killed() {
-    explore(Presence { pings: 0, sweeps: 0, kills: 1, ..Presence::ORDERLY }).assert_properties();
-    explore(Presence { connections: 2, pings: 0, kills: 2, ..Presence::ORDERLY }).assert_properties();
+    holds(3, Budget { kills: 1, ..Budget::default() });
+    holds(2, Budget { sweeps: 1, kills: 2, ..Budget::default() });
 }
 
 #[test]
 fn connections_turn_out_to_be_gone() {
-    explore(Presence { pings: 0, sweeps: 0, gone: 1, ..Presence::ORDERLY }).assert_properties();
-    explore(Presence { connections: 2, pings: 0, gone: 1, lapses: 1, kills: 1, ..Presence::ORDERLY })
-        .assert_properties();
+    holds(3, Budget { gone: 1, ..Budget::default() });
+    holds(2, Budget { sweeps: 1, gone: 1, lapses: 1, kills: 1, ..Budget::default() });
 }
 
 #[test]
 fn answers_to_writes_are_lost() {
-    explore(Presence { connections: 2, pings: 0, lost_answers: 2, ..Presence::ORDERLY }).assert_properties();
+    holds(2, Budget { sweeps: 1, lost_answers: 2, ..Budget::default() });
 }
 
 /// Takes a minute: `cargo test -p realtime -- --ignored`.
 #[test]
 #[ignore = "takes a minute; CI runs it"]
 fn more_of_everything() {
-    explore(Presence { pings: 0, sweeps: 0, lost_answers: 1, ..Presence::ORDERLY }).assert_properties();
-    explore(Presence { connections: 2, lapses: 1, kills: 1, lost_answers: 1, ..Presence::ORDERLY })
-        .assert_properties();
+    holds(3, Budget { lost_answers: 1, ..Budget::default() });
+    holds(2, Budget { pings: 1, sweeps: 1, lapses: 1, kills: 1, lost_answers: 1, ..Budget::default() });
 }
 
 /// A write used to be recognised by the id of the connection that it was about, which others leave too.
 #[test]
 fn a_write_that_is_recognised_by_a_connection_is_taken_for_another() {
-    let recognised = Presence {
-        connections: 2,
-        pings: 0,
-        sweeps: 0,
-        was_it_me: WasItMe::ByConnection,
-        ..Presence::ORDERLY
-    };
+    let checker = explore(2, Budget::default(), WasItMe::ByConnection);
     let wrong = "what is announced has happened, and is announced once";
-    println!("{:?}", explore(recognised).assert_any_discovery(wrong).into_actions());
+    println!("{:?}", checker.assert_any_discovery(wrong).into_actions());
 }
