@@ -9,10 +9,11 @@ use protocol::Event;
 use serde_json::json;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
+use crate::harness::callbacks::{Callbacks, Fate};
 use crate::harness::database::connect;
 use crate::harness::dynamodb::DynamoDb;
 use crate::harness::user::pair;
-use crate::harness::{Client, Stack, children, eventually};
+use crate::harness::{Client, Stack, User, children, eventually};
 
 /// `true` for online, and the version.
 fn transition(user: &str) -> impl Fn(&Event) -> Option<(bool, u64)> {
@@ -270,6 +271,19 @@ async fn a_disconnect_that_is_overtaken_by_a_connect_announces_nothing() {
     assert!(!bob_phone.hears(&alices).await.0, "now she is gone");
 }
 
+/// Closes a connection whose `$disconnect` makes the transition, and can do nothing more.
+async fn closes_without_announcing(stack: &Stack, dynamodb: &DynamoDb, user: &User, phone: Client) {
+    dynamodb.holds_changes_by("disconnect", &user.id);
+    phone.closes().await;
+    eventually("the disconnect is about to write", async || dynamodb.is_holding()).await;
+    dynamodb.refuses(Some("disconnect"));
+    dynamodb.lets_go();
+    eventually("it cannot announce", async || dynamodb.has_refused_one() > 0).await;
+    let is_done = || stack.log().lines().any(|line| line.contains("disconnect: ok"));
+    eventually("it has given up", async || is_done()).await;
+    dynamodb.refuses(None);
+}
+
 /// An announcement counts as lost after half a minute, so this takes as long.
 #[tokio::test]
 async fn an_announcement_that_was_lost_is_made_by_the_sweep() {
@@ -279,16 +293,7 @@ async fn an_announcement_that_was_lost_is_made_by_the_sweep() {
     let (alice, alice_phone, _, mut bob_phone, _) = pair(&stack).await;
     let alices = transition(&alice.id);
 
-    // The disconnect makes the transition, and can do nothing more.
-    dynamodb.holds_changes_by("disconnect", &alice.id);
-    alice_phone.closes().await;
-    eventually("the disconnect is about to write", async || dynamodb.is_holding()).await;
-    dynamodb.refuses(Some("disconnect"));
-    dynamodb.lets_go();
-    eventually("it cannot announce", async || dynamodb.has_refused_one() > 0).await;
-    let is_done = || stack.log().lines().any(|line| line.contains("disconnect: ok"));
-    eventually("it has given up", async || is_done()).await;
-    dynamodb.refuses(None);
+    closes_without_announcing(&stack, &dynamodb, &alice, alice_phone).await;
     assert!(bob_phone.has_heard().await.iter().all(|event| alices(event).is_none()));
     assert_eq!(stack.invokes("sweep_connections").await["swept"], 0, "it may still be at it");
 
@@ -301,6 +306,39 @@ async fn an_announcement_that_was_lost_is_made_by_the_sweep() {
     let _alice_phone = alice.connects().await;
     let (online, came) = bob_phone.hears(&alices).await;
     assert!(online && came > went);
+}
+
+/// The lost announcement is older than what somebody has read who was not there for the newer one.
+#[tokio::test]
+async fn an_announcement_that_is_late_hides_nothing_newer() {
+    let dynamodb = DynamoDb::start().await;
+    let callbacks = Callbacks::start().await;
+    let (stack, _database) = Stack::own_with(&[
+        ("AWS_ENDPOINT_URL_DYNAMODB", dynamodb.url.as_str()),
+        ("PUSH_ENDPOINT", callbacks.url.as_str()),
+    ])
+    .await;
+    dynamodb.pass_on_to(&stack.dynamodb_url);
+    callbacks.pass_on_to(stack.port);
+    let (alice, alice_phone, bob, mut bob_phone, _) = pair(&stack).await;
+    let alices = transition(&alice.id);
+
+    closes_without_announcing(&stack, &dynamodb, &alice, alice_phone).await;
+    let bobs = stack.connection_of(&bob).await;
+    callbacks.has(&bobs, Fate::Failed);
+    let _alice_phone = alice.connects().await;
+    assert_eq!(callbacks.pushes_to(Fate::Failed), 3, "the newer one is lost on its way to his phone");
+    callbacks.has(&bobs, Fate::Passed);
+    let mut bob_laptop = bob.connects().await;
+    assert!(bob_phone.has_heard().await.iter().all(|event| alices(event).is_none()));
+
+    tokio::time::sleep(Duration::from_secs(31)).await;
+    stack.invokes("sweep_connections").await;
+    let mut heard = [bob_phone.hears(&alices).await, bob_phone.hears(&alices).await];
+    heard.sort_by_key(|(_, version)| *version);
+    assert!(matches!(heard, [(false, went), (true, came)] if went < came), "{heard:?}");
+    let heard = bob_laptop.has_heard().await;
+    assert!(heard.iter().all(|event| alices(event).is_none()), "it opened after both: {heard:?}");
 }
 
 #[tokio::test]

@@ -34,6 +34,12 @@ impl Target {
         Self { connection, user: user.clone(), lease: Some(lease), room: None }
     }
 
+    /// Whether it opened after something had happened, whatever the clocks of two machines differ by.
+    pub(crate) fn opened_after(&self, at: Millis) -> bool {
+        const CLOCKS_DIFFER_BY: Millis = 100;
+        self.lease.is_some_and(|lease| lease.opened_at > at + CLOCKS_DIFFER_BY)
+    }
+
     /// Until its `$connect` is done, a push to a connection meets 410 although it is about to open.
     pub(crate) fn may_be_opening(&self) -> bool {
         const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);

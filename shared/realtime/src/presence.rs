@@ -72,16 +72,18 @@ impl Announcer {
         };
         targets.retain(|target| target.user != *user);
         // All at once: receivers order them by their versions.
-        let frames = transitions.iter().map(|transition| frame(&event(user, *transition)));
-        let frames =
-            frames.flat_map(|frame| targets.iter().map(move |target| (target.clone(), frame.clone())));
+        let frames = transitions.iter().flat_map(|transition| {
+            let frame = frame(&event(user, *transition));
+            let told = targets.iter().filter(|target| !target.opened_after(transition.at));
+            told.map(move |target| (target.clone(), frame.clone()))
+        });
         deliver_each(&self.connections, &self.push, frames.collect()).await;
         self.connections.announced(unannounced).await
     }
 }
 
 fn event(user: &UserId, transition: Transition) -> Event {
-    let Transition { version, offline_since } = transition;
+    let Transition { version, offline_since, .. } = transition;
     let user_id = user.clone();
     match offline_since {
         None => Event::UserOnline { user_id, version },

@@ -9,7 +9,10 @@
 //! - who made a transition knows it by the token, although the answer to the write was lost;
 //! - a transition whose maker died before announcing it is found by the sweep, which takes it over;
 //! - transitions alternate, each has a higher version than the one before, and each is announced. Frames may
-//!   overtake each other, so a client drops one with a lower version than it has seen.
+//!   overtake each other, so a client drops one with a lower version than it has seen;
+//! - a client that has seen nothing later, for it opened since or asked who is online, is not told what is no
+//!   longer so: a transition goes to connections that opened before it (`presence.rs`), and what the sweep takes
+//!   over late is followed by the last transition, which may have been announced before.
 
 use std::collections::BTreeMap;
 
@@ -164,7 +167,13 @@ fn sweep(seen: &UserItem, now: Millis, token: Token) -> Decision {
         let expired = take_expired(&mut next, now);
         return Decision { expired, ..write(next, Some(goes), owed, now, token) };
     }
-    if owed.is_empty() { Decision::nothing() } else { write(next, None, owed, now, token) }
+    if owed.is_empty() {
+        return Decision::nothing();
+    }
+    if owed.last() < seen.transition.as_ref() {
+        owed.extend(seen.transition);
+    }
+    write(next, None, owed, now, token)
 }
 
 fn announced(seen: &UserItem, token: &Token) -> Decision {
@@ -233,7 +242,9 @@ fn write(
         };
         next.online = offline_since.is_none();
         next.last_seen_at = offline_since.or(next.last_seen_at);
-        transitions.push(Transition { version: next.version, offline_since });
+        let transition = Transition { version: next.version, at: now, offline_since };
+        next.transition = Some(transition);
+        transitions.push(transition);
     }
     let announce = (!transitions.is_empty()).then(|| {
         let duty = Duty { since: now, transitions: transitions.clone() };

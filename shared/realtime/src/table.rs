@@ -2,7 +2,7 @@
 //!
 //! | key | attributes |
 //! |---|---|
-//! | `USER#<userId>` | `lease#<connectionId>` for each connection: `{expiresAt, openedAt}`; `online`, the online mark; `version`, one more with every write; `unannounced`, the transitions whose announcement is not known to be done; `lastSeenAt`; `onlineShard` and `sweepAt`, the keys of the index |
+//! | `USER#<userId>` | `lease#<connectionId>` for each connection: `{expiresAt, openedAt}`; `online`, the online mark; `version`, one more with every write; `transition`, the last one; `unannounced`, the transitions whose announcement is not known to be done; `lastSeenAt`; `onlineShard` and `sweepAt`, the keys of the index |
 //! | `CONN#<connectionId>` | `userId`; `rooms`, the set of joined conversations; `ttl` |
 //! | `ROOM#<conversationId>` | `member#<connectionId>` for each joined connection: its user; `ttl` |
 //!
@@ -24,6 +24,7 @@ pub(crate) const VERSION: &str = "version";
 pub(crate) const ONLINE_SHARD: &str = "onlineShard";
 pub(crate) const SWEEP_AT: &str = "sweepAt";
 pub(crate) const ONLINE: &str = "online";
+pub(crate) const TRANSITION: &str = "transition";
 pub(crate) const UNANNOUNCED: &str = "unannounced";
 pub(crate) const LAST_SEEN_AT: &str = "lastSeenAt";
 pub(crate) const EXPIRES_AT: &str = "expiresAt";

@@ -7,15 +7,16 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use domain::{ConnectionId, UserId};
 
 use crate::table::{
-    Item, LAST_SEEN_AT, Lease, Millis, ONLINE, ONLINE_SHARD, SWEEP_AT, UNANNOUNCED, VERSION, lease,
-    lease_attribute, number, read_number, shard, user_of,
+    Item, LAST_SEEN_AT, Lease, Millis, ONLINE, ONLINE_SHARD, SWEEP_AT, TRANSITION, UNANNOUNCED, VERSION,
+    lease, lease_attribute, number, read_number, shard, user_of,
 };
 
 /// How long an announcement may take before the sweep makes it: longer than any invocation gives itself for
 /// one user, so whoever owed it has given up by then.
 pub(crate) const ANNOUNCED_WITHIN: Millis = 30_000;
 
-/// The names in an entry of `unannounced`.
+/// The names in a transition, and in an entry of `unannounced`.
+const AT: &str = "at";
 const SINCE: &str = "since";
 const TRANSITIONS: &str = "transitions";
 
@@ -27,6 +28,8 @@ pub(crate) struct UserItem {
     pub(crate) leases: BTreeMap<ConnectionId, Lease>,
     /// The online mark: whether the last transition was to online.
     pub(crate) online: bool,
+    /// The last transition, if there was one.
+    pub(crate) transition: Option<Transition>,
     /// One more with every write; 0 before the first.
     pub(crate) version: u64,
     /// What has to be announced, by the attempt that owes it.
@@ -59,6 +62,8 @@ pub(crate) struct Duty {
 pub(crate) struct Transition {
     /// The version of the item that made it.
     pub(crate) version: u64,
+    /// When that was.
+    pub(crate) at: Millis,
     /// When the user was last seen, if they went offline.
     pub(crate) offline_since: Option<Millis>,
 }
@@ -70,6 +75,7 @@ impl UserItem {
             user,
             leases: BTreeMap::new(),
             online: false,
+            transition: None,
             version: 0,
             unannounced: BTreeMap::new(),
             last_seen_at: None,
@@ -83,6 +89,7 @@ impl UserItem {
             user: user_of(item)?,
             leases: item.iter().filter_map(|(name, value)| lease(name, value)).collect(),
             online: item.contains_key(ONLINE),
+            transition: item.get(TRANSITION).and_then(Transition::parse),
             version: read_number(item, VERSION).unwrap_or(0),
             unannounced: unannounced
                 .into_iter()
@@ -127,6 +134,9 @@ impl UserItem {
         if self.online != next.online {
             change = change.set_or_remove(ONLINE, next.online.then_some(AttributeValue::Bool(true)));
         }
+        if self.transition != next.transition {
+            change = change.set_or_remove(TRANSITION, next.transition.map(AttributeValue::from));
+        }
         if self.unannounced != next.unannounced {
             change = change.set_or_remove(UNANNOUNCED, unannounced(&next.unannounced));
         }
@@ -144,26 +154,38 @@ impl UserItem {
 impl Duty {
     fn parse(item: &Item) -> Option<Self> {
         let transitions = item.get(TRANSITIONS)?.as_l().ok()?.iter();
-        let transitions = transitions.filter_map(|transition| {
-            let fields = transition.as_m().ok()?;
-            let offline_since = read_number(fields, LAST_SEEN_AT);
-            Some(Transition { version: read_number(fields, VERSION)?, offline_since })
-        });
-        Some(Self { since: read_number(item, SINCE)?, transitions: transitions.collect() })
+        let transitions = transitions.filter_map(Transition::parse).collect();
+        Some(Self { since: read_number(item, SINCE)?, transitions })
     }
 }
 
 impl From<&Duty> for AttributeValue {
     fn from(duty: &Duty) -> Self {
-        let transitions = duty.transitions.iter().map(|transition| {
-            let version = Some((VERSION.to_owned(), number(transition.version)));
-            let offline_since = transition.offline_since.map(|at| (LAST_SEEN_AT.to_owned(), number(at)));
-            Self::M(version.into_iter().chain(offline_since).collect())
-        });
+        let transitions = duty.transitions.iter().copied().map(Self::from).collect();
         Self::M(Item::from([
             (SINCE.to_owned(), number(duty.since)),
-            (TRANSITIONS.to_owned(), Self::L(transitions.collect())),
+            (TRANSITIONS.to_owned(), Self::L(transitions)),
         ]))
+    }
+}
+
+impl Transition {
+    fn parse(value: &AttributeValue) -> Option<Self> {
+        let fields = value.as_m().ok()?;
+        Some(Self {
+            version: read_number(fields, VERSION)?,
+            at: read_number(fields, AT)?,
+            offline_since: read_number(fields, LAST_SEEN_AT),
+        })
+    }
+}
+
+impl From<Transition> for AttributeValue {
+    fn from(transition: Transition) -> Self {
+        let Transition { version, at, offline_since } = transition;
+        let mut fields = Item::from([(VERSION.to_owned(), number(version)), (AT.to_owned(), number(at))]);
+        fields.extend(offline_since.map(|since| (LAST_SEEN_AT.to_owned(), number(since))));
+        Self::M(fields)
     }
 }
 
@@ -235,20 +257,22 @@ mod tests {
     fn any_item() -> impl Strategy<Value = UserItem> {
         let lease = (1..9_u64, 1..9_u64).prop_map(|(expires_at, opened_at)| Lease { expires_at, opened_at });
         let connection = "[a-d]".prop_map(|id| ConnectionId::parse(id).unwrap());
-        let transition = (1..9_u64, prop::option::of(1..9_u64))
-            .prop_map(|(version, offline_since)| Transition { version, offline_since });
-        let duty = (1..9_u64, prop::collection::vec(transition, 1..3))
+        let transition = (1..9_u64, 1..9_u64, prop::option::of(1..9_u64))
+            .prop_map(|(version, at, offline_since)| Transition { version, at, offline_since });
+        let duty = (1..9_u64, prop::collection::vec(transition.clone(), 1..3))
             .prop_map(|(since, transitions)| Duty { since, transitions });
         (
             prop::collection::btree_map(connection, lease, 0..4),
             any::<bool>(),
+            prop::option::of(transition),
             1..9_u64,
             prop::collection::btree_map("[a-c]".prop_map(Token), duty, 0..3),
             prop::option::of(1..9_u64),
         )
-            .prop_map(|(leases, online, version, unannounced, last_seen_at)| UserItem {
+            .prop_map(|(leases, online, transition, version, unannounced, last_seen_at)| UserItem {
                 leases,
                 online,
+                transition,
                 version,
                 unannounced,
                 last_seen_at,

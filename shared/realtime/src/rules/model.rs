@@ -48,6 +48,8 @@ struct Budget {
     kills: u8,
     /// How many connections break off and are found to be gone, without a disconnect.
     gone: u8,
+    /// How many receivers ask for a list, of which nothing that was announced before had come to them.
+    looks: u8,
     /// How often time passes by a lease's length while something is still to happen.
     lapses: u8,
 }
@@ -63,6 +65,8 @@ struct State {
     made: BTreeMap<Transition, bool>,
     /// What a receiver shows, who drops a frame with a lower version than one before.
     shown: Option<Transition>,
+    /// What the last one shows who has asked for a list while nothing was happening.
+    looked: Option<Looked>,
     /// Whether something was announced that has not happened, or twice although nobody was killed.
     announced_wrongly: bool,
     /// Who moved the mark last, which only the old way to recognise a write asks for.
@@ -71,6 +75,14 @@ struct State {
     disturbed: bool,
     /// Whether all that could happen has happened, and the sweep has come by.
     settled: bool,
+}
+
+/// What a receiver shows who has read from a list who is connected, and hears what is announced from then on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Looked {
+    online: bool,
+    /// The version of the last announcement; 0 before the first.
+    version: u64,
 }
 
 /// A connection as the gateway sees it.
@@ -115,6 +127,7 @@ enum Action {
     Kill(usize, bool),
     /// A connection breaks off, and a push to it is answered so.
     BreakOff(usize),
+    Look,
     Lapse,
     Settle,
 }
@@ -159,6 +172,7 @@ impl State {
             budget: model.budget.clone(),
             made: BTreeMap::new(),
             shown: None,
+            looked: None,
             announced_wrongly: false,
             moved_by: None,
             disturbed: false,
@@ -186,6 +200,11 @@ impl State {
 
     fn is_online(&self) -> bool {
         self.connections.contains(&Socket::Open)
+    }
+
+    /// Whether a list says that the user is online.
+    fn is_listed(&self) -> bool {
+        self.item.unexpired(self.now).next().is_some()
     }
 
     /// Carries out the next step of an invocation. It is gone from the list if that was its last.
@@ -223,7 +242,7 @@ impl State {
     fn write(&mut self, model: &Presence, happened: &Happened, next: UserItem) {
         if self.item.online != next.online {
             let offline_since = if next.online { None } else { next.last_seen_at };
-            let made = Transition { version: next.version, offline_since };
+            let made = Transition { version: next.version, at: self.now, offline_since };
             let last =
                 self.made.last_key_value().map(|(last, _)| (last.version, last.offline_since.is_none()));
             assert!(last.is_none_or(|(version, online)| version < made.version && online != next.online));
@@ -252,6 +271,9 @@ impl State {
             None => self.announced_wrongly = true,
         }
         self.shown = self.shown.max(Some(transition));
+        if let Some(looked) = self.looked.as_mut().filter(|looked| looked.version < transition.version) {
+            *looked = Looked { online: transition.offline_since.is_none(), version: transition.version };
+        }
     }
 
     /// What an invocation does once it knows that what it decided is written.
@@ -355,6 +377,10 @@ impl Model for Presence {
                 actions.extend([false, true].map(|repeated| Action::Kill(at, repeated)));
             }
         }
+        // What is announced while they ask is for those who opened before it.
+        if quiet && state.budget.looks > 0 {
+            actions.push(Action::Look);
+        }
         // No invocation lasts as long as a lease.
         if quiet && state.budget.lapses > 0 {
             actions.push(Action::Lapse);
@@ -399,6 +425,10 @@ impl Model for Presence {
                 next.budget.kills -= 1;
                 next.kill(at, repeated);
             }
+            Action::Look => {
+                next.budget.looks -= 1;
+                next.looked = Some(Looked { online: next.is_listed(), version: 0 });
+            }
             Action::Lapse => {
                 next.budget.lapses -= 1;
                 next.disturbed = true;
@@ -420,9 +450,9 @@ impl Model for Presence {
             }),
             Property::always("when all is quiet the last one says who is connected", |_, state: &State| {
                 let shown = state.shown.is_some_and(|shown| shown.offline_since.is_none());
-                let listed = state.item.unexpired(state.now).next().is_some();
-                !state.is_quiet()
-                    || [shown, listed, state.item.online].map(|on| on == state.is_online()) == [true; 3]
+                let looked = state.looked.map_or(state.is_online(), |looked| looked.online);
+                let said = [shown, looked, state.is_listed(), state.item.online];
+                !state.is_quiet() || said.map(|on| on == state.is_online()) == [true; 4]
             }),
             Property::always("a user who is offline leaves nothing to do", |_, state: &State| {
                 !state.settled || state.item.sweep_at().is_some() == state.item.online
@@ -460,6 +490,7 @@ fn leases_expire() {
 #[test]
 fn invocations_are_killed() {
     holds(3, Budget { kills: 1, ..Budget::default() });
+    holds(2, Budget { kills: 1, looks: 1, ..Budget::default() });
     holds(2, Budget { sweeps: 1, kills: 2, ..Budget::default() });
 }
 
