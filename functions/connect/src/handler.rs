@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use domain::Profile;
 use edge::Error;
-use edge::websocket::{Caller, last_frame};
+use edge::websocket::{Callbacks, Caller, dismiss};
 use realtime::{Announcer, best_effort, clear};
 use store::Store;
 
@@ -24,10 +24,10 @@ pub(crate) async fn handle(state: &State, caller: &Caller, profile: Profile) -> 
     let connected =
         connections.connect(user, &caller.connection_id, state.lease, state.max_connections).await?;
     best_effort("making room for a new connection and announcing it", async {
-        let replaced = last_frame(&Error::too_many_connections(state.max_connections));
+        let replaced = &Error::too_many_connections(state.max_connections);
         tokio::join!(
-            clear(connections, push, &connected.surplus, Some(replaced)),
-            clear(connections, push, &connected.expired, None),
+            clear(connections, &connected.surplus, async |id| dismiss(push, id, replaced).await),
+            clear(connections, &connected.expired, async |id| push.close(id).await),
             state.announcer.announce(connected.unannounced, &contacts),
         )
         .2

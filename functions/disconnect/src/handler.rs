@@ -4,7 +4,7 @@
 //! The contacts are read first: while Postgres is down the lease stays, and the sweep does all of it later.
 
 use edge::Error;
-use edge::websocket::Caller;
+use edge::websocket::{Callbacks, Caller};
 use realtime::{Announcer, best_effort, clear};
 use store::Store;
 
@@ -20,7 +20,7 @@ pub(crate) async fn handle(state: &State, caller: &Caller) -> Result<(), Error> 
     let departed = connections.disconnect(user, &caller.connection_id).await?;
     best_effort("announcing a disconnect and clearing what it left", async {
         let own = connections.forget_rooms(&caller.connection_id);
-        let expired = clear(connections, push, &departed.expired, None);
+        let expired = clear(connections, &departed.expired, async |id| push.close(id).await);
         let announced = state.announcer.announce(departed.unannounced, &contacts);
         let (own, (), announced) = tokio::join!(own, expired, announced);
         own.and(announced)

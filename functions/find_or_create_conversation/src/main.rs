@@ -2,7 +2,6 @@
 
 mod handler;
 
-use edge::env;
 use edge::token::Verifier;
 use handler::State;
 use store::Store;
@@ -12,8 +11,8 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     edge::telemetry::init();
     let sdk = aws::load_config().await;
     let state = &State {
-        store: Store::new(env::secret("DATABASE_URL", &sdk)?)?,
-        max_per_minute: env::parsed_or("MAX_CONVERSATIONS_PER_MINUTE", 60)?,
+        store: Store::from_env(&sdk)?,
+        max_per_minute: environment::parsed_or("MAX_CONVERSATIONS_PER_MINUTE", 60)?,
     };
     edge::http::run(Verifier::from_env(&sdk)?, edge::http::json_body, |claims, body| {
         handler::handle(state, claims, body)

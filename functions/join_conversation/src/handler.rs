@@ -3,7 +3,7 @@
 
 use domain::UserId;
 use edge::Error;
-use edge::websocket::Caller;
+use edge::websocket::{Caller, Reply};
 use protocol::{Event, JoinConversation};
 use realtime::{Connections, Joined};
 use store::Store;
@@ -13,7 +13,7 @@ pub(crate) struct State {
     pub(crate) connections: Connections,
 }
 
-pub(crate) async fn handle(state: &State, caller: &Caller, frame: JoinConversation) -> Result<Event, Error> {
+pub(crate) async fn handle(state: &State, caller: &Caller, frame: JoinConversation) -> Result<Reply, Error> {
     let conversation_id = frame.conversation_id;
     let conversation = state
         .store
@@ -32,11 +32,8 @@ pub(crate) async fn handle(state: &State, caller: &Caller, frame: JoinConversati
                 *user == caller.user_id || presence.get(user).is_some_and(|presence| presence.online)
             };
             let online_user_ids = participants.iter().filter(|user| online(user)).cloned().collect();
-            Ok(Event::JoinedConversation {
-                conversation_id,
-                last_seq: conversation.last_seq,
-                online_user_ids,
-            })
+            let last_seq = conversation.last_seq;
+            Ok(Reply::Event(Event::JoinedConversation { conversation_id, last_seq, online_user_ids }))
         }
         Joined::TooMany => Err(Error::invalid_request(
             "conversationId: this connection has joined 100 conversations already: leave one first",

@@ -2,7 +2,6 @@
 
 mod handler;
 
-use edge::env;
 use handler::State;
 use realtime::{Connections, Push};
 use store::Store;
@@ -11,14 +10,7 @@ use store::Store;
 async fn main() -> Result<(), lambda_runtime::Error> {
     edge::telemetry::init();
     let sdk = aws::load_config().await;
-    let push = Push::new(&sdk, &env::required("PUSH_ENDPOINT")?);
-    let state = State {
-        store: Store::new(env::secret("DATABASE_URL", &sdk)?)?,
-        connections: Connections::new(&sdk, env::required("CONNECTIONS_TABLE")?),
-    };
-    edge::websocket::run_frames(
-        async |caller, frame| handler::handle(&state, caller, frame).await,
-        async |connection, frames| push.hang_up(connection, frames).await,
-    )
-    .await
+    let push = Push::from_env(&sdk)?;
+    let state = State { store: Store::from_env(&sdk)?, connections: Connections::from_env(&sdk)? };
+    edge::websocket::serve(&push, async |caller, frame| handler::handle(&state, caller, frame).await).await
 }

@@ -1,7 +1,7 @@
 //! Leaving needs no permission: a conversation that was never joined is left just as well.
 
 use edge::Error;
-use edge::websocket::Caller;
+use edge::websocket::{Caller, Reply};
 use protocol::{Event, LeaveConversation};
 use realtime::{Connections, Left};
 
@@ -9,10 +9,10 @@ pub(crate) async fn handle(
     connections: &Connections,
     caller: &Caller,
     frame: LeaveConversation,
-) -> Result<Event, Error> {
+) -> Result<Reply, Error> {
     let conversation_id = frame.conversation_id;
     match connections.leave(&caller.connection_id, conversation_id).await? {
-        Left::Left => Ok(Event::LeftConversation { conversation_id }),
+        Left::Left => Ok(Reply::Event(Event::LeftConversation { conversation_id })),
         Left::NotConnected => Err(Error::connection_lost()),
     }
 }

@@ -2,7 +2,6 @@
 
 mod handler;
 
-use edge::env;
 use edge::token::Verifier;
 use handler::State;
 use realtime::Connections;
@@ -12,10 +11,7 @@ use store::Store;
 async fn main() -> Result<(), lambda_runtime::Error> {
     edge::telemetry::init();
     let sdk = aws::load_config().await;
-    let state = &State {
-        store: Store::new(env::secret("DATABASE_URL", &sdk)?)?,
-        connections: Connections::new(&sdk, env::required("CONNECTIONS_TABLE")?),
-    };
+    let state = &State { store: Store::from_env(&sdk)?, connections: Connections::from_env(&sdk)? };
     edge::http::run(Verifier::from_env(&sdk)?, handler::read, |claims, page| {
         handler::handle(state, claims, page)
     })

@@ -1,14 +1,13 @@
-//! Who looks at a conversation has read it: the other side's messages are marked in the same statement that
-//! reads the page, and both sides' connections learn of it, if anything changed.
+//! To ask for a page is to read the conversation: the statement that reads the page marks the messages of the
+//! other side as read. The connections of both participants are told, if anything changed.
 
-use domain::{ConversationId, Failure};
+use domain::ConversationId;
 use edge::Error;
 use edge::http::{Request, StatusCode, limit, path, query};
 use edge::token::Claims;
 use protocol::rest::MessagePage;
-use protocol::{Event, Time};
-use realtime::{Connections, Push, best_effort, deliver};
-use store::{Found, Part, Read, Store};
+use realtime::{Connections, Push, best_effort, tell_participants};
+use store::{Found, Marked, Part, Store};
 
 pub(crate) struct State {
     pub(crate) store: Store,
@@ -51,22 +50,12 @@ pub(crate) async fn handle(
                 ));
             }
         };
-    if history.read.changed {
-        let event = Event::MessagesRead {
-            conversation_id: page.conversation_id,
-            reader_id,
-            up_to_seq: history.read.up_to,
-            read_at: Time(history.read.at),
-        };
-        best_effort("telling the others what was read", tell(state, &history.read, &event)).await;
+    let Marked { participants, read, changed } = history.marked;
+    if changed {
+        let event = read.into();
+        let told = tell_participants(&state.connections, &state.push, &participants, None, &event);
+        best_effort("pushing what was read", told).await;
     }
     let messages = history.messages.into_iter().map(Into::into).collect();
     Ok((StatusCode::OK, MessagePage { messages, has_more: history.has_more }))
-}
-
-async fn tell(state: &State, read: &Read, event: &Event) -> Result<(), Failure> {
-    let participants: Vec<_> = read.participants.iter().cloned().collect();
-    let targets = state.connections.connections_of(&participants).await?;
-    deliver(&state.connections, &state.push, targets, event).await;
-    Ok(())
 }

@@ -1,11 +1,10 @@
-//! Both sides' other connections learn of it, if anything changed.
+//! The other connections of both participants are told, if anything changed.
 
-use domain::Failure;
 use edge::Error;
-use edge::websocket::Caller;
-use protocol::{Event, MarkRead, Time};
-use realtime::{Connections, Push, best_effort, deliver};
-use store::{Read, Store};
+use edge::websocket::{Caller, Reply};
+use protocol::{Event, MarkRead};
+use realtime::{Connections, Push, best_effort, tell_participants};
+use store::Store;
 
 pub(crate) struct State {
     pub(crate) store: Store,
@@ -13,34 +12,22 @@ pub(crate) struct State {
     pub(crate) push: Push,
 }
 
-pub(crate) async fn handle(state: &State, caller: &Caller, frame: MarkRead) -> Result<Event, Error> {
-    let conversation_id = frame.conversation_id;
-    let up_to = frame.up_to_seq.map(Into::into);
-    let (read, known) = tokio::join!(
-        state.store.mark_read(conversation_id, &caller.user_id, up_to),
-        state.connections.knows(&caller.user_id, &caller.connection_id),
+pub(crate) async fn handle(state: &State, caller: &Caller, frame: MarkRead) -> Result<Reply, Error> {
+    let State { store, connections, push } = state;
+    let Caller { user_id, connection_id, .. } = caller;
+    let (marked, known) = tokio::join!(
+        store.mark_read(frame.conversation_id, user_id, frame.up_to_seq.map(Into::into)),
+        connections.knows(user_id, connection_id),
     );
-    let read = read?.ok_or_else(Error::not_a_participant)?;
-    let event = Event::MessagesRead {
-        conversation_id,
-        reader_id: caller.user_id.clone(),
-        up_to_seq: read.up_to,
-        read_at: Time(read.at),
-    };
-    if read.changed {
-        best_effort("telling the others what was read", tell(state, caller, &read, &event)).await;
+    let marked = marked?.ok_or_else(Error::not_a_participant)?;
+    let event = Event::from(marked.read);
+    if marked.changed {
+        let told = tell_participants(connections, push, &marked.participants, Some(connection_id), &event);
+        best_effort("pushing what was read", told).await;
     }
-    match known {
-        Ok(false) => Err(Error::connection_lost().after(event)),
-        // What was read is read, whether or not anything is known of the connection.
-        Ok(true) | Err(_) => Ok(event),
-    }
-}
-
-async fn tell(state: &State, caller: &Caller, read: &Read, event: &Event) -> Result<(), Failure> {
-    let participants: Vec<_> = read.participants.iter().cloned().collect();
-    let mut targets = state.connections.connections_of(&participants).await?;
-    targets.retain(|target| target.connection != caller.connection_id);
-    deliver(&state.connections, &state.push, targets, event).await;
-    Ok(())
+    Ok(match known {
+        Ok(false) => Reply::Last(event),
+        // The messages are marked, whether or not anything is known of the connection.
+        Ok(true) | Err(_) => Reply::Event(event),
+    })
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use domain::Timestamp;
 use edge::Error;
-use edge::websocket::Caller;
+use edge::websocket::{Caller, Reply};
 use protocol::{Event, Head, Ping, Time};
 use realtime::{Connections, Pinged};
 use store::Store;
@@ -18,7 +18,7 @@ pub(crate) struct State {
     pub(crate) lease: Duration,
 }
 
-pub(crate) async fn handle(state: &State, caller: &Caller, _: Ping) -> Result<Event, Error> {
+pub(crate) async fn handle(state: &State, caller: &Caller, _: Ping) -> Result<Reply, Error> {
     let (pinged, heads) = tokio::join!(
         state.connections.ping(&caller.user_id, &caller.connection_id, state.lease),
         state.store.heads_of(&caller.user_id, HEADS),
@@ -28,9 +28,9 @@ pub(crate) async fn handle(state: &State, caller: &Caller, _: Ping) -> Result<Ev
     }
     let conversations =
         heads?.into_iter().map(|head| Head { conversation_id: head.id, last_seq: head.last_seq });
-    Ok(Event::Pong {
+    Ok(Reply::Event(Event::Pong {
         server_time: Time(Timestamp::now_utc()),
         token_expires_at: Time(caller.token_expires_at),
         conversations: conversations.collect(),
-    })
+    }))
 }

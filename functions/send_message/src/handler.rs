@@ -1,11 +1,14 @@
-//! The message is committed before anyone is told. From then on the send is a success: whatever becomes of
-//! the pushes, the sender is answered with the message, and a receiver who missed it sees the gap in `seq`.
+//! The message is committed before anything is pushed. From then on the send is a success: whatever becomes of
+//! the pushes, the sender is answered with the message, and a receiver who missed it sees a gap in `seq`.
 
-use domain::{Failure, MessageId, NewMessage};
+use std::collections::HashMap;
+
+use bytes::Bytes;
+use domain::{MessageId, NewMessage, UserId};
 use edge::Error;
-use edge::websocket::Caller;
-use protocol::{Event, SendMessage};
-use realtime::{Connections, Push, best_effort, deliver_each, frame};
+use edge::websocket::{Caller, Reply};
+use protocol::{Event, Message, SendMessage};
+use realtime::{Connections, Push, Target, best_effort, deliver, frame};
 use store::{Sending, Sent, Store};
 
 pub(crate) struct State {
@@ -16,7 +19,7 @@ pub(crate) struct State {
     pub(crate) max_per_minute: u32,
 }
 
-pub(crate) async fn handle(state: &State, caller: &Caller, frame: SendMessage) -> Result<Event, Error> {
+pub(crate) async fn handle(state: &State, caller: &Caller, frame: SendMessage) -> Result<Reply, Error> {
     let new = NewMessage {
         id: MessageId::new(),
         conversation_id: frame.conversation_id,
@@ -32,40 +35,48 @@ pub(crate) async fn handle(state: &State, caller: &Caller, frame: SendMessage) -
             return Err(Error::rate_limited(message, retry_after));
         }
     };
-    let told = best_effort("telling the others of a message", tell(state, caller, &sent)).await;
-    let event = Event::NewMessage(sent.message.into());
-    match told {
-        Some(Sender::Unknown) => Err(Error::connection_lost().after(event)),
-        Some(Sender::Known) | None => Ok(event),
-    }
-}
-
-/// Whether the connection that sent is still written down.
-enum Sender {
-    Known,
-    Unknown,
-}
-
-/// The connections that joined get the message, except the sending one, which gets it as its answer; the
-/// participants' others get to know that there is one. A repeat of a message that is not the latest any more
-/// would tell those nothing new.
-async fn tell(state: &State, caller: &Caller, sent: &Sent) -> Result<Sender, Failure> {
-    let message = protocol::Message::from(sent.message.clone());
-    let audience = state.connections.audience(message.conversation_id, &sent.participants).await?;
-    let sender = if audience.knows(&caller.connection_id) { Sender::Known } else { Sender::Unknown };
-    let new_message = frame(&Event::NewMessage(message.clone()));
-    let joined = audience.joined.into_iter().map(|target| (target, new_message.clone()));
-    let updated = audience.others.into_iter().filter(|_| sent.is_latest).map(|target| {
-        let event = Event::ConversationUpdated {
-            conversation_id: message.conversation_id,
-            last_seq: message.seq,
-            unread_count: sent.unread_count(&target.user),
-            last_message: message.clone(),
-        };
-        (target, frame(&event))
+    let Sent { message, participants, unread_counts, is_latest } = *sent;
+    let message = Message::from(message);
+    let pushed = best_effort("pushing a message", async {
+        let audience = state.connections.audience(message.conversation_id, &participants).await?;
+        let knows_sender = audience.knows(&caller.connection_id);
+        let mut frames = to_joined(&message, audience.joined);
+        if is_latest {
+            // A repeat of a message that is not the latest any more changes nothing for these.
+            frames.extend(to_others(&message, audience.others, &unread_counts));
+        }
+        frames.retain(|(target, _)| target.connection != caller.connection_id);
+        deliver(&state.connections, &state.push, frames).await;
+        Ok(knows_sender)
     });
-    let frames =
-        joined.chain(updated).filter(|(target, _)| target.connection != caller.connection_id).collect();
-    deliver_each(&state.connections, &state.push, frames).await;
-    Ok(sender)
+    let knows_sender = pushed.await;
+    let event = Event::NewMessage(message);
+    Ok(if knows_sender == Some(false) { Reply::Last(event) } else { Reply::Event(event) })
+}
+
+/// Connections that joined the conversation get the message.
+fn to_joined(message: &Message, targets: Vec<Target>) -> Vec<(Target, Bytes)> {
+    let frame = frame(&Event::NewMessage(message.clone()));
+    targets.into_iter().map(|target| (target, frame.clone())).collect()
+}
+
+/// The participants' other connections get what has changed in the conversation: one frame for each user.
+fn to_others(
+    message: &Message,
+    targets: Vec<Target>,
+    unread_counts: &HashMap<UserId, i64>,
+) -> Vec<(Target, Bytes)> {
+    let mut frames = HashMap::new();
+    let framed = targets.into_iter().map(|target| {
+        let frame = frames.entry(target.user.clone()).or_insert_with_key(|user| {
+            frame(&Event::ConversationUpdated {
+                conversation_id: message.conversation_id,
+                last_message: message.clone(),
+                last_seq: message.seq,
+                unread_count: unread_counts.get(user).copied().unwrap_or(0),
+            })
+        });
+        (target, frame.clone())
+    });
+    framed.collect()
 }

@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use domain::{Failure, UserId};
+use edge::websocket::Callbacks;
 use futures_util::{StreamExt, stream};
 use realtime::{Announcer, best_effort, clear};
 use serde::Serialize;
@@ -29,7 +30,7 @@ pub(crate) struct Report {
 
 /// A user who could not be taken offline now is still there for the next sweep, which is why a failure is
 /// only logged.
-pub(crate) async fn handle(state: &State) -> Result<Report, lambda_runtime::Error> {
+pub(crate) async fn handle(state: &State) -> Result<Report, Failure> {
     let began = Instant::now();
     let due = state.announcer.connections.due_users().await?;
     let swept = stream::iter(due)
@@ -58,7 +59,8 @@ async fn sweep(state: &State, user: &UserId) -> Result<bool, Failure> {
     let swept = !departed.unannounced.is_empty();
     best_effort("closing swept connections and announcing it", async {
         let announced = state.announcer.announce(departed.unannounced, &contacts);
-        tokio::join!(clear(connections, push, &departed.expired, None), announced).1
+        let cleared = clear(connections, &departed.expired, async |id| push.close(id).await);
+        tokio::join!(cleared, announced).1
     })
     .await;
     Ok(swept)

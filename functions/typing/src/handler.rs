@@ -2,7 +2,7 @@
 //! message of the same user ends their typing at the receivers.
 
 use edge::Error;
-use edge::websocket::Caller;
+use edge::websocket::{Caller, Reply};
 use protocol::{Event, Typing, TypingAction};
 use realtime::{Connections, Push, frame};
 
@@ -14,7 +14,7 @@ pub(crate) struct State {
     pub(crate) push: Push,
 }
 
-pub(crate) async fn handle(state: &State, caller: &Caller, typing: Typing) -> Result<(), Error> {
+pub(crate) async fn handle(state: &State, caller: &Caller, typing: Typing) -> Result<Reply, Error> {
     let room = state.connections.room(typing.conversation_id).await?;
     let (own, others): (Vec<_>, Vec<_>) =
         room.into_iter().partition(|target| target.connection == caller.connection_id);
@@ -31,5 +31,5 @@ pub(crate) async fn handle(state: &State, caller: &Caller, typing: Typing) -> Re
         TypingAction::Stop => Event::UserStoppedTyping { user_id, conversation_id },
     });
     state.push.fan_out(others.into_iter().map(|target| (target, event.clone())).collect()).await;
-    Ok(())
+    Ok(Reply::Silent)
 }

@@ -2,7 +2,6 @@
 
 mod handler;
 
-use edge::env;
 use handler::State;
 use realtime::{Connections, Push};
 
@@ -10,14 +9,9 @@ use realtime::{Connections, Push};
 async fn main() -> Result<(), lambda_runtime::Error> {
     edge::telemetry::init();
     let sdk = aws::load_config().await;
-    let state = State {
-        connections: Connections::new(&sdk, env::required("CONNECTIONS_TABLE")?),
-        push: Push::once(&sdk, &env::required("PUSH_ENDPOINT")?),
-    };
-    edge::websocket::run_one_way(
-        async |caller, frame| handler::handle(&state, caller, frame).await,
-        async |connection, frame| _ = state.push.post(connection, frame.into()).await,
-        async |connection, frames| state.push.hang_up(connection, frames).await,
-    )
+    let state = State { connections: Connections::from_env(&sdk)?, push: Push::once_from_env(&sdk)? };
+    edge::websocket::serve_one_way(&state.push, async |caller, frame| {
+        handler::handle(&state, caller, frame).await
+    })
     .await
 }

@@ -5,5 +5,5 @@ mod handler;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
     edge::telemetry::init();
-    edge::websocket::run_unrouted(handler::handle).await
+    edge::websocket::unrouted(handler::handle).await
 }

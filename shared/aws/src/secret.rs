@@ -9,9 +9,11 @@ use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_sdk_secretsmanager::Client;
 use aws_sdk_secretsmanager::config::Builder;
-use aws_sdk_secretsmanager::error::{DisplayErrorContext, ProvideErrorMetadata};
 use domain::{Dependency, Failure};
+use environment::Misconfigured;
 use tokio::sync::Mutex;
+
+use crate::failure;
 
 /// Somebody who is refused asks whether the secret has changed, but not more often than this, whoever makes
 /// up tokens. A rotation changes the password a moment before the secret, so it is not much.
@@ -23,10 +25,6 @@ const MAX_AGE: Duration = Duration::from_secs(60 * 60);
 /// What one call to Secrets Manager may take, and all tries together: a client waits for them.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_millis(800);
 const CALL_TIMEOUT: Duration = Duration::from_millis(1800);
-
-/// What Secrets Manager says when it is asked wrongly, or may not answer: no repeat will mend it.
-const MISTAKES: [&str; 4] =
-    ["AccessDeniedException", "DecryptionFailure", "InvalidParameterException", "ResourceNotFoundException"];
 
 /// A secret: given as it is, or kept by Secrets Manager, which is asked when the secret is needed first.
 #[derive(Clone)]
@@ -43,6 +41,15 @@ struct Fetched {
 }
 
 impl Secret {
+    /// The secret that a variable holds, or whose ARN it holds.
+    ///
+    /// # Errors
+    ///
+    /// The variable is not set.
+    pub fn from_env(variable: &'static str, sdk: &SdkConfig) -> Result<Self, Misconfigured> {
+        Ok(Self::new(sdk, environment::required(variable)?))
+    }
+
     /// The secret with this ARN, if it is the ARN of one; else the value itself.
     pub fn new(sdk: &SdkConfig, value_or_arn: String) -> Self {
         Self(Arc::new(if is_arn(&value_or_arn) {
@@ -135,15 +142,8 @@ impl fmt::Debug for Secret {
 }
 
 async fn fetch(client: &Client, arn: &str) -> Result<Arc<str>, Failure> {
-    let answer = client.get_secret_value().secret_id(arn).send().await.map_err(|error| {
-        let code = error.as_service_error().and_then(ProvideErrorMetadata::code);
-        let mistake = code.is_some_and(|code| MISTAKES.contains(&code));
-        let cause = DisplayErrorContext(&error).to_string();
-        match mistake {
-            true => Failure::unexpected(Dependency::SecretsManager, cause),
-            false => Failure::unavailable(Dependency::SecretsManager, cause),
-        }
-    })?;
+    let asked = client.get_secret_value().secret_id(arn).send().await;
+    let answer = asked.map_err(|error| failure(Dependency::SecretsManager, &error))?;
     // Whoever wrote it with an editor or `echo` ended it with a line break.
     let text = answer.secret_string().map(str::trim).filter(|text| !text.is_empty());
     text.map(Arc::from)

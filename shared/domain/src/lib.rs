@@ -13,7 +13,7 @@ mod user;
 pub use conversation::{ActivityCursor, NotACursor, Participants, SameUser};
 pub use failure::{Dependency, Failure, FailureKind};
 pub use ids::{ConnectionId, ConversationId, MessageId, UserId};
-pub use message::{ClientMessageId, Content, Message, NewMessage, Seq};
+pub use message::{ClientMessageId, Content, Message, NewMessage, Read, Seq};
 pub use text::Invalid;
 pub use user::{AvatarUrl, DisplayName, Name, Profile, User};
 

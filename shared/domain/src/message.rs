@@ -58,6 +58,19 @@ pub struct Message {
     pub read_at: Option<Timestamp>,
 }
 
+/// Messages of the other side that a participant has read.
+#[derive(Clone, Debug)]
+pub struct Read {
+    /// The conversation.
+    pub conversation_id: ConversationId,
+    /// The participant who has read them.
+    pub reader_id: UserId,
+    /// The place of the last one; all before it are read too.
+    pub up_to_seq: Seq,
+    /// When they were read.
+    pub read_at: Timestamp,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

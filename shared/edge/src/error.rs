@@ -5,7 +5,7 @@ use std::error::Error as StdError;
 use std::time::Duration;
 
 use domain::{Failure, FailureKind};
-use protocol::{Code, Event, Refused};
+use protocol::{Code, Refused};
 
 /// Why a request is not carried out.
 #[derive(Debug)]
@@ -20,8 +20,6 @@ pub struct Error {
     pub token_is_missing: bool,
     /// Whether the connection is of no more use and is closed after this.
     pub ends_connection: bool,
-    /// What was done all the same, which is told first.
-    pub after: Option<Box<Event>>,
     /// What really happened, for the log.
     pub cause: Option<Box<dyn StdError + Send + Sync>>,
 }
@@ -34,7 +32,6 @@ impl Error {
             retry_after: None,
             token_is_missing: false,
             ends_connection: false,
-            after: None,
             cause: None,
         }
     }
@@ -87,11 +84,6 @@ impl Error {
         const RETRY_AFTER: Duration = Duration::from_secs(60);
         let message = format!("more than {limit} connections of this user: the oldest is closed");
         Self { ends_connection: true, ..Self::rate_limited(message, RETRY_AFTER) }
-    }
-
-    /// The frame had its effect, but the connection that it came from cannot go on.
-    pub fn after(self, event: Event) -> Self {
-        Self { after: Some(Box::new(event)), ..self }
     }
 
     /// The connection's lease is gone: nobody would reach it, so the client has to make a new one.

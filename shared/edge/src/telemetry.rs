@@ -10,7 +10,9 @@ use std::io::Write;
 use std::sync::{LazyLock, Mutex, MutexGuard};
 use std::time::{Duration, Instant, SystemTime};
 
+use domain::{Failure, FailureKind};
 use nix::time::{ClockId, clock_gettime};
+use protocol::Code;
 use serde_json::{Map, Value, json};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id};
@@ -21,7 +23,7 @@ use tracing_subscriber::layer::{Context, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 
-use crate::{Error, env};
+use crate::Error;
 
 /// The target of events that measure something.
 const MEASURED: &str = "measured";
@@ -57,7 +59,7 @@ static WAITS: Mutex<Waits> = Mutex::new(Waits { open: 0, since: None, waited: Du
 pub fn init() {
     let quiet = "info,aws_config=warn,aws_smithy_runtime=warn,hyper=warn,tokio_postgres=warn,Lambda=warn";
     // Not an `EnvFilter`: what it can do besides takes a regular expression engine.
-    let asked: Option<Targets> = env::optional("RUST_LOG").and_then(|filter| filter.parse().ok());
+    let asked: Option<Targets> = environment::optional("RUST_LOG").and_then(|filter| filter.parse().ok());
     let filter = asked.unwrap_or_else(|| quiet.parse().expect("targets and levels"));
     let measured = Targets::new().with_target(MEASURED, LevelFilter::TRACE);
     // The runtime's span says no more than the line does.
@@ -89,9 +91,21 @@ impl Failed for Error {
     }
 }
 
+impl Failed for Failure {
+    fn code(&self) -> &'static str {
+        match self.kind {
+            FailureKind::Unavailable => Code::Unavailable.as_str(),
+            FailureKind::Unexpected => Code::Internal.as_str(),
+        }
+    }
+    fn cause(&self) -> Option<String> {
+        Some(format!("{self}: {}", self.cause))
+    }
+}
+
 impl Failed for lambda_runtime::Error {
     fn code(&self) -> &'static str {
-        "internal"
+        Code::Internal.as_str()
     }
     fn cause(&self) -> Option<String> {
         Some(self.to_string())
@@ -185,7 +199,7 @@ fn write_metrics(route: &str, measured: &BTreeMap<&'static str, (u64, u64)>) {
 
 fn stack() -> &'static str {
     static NAME: LazyLock<String> =
-        LazyLock::new(|| env::optional(STACK_NAME).unwrap_or_else(|| "switchboard".to_owned()));
+        LazyLock::new(|| environment::optional(STACK_NAME).unwrap_or_else(|| "switchboard".to_owned()));
     &NAME
 }
 
@@ -268,6 +282,11 @@ impl Visit for Sums {
         let (sum, count) = self.0.entry(field.name()).or_default();
         *sum += value;
         *count += 1;
+    }
+
+    /// What [`Duration::as_micros`] gives.
+    fn record_u128(&mut self, field: &Field, value: u128) {
+        self.record_u64(field, value.try_into().unwrap_or(u64::MAX));
     }
 
     fn record_debug(&mut self, _: &Field, _: &dyn std::fmt::Debug) {}

@@ -1,6 +1,6 @@
 //! What the service says, as an answer or unasked.
 
-use domain::{ConversationId, Seq, UserId};
+use domain::{ConversationId, Read, Seq, UserId};
 use serde::{Deserialize, Serialize};
 
 use crate::{FrameId, Message, Time};
@@ -89,6 +89,13 @@ pub enum Event {
         /// The 100 with the latest activity.
         conversations: Vec<Head>,
     },
+}
+
+impl From<Read> for Event {
+    fn from(read: Read) -> Self {
+        let Read { conversation_id, reader_id, up_to_seq, read_at } = read;
+        Self::MessagesRead { conversation_id, reader_id, up_to_seq, read_at: Time(read_at) }
+    }
 }
 
 /// Where a conversation stands: a client that has less fetches what it misses.

@@ -5,21 +5,23 @@
 
 use std::time::Duration;
 
-use aws_config::SdkConfig;
+use aws::SdkConfig;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::Builder;
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 use domain::{ConnectionId, Dependency, Failure, UserId};
+use environment::Misconfigured;
 use futures_util::future::{BoxFuture, try_join_all};
 
-use crate::aws::{Measured, dynamodb_failure, unless_condition_failed};
-use crate::delivery::Target;
+use crate::dynamodb::{Measured, dynamodb_failure, unless_condition_failed};
 use crate::rules::{Decision, Happened, decide, was_carried_out};
 use crate::table::{
     EXPIRES_AT, Item, KEY, Lease, ONLINE, SWEEP_AT, TTL, UNANNOUNCED, USER_ID, VERSION, connection_key,
     lease_attribute, member_attribute, millis, now, number, room_key, rooms, ttl, user_key,
 };
+use crate::target::Target;
 use crate::user_item::{Token, Transition, UserItem};
 
 /// How often a write that lost against another one looks again. Each loss is another write's success, and a
@@ -83,9 +85,23 @@ pub enum Pinged {
     NotConnected,
 }
 
+/// How long a lease lasts: `LEASE_SECONDS`, or 12 minutes.
+///
+/// # Errors
+///
+/// The value of the variable is not a number of seconds.
+pub fn lease_from_env() -> Result<Duration, Misconfigured> {
+    Ok(Duration::from_secs(environment::parsed_or("LEASE_SECONDS", 720)?))
+}
+
 impl Connections {
-    /// The table called `table`.
-    pub fn new(sdk: &SdkConfig, table: String) -> Self {
+    /// The table that `CONNECTIONS_TABLE` names.
+    ///
+    /// # Errors
+    ///
+    /// The variable is not set.
+    pub fn from_env(sdk: &SdkConfig) -> Result<Self, Misconfigured> {
+        let table = environment::required("CONNECTIONS_TABLE")?;
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(Duration::from_millis(500))
             .operation_attempt_timeout(Duration::from_secs(1))
@@ -93,12 +109,9 @@ impl Connections {
             .build();
         let retries =
             RetryConfig::standard().with_max_attempts(3).with_initial_backoff(Duration::from_millis(50));
-        let config = aws_sdk_dynamodb::config::Builder::from(sdk)
-            .timeout_config(timeouts)
-            .retry_config(retries)
-            .interceptor(Measured)
-            .build();
-        Self { client: Client::from_conf(config), table }
+        let config =
+            Builder::from(sdk).timeout_config(timeouts).retry_config(retries).interceptor(Measured).build();
+        Ok(Self { client: Client::from_conf(config), table })
     }
 
     /// Writes down a connection that is about to open; more than `max_connections` end the oldest.

@@ -3,18 +3,24 @@
 //! [`Connections`] is the DynamoDB table and the only place that knows its attributes; [`Push`] is the API
 //! Gateway connection callback. Both clients live as long as the process and are shared by all its events.
 
-mod aws;
+mod best_effort;
+mod cleanup;
 mod connections;
 mod delivery;
+mod dynamodb;
 mod presence;
 mod push;
 mod rooms;
 mod rules;
 mod table;
+mod target;
 mod user_item;
 
-pub use connections::{Connected, Connections, Departed, Pinged, Unannounced};
-pub use delivery::{Target, best_effort, clear, deliver, deliver_each, frame};
+pub use best_effort::best_effort;
+pub use cleanup::clear;
+pub use connections::{Connected, Connections, Departed, Pinged, Unannounced, lease_from_env};
+pub use delivery::{deliver, frame, tell_participants};
 pub use presence::{Announcer, Presence, PresenceAudience};
-pub use push::{Delivery, Push};
+pub use push::Push;
 pub use rooms::{Audience, Joined, Left};
+pub use target::Target;

@@ -3,15 +3,18 @@
 use std::collections::HashMap;
 use std::str::FromStr;
 
+use aws::SdkConfig;
 use domain::{Failure, Timestamp, UserId};
+use environment::Misconfigured;
 use futures_util::future::try_join_all;
 use protocol::{Event, Time};
 
-use crate::aws::dynamodb_failure;
 use crate::connections::{Connections, Unannounced};
-use crate::delivery::{Target, deliver_each, frame, reachable};
+use crate::delivery::{deliver, frame};
+use crate::dynamodb::dynamodb_failure;
 use crate::push::Push;
 use crate::table::{ONLINE_INDEX, ONLINE_SHARD, SHARDS, SWEEP_AT, now, number, timestamp, user_key};
+use crate::target::{Target, reachable};
 use crate::user_item::{Transition, UserItem};
 
 /// How many items DynamoDB reads at once.
@@ -58,6 +61,19 @@ pub struct Announcer {
 }
 
 impl Announcer {
+    /// Announces to the audience that `PRESENCE_AUDIENCE` names, contacts by default.
+    ///
+    /// # Errors
+    ///
+    /// A variable of this, of [`Connections`] or of [`Push`] is missing or cannot be used.
+    pub fn from_env(sdk: &SdkConfig) -> Result<Self, Misconfigured> {
+        Ok(Self {
+            connections: Connections::from_env(sdk)?,
+            push: Push::from_env(sdk)?,
+            audience: environment::parsed_or("PRESENCE_AUDIENCE", PresenceAudience::Contacts)?,
+        })
+    }
+
     /// Announces that a user went online or offline, to their `contacts` if those are the audience.
     ///
     /// # Errors
@@ -77,7 +93,7 @@ impl Announcer {
             let told = targets.iter().filter(|target| !target.opened_after(transition.at));
             told.map(move |target| (target.clone(), frame.clone()))
         });
-        deliver_each(&self.connections, &self.push, frames.collect()).await;
+        deliver(&self.connections, &self.push, frames.collect()).await;
         self.connections.announced(unannounced).await
     }
 }

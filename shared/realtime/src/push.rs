@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use aws_config::SdkConfig;
+use aws::SdkConfig;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_sdk_apigatewaymanagement::Client;
@@ -13,12 +13,13 @@ use aws_sdk_apigatewaymanagement::error::DisplayErrorContext;
 use aws_sdk_apigatewaymanagement::primitives::Blob;
 use bytes::Bytes;
 use domain::ConnectionId;
+use edge::websocket::Callbacks;
+use environment::Misconfigured;
 use futures_util::StreamExt;
 use futures_util::stream;
 use tokio::time::{Instant, timeout_at};
 
-use crate::aws::microseconds;
-use crate::delivery::Target;
+use crate::target::Target;
 
 /// How many pushes are under way at once: each costs a socket.
 const CONCURRENCY: usize = 64;
@@ -34,7 +35,7 @@ const GONE_PAUSE: Duration = Duration::from_millis(100);
 
 /// What became of a push.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Delivery {
+enum Delivery {
     /// API Gateway has it.
     Sent,
     /// There is no such connection.
@@ -52,29 +53,37 @@ pub struct Push {
 }
 
 impl Push {
-    /// The callbacks at `endpoint`, the API's URL with its stage.
-    pub fn new(sdk: &SdkConfig, endpoint: &str) -> Self {
+    /// The callbacks at `PUSH_ENDPOINT`, the URL of the API with its stage.
+    ///
+    /// # Errors
+    ///
+    /// The variable is not set.
+    pub fn from_env(sdk: &SdkConfig) -> Result<Self, Misconfigured> {
         // Retries a connection that broke while the function was frozen, 429 and 5xx.
-        Self::with(sdk, endpoint, RetryConfig::standard().with_max_attempts(3), true)
+        Self::with(sdk, RetryConfig::standard().with_max_attempts(3), true)
     }
 
-    /// The same for what is out of date a moment later: one attempt, and no second one.
-    pub fn once(sdk: &SdkConfig, endpoint: &str) -> Self {
-        Self::with(sdk, endpoint, RetryConfig::disabled(), false)
+    /// The same with one attempt for each frame: for events that are out of date a moment later.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::from_env`].
+    pub fn once_from_env(sdk: &SdkConfig) -> Result<Self, Misconfigured> {
+        Self::with(sdk, RetryConfig::disabled(), false)
     }
 
-    fn with(sdk: &SdkConfig, endpoint: &str, retries: RetryConfig, doubts_gone: bool) -> Self {
+    fn with(sdk: &SdkConfig, retries: RetryConfig, doubts_gone: bool) -> Result<Self, Misconfigured> {
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(Duration::from_millis(500))
             .operation_attempt_timeout(ATTEMPT_TIMEOUT)
             .operation_timeout(FAN_OUT_TIMEOUT)
             .build();
         let config = aws_sdk_apigatewaymanagement::config::Builder::from(sdk)
-            .endpoint_url(endpoint)
+            .endpoint_url(environment::required("PUSH_ENDPOINT")?)
             .timeout_config(timeouts)
             .retry_config(retries.with_initial_backoff(Duration::from_millis(25)))
             .build();
-        Self { client: Client::from_conf(config), doubts_gone }
+        Ok(Self { client: Client::from_conf(config), doubts_gone })
     }
 
     /// Sends each frame to its target, all at once, and says which of them are gone. None of them waits for
@@ -99,7 +108,7 @@ impl Push {
         let count = |wanted| outcomes.iter().filter(|(.., delivery)| *delivery == wanted).count() as u64;
         tracing::trace!(
             target: "measured",
-            pushes_us = microseconds(began.into_std()),
+            pushes_us = began.elapsed().as_micros(),
             fan_out = outcomes.len() as u64,
             pushes_sent = count(Delivery::Sent),
             pushes_gone = count(Delivery::Gone),
@@ -115,7 +124,7 @@ impl Push {
         deadline: Instant,
     ) -> Vec<(Target, Bytes, Delivery)> {
         let pushes = frames.into_iter().map(|(target, frame)| async move {
-            let pushing = self.post(&target.connection, frame.clone());
+            let pushing = self.push(&target.connection, frame.clone());
             let delivery = timeout_at(deadline, pushing).await.unwrap_or_else(|_| {
                 let connection = &target.connection;
                 tracing::warn!(%connection, "push to {connection} took too long");
@@ -126,8 +135,7 @@ impl Push {
         stream::iter(pushes).buffer_unordered(CONCURRENCY).collect().await
     }
 
-    /// Sends one frame to one connection.
-    pub async fn post(&self, connection: &ConnectionId, frame: Bytes) -> Delivery {
+    async fn push(&self, connection: &ConnectionId, frame: Bytes) -> Delivery {
         let _waiting = tracing::trace_span!(target: "measured", "callback");
         let sent = self
             .client
@@ -145,12 +153,14 @@ impl Push {
             }
         }
     }
+}
 
-    /// Sends a connection its last frames, and closes it.
-    pub async fn hang_up(&self, connection: &ConnectionId, last_frames: Vec<String>) {
-        for frame in last_frames {
-            self.post(connection, frame.into()).await;
-        }
+impl Callbacks for Push {
+    async fn post(&self, connection: &ConnectionId, frame: String) {
+        self.push(connection, frame.into()).await;
+    }
+
+    async fn close(&self, connection: &ConnectionId) {
         let _waiting = tracing::trace_span!(target: "measured", "callback");
         match self.client.delete_connection().connection_id(connection.as_str()).send().await {
             Err(error) if !error.as_service_error().is_some_and(|e| e.is_gone_exception()) => {

@@ -10,13 +10,13 @@ use aws_sdk_dynamodb::types::{
 };
 use domain::{ConnectionId, ConversationId, Dependency, Failure, Participants, UserId};
 
-use crate::aws::dynamodb_failure;
 use crate::connections::{Connections, take};
-use crate::delivery::{Target, reachable};
+use crate::dynamodb::dynamodb_failure;
 use crate::table::{
     Item, KEY, ONLINE, ROOMS, TTL, connection_key, lease_attribute, member_attribute, members, now, number,
     room_key, room_of, ttl, user_key,
 };
+use crate::target::{Target, reachable};
 use crate::user_item::UserItem;
 
 /// How many conversations a connection may have joined at once.

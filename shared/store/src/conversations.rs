@@ -1,4 +1,4 @@
-//! The rows of conversations and of who takes part in them.
+//! Conversations and their participants.
 
 use std::time::Duration;
 
@@ -9,11 +9,9 @@ use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
-use crate::Store;
-use crate::messages::message_of;
-use crate::pool::Connection;
-use crate::rates::{self, Counted};
-use crate::users::{UPSERT_USER, columns, user, user_id};
+use crate::pool::{Connection, Store};
+use crate::rows;
+use crate::users::columns;
 
 /// A conversation as one of its participants finds it.
 #[derive(Clone, Debug)]
@@ -121,14 +119,11 @@ async fn conversation_of(
              where id = $1 and $2 in (first_user_id, second_user_id)";
     let row = connection.row(sql, &[(&id.as_uuid(), Type::UUID), (&user.as_str(), Type::TEXT)]).await?;
     row.map(|row| {
-        Ok(Conversation { last_seq: Seq(row.try_get("last_seq")?), participants: participants(&row)? })
+        Ok(Conversation { last_seq: Seq(row.try_get("last_seq")?), participants: rows::participants(&row)? })
     })
     .transpose()
 }
 
-/// One statement, so that a new user, their conversation and its participants are there together or not at
-/// all. A pair that is made from both sides at once meets `conversations_pair_key`: the later statement
-/// aborts as a whole, and its repeat finds the other's row, which its own snapshot could not show.
 async fn find_or_create(
     connection: &Connection,
     id: ConversationId,
@@ -138,31 +133,11 @@ async fn find_or_create(
     pair: &Participants,
     max_per_minute: u32,
 ) -> Result<FindOrCreate, tokio_postgres::Error> {
-    let counting =
-        rates::counting(Counted::Conversation, "$1", "$9", "other where not exists (select from found)");
-    let is_allowed = rates::is_allowed("$9");
-    let retry_after = rates::retry_after(Counted::Conversation, "$1");
     let [name, display_name, avatar_url] = columns(profile);
     let (first, second) = (pair.first().as_str(), pair.second().as_str());
-    let sql = &format!(
-        "{UPSERT_USER}, other as (
-                 select id from users where id = $5
-             ), found as (
-                 select id from conversations where first_user_id = $6 and second_user_id = $7
-             ), {counting}, created as (
-                 insert into conversations (id, first_user_id, second_user_id)
-                 select $8, $6, $7 from other where not exists (select from found) and {is_allowed}
-                 returning id
-             ), joined as (
-                 insert into participants (conversation_id, user_id)
-                 select created.id, member.id from created, (values ($6), ($7)) as member (id)
-             )
-             select (select id from found) as found, (select id from created) as created,
-                exists (select from other) as other_exists, {retry_after} as retry_after_ms"
-    );
     let row = connection
         .row(
-            sql,
+            include_str!("find_or_create_conversation.sql"),
             &[
                 (&caller.as_str(), Type::TEXT),
                 (&name, Type::TEXT),
@@ -181,99 +156,34 @@ async fn find_or_create(
         (Some(found), _) => FindOrCreate::Found(found.into()),
         (None, Some(created)) => FindOrCreate::Created(created.into()),
         (None, None) if row.try_get("other_exists")? => {
-            FindOrCreate::TooMany { retry_after: rates::read_retry_after(&row)? }
+            FindOrCreate::TooMany { retry_after: rows::retry_after(&row)? }
         }
         (None, None) => FindOrCreate::NoSuchUser,
     })
 }
-
-/// One page of a user's conversations, newest activity first: both sides of the pair, each read from its own
-/// index where the cursor points, and merged. Reads as many rows as it returns, twice, however many there
-/// are.
-const PAGE_OF_USER: &str = "
-with page as (
-    select id, last_seq, activity, other_id
-    from (
-        (select id, last_seq, coalesce(last_message_at, created_at) as activity, second_user_id as other_id
-         from conversations
-         where first_user_id = $1 and (coalesce(last_message_at, created_at), id) < ($2, $3)
-         order by coalesce(last_message_at, created_at) desc, id desc
-         limit $4)
-        union all
-        (select id, last_seq, coalesce(last_message_at, created_at), first_user_id
-         from conversations
-         where second_user_id = $1 and (coalesce(last_message_at, created_at), id) < ($2, $3)
-         order by coalesce(last_message_at, created_at) desc, id desc
-         limit $4)
-    ) as sides
-    order by activity desc, id desc
-    limit $4
-)";
 
 async fn heads_of(
     connection: &Connection,
     user: &UserId,
     limit: i64,
 ) -> Result<Vec<Head>, tokio_postgres::Error> {
-    let from = ActivityCursor::START;
-    let sql = &format!("{PAGE_OF_USER} select id, last_seq from page");
-    let rows = connection
-        .rows(
-            sql,
-            &[
-                (&user.as_str(), Type::TEXT),
-                (&from.activity, Type::TIMESTAMPTZ),
-                (&from.id.as_uuid(), Type::UUID),
-                (&limit, Type::INT8),
-            ],
-        )
-        .await?;
+    let sql = include_str!("heads_of.sql");
+    let rows = connection.rows(sql, &[(&user.as_str(), Type::TEXT), (&limit, Type::INT8)]).await?;
     let head = |row: &Row| {
         Ok(Head { id: row.try_get::<_, Uuid>("id")?.into(), last_seq: Seq(row.try_get("last_seq")?) })
     };
     rows.iter().map(head).collect()
 }
 
-/// The page, and to each of its rows one participant, one other user, one message and its sender, by their
-/// keys. `limit 1` adds nothing to that but keeps the planner from reading whole tables to join a page to
-/// them.
 async fn conversations_of(
     connection: &Connection,
     user_id: &UserId,
     cursor: ActivityCursor,
     limit: i64,
 ) -> Result<Vec<Summary>, tokio_postgres::Error> {
-    let sql = &format!(
-            "{PAGE_OF_USER}
-             select
-                 page.id as page_id, page.last_seq, page.activity, participants.unread_count,
-                 other.id as other_id, other.name as other_name, other.display_name as other_display_name,
-                 other.avatar_url as other_avatar_url,
-                 messages.id, messages.conversation_id, messages.seq, messages.content, messages.client_message_id,
-                 messages.created_at, messages.read_at,
-                 sender.id as sender_id, sender.name as sender_name, sender.display_name as sender_display_name,
-                 sender.avatar_url as sender_avatar_url
-             from page
-             cross join lateral (
-                 select unread_count from participants where conversation_id = page.id and user_id = $1 limit 1
-             ) as participants
-             cross join lateral (
-                 select id, name, display_name, avatar_url from users where users.id = page.other_id limit 1
-             ) as other
-             left join lateral (
-                 select id, conversation_id, seq, sender_id, content, client_message_id, created_at, read_at
-                 from messages
-                 where conversation_id = page.id and seq = page.last_seq
-                 limit 1
-             ) as messages on true
-             left join lateral (
-                 select id, name, display_name, avatar_url from users where users.id = messages.sender_id limit 1
-             ) as sender on true
-             order by page.activity desc, page.id desc"
-        );
     let rows = connection
         .rows(
-            sql,
+            include_str!("conversations_of.sql"),
             &[
                 (&user_id.as_str(), Type::TEXT),
                 (&cursor.activity, Type::TIMESTAMPTZ),
@@ -290,16 +200,10 @@ fn summary(row: &Row) -> Result<Summary, tokio_postgres::Error> {
     let has_message = row.try_get::<_, Option<Uuid>>("id")?.is_some();
     Ok(Summary {
         id,
-        other: user(row, "other_")?,
-        last_message: if has_message { Some(message_of(row)?) } else { None },
+        other: rows::user(row, "other_")?,
+        last_message: if has_message { Some(rows::message(row)?) } else { None },
         last_seq: Seq(row.try_get("last_seq")?),
         unread_count: row.try_get("unread_count")?,
         cursor: ActivityCursor { activity: row.try_get::<_, Timestamp>("activity")?, id },
     })
-}
-
-/// The pair that a row of `conversations` holds.
-pub(crate) fn participants(row: &Row) -> Result<Participants, tokio_postgres::Error> {
-    let pair = Participants::new(user_id(row, "first_user_id")?, user_id(row, "second_user_id")?);
-    Ok(pair.expect("conversations_pair_order keeps the two apart"))
 }

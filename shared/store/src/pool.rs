@@ -4,11 +4,12 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use aws::Secret;
+use aws::{SdkConfig, Secret};
 use deadpool_postgres::{
     Client, ClientWrapper, Hook, HookError, Manager, ManagerConfig, Pool, PoolError, RecyclingMethod, Runtime,
 };
 use domain::{Dependency, Failure};
+use environment::Misconfigured;
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -43,6 +44,18 @@ const TRIES: usize = 3;
 /// to answer first, and soon.
 const TRUSTED_FOR: Duration = Duration::from_secs(30);
 const CHECK_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// Where the database is: `postgres://user:password@host:port/database`, as libpq writes it, or an ARN.
+const DATABASE_URL: &str = "DATABASE_URL";
+
+/// The URL of the database, as `DATABASE_URL` has it.
+///
+/// # Errors
+///
+/// The variable is not set.
+pub fn url_from_env(sdk: &SdkConfig) -> Result<Secret, Misconfigured> {
+    Secret::from_env(DATABASE_URL, sdk)
+}
 
 /// The database, as one Lambda process sees it. Opens no connection before the first call.
 #[derive(Clone, Debug)]
@@ -95,10 +108,16 @@ impl Connection {
 }
 
 impl Store {
-    /// The database that `url` leads to, as libpq writes it: `postgres://user:password@host:port/database`.
-    /// When it changes, connections are opened to where it leads then.
-    pub fn new(url: Secret) -> Result<Self, InvalidDatabaseUrl> {
-        url.given().map(Database::parse).transpose()?;
+    /// The database at `DATABASE_URL`. If that is kept by Secrets Manager and changes, new connections go to
+    /// the new URL.
+    ///
+    /// # Errors
+    ///
+    /// The variable is not set, or is not a URL of a database.
+    pub fn from_env(sdk: &SdkConfig) -> Result<Self, Misconfigured> {
+        let url = url_from_env(sdk)?;
+        let parsed = url.given().map(Database::parse).transpose();
+        parsed.map_err(|error| Misconfigured::Invalid(DATABASE_URL, format!("is {error}")))?;
         Ok(Self { url, latest: Arc::default() })
     }
 
@@ -169,7 +188,7 @@ impl Store {
         let connection = self.connection().await?;
         let began = Instant::now();
         let tried = timeout(STATEMENT_TIMEOUT, call(connection)).await;
-        tracing::trace!(target: "measured", postgres_us = microseconds(began));
+        tracing::trace!(target: "measured", postgres_us = began.elapsed().as_micros());
         drop(waiting);
         let tried = match tried {
             Ok(done) => done.map_err(Attempt::from),
@@ -335,11 +354,6 @@ fn server_stopping(code: &SqlState) -> bool {
 /// starting up).
 fn unavailable(code: &SqlState) -> bool {
     ["08", "53", "57"].iter().any(|class| code.code().starts_with(class))
-}
-
-/// The time since `began`.
-pub(crate) fn microseconds(began: Instant) -> u64 {
-    began.elapsed().as_micros().try_into().unwrap_or(u64::MAX)
 }
 
 /// An error as it may be logged: Postgres's details repeat the values of a row, which are private.

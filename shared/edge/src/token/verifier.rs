@@ -42,6 +42,7 @@ use aws::{SdkConfig, Secret};
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use domain::{AvatarUrl, Dependency, DisplayName, Failure, Invalid, Name, Profile, UserId};
+use environment::Misconfigured;
 use jsonwebtoken::errors::{Error as TokenError, ErrorKind};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use serde::de::IgnoredAny;
@@ -50,7 +51,6 @@ use serde::{Deserialize, Deserializer};
 use super::Claims;
 use super::jwks::Jwks;
 use crate::Error;
-use crate::env::{self, Misconfigured};
 
 /// How far the issuer's clock and ours may be apart, in seconds.
 const LEEWAY: u64 = 30;
@@ -73,12 +73,12 @@ impl Verifier {
     /// Configured by `JWT_JWKS_URL` or else `JWT_SECRET` (a secret, or a JSON array of secrets), and
     /// `JWT_ISSUER` and `JWT_AUDIENCE`, which are checked when set.
     pub fn from_env(sdk: &SdkConfig) -> Result<Self, Misconfigured> {
-        let keys = match env::optional("JWT_JWKS_URL") {
+        let keys = match environment::optional("JWT_JWKS_URL") {
             Some(url) => Keys::Jwks(Box::new(
                 Jwks::new(&url).map_err(|error| Misconfigured::Invalid("JWT_JWKS_URL", error))?,
             )),
             None => {
-                let secret = env::secret("JWT_SECRET", sdk)?;
+                let secret = Secret::from_env("JWT_SECRET", sdk)?;
                 secret
                     .given()
                     .map_or(Ok(()), |value| secrets(value).map(drop))
@@ -86,7 +86,11 @@ impl Verifier {
                 Keys::Secret(secret)
             }
         };
-        Ok(Self { keys, issuer: env::optional("JWT_ISSUER"), audience: env::optional("JWT_AUDIENCE") })
+        Ok(Self {
+            keys,
+            issuer: environment::optional("JWT_ISSUER"),
+            audience: environment::optional("JWT_AUDIENCE"),
+        })
     }
 
     /// The claims of a valid token.

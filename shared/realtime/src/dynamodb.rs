@@ -1,4 +1,4 @@
-//! What the two SDK clients share: what their errors mean, and how their calls are measured.
+//! Calls to DynamoDB: what their errors mean, and how they are measured.
 
 use std::time::Instant;
 
@@ -7,39 +7,23 @@ use aws_sdk_dynamodb::config::interceptors::{
 };
 use aws_sdk_dynamodb::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_dynamodb::error::BoxError;
-use aws_sdk_dynamodb::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_types::config_bag::{Storable, StoreReplace};
 use domain::{Dependency, Failure};
 use tracing::Span;
 
-/// What a failed DynamoDB call means: its own word that the request was wrong is our mistake, all else may
-/// pass.
+/// What a failed call means.
 pub(crate) fn dynamodb_failure<E>(error: SdkError<E>) -> Failure
 where
-    E: std::error::Error + ProvideErrorMetadata + Send + Sync + 'static,
+    E: std::error::Error + ProvideErrorMetadata + 'static,
 {
-    const MISTAKES: [&str; 4] = [
-        "ValidationException",
-        "ResourceNotFoundException",
-        "AccessDeniedException",
-        "UnrecognizedClientException",
-    ];
-    let mistake = error
-        .as_service_error()
-        .and_then(ProvideErrorMetadata::code)
-        .is_some_and(|code| MISTAKES.contains(&code));
-    let cause = DisplayErrorContext(&error).to_string();
-    if mistake {
-        Failure::unexpected(Dependency::DynamoDb, cause)
-    } else {
-        Failure::unavailable(Dependency::DynamoDb, cause)
-    }
+    aws::failure(Dependency::DynamoDb, &error)
 }
 
 /// The result of a conditional write, `None` if the condition did not hold.
 pub(crate) fn unless_condition_failed<T, E>(result: Result<T, SdkError<E>>) -> Result<Option<T>, Failure>
 where
-    E: std::error::Error + ProvideErrorMetadata + Send + Sync + 'static,
+    E: std::error::Error + ProvideErrorMetadata + 'static,
 {
     let failed = |error: &SdkError<E>| {
         error.as_service_error().and_then(ProvideErrorMetadata::code)
@@ -91,13 +75,8 @@ impl Intercept for Measured {
         config: &mut ConfigBag,
     ) -> Result<(), BoxError> {
         if let Some(Began { at, .. }) = config.load::<Began>() {
-            tracing::trace!(target: "measured", dynamodb_us = microseconds(*at));
+            tracing::trace!(target: "measured", dynamodb_us = at.elapsed().as_micros());
         }
         Ok(())
     }
-}
-
-/// The time since `began`.
-pub(crate) fn microseconds(began: Instant) -> u64 {
-    began.elapsed().as_micros().try_into().unwrap_or(u64::MAX)
 }

@@ -1,0 +1,30 @@
+//! What an error of a call to AWS means.
+
+use std::error::Error;
+
+use aws_sdk_secretsmanager::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use domain::{Dependency, Failure};
+
+/// Error codes that say that the request was wrong or is not allowed: to repeat it does not help.
+const MISTAKES: [&str; 6] = [
+    "AccessDeniedException",
+    "DecryptionFailure",
+    "InvalidParameterException",
+    "ResourceNotFoundException",
+    "UnrecognizedClientException",
+    "ValidationException",
+];
+
+/// The failure that an error of the SDK stands for. All but [`MISTAKES`] may pass by themselves.
+pub fn failure<E>(dependency: Dependency, error: &SdkError<E>) -> Failure
+where
+    E: Error + ProvideErrorMetadata + 'static,
+{
+    let code = error.as_service_error().and_then(ProvideErrorMetadata::code);
+    let is_mistake = code.is_some_and(|code| MISTAKES.contains(&code));
+    let cause = DisplayErrorContext(error).to_string();
+    match is_mistake {
+        true => Failure::unexpected(dependency, cause),
+        false => Failure::unavailable(dependency, cause),
+    }
+}

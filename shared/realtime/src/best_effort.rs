@@ -1,0 +1,25 @@
+//! Work that a request does not depend on.
+
+use std::time::Duration;
+
+use domain::Failure;
+use tokio::time::timeout;
+
+/// How long the work may hold up a request. Each of its calls has a time limit of its own.
+const TIMEOUT: Duration = Duration::from_secs(4);
+
+/// Does what a request does not depend on: a failure or a timeout is logged, and nothing else.
+pub async fn best_effort<T>(what: &'static str, work: impl Future<Output = Result<T, Failure>>) -> Option<T> {
+    match timeout(TIMEOUT, work).await {
+        Ok(done) => logged(what, done),
+        Err(_) => {
+            tracing::error!("{what}: took too long");
+            None
+        }
+    }
+}
+
+/// What was done; a failure is logged.
+pub(crate) fn logged<T>(what: &'static str, result: Result<T, Failure>) -> Option<T> {
+    result.inspect_err(|failure| tracing::error!(cause = %failure.cause, "{what}: {failure}")).ok()
+}

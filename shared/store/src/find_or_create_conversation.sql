@@ -1,0 +1,74 @@
+-- Finds the conversation of two users, or makes it. Stores what the caller's token says of them on the way.
+--
+-- $1 caller    $2 name    $3 display name    $4 avatar URL, each null if the token does not have it
+-- $5 other user
+-- $6, $7 the two users in the order of the pair    $8 id of the conversation if it is made
+-- $9 conversations that a caller may make in a minute; 0 for any number
+--
+-- A new user, the conversation and its participants are stored together or not at all. If both sides ask at
+-- once, the later statement violates conversations_pair_key, aborts as a whole, and finds the conversation when
+-- it is repeated.
+with
+    said (id, name, display_name, avatar_url) as (
+        values ($1, $2, $3, $4)
+    ),
+    -- As in welcome.sql.
+    upserted as (
+        insert into users (id, name, display_name, avatar_url)
+        select said.id, said.name, said.display_name, said.avatar_url
+        from said
+        left join users stored on stored.id = said.id
+        where stored.id is null
+           or (said.name is not null and said.name is distinct from stored.name)
+           or (said.display_name is not null and said.display_name is distinct from stored.display_name)
+           or (said.avatar_url is not null and said.avatar_url is distinct from stored.avatar_url)
+        on conflict on constraint users_pkey do update set
+            name = coalesce(excluded.name, users.name),
+            display_name = coalesce(excluded.display_name, users.display_name),
+            avatar_url = coalesce(excluded.avatar_url, users.avatar_url)
+    ),
+    other as (
+        select id from users where id = $5
+    ),
+    found as (
+        select id from conversations where first_user_id = $6 and second_user_id = $7
+    ),
+    -- As in send_message.sql.
+    counted_in as (
+        insert into rates (user_id, what, started_at, count)
+        select $1, 'conversation', clock_timestamp(), 1
+        from other
+        where $9 > 0 and not exists (select from found)
+        on conflict on constraint rates_pkey do update set
+            started_at = case
+                when rates.started_at > excluded.started_at - interval '1 minute' then rates.started_at
+                else excluded.started_at
+            end,
+            count = case
+                when rates.started_at > excluded.started_at - interval '1 minute' then rates.count + 1
+                else 1
+            end
+        where rates.count < $9 or rates.started_at <= excluded.started_at - interval '1 minute'
+        returning user_id
+    ),
+    created as (
+        insert into conversations (id, first_user_id, second_user_id)
+        select $8, $6, $7
+        from other
+        where not exists (select from found) and ($9 = 0 or exists (select from counted_in))
+        returning id
+    ),
+    joined as (
+        insert into participants (conversation_id, user_id)
+        select created.id, member.id from created, (values ($6), ($7)) as member (id)
+    )
+select
+    (select id from found) as found,
+    (select id from created) as created,
+    exists (select from other) as other_exists,
+    -- The milliseconds until the running minute is over.
+    (
+        select ceil(extract(epoch from started_at + interval '1 minute' - clock_timestamp()) * 1000)::bigint
+        from rates
+        where user_id = $1 and what = 'conversation'
+    ) as retry_after_ms

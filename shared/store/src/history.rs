@@ -1,0 +1,165 @@
+//! Messages that are read.
+
+use domain::{ConversationId, Failure, Message, MessageId, Participants, Read, Seq, UserId};
+use tokio_postgres::Row;
+use tokio_postgres::types::Type;
+use uuid::Uuid;
+
+use crate::pool::{Connection, Store};
+use crate::rows;
+
+/// Which part of a conversation is asked for.
+#[derive(Clone, Copy, Debug)]
+pub enum Part {
+    /// The newest messages.
+    Newest,
+    /// Those just older than this one.
+    Before(MessageId),
+    /// Those just newer.
+    After(MessageId),
+}
+
+/// A part of a conversation, and what reading it changed.
+#[derive(Clone, Debug)]
+pub struct History {
+    /// Oldest first.
+    pub messages: Vec<Message>,
+    /// Whether there are more in the direction that was asked for.
+    pub has_more: bool,
+    /// What became read.
+    pub marked: Marked,
+}
+
+/// The messages of the other side, marked as read.
+#[derive(Clone, Debug)]
+pub struct Marked {
+    /// The participants of the conversation.
+    pub participants: Participants,
+    /// What was read.
+    pub read: Read,
+    /// Whether any of them was unread before.
+    pub changed: bool,
+}
+
+/// What became of asking for a part of a conversation.
+#[derive(Clone, Debug)]
+pub enum Found {
+    /// Here it is.
+    History(History),
+    /// The caller takes no part in the conversation.
+    NotAParticipant,
+    /// The message to start from is not in it.
+    NoSuchMessage,
+}
+
+impl Store {
+    /// Marks the other side's messages up to `up_to` as read, or all; `None` if `reader` takes no part in the
+    /// conversation.
+    ///
+    /// # Errors
+    ///
+    /// Postgres did not answer, or not as it should.
+    pub async fn mark_read(
+        &self,
+        conversation: ConversationId,
+        reader: &UserId,
+        up_to: Option<Seq>,
+    ) -> Result<Option<Marked>, Failure> {
+        self.run(|connection| async move { mark_read(&connection, conversation, reader, up_to).await }).await
+    }
+
+    /// A part of a conversation, at most `limit` messages of it, and marks the other side's messages as read.
+    ///
+    /// # Errors
+    ///
+    /// Postgres did not answer, or not as it should.
+    pub async fn read_history(
+        &self,
+        conversation: ConversationId,
+        reader: &UserId,
+        part: Part,
+        limit: usize,
+    ) -> Result<Found, Failure> {
+        self.run(
+            |connection| async move { read_history(&connection, conversation, reader, part, limit).await },
+        )
+        .await
+    }
+}
+
+async fn mark_read(
+    connection: &Connection,
+    conversation: ConversationId,
+    reader: &UserId,
+    up_to: Option<Seq>,
+) -> Result<Option<Marked>, tokio_postgres::Error> {
+    let up_to = up_to.map_or(i64::MAX, |seq| seq.0);
+    let row = connection
+        .row(
+            include_str!("mark_read.sql"),
+            &[(&conversation.as_uuid(), Type::UUID), (&reader.as_str(), Type::TEXT), (&up_to, Type::INT8)],
+        )
+        .await?;
+    row.as_ref().map(|row| marked(row, conversation, reader)).transpose()
+}
+
+/// Asks for one message more than `limit`, which tells whether there are more.
+async fn read_history(
+    connection: &Connection,
+    conversation: ConversationId,
+    reader: &UserId,
+    part: Part,
+    limit: usize,
+) -> Result<Found, tokio_postgres::Error> {
+    let (cursor, ends_there) = match part {
+        Part::Newest => (None, true),
+        Part::Before(id) => (Some(id), true),
+        Part::After(id) => (Some(id), false),
+    };
+    let rows = connection
+        .rows(
+            include_str!("read_history.sql"),
+            &[
+                (&conversation.as_uuid(), Type::UUID),
+                (&reader.as_str(), Type::TEXT),
+                (&cursor.map(MessageId::as_uuid), Type::UUID),
+                (&ends_there, Type::BOOL),
+                (&(i64::try_from(limit).unwrap_or(i64::MAX - 1) + 1), Type::INT8),
+            ],
+        )
+        .await?;
+    let Some(first) = rows.first() else { return Ok(Found::NotAParticipant) };
+    if !first.try_get::<_, bool>("cursor_found")? {
+        return Ok(Found::NoSuchMessage);
+    }
+    let mut messages = Vec::with_capacity(rows.len());
+    for row in rows.iter().filter(|row| !matches!(row.try_get::<_, Option<Uuid>>("id"), Ok(None))) {
+        messages.push(rows::message(row)?);
+    }
+    let has_more = messages.len() > limit;
+    if has_more {
+        // The surplus one is the farthest from the cursor.
+        match part {
+            Part::Newest | Part::Before(_) => drop(messages.remove(0)),
+            Part::After(_) => drop(messages.pop()),
+        }
+    }
+    Ok(Found::History(History { messages, has_more, marked: marked(first, conversation, reader)? }))
+}
+
+fn marked(
+    row: &Row,
+    conversation_id: ConversationId,
+    reader: &UserId,
+) -> Result<Marked, tokio_postgres::Error> {
+    Ok(Marked {
+        participants: rows::participants(row)?,
+        read: Read {
+            conversation_id,
+            reader_id: reader.clone(),
+            up_to_seq: Seq(row.try_get("up_to")?),
+            read_at: row.try_get("at")?,
+        },
+        changed: row.try_get("changed")?,
+    })
+}
