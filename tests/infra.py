@@ -255,7 +255,7 @@ def check_figures():
     connected = tables.partition("| a thousand people who are always connected, each month | dollars |")[2].partition("\n\n")[0]
     rows = {name: float(dollars) for name, dollars in re.findall(r"^\| (.+) \| \$([\d.]+) \|$", connected, re.M)}
     joined = rows.pop("Reconnects, for each conversation that each of them has joined")
-    said = re.search(r"about (\d+) dollars a month for a thousand users who\s+are\s+always\s+connected", (ROOT / "README.md").read_text())
+    said = re.search(r"about\s+(\d+)\s+dollars\s+a\s+month\s+for\s+a\s+thousand\s+users", (ROOT / "README.md").read_text())
     assert said and abs(int(said[1]) - sum(rows.values())) < 5 and joined < 5, f"README.md says {said and said[0]}, the table {rows}"
     # A paused Aurora takes 15 s to resume.
     patience = re.search(r"SESSION_CONNECT_TIMEOUT: Duration = Duration::from_secs\((\d+)\)", (ROOT / "shared/store/src/pool.rs").read_text())

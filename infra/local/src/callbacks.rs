@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 use uuid::Uuid;
 
-use crate::request::Uploaded;
-use crate::websocket::{Connection, Gateway, Undeliverable, is_connection_id};
+use crate::request::{Uploaded, is_connection_id};
+use crate::websocket::{Connection, Gateway, Undeliverable};
 
 /// API Gateway's quota, in bytes.
 const MAX_PAYLOAD: usize = 128 * 1024;

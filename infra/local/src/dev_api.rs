@@ -42,9 +42,9 @@ async fn connections(State(gateways): State<Arc<[Gateway]>>) -> Response {
             let connections = gateway.registry().all().into_iter();
             connections.map(|connection| {
                 let mut described = connection.describe();
-                described["connectionId"] = connection.id.clone().into();
+                described["connectionId"] = connection.peer.connection_id.clone().into();
                 described["stage"] = gateway.stage().into();
-                described["authorizer"] = json!(connection.authorizer);
+                described["authorizer"] = json!(connection.peer.authorizer);
                 described
             })
         })

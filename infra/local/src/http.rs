@@ -20,10 +20,9 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use crate::lambda::{InvokeError, Lambda};
-use crate::request::{MAX_UPLOAD, query};
+use crate::request::{MAX_UPLOAD, new_id, query};
 use crate::template::{HttpApi, Values};
 use crate::throttle::Buckets;
-use crate::websocket::new_id;
 use authorizer::{Answers, Question};
 
 /// API Gateway's quotas, in bytes: the request line and the headers together, and the body.

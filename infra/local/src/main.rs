@@ -3,6 +3,7 @@
 //! It knows nothing of messaging. It routes on the action field like the real gateway, so it cannot hide our
 //! mistakes.
 
+mod acceptor;
 mod callbacks;
 mod cli;
 mod compile;
@@ -14,11 +15,13 @@ mod policy;
 mod request;
 mod schedule;
 mod services;
+mod serving;
 mod stack;
 mod steps;
 mod template;
 mod throttle;
 mod token;
+mod variables;
 mod watch;
 mod websocket;
 

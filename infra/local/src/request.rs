@@ -6,6 +6,8 @@ use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, HeaderName, StatusCode};
 use axum::response::{IntoResponse, Response};
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE;
 use serde::de::{Deserialize, Deserializer, Error};
 use serde_json::Value;
 use time::format_description::BorrowedFormatItem;
@@ -55,6 +57,19 @@ pub(crate) fn query(raw: &str) -> Vec<(String, String)> {
 pub(crate) fn list<'h>(headers: &'h HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'h str> {
     let lines = headers.get_all(name).iter().filter_map(|line| line.to_str().ok());
     lines.flat_map(|line| line.split(',')).map(str::trim).filter(|member| !member.is_empty())
+}
+
+/// Bytes in an id of API Gateway; in Base64 they end with the `=` that makes careless URLs fail.
+const ID_BYTES: usize = 11;
+
+/// A fresh id of a connection, a message or a request.
+pub(crate) fn new_id() -> String {
+    BASE64_URL_SAFE.encode(rand::random::<[u8; ID_BYTES]>())
+}
+
+/// Whether a connection could have this id.
+pub(crate) fn is_connection_id(id: &str) -> bool {
+    BASE64_URL_SAFE.decode(id).is_ok_and(|bytes| bytes.len() == ID_BYTES)
 }
 
 /// The id under which AWS X-Ray would collect what a request causes.

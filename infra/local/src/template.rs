@@ -8,10 +8,16 @@ mod functions;
 mod http;
 mod intrinsics;
 mod model;
+mod reader;
+mod sam;
 mod selection;
 mod websocket;
 
+use std::collections::BTreeSet;
 use std::path::Path;
+
+use document::{Document, FUNCTION, TABLE, refused};
+use reader::Reader;
 
 pub(crate) use intrinsics::Values;
 pub(crate) use model::{
@@ -40,7 +46,27 @@ pub(crate) fn load(path: &Path, values: &Values) -> Result<Template, TemplateErr
 
 /// Reads a template that is in `folder`.
 pub(crate) fn read(text: &str, folder: &Path, values: &Values) -> Result<Template, TemplateError> {
-    document::read(text, folder, values)
+    let document = Document::parse(text)?;
+    let resources = document.resources()?;
+    let reader = Reader::new(&document, &resources, folder, values)?;
+    if let Some(other) = reader.document.globals.keys().find(|section| *section != "Function") {
+        return Err(TemplateError::Other(format!("Globals: the section {other} is not supported here")));
+    }
+    let mut names = BTreeSet::new();
+    if let Some((id, _)) = reader.of_type(FUNCTION).find(|(id, _)| !names.insert(reader.physical_id(id))) {
+        let name = reader.physical_id(id);
+        return Err(refused(id, format!("another function is called {name}: give it a FunctionName")));
+    }
+    let functions = reader.of_type(FUNCTION).map(|(id, resource)| reader.function(id, resource));
+    let tables = reader.of_type(TABLE).map(|(id, resource)| reader.table(id, resource));
+    Ok(Template {
+        functions: functions.collect::<Result<_, _>>()?,
+        tables: tables.collect::<Result<_, _>>()?,
+        schedules: reader.schedules()?,
+        websockets: reader.websockets()?,
+        http: reader.http()?,
+        pages: reader.document.metadata.local_pages.as_ref().map(|pages| folder.join(pages)),
+    })
 }
 
 #[cfg(test)]

@@ -14,7 +14,6 @@ use tokio::sync::mpsc;
 
 use crate::compile::{self, Built};
 use crate::lambda::{Host, Lambda};
-use crate::stack::invoke_at_start;
 use crate::template::Function;
 
 /// Editors write a file in several steps.
@@ -202,7 +201,7 @@ async fn swap(host: &Host, changed: &[Function], folder: &Path) {
     };
     host.replace(&names(&first), folder);
     for function in &first {
-        if let Err(reason) = invoke_at_start(&Lambda::Host(host.clone()), &function.name).await {
+        if let Err(reason) = Lambda::Host(host.clone()).invoke_at_start(&function.name).await {
             eprintln!("{reason}");
         }
     }

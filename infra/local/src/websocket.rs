@@ -4,6 +4,7 @@ mod authorizer;
 mod connection;
 mod event;
 mod handshake;
+mod peer;
 mod registry;
 mod route;
 
@@ -11,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub(crate) use handshake::{asks_for_websocket, handshake};
-pub(crate) use registry::{Connection, Registry, Undeliverable, is_connection_id, new_id};
+pub(crate) use registry::{Connection, Registry, Undeliverable};
 
 use crate::lambda::Lambda;
 use crate::template::{Values, WebSocketApi};

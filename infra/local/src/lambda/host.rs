@@ -1,25 +1,20 @@
 //! Runs functions as processes, each with one event at a time (or, for a Lambda Managed Instance, with as many
 //! as the template says).
-//!
-//! An event goes to an idle process of its function, else to a new one, else it waits in line. A process
-//! takes its next event when it asks for it, so whoever is free first serves who waits longest.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::net::TcpListener;
-use tokio::sync::{oneshot, watch};
-use tokio::task::{AbortHandle, JoinSet};
-use tokio::time::Instant;
+use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use super::log::{LogFormat, LogTail, Report};
-use super::{Invocation, InvokeError, Outcome, instance, runtime_api};
+use super::environment::environment;
+use super::invocation::{Invocation, InvokeError, Outcome};
+use super::log::LogFormat;
+use super::pool::{Event, FunctionPool, Instance, Instances};
+use super::{process, runtime_api};
 use crate::keeper::Keeper;
 use crate::template::{Function, Values};
 
@@ -43,119 +38,14 @@ pub(crate) struct HostConfig {
 pub(crate) struct Host(Arc<Inner>);
 
 #[derive(Debug)]
-pub(super) struct Inner {
-    pub(super) config: HostConfig,
-    pub(super) runtime_api: SocketAddr,
-    pub(super) keeper: Keeper,
+struct Inner {
+    config: HostConfig,
+    runtime_api: SocketAddr,
+    keeper: Keeper,
     functions: HashMap<String, Arc<FunctionPool>>,
-    instances: Mutex<HashMap<Uuid, Arc<Instance>>>,
+    instances: Arc<Instances>,
     /// One for each process; a task that is aborted kills its process.
     tasks: Mutex<JoinSet<()>>,
-}
-
-/// A function and its processes.
-#[derive(Debug)]
-pub(super) struct FunctionPool {
-    pub(super) function: Function,
-    pub(super) arn: String,
-    /// Events that are not answered yet.
-    in_progress: Arc<AtomicUsize>,
-    state: Mutex<PoolState>,
-}
-
-#[derive(Debug)]
-struct PoolState {
-    /// What new processes run.
-    binary: PathBuf,
-    /// How often that was replaced: who runs an older one takes no more events.
-    generation: u64,
-    /// Processes that wait for an event, the warmest at the end.
-    idle: Vec<Idle>,
-    waiting: VecDeque<Event>,
-    instances: usize,
-}
-
-#[derive(Debug)]
-struct Idle {
-    instance: Arc<Instance>,
-    slot: oneshot::Sender<Event>,
-}
-
-/// An invocation on its way to a process.
-#[derive(Debug)]
-pub(super) struct Event {
-    pub(super) request_id: Uuid,
-    pub(super) invocation: Invocation,
-    reply: oneshot::Sender<Outcome>,
-    permit: Permit,
-}
-
-/// Counts as one event in progress as long as it lives.
-#[derive(Debug)]
-struct Permit(Arc<AtomicUsize>);
-
-/// Ends a task with its owner.
-#[derive(Debug)]
-struct AbortOnDrop(AbortHandle);
-
-/// What a process gets to work on.
-#[derive(Debug)]
-pub(super) struct Work {
-    pub(super) request_id: Uuid,
-    pub(super) invocation: Invocation,
-    /// How long it may take.
-    pub(super) timeout: Duration,
-}
-
-/// One process, as the Runtime API and its own task see it.
-#[derive(Debug)]
-pub(super) struct Instance {
-    pub(super) id: Uuid,
-    pub(super) pool: Arc<FunctionPool>,
-    pub(super) binary: PathBuf,
-    pub(super) phase: watch::Sender<Phase>,
-    generation: u64,
-    log_format: LogFormat,
-    state: Mutex<InstanceState>,
-}
-
-#[derive(Debug)]
-struct InstanceState {
-    /// What it is working on.
-    current: HashMap<Uuid, Current>,
-    /// Events that are on their way to it.
-    handed_over: usize,
-    /// The event that it works on or has worked on, which its lines belong to.
-    latest: Option<(Uuid, LogTail)>,
-    /// When the process was started.
-    started_at: Instant,
-    /// How long it took to ask for its first event; the report of that event tells it.
-    init: Option<Duration>,
-    /// By when its first event has to be done, if its start is part of that.
-    deadline: Option<Instant>,
-}
-
-#[derive(Debug)]
-struct Current {
-    began: Instant,
-    init: Option<Duration>,
-    log: LogTail,
-    reply: oneshot::Sender<Outcome>,
-    /// Ends the wait for its timeout, where that does not end the process.
-    expiry: Option<AbortOnDrop>,
-    permit: Permit,
-}
-
-/// What a process is doing, and since when; its task keeps the time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Phase {
-    Starting,
-    Idle,
-    Busy {
-        until: Instant,
-    },
-    /// There is a newer binary than the one it runs.
-    Retired,
 }
 
 impl Host {
@@ -166,28 +56,17 @@ impl Host {
         keeper: Keeper,
     ) -> std::io::Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        let runtime_api = listener.local_addr()?;
         let functions = functions.into_iter().map(|function| {
-            let arn = config.values.function_arn(&function.name);
-            let state = PoolState {
-                binary: config.binaries.join(&function.binary),
-                generation: 0,
-                idle: Vec::new(),
-                waiting: VecDeque::new(),
-                instances: 0,
-            };
-            let pool = FunctionPool { function, arn, in_progress: Arc::default(), state: Mutex::new(state) };
-            (pool.function.name.clone(), Arc::new(pool))
+            let (name, arn) = (function.name.clone(), config.values.function_arn(&function.name));
+            let binary = config.binaries.join(&function.binary);
+            (name, Arc::new(FunctionPool::new(function, arn, binary)))
         });
-        let host = Self(Arc::new(Inner {
-            functions: functions.collect(),
-            config,
-            runtime_api: listener.local_addr()?,
-            keeper,
-            instances: Mutex::default(),
-            tasks: Mutex::default(),
-        }));
-        tokio::spawn(runtime_api::serve(listener, host.clone()));
-        Ok(host)
+        let functions = functions.collect();
+        let instances = Arc::<Instances>::default();
+        tokio::spawn(runtime_api::serve(listener, instances.clone()));
+        let tasks = Mutex::default();
+        Ok(Self(Arc::new(Inner { config, runtime_api, keeper, functions, instances, tasks })))
     }
 
     pub(super) fn has(&self, function: &str) -> bool {
@@ -204,71 +83,45 @@ impl Host {
         let Some(pool) = self.0.functions.get(function) else {
             return outcome(Err(InvokeError::NotFound));
         };
-        let (reply, done) = oneshot::channel();
-        let permit = Permit::new(&pool.in_progress);
-        if self.0.config.throttle && pool.in_progress.load(Ordering::SeqCst) > self.capacity(pool) {
+        let (event, done) = Event::new(request_id, invocation, pool);
+        let HostConfig { throttle, max_instances, log_format, .. } = self.0.config;
+        let capacity = max_instances * usize::from(pool.function.concurrency.unwrap_or(1));
+        if throttle && pool.in_progress() > capacity {
             return outcome(Err(InvokeError::Throttled));
         }
-        self.dispatch(pool, Event { request_id, invocation, reply, permit });
+        if let Some(added) = pool.dispatch(event, max_instances, log_format) {
+            self.spawn(added);
+        }
         // The sender is dropped only if a process died between taking the event and starting on it.
-        done.await.unwrap_or_else(|_| outcome(Err(instance::exit_error(request_id, None))))
+        done.await.unwrap_or_else(|_| outcome(Err(InvokeError::exited(request_id, None))))
     }
 
-    /// How many events a function works on at most.
-    fn capacity(&self, pool: &FunctionPool) -> usize {
-        self.0.config.max_instances * usize::from(pool.function.concurrency.unwrap_or(1))
-    }
-
-    fn dispatch(&self, pool: &Arc<FunctionPool>, mut event: Event) {
-        let mut state = pool.lock();
-        while let Some(idle) = state.idle.pop() {
-            idle.instance.lock().handed_over += 1;
-            match idle.slot.send(event) {
-                Ok(()) => return,
-                // It is gone; its task will notice.
-                Err(returned) => event = returned,
-            }
-        }
-        state.waiting.push_back(event);
-        if state.instances < self.0.config.max_instances {
-            self.spawn(pool, &mut state);
-        }
-    }
-
-    fn spawn(&self, pool: &Arc<FunctionPool>, state: &mut PoolState) {
-        state.instances += 1;
-        let instance = Arc::new(Instance {
-            id: Uuid::new_v4(),
-            pool: pool.clone(),
-            binary: state.binary.clone(),
-            phase: watch::Sender::new(Phase::Starting),
-            generation: state.generation,
-            log_format: self.0.config.log_format,
-            state: Mutex::new(InstanceState {
-                current: HashMap::new(),
-                handed_over: 0,
-                latest: None,
-                started_at: Instant::now(),
-                init: None,
-                deadline: None,
-            }),
-        });
-        self.lock_instances().insert(instance.id, instance.clone());
+    fn spawn(&self, instance: Arc<Instance>) {
+        self.0.instances.insert(instance.clone());
         let mut tasks = self.lock_tasks();
         while tasks.try_join_next().is_some() {}
-        tasks.spawn(instance::run(self.clone(), instance));
+        tasks.spawn(self.clone().run_instance(instance));
+    }
+
+    /// Runs a process, and then the one that takes its place, if one is needed.
+    async fn run_instance(self, instance: Arc<Instance>) {
+        let Inner { config, runtime_api, keeper, instances, .. } = &*self.0;
+        let function = &instance.pool.function;
+        let region = &config.values.region;
+        let environment = environment(function, &config.environment, region, *runtime_api, instance.id);
+        let (end, started) = process::run(&instance, &environment, keeper).await;
+        instances.remove(instance.id);
+        let error = |request_id| end.error(request_id);
+        if let Some(next) = instance.ended(started, config.max_instances, error) {
+            self.spawn(next);
+        }
     }
 
     /// Runs the binaries in `folder` from now on. Processes of the ones before finish what they are working
     /// on.
     pub(crate) fn replace(&self, functions: &[String], folder: &Path) {
         for pool in functions.iter().filter_map(|function| self.0.functions.get(function)) {
-            let mut state = pool.lock();
-            state.binary = folder.join(&pool.function.binary);
-            state.generation += 1;
-            for idle in state.idle.drain(..) {
-                idle.instance.retire();
-            }
+            pool.replace(folder);
         }
     }
 
@@ -278,210 +131,7 @@ impl Host {
         tasks.shutdown().await;
     }
 
-    /// What is left to do when a process has ended, `started` or not. A process that could not even start
-    /// takes one waiting event with it, so that a function which never starts answers with errors instead of
-    /// being started for ever.
-    pub(super) fn ended(&self, instance: &Instance, started: bool, error: impl Fn(Uuid) -> InvokeError) {
-        self.lock_instances().remove(&instance.id);
-        let unfinished = std::mem::take(&mut instance.lock().current);
-        for (request_id, current) in unfinished {
-            instance.reply(request_id, current, Err(error(request_id)));
-        }
-        let mut state = instance.pool.lock();
-        state.instances -= 1;
-        state.idle.retain(|idle| !idle.slot.is_closed());
-        if !started && let Some(event) = state.waiting.pop_front() {
-            let current = Current::new(event.reply, event.permit, None);
-            instance.reply(event.request_id, current, Err(error(event.request_id)));
-        }
-        if state.instances < state.waiting.len().min(self.0.config.max_instances) {
-            self.spawn(&instance.pool, &mut state);
-        }
-    }
-
-    pub(super) fn instance(&self, id: Uuid) -> Option<Arc<Instance>> {
-        self.lock_instances().get(&id).cloned()
-    }
-
-    pub(super) fn inner(&self) -> &Inner {
-        &self.0
-    }
-
     fn lock_tasks(&self) -> MutexGuard<'_, JoinSet<()>> {
         self.0.tasks.lock().expect("nothing panics while it holds this lock")
     }
-
-    fn lock_instances(&self) -> MutexGuard<'_, HashMap<Uuid, Arc<Instance>>> {
-        self.0.instances.lock().expect("nothing panics while it holds this lock")
-    }
-}
-
-impl FunctionPool {
-    fn lock(&self) -> MutexGuard<'_, PoolState> {
-        self.state.lock().expect("nothing panics while it holds this lock")
-    }
-}
-
-impl Instance {
-    /// The next event of the function, once there is one.
-    pub(super) async fn next_event(self: &Arc<Self>) -> Work {
-        let fresh = *self.phase.borrow() == Phase::Starting;
-        if fresh {
-            let mut state = self.lock();
-            state.init = Some(state.started_at.elapsed());
-            drop(state);
-            self.phase.send_replace(Phase::Idle);
-        }
-        let (slot, handed_over) = oneshot::channel();
-        let waiting = {
-            let mut pool = self.pool.lock();
-            if pool.generation != self.generation {
-                self.retire();
-                None
-            } else if let Some(event) = pool.waiting.pop_front() {
-                Some(event)
-            } else {
-                // Who has worked before has warm caches, and comes before who has not.
-                let place = if fresh { 0 } else { pool.idle.len() };
-                pool.idle.insert(place, Idle { instance: self.clone(), slot });
-                None
-            }
-        };
-        match waiting {
-            Some(event) => self.begin(event, 0),
-            None => match handed_over.await {
-                Ok(event) => self.begin(event, 1),
-                // Retired: its task ends it.
-                Err(_) => std::future::pending().await,
-            },
-        }
-    }
-
-    /// Takes no more events, and ends once there is nothing left to do.
-    fn retire(&self) {
-        let state = self.lock();
-        if state.is_free() {
-            self.phase.send_replace(Phase::Retired);
-        }
-    }
-
-    fn begin(self: &Arc<Self>, event: Event, handed_over: usize) -> Work {
-        let Event { request_id, invocation, reply, permit } = event;
-        let mut timeout = self.pool.function.timeout;
-        let mut state = self.lock();
-        let now = Instant::now();
-        if let Some(deadline) = state.deadline.take() {
-            timeout = timeout.min(deadline.saturating_duration_since(now));
-        }
-        let mut current = Current::new(reply, permit, state.init.take());
-        state.latest = Some((request_id, current.log.clone()));
-        state.handed_over -= handed_over;
-        let managed = self.pool.function.concurrency.is_some();
-        if managed {
-            // It goes on with an event that takes too long; only the caller is told.
-            let expiring = tokio::spawn(expire(self.clone(), request_id, timeout));
-            current.expiry = Some(AbortOnDrop(expiring.abort_handle()));
-        }
-        state.current.insert(request_id, current);
-        drop(state);
-        if !managed {
-            self.phase.send_replace(Phase::Busy { until: now + timeout });
-        }
-        Work { request_id, invocation, timeout }
-    }
-
-    /// The start of the process has failed once; it is repeated as part of its first event, which has to be
-    /// done by `deadline`.
-    pub(super) fn starts_again(&self, deadline: Instant) {
-        let mut state = self.lock();
-        state.started_at = Instant::now();
-        state.deadline = Some(deadline);
-    }
-
-    /// Takes the result of the event `request_id`; false if that is not what the process was working on.
-    pub(super) fn finish(&self, request_id: Uuid, result: Result<Bytes, InvokeError>) -> bool {
-        let mut state = self.lock();
-        let Some(current) = state.current.remove(&request_id) else {
-            return false;
-        };
-        drop(state);
-        let outdated = self.pool.lock().generation != self.generation;
-        let state = self.lock();
-        if state.is_free() {
-            self.phase.send_replace(if outdated { Phase::Retired } else { Phase::Idle });
-        }
-        drop(state);
-        self.reply(request_id, current, result);
-        true
-    }
-
-    fn reply(&self, request_id: Uuid, current: Current, result: Result<Bytes, InvokeError>) {
-        let function = &self.pool.function;
-        let duration = current.began.elapsed();
-        let error = result.as_ref().err().map(InvokeError::error_type);
-        self.log_format.report(&Report {
-            function: &function.name,
-            request_id,
-            duration,
-            init: current.init,
-            memory_mb: function.memory_mb,
-            error: error.as_deref(),
-        });
-        // From here on it is in progress no longer: whoever asked may ask again at once.
-        let Current { log, reply, permit, .. } = current;
-        drop(permit);
-        // Or may have stopped waiting.
-        let _ = reply.send(Outcome { request_id, result, duration, log });
-    }
-
-    /// A line that the process has written.
-    pub(super) fn line(&self, line: &str) {
-        let latest = self.lock().latest.clone();
-        if let Some((_, log)) = &latest {
-            log.add(line);
-        }
-        self.log_format.line(&self.pool.function.name, latest.map(|(id, _)| id), line);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, InstanceState> {
-        self.state.lock().expect("nothing panics while it holds this lock")
-    }
-}
-
-impl InstanceState {
-    fn is_free(&self) -> bool {
-        self.current.is_empty() && self.handed_over == 0
-    }
-}
-
-impl Current {
-    fn new(reply: oneshot::Sender<Outcome>, permit: Permit, init: Option<Duration>) -> Self {
-        let log = LogTail::default();
-        Self { began: Instant::now(), init, log, reply, expiry: None, permit }
-    }
-}
-
-impl Permit {
-    fn new(in_progress: &Arc<AtomicUsize>) -> Self {
-        in_progress.fetch_add(1, Ordering::SeqCst);
-        Self(in_progress.clone())
-    }
-}
-
-impl Drop for Permit {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::SeqCst);
-    }
-}
-
-impl Drop for AbortOnDrop {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
-/// Answers for an event that a Managed Instance is still working on.
-async fn expire(instance: Arc<Instance>, request_id: Uuid, timeout: Duration) {
-    tokio::time::sleep(timeout).await;
-    instance.finish(request_id, Err(instance::timeout_error(request_id, timeout)));
 }

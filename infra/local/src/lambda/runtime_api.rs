@@ -1,5 +1,6 @@
 //! The Lambda Runtime API, under a path of its own for every process: `/{instance}/2018-06-01/runtime/…`.
 
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use axum::Router;
@@ -12,22 +13,23 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use uuid::Uuid;
 
-use super::host::Host;
-use super::{InvokeError, MAX_PAYLOAD};
+use super::MAX_PAYLOAD;
+use super::invocation::InvokeError;
+use super::pool::Instances;
 
-pub(super) async fn serve(listener: TcpListener, host: Host) {
+pub(super) async fn serve(listener: TcpListener, instances: Arc<Instances>) {
     let routes = Router::new()
         .route("/{instance}/2018-06-01/runtime/invocation/next", get(next))
         .route("/{instance}/2018-06-01/runtime/invocation/{request_id}/response", post(response))
         .route("/{instance}/2018-06-01/runtime/invocation/{request_id}/error", post(error))
         .route("/{instance}/2018-06-01/runtime/init/error", post(init_error))
         .layer(DefaultBodyLimit::disable())
-        .with_state(host);
+        .with_state(instances);
     axum::serve(listener, routes).await.expect("axum::serve does not end by itself");
 }
 
-async fn next(State(host): State<Host>, Path(instance): Path<Uuid>) -> Response {
-    let Some(instance) = host.instance(instance) else {
+async fn next(State(instances): State<Arc<Instances>>, Path(instance): Path<Uuid>) -> Response {
+    let Some(instance) = instances.get(instance) else {
         return gone();
     };
     let work = instance.next_event().await;
@@ -48,11 +50,11 @@ async fn next(State(host): State<Host>, Path(instance): Path<Uuid>) -> Response 
 }
 
 async fn response(
-    State(host): State<Host>,
+    State(instances): State<Arc<Instances>>,
     Path((instance, request_id)): Path<(Uuid, Uuid)>,
     body: Bytes,
 ) -> Response {
-    let Some(instance) = host.instance(instance) else {
+    let Some(instance) = instances.get(instance) else {
         return gone();
     };
     if body.len() > MAX_PAYLOAD {
@@ -65,11 +67,11 @@ async fn response(
 }
 
 async fn error(
-    State(host): State<Host>,
+    State(instances): State<Arc<Instances>>,
     Path((instance, request_id)): Path<(Uuid, Uuid)>,
     body: Bytes,
 ) -> Response {
-    let Some(instance) = host.instance(instance) else {
+    let Some(instance) = instances.get(instance) else {
         return gone();
     };
     accepted(instance.finish(request_id, Err(InvokeError::Function(body))))

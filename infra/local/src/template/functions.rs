@@ -8,9 +8,10 @@ use serde::de::IgnoredAny;
 use serde_json::{Map, Value, json};
 
 use super::TemplateError;
-use super::document::{FUNCTION, Reader, Resource, refused};
+use super::document::{FUNCTION, Resource, refused};
 use super::intrinsics::plain;
 use super::model::{Function, Schedule, Table};
+use super::reader::Reader;
 
 /// As many events as Lambda gives to a Managed Instance with one processor, if the template does not say
 /// (Lambda developer guide, Rust runtime for Managed Instances).
@@ -95,7 +96,7 @@ impl<'a> Reader<'a> {
         });
         Ok(Function {
             name: self.physical_id(id),
-            binary: binary(id, resource)?.to_owned(),
+            binary: resource.binary(id)?.to_owned(),
             code: self.folder.join(properties.code_uri),
             timeout: Duration::from_secs(properties.timeout),
             memory_mb: properties.memory_size,
@@ -196,18 +197,4 @@ fn rate(expression: &str) -> Option<Duration> {
     };
     let value: u32 = value.parse().ok().filter(|value| *value > 0)?;
     Some(Duration::from_secs(seconds) * value)
-}
-
-/// The binary that a function is built from.
-pub(super) fn binary<'a>(id: &str, resource: &'a Resource) -> Result<&'a str, TemplateError> {
-    if resource.metadata.get("BuildMethod").and_then(Value::as_str) != Some("rust-cargolambda") {
-        return Err(refused(
-            id,
-            "only functions with the BuildMethod rust-cargolambda are supported here".to_owned(),
-        ));
-    }
-    let binary = resource.metadata.get("BuildProperties").and_then(|properties| properties.get("Binary"));
-    binary
-        .and_then(Value::as_str)
-        .ok_or_else(|| refused(id, "Metadata.BuildProperties.Binary does not name the binary".to_owned()))
 }

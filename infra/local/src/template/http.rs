@@ -8,10 +8,11 @@ use serde::de::IgnoredAny;
 use serde_json::Value;
 
 use super::TemplateError;
-use super::document::{HTTP_API, Reader, RouteSettings, integration_timeout, refused};
+use super::document::{HTTP_API, RouteSettings, integration_timeout, refused};
 use super::functions::Event;
 use super::intrinsics::plain;
 use super::model::{Authorizer, Cors, HttpApi, HttpAuthorizer, HttpRoute, IdentitySource};
+use super::reader::Reader;
 
 /// The API that SAM makes for events that name none.
 const IMPLICIT_API: &str = "ServerlessHttpApi";

@@ -9,35 +9,19 @@ use serde_json::{Map, Value};
 
 use super::TemplateError;
 use super::document::{
-    API, AUTHORIZER, INTEGRATION, ROUTE, ROUTE_RESPONSE, Reader, Resource, RouteSettings, STAGE,
-    WEBSOCKET_API, integration_timeout, refused,
+    API, AUTHORIZER, INTEGRATION, ROUTE, ROUTE_RESPONSE, Resource, RouteSettings, STAGE, WEBSOCKET_API,
+    integration_timeout, refused,
 };
 use super::intrinsics::plain;
 use super::model::{Authorizer, IdentitySource, Route, WebSocketApi};
+use super::reader::Reader;
+use super::sam::{DEFAULT_STAGE, route_id};
 use super::selection::Selection;
 
 /// API Gateway's default and longest wait for an integration of a WebSocket API.
 const INTEGRATION_TIMEOUT: Duration = Duration::from_secs(29);
 
-/// SAM's name for the stage of an API that names none.
-pub(super) const DEFAULT_STAGE: &str = "default";
-
 const CONNECT: &str = "$connect";
-
-/// The logical id that SAM gives to a route of an `AWS::Serverless::WebSocketApi`.
-pub(super) fn route_id(api: &str, key: &str) -> String {
-    let key = key.trim_start_matches('$');
-    // As Python capitalises: the first letter, and only that one.
-    let mut letters = key.chars();
-    let capital = letters.next().map(|letter| letter.to_uppercase().to_string()).unwrap_or_default();
-    format!("{api}{capital}{}Route", letters.as_str().to_lowercase())
-}
-
-/// And to its stage.
-pub(super) fn stage_id(api: &str, stage: &str) -> String {
-    let stage = if stage == DEFAULT_STAGE { "Default" } else { stage };
-    format!("{api}{stage}Stage")
-}
 
 /// A stage, or what a serverless API says of its own.
 #[derive(Default, Deserialize)]

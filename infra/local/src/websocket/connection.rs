@@ -18,7 +18,6 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig
 use tokio_tungstenite::tungstenite::{Error, Message};
 
 use super::Gateway;
-use super::event::Peer;
 use super::registry::{Connection, Outgoing};
 use super::route::route;
 
@@ -51,7 +50,6 @@ enum Written {
 /// Serves a connection until it ends, then runs `$disconnect`.
 pub(super) async fn run(
     gateway: Gateway,
-    peer: Peer,
     connection: Arc<Connection>,
     upgrade: OnUpgrade,
     frames: mpsc::UnboundedReceiver<Outgoing>,
@@ -64,17 +62,16 @@ pub(super) async fn run(
                 .max_message_size(Some(MAX_MESSAGE));
             let socket =
                 WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, Some(config)).await;
-            serve(&gateway, &peer, &connection, socket, frames).await
+            serve(&gateway, &connection, socket, frames).await
         }
         Err(_) => lost(),
     };
-    gateway.registry().remove(&connection.id);
-    gateway.0.disconnect(&peer, end.code, &end.reason).await;
+    gateway.registry().remove(&connection.peer.connection_id);
+    gateway.0.disconnect(&connection.peer, end.code, &end.reason).await;
 }
 
 async fn serve(
     gateway: &Gateway,
-    peer: &Peer,
     connection: &Arc<Connection>,
     socket: Socket,
     frames: mpsc::UnboundedReceiver<Outgoing>,
@@ -100,7 +97,7 @@ async fn serve(
                     Some(Ok(Message::Text(text))) => {
                         connection.touch();
                         // Every message is invoked at once; nothing promises that they are handled in order.
-                        tokio::spawn(route(gateway.clone(), peer.clone(), connection.clone(), text));
+                        tokio::spawn(route(gateway.clone(), connection.clone(), text));
                     }
                     // The library answers pings. They do not count as activity.
                     Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {}
@@ -167,7 +164,7 @@ async fn close(
     reason: &'static str,
 ) -> End {
     // From now on callbacks answer that it is gone.
-    gateway.registry().remove(&connection.id);
+    gateway.registry().remove(&connection.peer.connection_id);
     let frame = CloseFrame { code, reason: reason.into() };
     let farewell = async move {
         socket.close(Some(frame)).await?;

@@ -1,32 +1,12 @@
 //! The events that functions get. Keys that have nothing to say are absent, as on AWS.
 
 use axum::http::HeaderMap;
-use serde::Serialize;
 use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
 
 use super::Inner;
-use super::registry::{epoch_ms, new_id};
-use crate::request::{CLF, trace_root};
-
-/// Where a client is, and what it says it is.
-#[derive(Clone, Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct Identity {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) user_agent: Option<String>,
-    pub(crate) source_ip: String,
-}
-
-/// What the events of one connection have in common.
-#[derive(Clone, Debug)]
-pub(super) struct Peer {
-    pub(super) connection_id: String,
-    pub(super) connected_at: OffsetDateTime,
-    pub(super) identity: Identity,
-    /// What the authorizer handed on, with the principal.
-    pub(super) authorizer: Option<Map<String, Value>>,
-}
+use super::peer::Peer;
+use crate::request::{CLF, new_id, trace_root};
 
 /// An event and the id of its request.
 pub(super) struct Event {
@@ -134,6 +114,12 @@ impl Inner {
             _ => unreachable!("it was made as an object"),
         }
     }
+}
+
+fn epoch_ms(at: OffsetDateTime) -> i64 {
+    (at.unix_timestamp_nanos() / 1_000_000)
+        .try_into()
+        .expect("the clock is within a few million years of 1970")
 }
 
 /// The headers of the handshake, and those that the gateway adds.

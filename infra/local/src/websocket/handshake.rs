@@ -13,11 +13,11 @@ use time::OffsetDateTime;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
-use super::event::{Identity, Peer};
-use super::registry::{Connection, new_id};
+use super::peer::{Identity, Peer};
+use super::registry::Connection;
 use super::{Gateway, Inner, connection};
 use crate::lambda::InvokeError;
-use crate::request::{list, query, status_code};
+use crate::request::{list, new_id, query, status_code};
 
 /// API Gateway's quota for the URL of a WebSocket API, in characters.
 const MAX_URL: usize = 4096;
@@ -134,10 +134,10 @@ fn accept_connection(
     accept: &str,
     subprotocol: Option<String>,
 ) -> Response<Body> {
-    let (connection, frames) = Connection::new(&peer);
+    let (connection, frames) = Connection::new(peer);
     // Before the 101: as soon as the client knows that it is connected, callbacks find it.
     gateway.registry().insert(connection.clone());
-    tokio::spawn(connection::run(gateway.clone(), peer, connection, upgrade, frames));
+    tokio::spawn(connection::run(gateway.clone(), connection, upgrade, frames));
     let mut response = Response::builder()
         .status(StatusCode::SWITCHING_PROTOCOLS)
         .header(header::CONNECTION, "upgrade")

@@ -5,16 +5,14 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use base64::Engine;
-use base64::prelude::BASE64_URL_SAFE;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
-use super::event::{Identity, Peer};
+use super::peer::Peer;
 
 /// How many bytes may wait for a client that does not read; one frame always may. API Gateway tells nobody
 /// its number.
@@ -22,9 +20,6 @@ const SEND_BUFFER: usize = 512 * 1024;
 
 /// What a waiting frame costs besides its text, in bytes.
 const FRAME_OVERHEAD: usize = 64;
-
-/// Bytes in an id; in Base64 they end with the `=` that makes careless URLs fail.
-const ID_BYTES: usize = 11;
 
 /// Why a frame was not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,11 +33,7 @@ pub(crate) enum Undeliverable {
 /// An open connection.
 #[derive(Debug)]
 pub(crate) struct Connection {
-    pub(crate) id: String,
-    pub(crate) identity: Identity,
-    pub(crate) connected_at: OffsetDateTime,
-    /// What the authorizer said of the client.
-    pub(crate) authorizer: Option<Map<String, Value>>,
+    pub(crate) peer: Peer,
     opened: Instant,
     /// When the last frame passed, in milliseconds after it was opened.
     active_ms: AtomicU64,
@@ -65,13 +56,10 @@ pub(super) enum Outgoing {
 
 impl Connection {
     /// A connection and what will go to its client.
-    pub(super) fn new(peer: &Peer) -> (Arc<Self>, mpsc::UnboundedReceiver<Outgoing>) {
+    pub(super) fn new(peer: Peer) -> (Arc<Self>, mpsc::UnboundedReceiver<Outgoing>) {
         let (outgoing, frames) = mpsc::unbounded_channel();
         let connection = Self {
-            id: peer.connection_id.clone(),
-            identity: peer.identity.clone(),
-            connected_at: peer.connected_at,
-            authorizer: peer.authorizer.clone(),
+            peer,
             opened: Instant::now(),
             active_ms: AtomicU64::new(0),
             outgoing,
@@ -116,15 +104,15 @@ impl Connection {
     pub(crate) fn describe(&self) -> Value {
         let at = |time: OffsetDateTime| time.format(&Rfc3339).unwrap_or_default();
         json!({
-            "connectedAt": at(self.connected_at),
+            "connectedAt": at(self.peer.connected_at),
             "lastActiveAt": at(self.last_active()),
-            "identity": self.identity,
+            "identity": self.peer.identity,
         })
     }
 
     /// When the last frame passed, in either direction.
     fn last_active(&self) -> OffsetDateTime {
-        self.connected_at + Duration::from_millis(self.active_ms.load(Ordering::Relaxed))
+        self.peer.connected_at + Duration::from_millis(self.active_ms.load(Ordering::Relaxed))
     }
 
     /// The same on the clock that never jumps.
@@ -150,12 +138,12 @@ impl Registry {
     /// Every one of them, the oldest first.
     pub(crate) fn all(&self) -> Vec<Arc<Connection>> {
         let mut all: Vec<_> = self.lock().values().cloned().collect();
-        all.sort_by_key(|connection| connection.connected_at);
+        all.sort_by_key(|connection| connection.peer.connected_at);
         all
     }
 
     pub(super) fn insert(&self, connection: Arc<Connection>) {
-        self.lock().insert(connection.id.clone(), connection);
+        self.lock().insert(connection.peer.connection_id.clone(), connection);
     }
 
     pub(crate) fn remove(&self, id: &str) {
@@ -165,20 +153,4 @@ impl Registry {
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Arc<Connection>>> {
         self.0.lock().expect("nothing panics while it holds this lock")
     }
-}
-
-/// A fresh id of a connection, a message or a request.
-pub(crate) fn new_id() -> String {
-    BASE64_URL_SAFE.encode(rand::random::<[u8; ID_BYTES]>())
-}
-
-/// Whether a connection could have this id.
-pub(crate) fn is_connection_id(id: &str) -> bool {
-    BASE64_URL_SAFE.decode(id).is_ok_and(|bytes| bytes.len() == ID_BYTES)
-}
-
-pub(super) fn epoch_ms(at: OffsetDateTime) -> i64 {
-    (at.unix_timestamp_nanos() / 1_000_000)
-        .try_into()
-        .expect("the clock is within a few million years of 1970")
 }

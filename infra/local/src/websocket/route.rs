@@ -6,23 +6,25 @@ use serde::Deserialize;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
-use super::event::Peer;
-use super::registry::{Connection, new_id};
+use super::peer::Peer;
+use super::registry::Connection;
 use super::{Gateway, Inner};
 use crate::lambda::InvokeError;
+use crate::request::new_id;
 
 /// Runs the route of one message.
-pub(super) async fn route(gateway: Gateway, peer: Peer, connection: Arc<Connection>, text: Utf8Bytes) {
+pub(super) async fn route(gateway: Gateway, connection: Arc<Connection>, text: Utf8Bytes) {
+    let peer = &connection.peer;
     let inner = &gateway.0;
     let selected = inner.api.selection.key(&text);
     let found = inner.api.routes.get_key_value(&selected).filter(|(key, _)| !key.starts_with('$'));
     let Some((key, route)) = found.or_else(|| inner.api.routes.get_key_value("$default")) else {
-        return send(&connection, error_frame("Forbidden", &peer, &new_id()));
+        return send(&connection, error_frame("Forbidden", peer, &new_id()));
     };
     if !inner.buckets.take(key) {
-        return send(&connection, error_frame("Too Many Requests", &peer, &new_id()));
+        return send(&connection, error_frame("Too Many Requests", peer, &new_id()));
     }
-    let event = inner.message_event(&peer, key, &text);
+    let event = inner.message_event(peer, key, &text);
     let invoked = inner.lambda.invoke(&route.function, event.payload.to_string());
     let frame = match timeout(route.timeout, invoked).await {
         Ok(Ok(result)) if route.responds => match response_body(&result) {
@@ -32,12 +34,12 @@ pub(super) async fn route(gateway: Gateway, peer: Peer, connection: Arc<Connecti
         Ok(Ok(_)) => return,
         Ok(Err(InvokeError::Unreachable(reason))) => {
             eprintln!("{}: {reason}", route.function);
-            error_frame("Internal server error", &peer, &event.request_id)
+            error_frame("Internal server error", peer, &event.request_id)
         }
         Ok(Err(InvokeError::Function(_) | InvokeError::NotFound | InvokeError::Throttled)) => {
-            error_frame("Internal server error", &peer, &event.request_id)
+            error_frame("Internal server error", peer, &event.request_id)
         }
-        Err(_) => error_frame("Endpoint request timed out", &peer, &event.request_id),
+        Err(_) => error_frame("Endpoint request timed out", peer, &event.request_id),
     };
     send(&connection, frame);
 }

@@ -1,0 +1,155 @@
+//! A process of a function, from its start to its end. It knows its instance, and nothing of a host.
+
+use std::collections::BTreeMap;
+use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader};
+use tokio::process::{Child, Command};
+use tokio::time::{Instant, sleep_until};
+use uuid::Uuid;
+
+use super::invocation::InvokeError;
+use super::pool::{Instance, Phase};
+use crate::keeper::Keeper;
+
+/// How long a process may take until it asks for its first event.
+const INIT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A longer line is cut in pieces; in bytes (CloudWatch's quota for a log event).
+const MAX_LINE: u64 = 256 * 1024;
+
+/// A Managed Instance has longer.
+const MANAGED_INIT_TIMEOUT: Duration = Duration::from_secs(130);
+
+/// Why a process has ended.
+pub(super) enum End {
+    Exited(Option<ExitStatus>),
+    TimedOut(Duration),
+    NotStarted(std::io::Error),
+    /// It ran an older binary, and nothing was left to do.
+    Retired,
+}
+
+impl End {
+    /// The error of an event that the process was working on.
+    pub(super) fn error(&self, request_id: Uuid) -> InvokeError {
+        match self {
+            Self::Exited(status) => InvokeError::exited(request_id, *status),
+            Self::Retired => InvokeError::exited(request_id, None),
+            Self::TimedOut(after) => InvokeError::timed_out(request_id, *after),
+            Self::NotStarted(error) => InvokeError::function(
+                "Runtime.InvalidEntrypoint",
+                format!("RequestId: {request_id} Error: the binary cannot be started: {error}"),
+            ),
+        }
+    }
+}
+
+/// Runs a process until it exits, crashes, takes too long or is out of date. Tells how it ended, and whether it
+/// ever asked for an event.
+pub(super) async fn run(
+    instance: &Arc<Instance>,
+    environment: &BTreeMap<String, String>,
+    keeper: &Keeper,
+) -> (End, bool) {
+    let function = &instance.pool.function;
+    let init_timeout = match function.concurrency {
+        None => INIT_TIMEOUT,
+        Some(_) => MANAGED_INIT_TIMEOUT.max(function.timeout),
+    };
+    let end = attempt(instance, environment, keeper, init_timeout).await;
+    if !matches!(end, (End::Exited(_) | End::TimedOut(_), false)) {
+        return end;
+    }
+    // A start that fails is repeated at the first event, with all the time that the event has.
+    let timeout = function.timeout;
+    instance.starts_again(Instant::now() + timeout);
+    attempt(instance, environment, keeper, timeout).await
+}
+
+/// Runs the process once.
+async fn attempt(
+    instance: &Arc<Instance>,
+    environment: &BTreeMap<String, String>,
+    keeper: &Keeper,
+    init_timeout: Duration,
+) -> (End, bool) {
+    match start(instance, environment) {
+        Err(error) => (End::NotStarted(error), false),
+        Ok(mut child) => {
+            let _watched = child.id().map(|pid| keeper.watch(pid));
+            watch(&mut child, instance, init_timeout).await
+        }
+    }
+}
+
+fn start(instance: &Arc<Instance>, environment: &BTreeMap<String, String>) -> std::io::Result<Child> {
+    let mut child = Command::new(&instance.binary)
+        .env_clear()
+        .envs(environment)
+        // Ctrl-C in the terminal is for the local stack alone.
+        .process_group(0)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()?;
+    child.stdout.take().map(|out| tokio::spawn(print_lines(instance.clone(), out)));
+    child.stderr.take().map(|err| tokio::spawn(print_lines(instance.clone(), err)));
+    Ok(child)
+}
+
+/// Waits until the process ends, and ends it when it takes too long. Says too whether it ever asked for an
+/// event.
+async fn watch(child: &mut Child, instance: &Instance, init_timeout: Duration) -> (End, bool) {
+    let mut phases = instance.phase.subscribe();
+    let started_at = Instant::now();
+    let mut started = false;
+    loop {
+        let phase = *phases.borrow_and_update();
+        started |= phase != Phase::Starting;
+        let (limit, allowed) = match phase {
+            Phase::Starting => (Some(started_at + init_timeout), init_timeout),
+            Phase::Retired => {
+                kill(child).await;
+                return (End::Retired, started);
+            }
+            Phase::Idle => (None, Duration::ZERO),
+            Phase::Busy { until } => (Some(until), instance.pool.function.timeout),
+        };
+        tokio::select! {
+            status = child.wait() => return (End::Exited(status.ok()), started),
+            () = sleep_until(limit.unwrap_or_else(Instant::now)), if limit.is_some() => {
+                kill(child).await;
+                return (End::TimedOut(allowed), started);
+            }
+            changed = phases.changed() => changed.expect("the instance outlives its task"),
+        }
+    }
+}
+
+/// Ends a process and those that it has started.
+async fn kill(child: &mut Child) {
+    use nix::sys::signal::{Signal, killpg};
+    // That it cannot be killed only means that it is gone.
+    if let Some(pid) = child.id().and_then(|pid| i32::try_from(pid).ok()) {
+        let _ = killpg(nix::unistd::Pid::from_raw(pid), Signal::SIGKILL);
+    }
+    let _ = child.kill().await;
+}
+
+async fn print_lines(instance: Arc<Instance>, output: impl AsyncRead + Unpin) {
+    let mut output = BufReader::new(output);
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        // Whatever it writes is read: a function whose pipe is closed would fail at its next line.
+        let read = (&mut output).take(MAX_LINE).read_until(b'\n', &mut line).await;
+        if !read.is_ok_and(|bytes| bytes > 0) {
+            return;
+        }
+        instance.line(String::from_utf8_lossy(&line).trim_end_matches(['\r', '\n']));
+    }
+}

@@ -1,0 +1,81 @@
+//! Finds a Postgres server, and the folder for its data.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::path::{Path, PathBuf};
+
+use nix::unistd::User;
+
+use super::install::{has_server, install};
+
+/// Postgres refuses to run as root.
+const UNPRIVILEGED: &str = "nobody";
+
+/// Where the server and its data are.
+#[derive(Debug)]
+pub(crate) struct Installation {
+    /// The folder with `initdb` and `postgres`.
+    pub(crate) binaries: PathBuf,
+    /// The folder that holds the cluster.
+    pub(super) home: PathBuf,
+    /// Whom the server runs as, if not as the user who started us.
+    pub(super) run_as: Option<User>,
+}
+
+/// Finds the server's binaries, or installs them below `data_dir`.
+pub(crate) async fn find(data_dir: &Path) -> Result<Installation, String> {
+    let (home, run_as) = home(data_dir)?;
+    let binaries = match installed().into_iter().find(|folder| has_server(folder)) {
+        Some(found) => found,
+        None => install(&home, run_as.as_ref()).await?,
+    };
+    Ok(Installation { binaries, home, run_as })
+}
+
+/// The folder for everything of Postgres, and the user it runs as. Started as root, that is another user, who
+/// has to be able to get there: a checkout in root's own home is closed to them, and then the folder is
+/// elsewhere.
+fn home(data_dir: &Path) -> Result<(PathBuf, Option<User>), String> {
+    make_folder(data_dir)?;
+    let inside = data_dir.join("postgres");
+    if !nix::unistd::geteuid().is_root() {
+        make_folder(&inside)?;
+        return Ok((inside, None));
+    }
+    let user = User::from_name(UNPRIVILEGED)
+        .ok()
+        .flatten()
+        .ok_or(format!("Postgres does not run as root, and there is no user {UNPRIVILEGED}"))?;
+    let open_to_all =
+        |folder: &Path| fs::metadata(folder).is_ok_and(|it| it.permissions().mode() & 0o001 != 0);
+    let home = match data_dir.ancestors().all(open_to_all) {
+        true => inside,
+        false => {
+            let name = data_dir.to_string_lossy().trim_matches('/').replace('/', "-");
+            Path::new("/var/lib/switchboard").join(name)
+        }
+    };
+    make_folder(&home)?;
+    chown(&home, Some(user.uid.as_raw()), Some(user.gid.as_raw()))
+        .map_err(|error| format!("{}: {error}", home.display()))?;
+    Ok((home, Some(user)))
+}
+
+fn make_folder(folder: &Path) -> Result<(), String> {
+    fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))
+}
+
+/// The folders where a server may be installed, the newest version of Debian's first.
+fn installed() -> Vec<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let mut debian: Vec<_> = fs::read_dir("/usr/lib/postgresql")
+        .map(|versions| versions.filter_map(Result::ok).map(|version| version.path().join("bin")).collect())
+        .unwrap_or_default();
+    debian.sort();
+    debian.reverse();
+    let homebrew = ["/opt/homebrew/opt", "/usr/local/opt"].into_iter().flat_map(|prefix| {
+        ["postgresql", "postgresql@18", "postgresql@17", "postgresql@16", "postgresql@15"]
+            .map(|formula| Path::new(prefix).join(formula).join("bin"))
+    });
+    std::env::split_paths(&path).chain(debian).chain(homebrew).collect()
+}

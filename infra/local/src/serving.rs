@@ -1,0 +1,110 @@
+//! The one server of all APIs: which of them serves a request.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{ConnectInfo, Request};
+use axum::http::{HeaderValue, StatusCode, Version, header};
+use axum::middleware::{Next, from_fn};
+use axum::response::{IntoResponse, Response};
+use axum::routing::any;
+use axum_server::{ConnectionShutdown, Server};
+use tokio::net::TcpListener;
+use tower_http::services::ServeDir;
+
+use crate::acceptor::Acceptor;
+use crate::websocket::asks_for_websocket;
+use crate::{callbacks, http, websocket};
+
+/// How long a client may take over the head of its first request, so that slow ones cannot hold all sockets.
+const MAX_HANDSHAKE: Duration = Duration::from_secs(10);
+
+/// How long it may take until the head of the next request on the same socket is complete.
+const MAX_KEEP_ALIVE: Duration = Duration::from_secs(30);
+
+/// Serves until the process ends.
+pub(crate) async fn serve(listener: TcpListener, router: Router) -> Result<(), String> {
+    let mut server =
+        Server::<SocketAddr>::from_listener(listener).acceptor(Acceptor).first_request_timeout(MAX_HANDSHAKE);
+    server.http_builder().http1().header_read_timeout(MAX_KEEP_ALIVE);
+    server
+        .serve(router.layer(from_fn(http_1_only)).into_make_service_with_connect_info::<SocketAddr>())
+        .await
+        .map_err(|error| error.to_string())
+}
+
+/// HTTP/2 has no time limit between requests, and nobody needs it here: handshakes and SDKs speak HTTP/1.1.
+/// The server cannot be told so and still upgrade to WebSockets, so the first request ends the connection;
+/// until then it has a limit.
+async fn http_1_only(request: Request, next: Next) -> Response {
+    if request.version() != Version::HTTP_2 {
+        return next.run(request).await;
+    }
+    if let Some(connection) = request.extensions().get::<ConnectionShutdown>() {
+        // A graceful end would wait for a client that need not answer.
+        connection.shutdown();
+    }
+    StatusCode::HTTP_VERSION_NOT_SUPPORTED.into_response()
+}
+
+/// Adds a WebSocket API: handshakes and callbacks, at the paths of its stage.
+pub(crate) fn with_websocket(router: Router, gateway: websocket::Gateway) -> Router {
+    let path = format!("/{}", gateway.stage());
+    let callbacks = callbacks::routes(gateway.clone());
+    let handshake =
+        any(move |ConnectInfo(from), request: Request| websocket::handshake(gateway.clone(), from, request));
+    router.route(&path, handshake).merge(callbacks)
+}
+
+/// Adds the HTTP API and the pages, at all other paths.
+pub(crate) fn with_the_rest(router: Router, http: Option<http::Gateway>, pages: Option<ServeDir>) -> Router {
+    router.fallback(async move |ConnectInfo(from): ConnectInfo<SocketAddr>, request: Request| {
+        serve_the_rest(http.as_ref(), pages.as_ref(), from, request).await
+    })
+}
+
+/// What no WebSocket API serves: the HTTP API decides first, and what it has no route for may be a page.
+async fn serve_the_rest(
+    http: Option<&http::Gateway>,
+    pages: Option<&ServeDir>,
+    from: SocketAddr,
+    request: Request,
+) -> Response {
+    if asks_for_websocket(request.headers()) || callbacks::is_path(request.uri().path()) {
+        return callbacks::forbidden();
+    }
+    if let Some(pages) = pages
+        && !http.is_some_and(|http| http.takes(&request))
+        && let Some(page) = page(pages, without_body(&request)).await
+    {
+        return page;
+    }
+    match http {
+        Some(http) => http.serve(from, request).await,
+        None => StatusCode::NOT_FOUND.into_response(),
+    }
+}
+
+fn without_body(request: &Request) -> Request {
+    let mut copy = Request::new(Body::empty());
+    request.method().clone_into(copy.method_mut());
+    request.uri().clone_into(copy.uri_mut());
+    request.headers().clone_into(copy.headers_mut());
+    copy
+}
+
+/// The page that a request is for, if there is one.
+async fn page(pages: &ServeDir, request: Request) -> Option<Response> {
+    // An error is what the file system says of a path that cannot be one, such as a longer one than it takes.
+    let page = pages.clone().try_call(request).await.ok()?;
+    if matches!(page.status(), StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED) {
+        return None;
+    }
+    let mut page = page.map(Body::new);
+    // Whoever changes a file wants to see it changed: browsers are to ask each time.
+    let no_cache = HeaderValue::from_static("no-cache");
+    page.headers_mut().entry(header::CACHE_CONTROL).or_insert(no_cache);
+    Some(page)
+}

@@ -1,0 +1,79 @@
+//! The environment variables of the functions: where their values come from, and the file that lists them.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use crate::cli::StackArgs;
+use crate::template::{Function, Values};
+
+/// Stand-ins for what an AWS account would say.
+const REGION: &str = "us-east-1";
+const ACCOUNT: &str = "000000000000";
+const STACK_NAME: &str = "switchboard";
+
+/// A function that has this variable needs Postgres.
+pub(crate) const DATABASE_URL: &str = "DATABASE_URL";
+
+/// A function that has this variable verifies tokens.
+pub(crate) const JWT_SECRET: &str = "JWT_SECRET";
+
+/// The file in the data directory.
+const FILE: &str = "functions.env";
+
+/// Every variable that the template gives to a function can be overridden by the same variable here.
+pub(crate) fn values(args: &StackArgs, port: u16, secret: &str) -> Values {
+    let text =
+        |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
+    let variables = std::env::vars_os().filter_map(text);
+    // One that is set to the empty string counts as unset.
+    let mut overrides: BTreeMap<_, _> = variables.filter(|(_, value)| !value.is_empty()).collect();
+    overrides.insert(JWT_SECRET.to_owned(), secret.to_owned());
+    // Known once the server runs.
+    overrides.insert(DATABASE_URL.to_owned(), String::new());
+    Values {
+        region: REGION.to_owned(),
+        account: ACCOUNT.to_owned(),
+        stack_name: STACK_NAME.to_owned(),
+        base_url: format!("http://127.0.0.1:{port}"),
+        overrides,
+        parameters: args.parameter_overrides.iter().cloned().collect(),
+    }
+}
+
+/// Writes the variables of all functions to a file in the data directory, for `cargo lambda`. Its path.
+pub(crate) fn write(
+    data_dir: &Path,
+    functions: &[Function],
+    shared: &BTreeMap<String, String>,
+    values: &Values,
+) -> Result<PathBuf, String> {
+    let path = data_dir.join(FILE);
+    write_to(&path, functions, shared, values)
+        .map_err(|error| format!("{} cannot be written: {error}", path.display()))?;
+    Ok(path)
+}
+
+fn write_to(
+    path: &Path,
+    functions: &[Function],
+    shared: &BTreeMap<String, String>,
+    values: &Values,
+) -> std::io::Result<()> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let mut all = BTreeMap::from([
+        ("AWS_ACCESS_KEY_ID", "local"),
+        ("AWS_SECRET_ACCESS_KEY", "local"),
+        ("AWS_REGION", values.region.as_str()),
+    ]);
+    let given = functions.iter().flat_map(|function| &function.environment).chain(shared);
+    // An empty variable counts as unset.
+    let given = given.filter(|(_, value)| !value.is_empty());
+    all.extend(given.map(|(name, value)| (name.as_str(), value.as_str())));
+    path.parent().map_or(Ok(()), std::fs::create_dir_all)?;
+    // It holds the secret and the database's password.
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    all.iter().try_for_each(|(name, value)| writeln!(file, "{name}={value}"))
+}

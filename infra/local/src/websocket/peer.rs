@@ -1,0 +1,24 @@
+//! The client at the other end of a connection.
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+use time::OffsetDateTime;
+
+/// Where a client is, and what it says it is.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Identity {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) user_agent: Option<String>,
+    pub(crate) source_ip: String,
+}
+
+/// The client at the other end of a connection, as every event of the connection names it.
+#[derive(Clone, Debug)]
+pub(crate) struct Peer {
+    pub(crate) connection_id: String,
+    pub(crate) connected_at: OffsetDateTime,
+    pub(crate) identity: Identity,
+    /// The context that the authorizer returned, with the principal.
+    pub(crate) authorizer: Option<Map<String, Value>>,
+}
