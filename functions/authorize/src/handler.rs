@@ -1,4 +1,4 @@
-//! Who may connect, and what every later event of the connection will know of them.
+//! Decides who may connect. Its context is part of every later event of the connection.
 
 use std::collections::HashMap;
 
@@ -8,8 +8,7 @@ use lambda_runtime::{Diagnostic, LambdaEvent};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-/// The part of an authorizer's event that this one looks at; the type of `aws_lambda_events` lacks the
-/// connection.
+/// The fields of the event that are read here. The type in `aws_lambda_events` lacks the connection id.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Asked {
@@ -25,8 +24,8 @@ struct Connection {
     connection_id: Option<String>,
 }
 
-/// The policy that lets the caller in, with their identity. API Gateway answers 401 to the error
-/// `Unauthorized`, 500 to others.
+/// The policy that allows the caller to connect, and the context. API Gateway answers the error
+/// `Unauthorized` with 401, and other errors with 500.
 pub(crate) async fn handle(verifier: &Verifier, event: LambdaEvent<Asked>) -> Result<Value, Diagnostic> {
     let asked = event.payload;
     let invocation = Invocation {
@@ -35,7 +34,7 @@ pub(crate) async fn handle(verifier: &Verifier, event: LambdaEvent<Asked>) -> Re
         connection: asked.request_context.connection_id.as_deref(),
     };
     let verified = observe(invocation, async {
-        // Browsers cannot set headers on a WebSocket, so the query string comes first.
+        // Browsers cannot set headers on a WebSocket, so the query string takes precedence.
         let in_query = asked.query_string_parameters.as_ref().and_then(|parameters| parameters.get("token"));
         let token = match in_query {
             Some(token) => Ok(token.as_str()),
@@ -43,7 +42,7 @@ pub(crate) async fn handle(verifier: &Verifier, event: LambdaEvent<Asked>) -> Re
         };
         let verified = async { verifier.verify(token?).await };
         verified.await.inspect_err(|error| {
-            // Lambda counts both as errors, so the alarms look at these.
+            // Lambda counts both as errors, so alarms use these metrics instead.
             match error.is_refusal() {
                 true => tracing::trace!(target: "measured", tokens_refused = 1_u64),
                 false => tracing::trace!(target: "measured", tokens_unverified = 1_u64),
@@ -62,7 +61,7 @@ fn authorization(headers: &HashMap<String, String>) -> Option<&str> {
     found.map(|(_, value)| value.as_str())
 }
 
-/// Context values reach the other functions as strings; absent claims are left out.
+/// Context values reach the other functions as strings. Absent claims are left out.
 fn allow(method_arn: &str, claims: Claims) -> Value {
     let mut said = Map::new();
     said.insert(context::USER_ID.to_owned(), claims.user_id.as_str().into());

@@ -1,6 +1,6 @@
 //! Postgres first, the table of connections last: a `$connect` that fails gets no `$disconnect`, so it must
-//! leave nothing that only that would clean up. Once the connection is in the table it opens, whatever
-//! becomes of the rest.
+//! not leave anything that only a `$disconnect` removes. Once the connection is in the table, `$connect`
+//! succeeds.
 
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
-//! Ends what the connection held: its lease, and its place in the conversations it joined. If it was its
-//! user's last one, their contacts are told.
+//! Removes the lease of the connection, and takes it out of the conversations that it joined. If the user has
+//! no other connection, their contacts are told.
 //!
-//! The contacts are read first: while Postgres is down the lease stays, and the sweep does all of it later.
+//! The contacts are read first: while Postgres is down the lease stays, and the sweep does this later.
 
 use edge::Error;
 use edge::websocket::{Callbacks, Caller};

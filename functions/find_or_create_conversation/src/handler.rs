@@ -1,4 +1,4 @@
-//! Both sides may ask at once and get the same conversation: the database decides who made it.
+//! Both users may ask at once and get the same conversation: the database decides which request creates it.
 
 use domain::Participants;
 use edge::Error;
@@ -9,7 +9,7 @@ use store::{FindOrCreate, Store};
 
 pub(crate) struct State {
     pub(crate) store: Store,
-    /// How many conversations a user may make in a minute; 0 for any number.
+    /// How many conversations a user may create in a minute; 0 for any number.
     pub(crate) max_per_minute: u32,
 }
 

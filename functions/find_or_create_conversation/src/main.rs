@@ -1,4 +1,4 @@
-//! `POST /api/conversations/find-or-create`: the one conversation of two users.
+//! `POST /api/conversations/find-or-create`: the conversation of two users.
 
 mod handler;
 

@@ -1,5 +1,5 @@
-//! The participant check comes first. A message that is stored after it and before the join is written down
-//! reaches this connection as `conversation_updated`, whose `lastSeq` shows the gap.
+//! First the participant check, then the join. A message that is stored between the two is pushed to this
+//! connection as `conversation_updated`, whose `lastSeq` shows the gap.
 
 use domain::UserId;
 use edge::Error;
@@ -27,7 +27,7 @@ pub(crate) async fn handle(state: &State, caller: &Caller, frame: JoinConversati
     )?;
     match joined {
         Joined::Joined => {
-            // The caller is there, whatever their lease says: this very frame shows it.
+            // The caller is online, whatever their lease says: they have just sent this frame.
             let online = |user: &UserId| {
                 *user == caller.user_id || presence.get(user).is_some_and(|presence| presence.online)
             };

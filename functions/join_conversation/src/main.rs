@@ -1,4 +1,4 @@
-//! `join_conversation`: a connection asks for a conversation's messages.
+//! `join_conversation`: a connection wants the messages of a conversation.
 
 mod handler;
 

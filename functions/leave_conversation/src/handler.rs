@@ -1,4 +1,4 @@
-//! Leaving needs no permission: a conversation that was never joined is left just as well.
+//! Needs no permission: to leave a conversation that was not joined has no effect.
 
 use edge::Error;
 use edge::websocket::{Caller, Reply};

@@ -1,4 +1,4 @@
-//! `leave_conversation`: a connection no longer wants a conversation's messages.
+//! `leave_conversation`: a connection does not want the messages of a conversation any more.
 
 mod handler;
 

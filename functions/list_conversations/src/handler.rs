@@ -1,4 +1,4 @@
-//! One statement for the page, then one batched read for who of the others is online.
+//! One statement for the page, then one batch read for the presence of the other participants.
 
 use domain::ActivityCursor;
 use edge::Error;
@@ -14,7 +14,7 @@ pub(crate) struct State {
     pub(crate) connections: Connections,
 }
 
-/// Which page is asked for.
+/// The page that is asked for.
 pub(crate) struct Page {
     cursor: ActivityCursor,
     limit: usize,
@@ -29,7 +29,7 @@ pub(crate) async fn handle(
     claims: Claims,
     page: Page,
 ) -> Result<(StatusCode, ConversationPage), Error> {
-    // One more than asked for tells whether there is another page.
+    // One conversation more than asked for tells whether there is another page.
     let mut found = state.store.conversations_of(&claims.user_id, page.cursor, page.limit + 1).await?;
     let has_more = found.len() > page.limit;
     found.truncate(page.limit);

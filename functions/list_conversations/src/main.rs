@@ -1,4 +1,4 @@
-//! `GET /api/conversations`: the caller's conversations.
+//! `GET /api/conversations`: the conversations of the caller.
 
 mod handler;
 

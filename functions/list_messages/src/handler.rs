@@ -1,5 +1,5 @@
-//! To ask for a page is to read the conversation: the statement that reads the page marks the messages of the
-//! other side as read. The connections of both participants are told, if anything changed.
+//! The statement that reads the page also marks the messages of the other participant as read. If any was
+//! unread, the connections of both participants are told.
 
 use domain::ConversationId;
 use edge::Error;
@@ -15,7 +15,7 @@ pub(crate) struct State {
     pub(crate) push: Push,
 }
 
-/// Which page is asked for.
+/// The page that is asked for.
 pub(crate) struct Page {
     conversation_id: ConversationId,
     part: Part,

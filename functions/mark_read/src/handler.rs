@@ -1,4 +1,4 @@
-//! The other connections of both participants are told, if anything changed.
+//! If any message was unread, the other connections of both participants are told.
 
 use edge::Error;
 use edge::websocket::{Caller, Reply};
@@ -27,7 +27,7 @@ pub(crate) async fn handle(state: &State, caller: &Caller, frame: MarkRead) -> R
     }
     Ok(match known {
         Ok(false) => Reply::Last(event),
-        // The messages are marked, whether or not anything is known of the connection.
+        // The messages are marked, even if the table of connections did not answer.
         Ok(true) | Err(_) => Reply::Event(event),
     })
 }

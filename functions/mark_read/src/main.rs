@@ -1,4 +1,4 @@
-//! `mark_read`: the other side's messages are read.
+//! `mark_read`: the user has read messages of the other participant.
 
 mod handler;
 

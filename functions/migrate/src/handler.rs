@@ -1,5 +1,4 @@
-//! Applies the migrations that the database does not have yet. What is there already is left alone, so it may
-//! run at any time.
+//! Applies the migrations that the database does not have yet. It may be invoked at any time.
 
 use aws::Secret;
 use serde::Serialize;
@@ -7,22 +6,22 @@ use store::Session;
 
 refinery::embed_migrations!("../../migrations");
 
-/// Any number will do, as long as nobody else locks the same.
+/// The key of the advisory lock. Nothing else locks this number.
 const LOCK: i64 = 0x5357_4954_4348; // "SWITCH"
 
-/// What was done.
+/// The migrations that were applied.
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
     applied: Vec<String>,
 }
 
-/// Whoever invokes this runs the service, so errors are told in full.
+/// Errors are returned in full, since an operator reads them.
 pub(crate) async fn handle(url: &Secret) -> Result<Report, lambda_runtime::Error> {
     let _waiting = tracing::trace_span!(target: "measured", "Postgres");
     let Session { mut client, driver, is_pooled_by_transaction } = Session::open(url).await?;
     if !is_pooled_by_transaction {
-        // Two runs at once would both find the same migrations missing. Held until the connection ends. Where
-        // it could not be held, the later one fails at what is there already, and changes nothing.
+        // Two concurrent runs would find the same migrations missing. The lock is held until the connection
+        // ends. Without the lock, behind a transaction pooler, the later run fails and changes nothing.
         client.execute("select pg_advisory_lock($1)", &[&LOCK]).await?;
     }
     let report = migrations::runner().run_async(&mut client).await?;

@@ -1,4 +1,4 @@
-//! `migrate`: brings the database up to date. Invoked on deploy, and by `cargo dev` before it serves.
+//! `migrate`: applies the migrations. Invoked on deployment, and by `cargo dev` before it serves.
 
 mod handler;
 

@@ -1,4 +1,4 @@
-//! Renews the lease, also while Postgres is down: then the client is told to try again, and stays online.
+//! Renews the lease, even while Postgres is down: then the client gets `unavailable`, and stays online.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use protocol::{Event, Head, Ping, Time};
 use realtime::{Connections, Pinged};
 use store::Store;
 
-/// How many conversations a client learns the state of.
+/// The number of conversations in a `pong`.
 const HEADS: i64 = 100;
 
 pub(crate) struct State {

@@ -1,5 +1,5 @@
-//! The message is committed before anything is pushed. From then on the send is a success: whatever becomes of
-//! the pushes, the sender is answered with the message, and a receiver who missed it sees a gap in `seq`.
+//! The message is committed before anything is pushed. From then on the send is a success, whatever becomes
+//! of the pushes: the sender gets the message, and a receiver who missed the push sees a gap in `seq`.
 
 use std::collections::HashMap;
 
@@ -42,7 +42,7 @@ pub(crate) async fn handle(state: &State, caller: &Caller, frame: SendMessage) -
         let knows_sender = audience.knows(&caller.connection_id);
         let mut frames = to_joined(&message, audience.joined);
         if is_latest {
-            // A repeat of a message that is not the latest any more changes nothing for these.
+            // A repeat of an older message changes nothing for these.
             frames.extend(to_others(&message, audience.others, &unread_counts));
         }
         frames.retain(|(target, _)| target.connection != caller.connection_id);
@@ -54,13 +54,13 @@ pub(crate) async fn handle(state: &State, caller: &Caller, frame: SendMessage) -
     Ok(if knows_sender == Some(false) { Reply::Last(event) } else { Reply::Event(event) })
 }
 
-/// Connections that joined the conversation get the message.
+/// The frames for the connections that joined the conversation: the message.
 fn to_joined(message: &Message, targets: Vec<Target>) -> Vec<(Target, Bytes)> {
     let frame = frame(&Event::NewMessage(message.clone()));
     targets.into_iter().map(|target| (target, frame.clone())).collect()
 }
 
-/// The participants' other connections get what has changed in the conversation: one frame for each user.
+/// The frames for the participants' other connections: the new state of the conversation, one frame per user.
 fn to_others(
     message: &Message,
     targets: Vec<Target>,

@@ -1,4 +1,4 @@
-//! `send_message`: store a message, then tell the others.
+//! `send_message`: stores a message, then pushes it.
 
 mod handler;
 

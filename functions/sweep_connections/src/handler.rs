@@ -1,5 +1,5 @@
-//! Time passing writes nothing, and `$disconnect` may be lost: somebody has to look for the users whose
-//! leases have all run out.
+//! Time passing writes nothing, and `$disconnect` may be lost. So this looks for users whose leases have all
+//! expired.
 
 use std::time::{Duration, Instant};
 
@@ -10,11 +10,11 @@ use realtime::{Announcer, best_effort, clear};
 use serde::Serialize;
 use store::Store;
 
-/// How many users are taken offline at once: each costs a few round trips and some pushes.
+/// The number of users who are swept concurrently: each takes a few round trips and some pushes.
 const CONCURRENCY: usize = 8;
 
-/// After this no other user is begun with: what is not announced when the time of the function is up waits
-/// for another sweep. Users who are left out are found again a minute later.
+/// No user is begun with after this. What is not announced when the function times out waits for a later
+/// sweep, as do the remaining users.
 const TIME_TO_START: Duration = Duration::from_secs(40);
 
 pub(crate) struct State {
@@ -22,20 +22,19 @@ pub(crate) struct State {
     pub(crate) announcer: Announcer,
 }
 
-/// What was done.
+/// The number of users who were swept.
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
     swept: usize,
 }
 
-/// A user who could not be taken offline now is still there for the next sweep, which is why a failure is
-/// only logged.
+/// A failure is only logged: the user is found again by the next sweep.
 pub(crate) async fn handle(state: &State) -> Result<Report, Failure> {
     let began = Instant::now();
     let due = state.announcer.connections.due_users().await?;
     let swept = stream::iter(due)
         .map(async |user| {
-            // In a box: with all the calls that it makes it is large.
+            // In a box: the future is large.
             let swept = Box::pin(sweep(state, &user)).await;
             swept.unwrap_or_else(|failure| {
                 tracing::error!(%user, cause = %failure.cause, "sweeping {user}: {failure}");
@@ -50,8 +49,8 @@ pub(crate) async fn handle(state: &State) -> Result<Report, Failure> {
     Ok(Report { swept })
 }
 
-/// Whether there was anything to announce. The user's contacts are read first: without them nothing can be
-/// announced.
+/// Sweeps a user; whether there was anything to announce. The contacts are read first, since nothing can be
+/// announced without them.
 async fn sweep(state: &State, user: &UserId) -> Result<bool, Failure> {
     let Announcer { connections, push, .. } = &state.announcer;
     let contacts = state.store.contacts_of(user).await?;

@@ -1,4 +1,4 @@
-//! `sweep_connections`: takes users offline who only seem to be online. Invoked on a schedule.
+//! `sweep_connections`: takes users offline whose connections are gone. Invoked on a schedule.
 
 mod handler;
 

@@ -1,12 +1,12 @@
-//! Volatile: one read, one attempt for each push, and nothing is done about one that is lost. The next
-//! message of the same user ends their typing at the receivers.
+//! Typing is volatile: one read, one attempt for each push, and a lost push is not repeated. The next message
+//! of the user also ends their typing.
 
 use edge::Error;
 use edge::websocket::{Caller, Reply};
 use protocol::{Event, Typing, TypingAction};
 use realtime::{Connections, Push, frame};
 
-/// How long a receiver shows somebody typing without hearing of it again.
+/// After this many milliseconds without another event, a receiver stops showing that the user types.
 const EXPIRES_IN_MS: u64 = 6000;
 
 pub(crate) struct State {
@@ -19,7 +19,7 @@ pub(crate) async fn handle(state: &State, caller: &Caller, typing: Typing) -> Re
     let (own, others): (Vec<_>, Vec<_>) =
         room.into_iter().partition(|target| target.connection == caller.connection_id);
     if own.is_empty() {
-        // Only who is refused costs a second read.
+        // Only a refusal costs a second read.
         return Err(match state.connections.knows(&caller.user_id, &caller.connection_id).await? {
             true => Error::not_joined(),
             false => Error::connection_lost(),

@@ -1,4 +1,4 @@
-//! `typing_start` and `typing_stop`: somebody types, or stops.
+//! `typing_start` and `typing_stop`: the user started or stopped typing.
 
 mod handler;
 

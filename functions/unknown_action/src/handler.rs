@@ -1,4 +1,4 @@
-//! Says what is wrong with a frame that names no action. Has no effect, so it needs no dependency.
+//! Refuses a frame without a known action. Needs no dependency.
 
 use edge::Error;
 use protocol::AnyFrame;

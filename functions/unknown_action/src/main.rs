@@ -1,4 +1,4 @@
-//! `$default`: whatever no other route takes.
+//! `$default`: frames that no other route takes.
 
 mod handler;
 

@@ -1,4 +1,4 @@
-//! Region, credentials, endpoints and the one HTTP client.
+//! The SDK configuration: region, credentials, endpoints and the HTTP client.
 
 use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
 use aws_config::{BehaviorVersion, SdkConfig};
@@ -6,7 +6,7 @@ use aws_smithy_http_client::Builder;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
 
-/// The roots that AWS's endpoints are signed with: a cold start does not have to read the system's 144.
+/// The root certificates of AWS endpoints: to read all roots of the system would slow down a cold start.
 /// `infra/roots.py` says where they come from.
 const ROOTS: &[u8] = include_bytes!("roots.pem");
 
@@ -18,7 +18,7 @@ pub async fn load_config() -> SdkConfig {
     let http = Builder::new().tls_provider(Provider::Rustls(CryptoMode::AwsLc)).tls_context(tls);
     aws_config::defaults(BehaviorVersion::latest())
         .http_client(http.build_https())
-        // It watches over the flow of long bodies. Ours are short, and each call has a time limit.
+        // It protects long bodies. Ours are short, and every call has a time limit.
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
         .load()
         .await

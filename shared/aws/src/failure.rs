@@ -1,11 +1,11 @@
-//! What an error of a call to AWS means.
+//! The meaning of SDK errors.
 
 use std::error::Error;
 
 use aws_sdk_secretsmanager::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 use domain::{Dependency, Failure};
 
-/// Error codes that say that the request was wrong or is not allowed: to repeat it does not help.
+/// Error codes of requests that are wrong or not allowed, so that a repeat fails again.
 const MISTAKES: [&str; 6] = [
     "AccessDeniedException",
     "DecryptionFailure",
@@ -15,7 +15,7 @@ const MISTAKES: [&str; 6] = [
     "ValidationException",
 ];
 
-/// The failure that an error of the SDK stands for. All but [`MISTAKES`] may pass by themselves.
+/// The failure that an SDK error stands for. All codes but [`MISTAKES`] may succeed later.
 pub fn failure<E>(dependency: Dependency, error: &SdkError<E>) -> Failure
 where
     E: Error + ProvideErrorMetadata + 'static,

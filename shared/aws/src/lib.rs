@@ -1,6 +1,6 @@
-//! What every call to AWS needs: the SDK's configuration, what an error means, and secrets.
+//! What every call to AWS needs: the SDK configuration, the meaning of errors, and secrets.
 //!
-//! Whoever calls AWS trusts Amazon's own root certificates and no others.
+//! Calls to AWS trust Amazon's root certificates and no others.
 
 mod config;
 mod failure;

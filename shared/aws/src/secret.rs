@@ -15,18 +15,18 @@ use tokio::sync::Mutex;
 
 use crate::failure;
 
-/// Somebody who is refused asks whether the secret has changed, but not more often than this, whoever makes
-/// up tokens. A rotation changes the password a moment before the secret, so it is not much.
+/// The minimum time between two lookups of a refused secret, so that invalid tokens cannot cause many. It is
+/// short, since a rotation changes the password a moment before the secret.
 const ASK_AGAIN_AFTER: Duration = Duration::from_secs(10);
 
-/// A secret is looked up again after this, so that one which was withdrawn is not good for ever.
+/// A secret is looked up again after this, so that a withdrawn one is not used for ever.
 const MAX_AGE: Duration = Duration::from_secs(60 * 60);
 
-/// What one call to Secrets Manager may take, and all tries together: a client waits for them.
+/// Time limits of one call to Secrets Manager, and of all tries together: a client waits for them.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_millis(800);
 const CALL_TIMEOUT: Duration = Duration::from_millis(1800);
 
-/// A secret: given as it is, or kept by Secrets Manager, which is asked when the secret is needed first.
+/// A secret: a value, or the ARN of a secret in Secrets Manager, which is fetched when it is first needed.
 #[derive(Clone)]
 pub struct Secret(Arc<Source>);
 
@@ -41,7 +41,7 @@ struct Fetched {
 }
 
 impl Secret {
-    /// The secret that a variable holds, or whose ARN it holds.
+    /// Reads a variable that holds a secret or its ARN.
     ///
     /// # Errors
     ///
@@ -50,7 +50,7 @@ impl Secret {
         Ok(Self::new(sdk, environment::required(variable)?))
     }
 
-    /// The secret with this ARN, if it is the ARN of one; else the value itself.
+    /// The secret with this ARN, if it is an ARN; else the value itself.
     pub fn new(sdk: &SdkConfig, value_or_arn: String) -> Self {
         Self(Arc::new(if is_arn(&value_or_arn) {
             let timeouts = TimeoutConfig::builder()
@@ -72,7 +72,7 @@ impl Secret {
         }))
     }
 
-    /// The value, if it is known without asking anybody because it was given.
+    /// The value, if it was given and does not have to be fetched.
     pub fn given(&self) -> Option<&str> {
         match &*self.0 {
             Source::Given(value) => Some(value),
@@ -80,12 +80,16 @@ impl Secret {
         }
     }
 
-    /// The value, as it was when it was last asked for.
+    /// The value, as it was fetched last.
+    ///
+    /// # Errors
+    ///
+    /// Secrets Manager did not answer, or not as it should.
     pub async fn value(&self) -> Result<Arc<str>, Failure> {
         match &*self.0 {
             Source::Given(value) => Ok(value.clone()),
             Source::Kept { client, arn, latest } => {
-                // Held while it is asked for: who comes second waits for the first one's answer.
+                // Held during the fetch: a concurrent call waits for its result.
                 let mut latest = latest.lock().await;
                 if let Some(fetched) = &mut *latest {
                     if fetched.asked_at.elapsed() > MAX_AGE {
@@ -99,8 +103,8 @@ impl Secret {
         }
     }
 
-    /// The value by which `refused`, which does not work any more, was replaced; `None` if it was not, or if
-    /// that was looked up a moment ago.
+    /// The value that replaced `refused`. `None` if the secret has not changed, or was looked up a moment
+    /// ago.
     pub async fn replaced(&self, refused: &str) -> Option<Arc<str>> {
         let Source::Kept { client, arn, latest } = &*self.0 else { return None };
         let mut latest = latest.lock().await;
@@ -117,7 +121,7 @@ impl Secret {
 }
 
 impl Fetched {
-    /// Looks whether the secret has changed; while that cannot be told, it has not.
+    /// Looks up whether the secret has changed. If that fails, the known value stays.
     async fn ask_again(&mut self, client: &Client, arn: &str) {
         match fetch(client, arn).await {
             Ok(value) => self.value = value,
@@ -126,12 +130,12 @@ impl Fetched {
                 tracing::warn!(%cause, "whether a secret has changed cannot be told: {failure}");
             }
         }
-        // After the answer: if the caller gives up before it, the next one is to ask.
+        // Set after the answer: if the caller gives up before it, the next caller tries again.
         self.asked_at = Instant::now();
     }
 }
 
-/// Its value is nobody's business.
+/// Does not show the value.
 impl fmt::Debug for Secret {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match *self.0 {
@@ -144,13 +148,13 @@ impl fmt::Debug for Secret {
 async fn fetch(client: &Client, arn: &str) -> Result<Arc<str>, Failure> {
     let asked = client.get_secret_value().secret_id(arn).send().await;
     let answer = asked.map_err(|error| failure(Dependency::SecretsManager, &error))?;
-    // Whoever wrote it with an editor or `echo` ended it with a line break.
+    // An editor or `echo` may have added a line break.
     let text = answer.secret_string().map(str::trim).filter(|text| !text.is_empty());
     text.map(Arc::from)
         .ok_or_else(|| Failure::unexpected(Dependency::SecretsManager, "the secret holds no text".to_owned()))
 }
 
-/// Of any partition: `arn:aws-cn:secretsmanager:…`.
+/// Whether a text is the ARN of a secret, in any partition: `arn:aws-cn:secretsmanager:…`.
 fn is_arn(text: &str) -> bool {
     let mut parts = text.splitn(4, ':');
     parts.next() == Some("arn") && parts.nth(1) == Some("secretsmanager")

@@ -1,4 +1,4 @@
-//! Who takes part in a conversation.
+//! The participants of a conversation, and places in a list of conversations.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,21 +8,21 @@ use uuid::Uuid;
 
 use crate::{ConversationId, Timestamp, UserId};
 
-/// The two users of a conversation in canonical order (byte-wise), so that a pair has one conversation
-/// whoever asks first.
+/// The two participants of a conversation, ordered by the bytes of their ids. So two users have one
+/// conversation, whichever of them asks for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Participants {
     first: UserId,
     second: UserId,
 }
 
-/// Nobody has a conversation with themselves.
+/// A user cannot have a conversation with themselves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("must be another user")]
 pub struct SameUser;
 
 impl Participants {
-    /// The pair of `one` and `other`, whatever their order.
+    /// The pair of `one` and `other`, in either order.
     pub fn new(one: UserId, other: UserId) -> Result<Self, SameUser> {
         match one.cmp(&other) {
             std::cmp::Ordering::Less => Ok(Self { first: one, second: other }),
@@ -31,39 +31,39 @@ impl Participants {
         }
     }
 
-    /// The one whose id sorts first.
+    /// The participant whose id sorts first.
     pub fn first(&self) -> &UserId {
         &self.first
     }
 
-    /// The other one.
+    /// The other participant.
     pub fn second(&self) -> &UserId {
         &self.second
     }
 
-    /// Both, in canonical order.
+    /// Both participants, in order.
     pub fn iter(&self) -> impl Iterator<Item = &UserId> {
         [&self.first, &self.second].into_iter()
     }
 }
 
-/// A place in the list of a user's conversations, which is ordered by activity, the newest first. Written as
-/// text that clients hand back unread.
+/// A position in a user's list of conversations, which is ordered by activity, newest first. Clients get it
+/// as text and hand it back without reading it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ActivityCursor {
-    /// When the conversation at this place was last active.
+    /// The last activity of the conversation at this position.
     pub activity: Timestamp,
-    /// Which one it is, among those of the same time.
+    /// The conversation, which orders those with equal activity.
     pub id: ConversationId,
 }
 
-/// The text is no cursor.
+/// The text is not a cursor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("is not a cursor that was given out")]
 pub struct NotACursor;
 
 impl ActivityCursor {
-    /// The place before all others.
+    /// The position before the first conversation.
     pub const START: Self =
         Self { activity: datetime!(9999-12-31 23:59:59 UTC), id: ConversationId::from_uuid(Uuid::max()) };
 }
@@ -79,7 +79,7 @@ impl FromStr for ActivityCursor {
     type Err = NotACursor;
     fn from_str(text: &str) -> Result<Self, NotACursor> {
         let (microseconds, id) = text.split_once('_').ok_or(NotACursor)?;
-        // Nothing happened before 1970, and Postgres knows fewer years than we do.
+        // No activity is before 1970, and Postgres holds fewer years than this type.
         let microseconds: i64 = microseconds.parse().ok().filter(|since| *since >= 0).ok_or(NotACursor)?;
         let activity =
             Timestamp::from_unix_timestamp_nanos(i128::from(microseconds) * 1000).map_err(|_| NotACursor)?;

@@ -1,50 +1,50 @@
-//! A dependency that did not do what it was asked.
+//! A failed call to a dependency.
 
 use std::error::Error;
 use std::fmt;
 
-/// What failed, and why. The cause is for the log alone; a client learns no more than the kind.
+/// A failed call: what failed, and why. The cause goes to the log only; a client learns the kind.
 #[derive(Debug, thiserror::Error)]
 #[error("{dependency} is {kind}")]
 pub struct Failure {
-    /// What failed.
+    /// The dependency that failed.
     pub dependency: Dependency,
-    /// Whether trying again may help.
+    /// Whether to try again may help.
     pub kind: FailureKind,
-    /// What it said.
+    /// The error of the dependency.
     #[source]
     pub cause: Box<dyn Error + Send + Sync>,
 }
 
-/// Something outside that a function needs.
+/// A service that a function needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dependency {
     /// The database of users, conversations and messages.
     Postgres,
     /// The table of connections.
     DynamoDb,
-    /// The host of the keys that tokens are signed with.
+    /// The host of the public keys of an identity provider.
     Jwks,
-    /// Where secrets are kept.
+    /// The service that keeps secrets.
     SecretsManager,
 }
 
-/// How it failed.
+/// The kind of a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FailureKind {
-    /// It is down, slow or throttling: the same request may succeed later.
+    /// The dependency is down, slow or throttling: the same call may succeed later.
     Unavailable,
-    /// It answered with an error that no repeat will mend: a mistake of ours.
+    /// The dependency refused the call, and will refuse it again: a mistake of ours.
     Unexpected,
 }
 
 impl Failure {
-    /// A failure that may pass by itself.
+    /// A failure after which the same call may succeed later.
     pub fn unavailable(dependency: Dependency, cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self { dependency, kind: FailureKind::Unavailable, cause: cause.into() }
     }
 
-    /// A failure that will not pass by itself.
+    /// A failure that a repeat does not mend.
     pub fn unexpected(dependency: Dependency, cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self { dependency, kind: FailureKind::Unexpected, cause: cause.into() }
     }

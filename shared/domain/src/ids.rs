@@ -1,4 +1,4 @@
-//! Who and what is meant.
+//! Ids of users, connections, conversations and messages.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,12 +9,12 @@ use crate::Invalid;
 use crate::text::text_newtype;
 
 text_newtype! {
-    /// A user, as the token's `sub` names them: 1 to 128 characters.
+    /// The id of a user, the `sub` of their token: 1 to 128 characters.
     UserId, 128, Ok
 }
 
 text_newtype! {
-    /// A WebSocket connection, as API Gateway names it.
+    /// The id of a WebSocket connection, as API Gateway makes it.
     ConnectionId, 128, Ok
 }
 
@@ -38,23 +38,23 @@ macro_rules! uuid_newtype {
         pub struct $name(Uuid);
 
         impl $name {
-            /// A new one, ordered by time (UUIDv7).
+            /// A new id, ordered by time (UUIDv7).
             #[expect(clippy::new_without_default, reason = "every call gives another value")]
             pub fn new() -> Self {
                 Self(Uuid::now_v7())
             }
 
-            /// The id in any of the usual ways to write a UUID.
+            /// Reads an id in any of the usual notations of a UUID.
             pub fn parse(text: &str) -> Result<Self, Invalid> {
                 Uuid::try_parse(text).map(Self).map_err(|_| Invalid::NotUuid)
             }
 
-            /// The id that is this UUID.
+            /// The id with the value of a UUID.
             pub const fn from_uuid(id: Uuid) -> Self {
                 Self(id)
             }
 
-            /// The id as Postgres stores it.
+            /// The UUID that Postgres stores.
             pub fn as_uuid(self) -> Uuid {
                 self.0
             }
@@ -105,10 +105,10 @@ macro_rules! uuid_newtype {
 }
 
 uuid_newtype! {
-    /// A conversation of two users.
+    /// The id of a conversation.
     ConversationId
 }
 uuid_newtype! {
-    /// A stored message.
+    /// The id of a stored message.
     MessageId
 }

@@ -1,7 +1,7 @@
-//! What a message, a user and a conversation are, and which values they may hold.
+//! The values that messages, users and conversations are made of.
 //!
-//! Pure: no I/O, no AWS, no SQL. A value of a type from here has passed its `parse`, so nothing inside checks
-//! it again.
+//! Pure: no I/O, no AWS, no SQL. A value of one of these types has been checked by its `parse`, so no other
+//! code checks it again.
 
 mod conversation;
 mod failure;
@@ -17,5 +17,5 @@ pub use message::{ClientMessageId, Content, Message, NewMessage, Read, Seq};
 pub use text::Invalid;
 pub use user::{AvatarUrl, DisplayName, Name, Profile, User};
 
-/// A point in time; always UTC.
+/// A point in time, in UTC.
 pub type Timestamp = time::OffsetDateTime;

@@ -1,71 +1,71 @@
-//! A message: what may be sent, and what was stored.
+//! A message, as it is sent and as it is stored.
 
 use crate::text::text_newtype;
 use crate::{ConversationId, Invalid, MessageId, Timestamp, User, UserId};
 
 text_newtype! {
-    /// What a message says: 1 to 2000 characters, not only white space; kept exactly as sent.
+    /// The text of a message: 1 to 2000 characters, not only white space. Kept exactly as it was sent.
     Content, 2000, |text| {
         if text.trim().is_empty() { Err(Invalid::Blank) } else { Ok(text) }
     }
 }
 
 text_newtype! {
-    /// The name a client gives to a send, so that a repeat is known as one: 1 to 64 characters.
+    /// The name that a client gives to a message, by which a repeated send is recognised: 1 to 64 characters.
     ClientMessageId, 64, Ok
 }
 
-/// The place of a message in its conversation: 1, 2, 3 and so on without gaps. 0 is the place before the
-/// first.
+/// The number of a message in its conversation: 1, 2, 3 and so on without gaps. 0 stands for "before the
+/// first".
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 #[serde(transparent)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Seq(pub i64);
 
-/// A message that asks to be stored.
+/// A message that is to be stored.
 #[derive(Clone, Debug)]
 pub struct NewMessage {
-    /// Made before the message is stored, so that a store whose outcome is in doubt can be repeated.
+    /// Made before the message is stored, so that a try whose outcome is unknown can be repeated.
     pub id: MessageId,
-    /// Where it goes.
+    /// The conversation.
     pub conversation_id: ConversationId,
-    /// Who sends it, as their token said.
+    /// The sender, as their token names them.
     pub sender_id: UserId,
-    /// What it says.
+    /// The text.
     pub content: Content,
-    /// The client's own name for it.
+    /// The client's name for the message.
     pub client_message_id: Option<ClientMessageId>,
 }
 
 /// A stored message.
 #[derive(Clone, Debug)]
 pub struct Message {
-    /// Its id.
+    /// The id.
     pub id: MessageId,
-    /// Where it is.
+    /// The conversation.
     pub conversation_id: ConversationId,
-    /// Its place there.
+    /// The number in the conversation.
     pub seq: Seq,
-    /// Who sent it, with their profile as it is now.
+    /// The sender, with their profile as it is now.
     pub sender: User,
-    /// What it says.
+    /// The text.
     pub content: String,
-    /// The client's own name for it.
+    /// The client's name for the message.
     pub client_message_id: Option<String>,
-    /// When it was stored.
+    /// When the message was stored.
     pub created_at: Timestamp,
-    /// When the other side read it.
+    /// When the other participant read it.
     pub read_at: Option<Timestamp>,
 }
 
-/// Messages of the other side that a participant has read.
+/// Messages that a participant has read.
 #[derive(Clone, Debug)]
 pub struct Read {
     /// The conversation.
     pub conversation_id: ConversationId,
     /// The participant who has read them.
     pub reader_id: UserId,
-    /// The place of the last one; all before it are read too.
+    /// The number of the last of them; all messages before it are read too.
     pub up_to_seq: Seq,
     /// When they were read.
     pub read_at: Timestamp,

@@ -1,26 +1,26 @@
-//! The checks that all text from outside shares.
+//! Checks of text that comes from outside.
 
-/// Why a value was refused. Reads on after the field's name: "content: must not be empty".
+/// Why a text is refused. The message follows the name of the field: "content: must not be empty".
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Invalid {
-    /// There is nothing in it.
+    /// It is empty.
     #[error("must not be empty")]
     Empty,
-    /// There is only white space in it.
+    /// It has only white space.
     #[error("must not be blank")]
     Blank,
-    /// It has more Unicode scalar values than allowed.
+    /// It has more Unicode scalar values than the limit.
     #[error("must be at most {limit} characters long, not {actual}")]
     TooLong {
-        /// The most that is allowed.
+        /// The limit.
         limit: usize,
-        /// What there was.
+        /// The number of Unicode scalar values that it has.
         actual: usize,
     },
-    /// Postgres cannot hold U+0000 in text.
+    /// It has a U+0000, which Postgres cannot hold in text.
     #[error("must not contain U+0000")]
     Nul,
-    /// It holds a control character, which would grow sixfold as JSON and has no place in a name.
+    /// It has a control character, which takes six bytes in JSON and has no use in a name.
     #[error("must not contain control characters")]
     Control,
     /// It is not a UUID.
@@ -43,8 +43,8 @@ pub(crate) fn bounded(text: String, limit: usize) -> Result<String, Invalid> {
     Ok(text)
 }
 
-/// Declares a newtype over `String` of 1 to so many characters, whose only way in is its check, for code and
-/// serde alike.
+/// Declares a newtype over `String` with a length limit. Its `parse` is the only way to make one, for code
+/// and for serde.
 macro_rules! text_newtype {
     ($(#[$doc:meta])* $name:ident, $limit:literal, $check:expr) => {
         $(#[$doc])*
@@ -53,13 +53,13 @@ macro_rules! text_newtype {
         pub struct $name(String);
 
         impl $name {
-            /// The value, if it is a valid one.
+            /// Checks a text.
             pub fn parse(text: impl Into<String>) -> Result<Self, crate::Invalid> {
                 let check: fn(String) -> Result<String, crate::Invalid> = $check;
                 crate::text::bounded(text.into(), $limit).and_then(check).map(Self)
             }
 
-            /// The value as it is written.
+            /// The text.
             pub fn as_str(&self) -> &str {
                 &self.0
             }

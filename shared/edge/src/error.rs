@@ -1,4 +1,4 @@
-//! A refusal: what the client may read, and apart from it what only the log gets.
+//! An error: what the client may read of it, and what only the log gets.
 
 use std::borrow::Cow;
 use std::error::Error as StdError;
@@ -7,20 +7,20 @@ use std::time::Duration;
 use domain::{Failure, FailureKind};
 use protocol::{Code, Refused};
 
-/// Why a request is not carried out.
+/// Why a request is refused.
 #[derive(Debug)]
 pub struct Error {
-    /// What the client branches on.
+    /// The code on which the client branches.
     pub code: Code,
-    /// What the client's developer reads.
+    /// The message for the developer of the client.
     pub message: Cow<'static, str>,
     /// When to try again, if that is known.
     pub retry_after: Option<Duration>,
-    /// Whether there was no token at all, rather than one that is refused.
+    /// Whether the request has no token at all. Else its token is refused.
     pub token_is_missing: bool,
-    /// Whether the connection is of no more use and is closed after this.
+    /// Whether the connection is closed after this.
     pub ends_connection: bool,
-    /// What really happened, for the log.
+    /// The cause, for the log.
     pub cause: Option<Box<dyn StdError + Send + Sync>>,
 }
 
@@ -36,57 +36,57 @@ impl Error {
         }
     }
 
-    /// The request cannot be understood or breaks a limit; `message` says which field and why.
+    /// The request is malformed or breaks a limit; `message` says which field and why.
     pub fn invalid_request(message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(Code::InvalidRequest, message)
     }
 
-    /// There is no valid token; `message` says what is wrong with it, without repeating any of it.
+    /// There is no valid token; `message` says what is wrong with it, and repeats no part of it.
     pub fn unauthenticated(message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(Code::Unauthenticated, message)
     }
 
-    /// There is no token where one has to be.
+    /// There is no token.
     pub fn token_missing() -> Self {
         let error = Self::unauthenticated("the header Authorization: Bearer is missing");
         Self { token_is_missing: true, ..error }
     }
 
-    /// The token of the connection has expired since it opened.
+    /// The token of the connection has expired since the connection opened.
     pub fn token_expired() -> Self {
         let error = Self::new(Code::TokenExpired, "the token has expired: connect again with a new one");
         Self { ends_connection: true, ..error }
     }
 
-    /// The same whether the conversation exists or not.
+    /// The caller does not take part in the conversation. The same if there is no such conversation.
     pub fn not_a_participant() -> Self {
         Self::new(Code::Forbidden, "conversationId: no conversation of yours has this id")
     }
 
-    /// Only a connection that joined the conversation may do this.
+    /// The connection has not joined the conversation.
     pub fn not_joined() -> Self {
         Self::new(Code::Forbidden, "conversationId: this connection has not joined it")
     }
 
-    /// The thing that a field names does not exist.
+    /// What a field names does not exist.
     pub fn not_found(message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(Code::NotFound, message)
     }
 
-    /// The caller has done enough of it for now; `message` says of what.
+    /// The caller has exceeded a rate limit; `message` says which.
     pub fn rate_limited(message: impl Into<Cow<'static, str>>, retry_after: Duration) -> Self {
         Self { retry_after: Some(retry_after), ..Self::new(Code::RateLimited, message) }
     }
 
-    /// The connection was the oldest of too many, and is closed for a newer one. To connect again at once
-    /// would only close another.
+    /// The connection is closed for a newer one, since the user has too many. If its client connected again
+    /// at once, that would close another one.
     pub fn too_many_connections(limit: usize) -> Self {
         const RETRY_AFTER: Duration = Duration::from_secs(60);
         let message = format!("more than {limit} connections of this user: the oldest is closed");
         Self { ends_connection: true, ..Self::rate_limited(message, RETRY_AFTER) }
     }
 
-    /// The connection's lease is gone: nobody would reach it, so the client has to make a new one.
+    /// The lease of the connection is gone, so that nobody can reach it. The client has to connect again.
     pub fn connection_lost() -> Self {
         let error = Self::new(Code::Unavailable, "this connection is no longer known: connect again");
         Self { ends_connection: true, ..error }
@@ -112,13 +112,13 @@ impl From<Refused> for Error {
 }
 
 impl Error {
-    /// Whether it is the client's doing, so that the same request fails for ever.
+    /// Whether the client is the cause, so that the same request fails again.
     pub fn is_refusal(&self) -> bool {
         self.cause.is_none()
     }
 
-    /// What really happened, if it is the service's doing. Messages are left out: they may repeat what the
-    /// client sent.
+    /// The cause with its own causes, if the service is at fault. The message is left out: it may repeat what
+    /// the client sent.
     pub fn cause_chain(&self) -> Option<String> {
         let cause = self.cause.as_ref()?;
         let mut chain = cause.to_string();

@@ -1,4 +1,4 @@
-//! The events of the HTTP API: who is calling, and how they are answered.
+//! The events of the HTTP API.
 
 use std::fmt::Display;
 use std::str::FromStr;
@@ -17,8 +17,8 @@ use crate::Error;
 use crate::telemetry::{Invocation, observe};
 use crate::token::{Claims, Verifier};
 
-/// Serves an HTTP route: verifies the token, has the request read by `read`, and answers with the status and
-/// body that `handle` gives.
+/// Serves an HTTP route: verifies the token, reads the request with `read`, and answers with the status and
+/// the body that `handle` returns.
 pub async fn run<T, A, F>(
     verifier: Verifier,
     read: fn(&Request) -> Result<T, Error>,
@@ -48,7 +48,7 @@ where
     .await
 }
 
-/// As the template names it, without what stands for its parameters.
+/// The route key of the template, without its parameters.
 fn route(request: &Request) -> &str {
     match request.request_context_ref() {
         Some(RequestContext::ApiGatewayV2(context)) => context.route_key.as_deref().unwrap_or("?"),
@@ -63,7 +63,7 @@ pub fn json_body<T: DeserializeOwned>(request: &Request) -> Result<T, Error> {
     Ok(protocol::read_object(body)?)
 }
 
-/// A parameter of the query string, if it is there. One that is there twice is not understood.
+/// A parameter of the query string, if it is there. It may be there once only.
 pub fn query<T: FromStr<Err: Display>>(request: &Request, name: &str) -> Result<Option<T>, Error> {
     let parameters = request.query_string_parameters();
     match parameters.all(name).unwrap_or_default().as_slice() {
@@ -73,12 +73,12 @@ pub fn query<T: FromStr<Err: Display>>(request: &Request, name: &str) -> Result<
     }
 }
 
-/// A parameter of the path, which the route has.
+/// A parameter of the path.
 pub fn path<T: FromStr<Err: Display>>(request: &Request, name: &str) -> Result<T, Error> {
     read(name, request.path_parameters().first(name).unwrap_or_default())
 }
 
-/// How many rows of a list are asked for: `limit`, 1 to 100, 50 if absent.
+/// The number of rows that a list is asked for: `limit`, 1 to 100, 50 if absent.
 pub fn limit(request: &Request) -> Result<usize, Error> {
     match query(request, "limit")? {
         None => Ok(50),
@@ -95,7 +95,7 @@ fn authorization(request: &Request) -> Option<&str> {
     request.headers().get(header::AUTHORIZATION)?.to_str().ok()
 }
 
-/// The token in the value of a header `Authorization`, if there is one.
+/// The token in the value of an `Authorization` header.
 pub fn bearer(authorization: Option<&str>) -> Result<&str, Error> {
     authorization
         .and_then(|value| value.split_once(' '))
@@ -116,13 +116,13 @@ pub(crate) fn status(code: Code) -> StatusCode {
     }
 }
 
-/// In whole seconds (RFC 9110, section 10.2.3), so that it is never too early.
+/// In whole seconds (RFC 9110, section 10.2.3), rounded up.
 fn retry_after(wait: Option<Duration>) -> Option<(HeaderName, String)> {
     wait.map(|wait| (header::RETRY_AFTER, (wait.as_secs() + 1).to_string()))
 }
 
-/// Every 401 says how to authenticate (RFC 9110, section 15.5.2), and whether it was the token (RFC 6750,
-/// section 3.1).
+/// The `WWW-Authenticate` header of a 401 (RFC 9110, section 15.5.2). It says whether there was an invalid
+/// token (RFC 6750, section 3.1).
 fn challenge(error: &Error) -> Option<(HeaderName, String)> {
     let unauthenticated = status(error.code) == StatusCode::UNAUTHORIZED;
     let challenge = if error.token_is_missing { "Bearer" } else { r#"Bearer error="invalid_token""# };

@@ -1,6 +1,6 @@
-//! The boundary: a Lambda event in, a status or a frame out.
+//! Between Lambda events and handlers: an event in, a status or a frame out.
 //!
-//! The only crate that picks statuses and writes error frames, verifies tokens and sets up the log.
+//! The only crate that maps errors to statuses and frames, verifies tokens, and sets up the log.
 
 mod error;
 pub mod http;

@@ -1,9 +1,9 @@
-//! The log of a function: JSON lines on standard output, where Lambda collects them, one for each invocation;
-//! and its metrics, in CloudWatch's embedded format.
-//!
-//! Lines hold identifiers, outcomes and durations; never tokens, bodies or message content. Whoever measures
-//! something says so with a `tracing` event of the target `measured`, whose fields are added up here until
-//! the invocation ends: a process handles one at a time. A span of that target is a wait for somebody else.
+//! The log and the metrics of a function.
+//! The log is JSON lines on standard output, one for each invocation. The metrics are lines in CloudWatch's
+//! embedded format. Lines hold ids, outcomes and durations, never tokens, bodies or message content.
+//! Code that measures something emits a `tracing` event with the target `measured`. The fields of these
+//! events are summed until the invocation ends; a process handles one invocation at a time. A span with that
+//! target is a wait for another process.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -25,18 +25,18 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::Error;
 
-/// The target of events that measure something.
+/// The target of `tracing` events that measure something.
 const MEASURED: &str = "measured";
 
 /// The CloudWatch namespace of the metrics.
 const NAMESPACE: &str = "Switchboard";
 
-/// The variable that says of which deployment they are: their only dimension. What differs from route to
-/// route is in the log; a metric for each would be paid for each, and an alarm could not add them up.
+/// The variable with the name of the deployment: the only dimension of the metrics. Differences between
+/// routes are in the log. A metric for each route would cost more, and an alarm could not sum them.
 const STACK_NAME: &str = "STACK_NAME";
 
-/// What is measured, and the metric that it becomes: its name, its unit, and how many of ours make one of
-/// those.
+/// The fields that become metrics: field, name of the metric, unit, and how many of the field's units are one
+/// of the metric's.
 const METRICS: [(&str, &str, &str, f64); 8] = [
     ("messages_sent", "MessagesSent", "Count", 1.0),
     ("commit_us", "CommitLatency", "Milliseconds", 1000.0),
@@ -48,21 +48,21 @@ const METRICS: [(&str, &str, &str, f64); 8] = [
     ("tokens_unverified", "TokensUnverified", "Count", 1.0),
 ];
 
-/// What was measured since the invocation began: the sum of each field, and how often it came up.
+/// The sum and the number of values of each field, since the invocation began.
 static MEASUREMENTS: Mutex<BTreeMap<&'static str, (u64, u64)>> = Mutex::new(BTreeMap::new());
 
 /// The waits of the invocation.
 static WAITS: Mutex<Waits> = Mutex::new(Waits { open: 0, since: None, waited: Duration::ZERO });
 
-/// Sets up the log, at the level that `RUST_LOG` says, `info` by default. The SDKs and the HTTP stack speak
-/// up from `warn` on.
+/// Sets up the log with the level of `RUST_LOG`, `info` by default. The SDKs and the HTTP stack log from
+/// `warn` on.
 pub fn init() {
     let quiet = "info,aws_config=warn,aws_smithy_runtime=warn,hyper=warn,tokio_postgres=warn,Lambda=warn";
-    // Not an `EnvFilter`: what it can do besides takes a regular expression engine.
+    // Not an `EnvFilter`, which needs a regular expression engine.
     let asked: Option<Targets> = environment::optional("RUST_LOG").and_then(|filter| filter.parse().ok());
     let filter = asked.unwrap_or_else(|| quiet.parse().expect("targets and levels"));
     let measured = Targets::new().with_target(MEASURED, LevelFilter::TRACE);
-    // The runtime's span says no more than the line does.
+    // The span of the runtime repeats what the line says.
     let lines = tracing_subscriber::fmt::layer()
         .json()
         .flatten_event(true)
@@ -74,11 +74,11 @@ pub fn init() {
         .init();
 }
 
-/// How an invocation may fail, as its line tells it.
+/// An error of an invocation, as the log line tells it.
 pub trait Failed {
-    /// For programs.
+    /// The code, for programs.
     fn code(&self) -> &'static str;
-    /// For people who run the service, if it is not the caller's doing.
+    /// The cause, for operators, if the service is at fault.
     fn cause(&self) -> Option<String>;
 }
 
@@ -112,18 +112,18 @@ impl Failed for lambda_runtime::Error {
     }
 }
 
-/// What an invocation is known by.
+/// What identifies an invocation.
 #[derive(Clone, Copy, Debug)]
 pub struct Invocation<'a> {
-    /// The route, as the template names it, or the function that has none.
+    /// The route key of the template, or the name of a function without a route.
     pub route: &'a str,
-    /// Lambda's id of the invocation, which the access log has as `lambda`.
+    /// Lambda's request id, which the access log has as `lambda`.
     pub request_id: &'a str,
-    /// The WebSocket connection that it is about, if it is about one.
+    /// The WebSocket connection of the event, if there is one.
     pub connection: Option<&'a str>,
 }
 
-/// Does the work of an invocation and writes its line.
+/// Does the work of an invocation, and writes its log line and its metrics.
 pub async fn observe<T, E: Failed>(
     Invocation { route, request_id, connection }: Invocation<'_>,
     work: impl Future<Output = Result<T, E>>,
@@ -133,7 +133,7 @@ pub async fn observe<T, E: Failed>(
     let began = Clocks::now();
     let done = work.await;
     let duration_ms = began.wall.elapsed().as_secs_f64() * 1000.0;
-    // What is neither work nor a wait for somebody else: it should be next to nothing.
+    // Time that is neither work nor a known wait. It should be close to zero.
     let idle = began.off_cpu().saturating_sub(waits().waited);
     let idle_ms = idle.as_secs_f64() * 1000.0;
     let measured = std::mem::take(&mut *measurements());
@@ -172,7 +172,7 @@ pub async fn observe<T, E: Failed>(
     done
 }
 
-/// One line that CloudWatch turns into metrics, if there are any.
+/// Writes the metrics line, if anything was measured.
 fn write_metrics(route: &str, measured: &BTreeMap<&'static str, (u64, u64)>) {
     let mut line = Map::new();
     let mut declared = Vec::new();
@@ -193,7 +193,7 @@ fn write_metrics(route: &str, measured: &BTreeMap<&'static str, (u64, u64)>) {
     );
     line.insert("Stack".to_owned(), stack().into());
     line.insert("Route".to_owned(), route.into());
-    // A log that cannot be written is no reason to fail.
+    // A log that cannot be written must not fail the request.
     let _ = writeln!(std::io::stdout(), "{}", Value::Object(line));
 }
 
@@ -203,7 +203,7 @@ fn stack() -> &'static str {
     &NAME
 }
 
-/// Adds up what is measured.
+/// Sums what is measured.
 struct Measuring;
 
 impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Measuring {
@@ -226,14 +226,14 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Measuring {
     }
 }
 
-/// What an invocation waits for, several things at once or one after the other.
+/// The waits of an invocation, which may overlap.
 #[derive(Default)]
 struct Waits {
-    /// How many are under way.
+    /// How many waits are open.
     open: usize,
-    /// When the first of them began.
+    /// When the first of the open waits began.
     since: Option<Clocks>,
-    /// How long at least one was under way while nothing was worked.
+    /// How long at least one wait was open while the thread did not work.
     waited: Duration,
 }
 
@@ -244,7 +244,7 @@ impl Waits {
     }
 
     fn end(&mut self) {
-        // One that began in an invocation that was given up ends in none.
+        // A wait that began in an abandoned invocation may end here.
         self.open = self.open.saturating_sub(1);
         if self.open == 0 {
             self.waited += self.since.take().map_or(Duration::ZERO, |since| since.off_cpu());
@@ -252,7 +252,7 @@ impl Waits {
     }
 }
 
-/// A moment, by the time that passes and by the time for which this thread, the only one, has worked.
+/// A point in time: on the wall clock, and in processor time of this thread, the only one.
 struct Clocks {
     wall: Instant,
     cpu: Duration,
@@ -264,7 +264,7 @@ impl Clocks {
         Self { wall: Instant::now(), cpu }
     }
 
-    /// How long nothing has been worked since then.
+    /// How long the thread has not worked since then.
     fn off_cpu(&self) -> Duration {
         let Self { wall, cpu } = Self::now();
         wall.duration_since(self.wall).saturating_sub(cpu.saturating_sub(self.cpu))
@@ -284,7 +284,7 @@ impl Visit for Sums {
         *count += 1;
     }
 
-    /// What [`Duration::as_micros`] gives.
+    /// The type of [`Duration::as_micros`].
     fn record_u128(&mut self, field: &Field, value: u128) {
         self.record_u64(field, value.try_into().unwrap_or(u64::MAX));
     }

@@ -1,8 +1,7 @@
-//! Tokens: what is accepted, and what is read from one.
+//! Tokens: which are accepted, and what is read from them.
 //!
-//! The algorithms are fixed by configuration: HS256 with a secret or one of several, or RS256, ES256 and
-//! EdDSA with the keys at a JWKS URL. What a token's header says only picks among the keys, and has to fit
-//! the key.
+//! The configuration decides on the algorithm: HS256 with one or more secrets, or RS256, ES256 and EdDSA with
+//! the keys at a JWKS URL. The header of a token only selects among the keys, and has to fit the key.
 
 mod jwks;
 mod verifier;
@@ -12,22 +11,22 @@ use domain::{Profile, UserId};
 pub use crate::http::bearer;
 pub use verifier::Verifier;
 
-/// What a valid token says.
+/// The claims of a valid token.
 #[derive(Clone, Debug)]
 pub struct Claims {
-    /// Who the caller is.
+    /// The user.
     pub user_id: UserId,
-    /// What is known of them.
+    /// The profile of the user.
     pub profile: Profile,
     /// When the token expires, in seconds since 1970.
     pub expires_at: u64,
 }
 
-/// The names of what the authorizer hands on to every event of a connection.
+/// The names of the authorizer context, which every event of a connection carries.
 pub mod context {
     /// The user.
     pub const USER_ID: &str = "userId";
-    /// The user again, under the name that API Gateway gives it in every event.
+    /// The user, under the name that API Gateway gives to the principal.
     pub const PRINCIPAL_ID: &str = "principalId";
     /// When the token expires, in seconds since 1970.
     pub const TOKEN_EXPIRES_AT: &str = "tokenExpiresAt";

@@ -1,4 +1,4 @@
-//! How a refusal is told. Clients branch on `code`; `message` is for people.
+//! Errors as clients get them. Programs branch on `code`; `message` is for people.
 
 use std::time::Duration;
 
@@ -6,31 +6,31 @@ use serde::{Deserialize, Serialize};
 
 use crate::FrameId;
 
-/// The closed list of reasons.
+/// The codes of errors. This list is closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Code {
-    /// The request cannot be understood or breaks a limit; the message names the field.
+    /// The request is malformed or breaks a limit; the message names the field.
     InvalidRequest,
     /// There is no valid token.
     Unauthenticated,
-    /// The token was valid when the connection opened and no longer is.
+    /// The token was valid when the connection opened, and has expired since.
     TokenExpired,
-    /// The caller takes no part in that conversation, or it does not exist: no telling which.
+    /// The caller does not take part in the conversation, or there is no such conversation.
     Forbidden,
-    /// The thing named does not exist.
+    /// What the request names does not exist.
     NotFound,
-    /// Too many requests.
+    /// The caller has sent too many requests.
     RateLimited,
-    /// Something the service needs is down; trying again may help.
+    /// A dependency of the service is down; to try again may help.
     Unavailable,
-    /// A mistake of the service.
+    /// The service has made a mistake.
     Internal,
 }
 
 impl Code {
-    /// As it is written.
+    /// The code as text.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::InvalidRequest => "invalid_request",
@@ -58,19 +58,19 @@ impl Code {
     }
 }
 
-/// `{"type": "error", "id"?, "error": {…}}`.
+/// An error as a frame: `{"type": "error", "id"?, "error": {…}}`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "type", rename = "error")]
 pub struct ErrorFrame {
-    /// The `id` of the frame that is answered.
+    /// The `id` of the frame that this answers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<FrameId>,
-    /// What is wrong.
+    /// The error.
     pub error: ErrorDetail,
 }
 
-/// What is wrong, in a frame.
+/// An error in a frame.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
@@ -81,34 +81,34 @@ pub struct ErrorDetail {
     pub message: String,
     /// Whether the same frame may succeed later.
     pub retryable: bool,
-    /// When to try again, in milliseconds from now.
+    /// When to send the frame again, in milliseconds from now.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_after_ms: Option<u64>,
 }
 
 impl ErrorFrame {
-    /// The answer to the frame `id`.
+    /// The answer to the frame with this `id`.
     pub fn new(id: Option<FrameId>, code: Code, message: impl Into<String>) -> Self {
         let retryable = code.retryable();
         Self { id, error: ErrorDetail { code, message: message.into(), retryable, retry_after_ms: None } }
     }
 
-    /// The same, and when to try again.
+    /// The same error, with the time to wait before a repeat.
     pub fn retry_after(mut self, wait: Duration) -> Self {
         self.error.retry_after_ms = wait.as_millis().try_into().ok();
         self
     }
 }
 
-/// `{"error": {"code", "message"}}`, the body of an HTTP error.
+/// An error as the body of an HTTP response: `{"error": {"code", "message"}}`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ErrorBody {
-    /// What is wrong.
+    /// The error.
     pub error: HttpErrorDetail,
 }
 
-/// What is wrong, over HTTP.
+/// An error over HTTP.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct HttpErrorDetail {
@@ -119,7 +119,7 @@ pub struct HttpErrorDetail {
 }
 
 impl ErrorBody {
-    /// The body that says `code` and `message`.
+    /// The body with this code and message.
     pub fn new(code: Code, message: impl Into<String>) -> Self {
         Self { error: HttpErrorDetail { code, message: message.into() } }
     }

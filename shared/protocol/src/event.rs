@@ -1,92 +1,92 @@
-//! What the service says, as an answer or unasked.
+//! Events: what the service sends, as an answer or as a push.
 
 use domain::{ConversationId, Read, Seq, UserId};
 use serde::{Deserialize, Serialize};
 
 use crate::{FrameId, Message, Time};
 
-/// `{"type", "data"}`: something happened.
+/// An event: `{"type", "data"}`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "type", content = "data", rename_all = "snake_case", rename_all_fields = "camelCase")]
 pub enum Event {
-    /// The caller's connection now gets the conversation's messages.
+    /// This connection gets the messages of the conversation from now on.
     JoinedConversation {
         /// The conversation.
         conversation_id: ConversationId,
-        /// The place of its latest message, 0 before the first.
+        /// The number of the latest message, 0 before the first.
         last_seq: Seq,
         /// The participants who are online, the caller included.
         online_user_ids: Vec<UserId>,
     },
-    /// The caller's connection no longer gets them.
+    /// This connection does not get the messages of the conversation any more.
     LeftConversation {
         /// The conversation.
         conversation_id: ConversationId,
     },
-    /// A message was stored. Whoever gets it knows that its sender has stopped typing.
+    /// A message was stored. It also means that its sender has stopped typing.
     NewMessage(Message),
-    /// The same, for a connection that has not joined the conversation.
+    /// A message was stored, for a connection that has not joined its conversation.
     ConversationUpdated {
         /// The conversation.
         conversation_id: ConversationId,
         /// The message.
         last_message: Message,
-        /// Its place in the conversation.
+        /// The number of the message in the conversation.
         last_seq: Seq,
-        /// How many messages the receiving user has not read.
+        /// How many messages of the conversation the user has not read.
         unread_count: i64,
     },
-    /// Messages of the other side were read.
+    /// A participant has read messages.
     MessagesRead {
         /// The conversation.
         conversation_id: ConversationId,
-        /// The user who has read.
+        /// The participant who has read them.
         reader_id: UserId,
-        /// The place of the last one; those before it are read too.
+        /// The number of the last of them; all messages before it are read too.
         up_to_seq: Seq,
         /// When they were read.
         read_at: Time,
     },
-    /// A user has a connection now who had none.
+    /// A user is connected who was not.
     UserOnline {
         /// The user.
         user_id: UserId,
-        /// Grows with every change; a frame with a lower one than seen before is stale.
+        /// The order of such events of one user. An event with a lower version than one before is outdated.
         version: u64,
     },
-    /// A user has no connection any more.
+    /// A user is not connected any more.
     UserOffline {
         /// The user.
         user_id: UserId,
         /// As in `user_online`.
         version: u64,
-        /// When they were last seen.
+        /// When the user was last connected.
         last_seen_at: Time,
     },
-    /// A user is typing in a conversation that this connection joined.
+    /// A participant is typing in a conversation that this connection has joined.
     UserTyping {
         /// The user.
         user_id: UserId,
         /// The conversation.
         conversation_id: ConversationId,
-        /// After this many milliseconds without another such frame they are not.
+        /// After this many milliseconds without another such event, the user does not type any more.
         expires_in_ms: u64,
     },
-    /// They no longer are.
+    /// A participant has stopped typing.
     UserStoppedTyping {
         /// The user.
         user_id: UserId,
         /// The conversation.
         conversation_id: ConversationId,
     },
-    /// The connection is alive, and this is where its conversations stand.
+    /// The answer to `ping`: the state of the user's conversations.
     Pong {
-        /// The service's clock.
+        /// The time of the service.
         server_time: Time,
         /// When the token expires that the connection was opened with.
         token_expires_at: Time,
-        /// The 100 with the latest activity.
+        /// The 100 conversations with the latest activity.
         conversations: Vec<Head>,
     },
 }
@@ -98,14 +98,14 @@ impl From<Read> for Event {
     }
 }
 
-/// Where a conversation stands: a client that has less fetches what it misses.
+/// The latest message of a conversation, by its number. A client that has fewer messages fetches the rest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Head {
     /// The conversation.
     pub conversation_id: ConversationId,
-    /// The place of its latest message, 0 before the first.
+    /// The number of the latest message, 0 before the first.
     pub last_seq: Seq,
 }
 
@@ -113,10 +113,10 @@ pub struct Head {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Answer {
-    /// The `id` of the frame that is answered.
+    /// The `id` of the frame that this answers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<FrameId>,
-    /// What it caused.
+    /// The event.
     #[serde(flatten)]
     pub event: Event,
 }

@@ -1,4 +1,4 @@
-//! What clients send: one JSON object a frame, parsed once, here.
+//! Frames that clients send: each is one JSON object, and is parsed here only.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,13 +9,13 @@ use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, IgnoredAny, Map
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-/// The most characters that a frame's `id` may have.
+/// The maximum length of a frame's `id`, in characters.
 const FRAME_ID_LIMIT: usize = 64;
 
-/// The most characters of a reason that a client is told.
+/// The maximum length of an error message, in characters.
 const LONGEST_REASON: usize = 200;
 
-/// The name a client gives to a frame; its answer carries it.
+/// The client's name for a frame. The answer carries it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct FrameId(String);
@@ -46,7 +46,7 @@ impl schemars::JsonSchema for FrameId {
     }
 }
 
-/// `join_conversation`: from now on this connection gets the conversation's messages.
+/// `join_conversation`: this connection wants the messages of a conversation.
 #[derive(Clone, Debug, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
@@ -55,7 +55,7 @@ pub struct JoinConversation {
     pub conversation_id: ConversationId,
 }
 
-/// `leave_conversation`: from now on it does not.
+/// `leave_conversation`: this connection does not want them any more.
 #[derive(Clone, Debug, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
@@ -64,31 +64,31 @@ pub struct LeaveConversation {
     pub conversation_id: ConversationId,
 }
 
-/// `send_message`: store this and tell the others.
+/// `send_message`: a message is to be stored and pushed.
 #[derive(Clone, Debug, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct SendMessage {
-    /// The conversation that it goes to.
+    /// The conversation.
     pub conversation_id: ConversationId,
-    /// What it says.
+    /// The text.
     pub content: Content,
-    /// The client's own name for it, which makes a repeat harmless.
+    /// The client's name for the message. A repeat with the same name stores nothing.
     pub client_message_id: Option<ClientMessageId>,
 }
 
-/// `mark_read`: the other side's messages are read.
+/// `mark_read`: the user has read messages of the other participant.
 #[derive(Clone, Debug, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct MarkRead {
     /// The conversation.
     pub conversation_id: ConversationId,
-    /// The place of the last one that is; all of them if absent.
+    /// The number of the last message that was read; all messages if absent.
     pub up_to_seq: Option<UpToSeq>,
 }
 
-/// A place up to which messages are read: 0 or more.
+/// The number of a message, or 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "i64")]
 pub struct UpToSeq(Seq);
@@ -121,20 +121,20 @@ impl From<UpToSeq> for Seq {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Typing {
-    /// Which of the two.
+    /// Whether the user started or stopped typing.
     pub action: TypingAction,
     /// The conversation.
     pub conversation_id: ConversationId,
 }
 
-/// What a typist does.
+/// Whether the user started or stopped typing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum TypingAction {
-    /// Goes on.
+    /// The user is typing.
     #[serde(rename = "typing_start")]
     Start,
-    /// Leaves it.
+    /// The user has stopped.
     #[serde(rename = "typing_stop")]
     Stop,
 }
@@ -144,22 +144,21 @@ pub enum TypingAction {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Ping {}
 
-/// A frame that no route takes: all that is asked is whether it names an action.
+/// A frame that no route takes. Only the presence of an action matters.
 #[derive(Clone, Debug, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct AnyFrame {
-    /// What it asks for, whatever that is.
+    /// The action, of whatever type.
     #[cfg_attr(feature = "schema", schemars(with = "Option<serde_json::Value>"))]
     pub action: Option<IgnoredAny>,
 }
 
-/// Outside input that was refused: which field, and why.
+/// Why outside input is refused: which field, and why.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Refused(pub String);
 
-/// Reads a frame: its `id` if that can be read, however wrong the rest is, and the rest or why it was
-/// refused.
+/// Reads a frame: its `id`, if that can be read although the rest cannot, and its content.
 pub fn read_frame<T: DeserializeOwned>(body: &str) -> (Option<FrameId>, Result<T, Refused>) {
     let (fields, whole) = Fields::read(body, "the frame");
     match fields.field::<Option<FrameId>>("id") {
@@ -168,19 +167,19 @@ pub fn read_frame<T: DeserializeOwned>(body: &str) -> (Option<FrameId>, Result<T
     }
 }
 
-/// Reads an HTTP request's body.
+/// Reads the body of an HTTP request.
 pub fn read_object<T: DeserializeOwned>(body: &str) -> Result<T, Refused> {
     let (fields, whole) = Fields::read(body, "the body");
     whole.and_then(|()| fields.into_value())
 }
 
-/// The fields of a JSON object, each as it was written: what is in a field that nobody asks for is not looked
-/// at, so it refuses nothing. Of two fields of one name the later one counts.
+/// The fields of a JSON object, unparsed. So a field that nobody asks for cannot refuse the object. Of two
+/// fields with one name the later one counts.
 #[derive(Default)]
 struct Fields<'a>(BTreeMap<String, &'a RawValue>);
 
 impl<'a> Fields<'a> {
-    /// The fields that could be read, and what is wrong with the text if they are not all.
+    /// Reads as many fields as possible, and returns the error in the text if there is one.
     fn read(text: &'a str, what: &str) -> (Self, Result<(), Refused>) {
         let mut fields = Self::default();
         let mut json = serde_json::Deserializer::from_str(text);
@@ -194,32 +193,32 @@ impl<'a> Fields<'a> {
         (fields, whole)
     }
 
-    /// One field, if it is there.
+    /// Reads a field, if it is there.
     fn field<T: Deserialize<'a>>(&self, name: &str) -> Result<Option<T>, Refused> {
         let field = self.0.get(name).map(|value| T::deserialize(*value));
         field.transpose().map_err(|error| Refused(format!("{name}: {}", without_position(&error))))
     }
 
-    /// All that a `T` asks for.
+    /// Reads a `T` from its fields.
     fn into_value<T: DeserializeOwned>(self) -> Result<T, Refused> {
         let fields = MapDeserializer::new(self.0.into_iter());
         serde_path_to_error::deserialize(fields).map_err(
             |error: serde_path_to_error::Error<serde_json::Error>| {
                 let path = error.path().to_string();
                 let reason = without_position(error.inner());
-                // A missing field is an error of the whole object, and says itself which field it is.
+                // The error of a missing field names the field itself.
                 Refused(if path == "." { reason } else { format!("{path}: {reason}") })
             },
         )
     }
 }
 
-/// An error of a field's value; the position is one within the value, which would mislead.
+/// The error of a field's value. Its position is left out: it counts from the start of the value.
 fn without_position(error: &serde_json::Error) -> String {
     let text = error.to_string();
     let position = format!(" at line {} column {}", error.line(), error.column());
     let reason = text.strip_suffix(&position).unwrap_or(&text);
-    // It may repeat the value, which may be as long as a frame.
+    // The message may repeat the value, which may be as long as a frame.
     match reason.char_indices().nth(LONGEST_REASON) {
         Some((end, _)) => format!("{} …", &reason[..end]),
         None => reason.to_owned(),
@@ -246,7 +245,7 @@ impl<'a> Visitor<'a> for &mut Fields<'a> {
     }
 }
 
-/// The name of a field. Half a surrogate pair, which no text can hold, becomes U+FFFD.
+/// Reads the name of a field. Half of a surrogate pair, which no Rust string can hold, becomes U+FFFD.
 struct Name(String);
 
 impl<'de> Deserialize<'de> for Name {
@@ -337,7 +336,7 @@ mod tests {
         }
     }
 
-    /// What no library can read into a value, but a JSON text may hold.
+    /// What a JSON text may hold, although no library can read it into a value.
     fn odd_values() -> Vec<String> {
         let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
         let objects = format!("{}1{}", r#"{"a":"#.repeat(200), "}".repeat(200));
@@ -385,7 +384,7 @@ mod tests {
             }
             let (id, frame) = read_frame::<AnyFrame>(&format!(r#"{{"id":"a","action":{odd}}}"#));
             assert!(id.is_some() && frame.is_ok_and(|frame| frame.action.is_some()));
-            // An `id` of that kind cannot be read.
+            // An `id` with such a text cannot be read.
             let (id, frame) = read_frame::<Ping>(&format!(r#"{{"id":{odd}}}"#));
             assert!(id.is_none() && frame.unwrap_err().0.starts_with("id: "));
         }

@@ -1,4 +1,4 @@
-//! The shapes on the wire: frames in, frames out, HTTP bodies. What a client sees is here and nowhere else.
+//! The wire format: frames in, frames out, HTTP bodies. Everything that a client sees is defined here.
 
 mod error;
 mod event;

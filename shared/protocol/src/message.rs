@@ -1,4 +1,4 @@
-//! A message and its sender as clients see them.
+//! Messages and users as clients see them.
 
 use domain::{ConversationId, MessageId, Seq, UserId};
 use serde::{Deserialize, Serialize};
@@ -10,38 +10,38 @@ use crate::Time;
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Message {
-    /// Its id; clients drop what they have seen by it.
+    /// The id. A client drops a message whose id it has.
     pub id: MessageId,
-    /// Where it is.
+    /// The conversation.
     pub conversation_id: ConversationId,
-    /// Its place there: 1, 2, 3 and so on without gaps.
+    /// The number in the conversation: 1, 2, 3 and so on without gaps.
     pub seq: Seq,
-    /// Who sent it.
+    /// The sender.
     pub sender_id: UserId,
-    /// What is known of them.
+    /// The profile of the sender.
     pub sender: User,
-    /// What it says.
+    /// The text.
     pub content: String,
-    /// The sending client's own name for it.
+    /// The name that the sending client gave to the message.
     pub client_message_id: Option<String>,
-    /// When it was stored.
+    /// When the message was stored.
     pub created_at: Time,
-    /// When the other side read it.
+    /// When the other participant read it.
     pub read_at: Option<Time>,
 }
 
-/// What others see of a user.
+/// A user, as other users see them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct User {
-    /// Who it is.
+    /// The id.
     pub id: UserId,
     /// The full name.
     pub name: Option<String>,
     /// The short name.
     pub display_name: Option<String>,
-    /// Where a picture is.
+    /// The URL of the picture.
     pub avatar_url: Option<String>,
 }
 

@@ -1,4 +1,4 @@
-//! The bodies of the HTTP API.
+//! Bodies of the HTTP API.
 
 use domain::{ConversationId, Seq, UserId};
 use serde::{Deserialize, Serialize};
@@ -10,16 +10,16 @@ use crate::{Message, Time, User};
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct FindOrCreateConversation {
-    /// Whom the caller wants to talk to.
+    /// The user with whom the caller wants to have a conversation.
     pub other_user_id: UserId,
 }
 
-/// Its answer.
+/// The answer to `POST /api/conversations/find-or-create`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct FoundConversation {
-    /// The one conversation of the two.
+    /// The conversation of the caller and the other user.
     pub conversation_id: ConversationId,
 }
 
@@ -28,42 +28,42 @@ pub struct FoundConversation {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct ConversationPage {
-    /// One page of them.
+    /// A page of conversations.
     pub conversations: Vec<ConversationSummary>,
-    /// What gets the next page; null on the last one.
+    /// The cursor of the next page; null on the last one.
     pub next_cursor: Option<String>,
 }
 
-/// A conversation in a list.
+/// A conversation in the list of a user.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct ConversationSummary {
-    /// Its id.
+    /// The id.
     pub id: ConversationId,
-    /// Whom it is with.
+    /// The other participant.
     pub other_user: OtherUser,
-    /// Its latest message.
+    /// The latest message.
     pub last_message: Option<Message>,
-    /// When that was stored.
+    /// When the latest message was stored.
     pub last_message_at: Option<Time>,
-    /// Its place, 0 before the first.
+    /// The number of the latest message, 0 before the first.
     pub last_seq: Seq,
-    /// How many messages the caller has not read.
+    /// How many messages the user has not read.
     pub unread_count: i64,
 }
 
-/// The other side of a conversation, and whether they are there.
+/// The other participant of a conversation, and whether they are online.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct OtherUser {
-    /// Who it is.
+    /// The user.
     #[serde(flatten)]
     pub user: User,
-    /// Whether they have a connection.
+    /// Whether the user is online.
     pub online: bool,
-    /// When they last went offline.
+    /// When the user last went offline.
     pub last_seen_at: Option<Time>,
 }
 
@@ -72,8 +72,8 @@ pub struct OtherUser {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct MessagePage {
-    /// One page of them.
+    /// A page of messages.
     pub messages: Vec<Message>,
-    /// Whether there are more in the direction that was asked for.
+    /// Whether there are more messages in the direction that was asked for.
     pub has_more: bool,
 }

@@ -1,7 +1,7 @@
-//! Connections and the leases that keep their users online.
+//! Connections, and the leases that keep their users online.
 //!
-//! What becomes of a user's item is decided by [`crate::rules`]. Here it is read and written: a write is
-//! conditional on the version that was read, and whoever loses against another write reads and decides again.
+//! [`crate::rules`] decides what happens to the item of a user. This module reads and writes it: a write is
+//! conditional on the version that was read, and is decided anew if another write was first.
 
 use std::time::Duration;
 
@@ -24,11 +24,11 @@ use crate::table::{
 use crate::target::Target;
 use crate::user_item::{Token, Transition, UserItem};
 
-/// How often a write that lost against another one looks again. Each loss is another write's success, and a
-/// user's connections that close at once write twice each at most; long before this the time is up.
+/// The number of tries of a conditional write. Each lost try is the success of another write, and each
+/// connection of a user that closes writes twice at most. The invocation times out long before this.
 const CONDITIONAL_TRIES: usize = 500;
 
-/// How often a read is repeated that DynamoDB answers in part only, each time after a longer pause.
+/// The number of tries of a read that DynamoDB answers in part only, each after a longer pause.
 const READ_TRIES: u32 = 5;
 const READ_BACKOFF: Duration = Duration::from_millis(25);
 
@@ -39,33 +39,34 @@ pub struct Connections {
     pub(crate) table: String,
 }
 
-/// What a connect did.
+/// The result of a connect.
 #[derive(Clone, Debug)]
 pub struct Connected {
-    /// What is to be announced.
+    /// The transitions to announce.
     pub unannounced: Unannounced,
-    /// Other connections of the user that are to be closed: their leases had expired.
+    /// Other connections of the user that are to be closed, because their leases have expired.
     pub expired: Vec<Target>,
-    /// And these, because the user has too many connections: they were the oldest.
+    /// Other connections of the user that are to be closed, because they are the oldest of too many.
     pub surplus: Vec<Target>,
 }
 
-/// What a disconnect or a sweep did.
+/// The result of a disconnect or a sweep.
 #[derive(Clone, Debug)]
 pub struct Departed {
-    /// What is to be announced.
+    /// The transitions to announce.
     pub unannounced: Unannounced,
-    /// Other connections of the user that are to be closed: their leases had expired.
+    /// Other connections of the user that are to be closed, because their leases have expired.
     pub expired: Vec<Target>,
 }
 
-/// Transitions that are to be announced by whoever holds this. If that never happens, the sweep does it.
+/// Transitions that the owner of this value has to announce. If that does not happen, the sweep announces
+/// them.
 #[must_use = "nobody else announces it before the sweep"]
 #[derive(Clone, Debug)]
 pub struct Unannounced {
-    /// The item that says so.
+    /// The item of the user.
     pub(crate) item: UserItem,
-    /// The transitions, and the token that stands for them in the item.
+    /// The transitions, and the token under which the item holds them.
     pub(crate) duty: Option<(Token, Vec<Transition>)>,
 }
 
@@ -76,16 +77,16 @@ impl Unannounced {
     }
 }
 
-/// What became of a ping.
+/// The result of a ping.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pinged {
-    /// The lease holds anew.
+    /// The lease is renewed.
     Renewed,
-    /// The connection is not known: it was swept or pruned.
+    /// There is no such connection: it was swept, or forgotten after a 410.
     NotConnected,
 }
 
-/// How long a lease lasts: `LEASE_SECONDS`, or 12 minutes.
+/// The duration of a lease: `LEASE_SECONDS`, or 12 minutes.
 ///
 /// # Errors
 ///
@@ -114,10 +115,15 @@ impl Connections {
         Ok(Self { client: Client::from_conf(config), table })
     }
 
-    /// Writes down a connection that is about to open; more than `max_connections` end the oldest.
+    /// Stores a connection that is about to open. If the user then has more than `max_connections`, the
+    /// oldest lose their leases.
     ///
-    /// The connection's own item comes first: should the second write fail, what is left is out of sight and
-    /// its TTL removes it.
+    /// The item of the connection is written first. If the other write fails, nothing refers to it, and its
+    /// TTL removes it.
+    ///
+    /// # Errors
+    ///
+    /// DynamoDB did not answer, or not as it should.
     pub async fn connect(
         &self,
         user: &UserId,
@@ -145,12 +151,20 @@ impl Connections {
         })
     }
 
-    /// Ends the lease of a connection that is closed, and takes its user offline if no other lease holds.
+    /// Removes the lease of a closed connection, and takes the user offline if no other lease is valid.
+    ///
+    /// # Errors
+    ///
+    /// DynamoDB did not answer, or not as it should.
     pub async fn disconnect(&self, user: &UserId, connection: &ConnectionId) -> Result<Departed, Failure> {
         self.depart(user, &Happened::Disconnects { connection: connection.clone() }).await
     }
 
-    /// Takes a user offline whose leases have all expired, and takes over what nobody has announced in time.
+    /// Takes a user offline whose leases have all expired, and takes over announcements that are overdue.
+    ///
+    /// # Errors
+    ///
+    /// DynamoDB did not answer, or not as it should.
     pub async fn sweep(&self, user: &UserId) -> Result<Departed, Failure> {
         self.depart(user, &Happened::IsSwept).await
     }
@@ -163,24 +177,25 @@ impl Connections {
         })
     }
 
-    /// Takes away what stood for an announcement that has been made.
+    /// Removes transitions that were announced from the item.
     pub(crate) async fn announced(&self, unannounced: Unannounced) -> Result<(), Failure> {
         let Some((token, _)) = unannounced.duty else { return Ok(()) };
-        // The item is most likely as it was written, so it is not read first.
+        // The item most likely has not changed since it was written, so it is not read first.
         self.carry_out(unannounced.item, &Happened::WasAnnounced { token }).await.map(drop)
     }
 
-    /// Decides, and writes what was decided if nobody has written the item since it was `seen`; else reads
+    /// Decides, and writes the decision if the item has not changed since it was `seen`; else reads the item
     /// and decides again. Returns the item as it is then.
     ///
-    /// In a box: the SDK's futures are large, and this one is part of many others.
+    /// In a box: the futures of the SDK are large, and this one is part of many others.
     fn carry_out<'a>(
         &'a self,
         mut seen: UserItem,
         happened: &'a Happened,
     ) -> BoxFuture<'a, Result<(UserItem, Decision), Failure>> {
         Box::pin(async move {
-            // What the tries before wanted to end: one may have been carried out without an answer.
+            // What earlier tries have ended: one of them may have been carried out although it was not
+            // answered.
             let mut ended = Decision::nothing();
             for _ in 0..CONDITIONAL_TRIES {
                 let decision = decide(&seen, happened, now(), Token::new()).after(ended);
@@ -203,23 +218,35 @@ impl Connections {
         })
     }
 
-    /// Whether a connection is known.
+    /// Whether the table has a lease of a connection.
+    ///
+    /// # Errors
+    ///
+    /// DynamoDB did not answer, or not as it should.
     pub async fn knows(&self, user: &UserId, connection: &ConnectionId) -> Result<bool, Failure> {
         Ok(self.user(user).await?.leases.contains_key(connection))
     }
 
-    /// Forgets a connection that turned out to be gone (410), silently: the online mark stays, and the sweep
-    /// announces.
+    /// Removes the lease of a connection that turned out to be gone (410). The online mark stays, and the
+    /// sweep announces.
+    ///
+    /// # Errors
+    ///
+    /// DynamoDB did not answer, or not as it should.
     pub async fn forget(&self, user: &UserId, connection: &ConnectionId) -> Result<(), Failure> {
         let is_gone = Happened::IsGone { connection: connection.clone() };
         self.carry_out(self.user(user).await?, &is_gone).await?;
         self.forget_rooms(connection).await
     }
 
-    /// Renews the lease of a connection that still has one, expired or not.
+    /// Renews the lease of a connection that has one, even if it has expired.
     ///
-    /// In one write without a read: the same as [`Happened::Pings`] makes of an item in which nothing is
-    /// unannounced.
+    /// This is one write without a read. It does what [`Happened::Pings`] does to an item without unannounced
+    /// transitions.
+    ///
+    /// # Errors
+    ///
+    /// DynamoDB did not answer, or not as it should.
     pub async fn ping(
         &self,
         user: &UserId,
@@ -231,7 +258,7 @@ impl Connections {
             .update_item()
             .table_name(&self.table)
             .key(KEY, user_key(user))
-            // The version moves too: a disconnect that saw this lease expired has to look again.
+            // The version changes too: a disconnect that read this lease as expired has to decide again.
             .update_expression(
                 "SET #lease.#expires = :expires, #sweep = :expires, #version = #version + :one",
             )
@@ -256,7 +283,7 @@ impl Connections {
         Ok(if decision.write.is_some() { Pinged::Renewed } else { Pinged::NotConnected })
     }
 
-    /// Reads up to 100 items in one round trip, as they are now. A key without an item is left out.
+    /// Reads up to 100 items in one round trip, consistently. Keys without an item are left out.
     pub(crate) async fn read(
         &self,
         keys: impl IntoIterator<Item = AttributeValue>,
@@ -268,7 +295,7 @@ impl Connections {
             if wanted.is_empty() {
                 return Ok(items);
             }
-            // Not even a sleep of no length on the first try: a timer ends at its next millisecond.
+            // No sleep before the first try, not even of zero: a timer fires at the next millisecond.
             if tried > 0 {
                 tokio::time::sleep(READ_BACKOFF * tried).await;
             }
@@ -285,7 +312,7 @@ impl Connections {
                 .await
                 .map_err(dynamodb_failure)?;
             items.extend(page.responses.into_iter().flatten().flat_map(|(_, found)| found));
-            // What DynamoDB was too busy for is to be asked for again.
+            // DynamoDB may leave keys unprocessed when it is busy.
             let left = page.unprocessed_keys.and_then(|mut left| left.remove(&self.table));
             wanted = left.map(|left| left.keys).unwrap_or_default();
         }
@@ -297,14 +324,18 @@ impl Connections {
         }
     }
 
-    /// A user's item as it is now.
+    /// The item of a user, read consistently.
     async fn user(&self, user: &UserId) -> Result<UserItem, Failure> {
         let item = self.read([user_key(user)]).await?.pop();
         Ok(item.as_ref().and_then(UserItem::parse).unwrap_or_else(|| UserItem::absent(user.clone())))
     }
 
-    /// Takes a connection out of the conversations that it joined, then removes its own item. To be called
-    /// once its lease is gone: from then on it cannot join another.
+    /// Removes a connection from the conversations that it joined, and its own item. Its lease has to be
+    /// removed before, so that it cannot join another one.
+    ///
+    /// # Errors
+    ///
+    /// DynamoDB did not answer, or not as it should.
     pub async fn forget_rooms(&self, connection: &ConnectionId) -> Result<(), Failure> {
         let Some(own) = self.read([connection_key(connection)]).await?.pop() else { return Ok(()) };
         try_join_all(rooms(&own).map(|room| self.remove_member(room, connection))).await?;
@@ -337,7 +368,7 @@ impl Connections {
     }
 }
 
-/// The item with this key, empty if there is none.
+/// Takes the item with this key; an empty item if there is none.
 pub(crate) fn take(items: &mut Vec<Item>, key: &AttributeValue) -> Item {
     match items.iter().position(|item| item.get(KEY) == Some(key)) {
         Some(found) => items.swap_remove(found),
@@ -345,7 +376,7 @@ pub(crate) fn take(items: &mut Vec<Item>, key: &AttributeValue) -> Item {
     }
 }
 
-/// Connections of this user as they may be pushed to.
+/// The connections of a user as targets of pushes.
 fn targets(item: &UserItem, leases: Vec<(ConnectionId, Lease)>) -> Vec<Target> {
     let target = |(connection, lease)| Target::of_user(&item.user, connection, lease);
     leases.into_iter().map(target).collect()

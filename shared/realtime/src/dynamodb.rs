@@ -1,4 +1,4 @@
-//! Calls to DynamoDB: what their errors mean, and how they are measured.
+//! Calls to DynamoDB: the meaning of their errors, and their measurement.
 
 use std::time::Instant;
 
@@ -12,7 +12,7 @@ use aws_smithy_types::config_bag::{Storable, StoreReplace};
 use domain::{Dependency, Failure};
 use tracing::Span;
 
-/// What a failed call means.
+/// The failure that an error of DynamoDB stands for.
 pub(crate) fn dynamodb_failure<E>(error: SdkError<E>) -> Failure
 where
     E: std::error::Error + ProvideErrorMetadata + 'static,
@@ -20,7 +20,7 @@ where
     aws::failure(Dependency::DynamoDb, &error)
 }
 
-/// The result of a conditional write, `None` if the condition did not hold.
+/// The result of a conditional write; `None` if the condition did not hold.
 pub(crate) fn unless_condition_failed<T, E>(result: Result<T, SdkError<E>>) -> Result<Option<T>, Failure>
 where
     E: std::error::Error + ProvideErrorMetadata + 'static,
@@ -36,7 +36,7 @@ where
     }
 }
 
-/// Measures every call of a client, retries included.
+/// Measures every call of a client, with its retries.
 #[derive(Debug)]
 pub(crate) struct Measured;
 

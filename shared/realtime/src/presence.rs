@@ -1,4 +1,4 @@
-//! Who is online, who wants to know, and who only seems to be.
+//! Presence: which users are online, and who is told of a change.
 
 use std::collections::HashMap;
 use std::str::FromStr;
@@ -17,15 +17,15 @@ use crate::table::{ONLINE_INDEX, ONLINE_SHARD, SHARDS, SWEEP_AT, now, number, ti
 use crate::target::{Target, reachable};
 use crate::user_item::{Transition, UserItem};
 
-/// How many items DynamoDB reads at once.
+/// The maximum number of items in one read of DynamoDB.
 const BATCH: usize = 100;
 
-/// Who is told that a user went online or offline.
+/// The users who are told that a user went online or offline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PresenceAudience {
-    /// People who share a conversation with them.
+    /// The users who share a conversation with them.
     Contacts,
-    /// Everybody who is online: for small deployments.
+    /// All users who are online, which suits small deployments.
     Everyone,
 }
 
@@ -40,28 +40,28 @@ impl FromStr for PresenceAudience {
     }
 }
 
-/// What is known of a user's presence.
+/// The presence of a user.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Presence {
-    /// Whether any of their connections holds an unexpired lease.
+    /// Whether a lease of the user is valid.
     pub online: bool,
-    /// When they were last seen, if they have ever gone offline.
+    /// When the user last went offline.
     pub last_seen_at: Option<Timestamp>,
 }
 
-/// Tells those who want to know that a user went online or offline.
+/// Announces that users went online or offline.
 #[derive(Clone, Debug)]
 pub struct Announcer {
-    /// Where everybody's connections are.
+    /// The table of connections.
     pub connections: Connections,
-    /// The way to them.
+    /// The connection callbacks.
     pub push: Push,
-    /// Who wants to know.
+    /// The users who are told.
     pub audience: PresenceAudience,
 }
 
 impl Announcer {
-    /// Announces to the audience that `PRESENCE_AUDIENCE` names, contacts by default.
+    /// Reads `PRESENCE_AUDIENCE`, by default contacts, and the variables of the fields.
     ///
     /// # Errors
     ///
@@ -74,11 +74,11 @@ impl Announcer {
         })
     }
 
-    /// Announces that a user went online or offline, to their `contacts` if those are the audience.
+    /// Announces transitions of a user, to their `contacts` if those are the audience.
     ///
     /// # Errors
     ///
-    /// The table of connections could not be read or written. Then the sweep announces it once more.
+    /// The table of connections could not be read or written. The sweep then announces the transitions again.
     pub async fn announce(&self, unannounced: Unannounced, contacts: &[UserId]) -> Result<(), Failure> {
         let Some((_, transitions)) = &unannounced.duty else { return Ok(()) };
         let user = &unannounced.item.user;
@@ -87,7 +87,7 @@ impl Announcer {
             PresenceAudience::Everyone => self.connections.connections_of_everyone().await?,
         };
         targets.retain(|target| target.user != *user);
-        // All at once: receivers order them by their versions.
+        // All at once: clients order them by version.
         let frames = transitions.iter().flat_map(|transition| {
             let frame = frame(&event(user, *transition));
             let told = targets.iter().filter(|target| !target.opened_after(transition.at));
@@ -108,7 +108,11 @@ fn event(user: &UserId, transition: Transition) -> Event {
 }
 
 impl Connections {
-    /// The presence of these users. One who was never connected is left out.
+    /// The presence of users. A user who was never connected is left out.
+    ///
+    /// # Errors
+    ///
+    /// DynamoDB did not answer, or not as it should.
     pub async fn presence(&self, users: &[UserId]) -> Result<HashMap<UserId, Presence>, Failure> {
         let now = now();
         let items = self.users(users).await?;
@@ -119,31 +123,39 @@ impl Connections {
         Ok(known.collect())
     }
 
-    /// The connections of these users that hold an unexpired lease.
+    /// The connections of these users whose leases are valid.
+    ///
+    /// # Errors
+    ///
+    /// DynamoDB did not answer, or not as it should.
     pub async fn connections_of(&self, users: &[UserId]) -> Result<Vec<Target>, Failure> {
         let now = now();
         Ok(self.users(users).await?.iter().flat_map(|item| reachable(item, now)).collect())
     }
 
-    /// The connections of all users that hold an unexpired lease.
+    /// The connections of all users whose leases are valid.
     async fn connections_of_everyone(&self) -> Result<Vec<Target>, Failure> {
         let now = now();
         Ok(self.online_index(None).await?.iter().flat_map(|item| reachable(item, now)).collect())
     }
 
-    /// Users whom the sweep has to look at: their leases have all expired, or an announcement is overdue.
+    /// The users whose leases have all expired, or who have an overdue announcement.
+    ///
+    /// # Errors
+    ///
+    /// DynamoDB did not answer, or not as it should.
     pub async fn due_users(&self) -> Result<Vec<UserId>, Failure> {
         let due = self.online_index(Some("#sweep <= :now")).await?;
         Ok(due.into_iter().map(|item| item.user).collect())
     }
 
-    /// The items of users, in as few reads as there are hundreds of them, all at once.
+    /// The items of users: one read for each hundred of them, all at once.
     async fn users(&self, users: &[UserId]) -> Result<Vec<UserItem>, Failure> {
         let batches = users.chunks(BATCH).map(|batch| self.read(batch.iter().map(user_key)));
         Ok(try_join_all(batches).await?.iter().flatten().filter_map(UserItem::parse).collect())
     }
 
-    /// The users in the index, or those of whom `condition` holds, from all shards at once.
+    /// The users in the index, or those for whom `condition` holds, from all shards at once.
     async fn online_index(&self, condition: Option<&str>) -> Result<Vec<UserItem>, Failure> {
         let shards = (0..SHARDS).map(|shard| async move {
             let all = self

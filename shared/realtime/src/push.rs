@@ -1,7 +1,7 @@
-//! Frames to connections over the API Gateway callbacks.
+//! Pushes: frames to connections over the connection callbacks of API Gateway.
 //!
-//! A push has a short time limit, and is tried again a little where that can help; it never fails its caller,
-//! it says what became of it.
+//! A push has a short time limit, and a failed push is retried. It never fails its caller, who learns which
+//! connections are gone.
 
 use std::time::Duration;
 
@@ -21,49 +21,49 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::target::Target;
 
-/// How many pushes are under way at once: each costs a socket.
+/// The maximum number of concurrent pushes: each uses a socket.
 const CONCURRENCY: usize = 64;
 
-/// What one try may take, and what all tries of all pushes of an event may take together: the sender waits
-/// for them.
+/// Time limits of one try of a push, and of all pushes of an event with their retries: the sender waits for
+/// them.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_millis(700);
 const FAN_OUT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long to wait before connections that seem to be gone are tried once more: API Gateway has been seen to
-/// answer 410 for open connections (aws-sdk-js issue 3773, aws-sdk-js-v3 issue 2763).
+/// The pause before a push that was answered 410 is retried once: API Gateway has been seen to answer 410 for
+/// open connections (aws-sdk-js issue 3773, aws-sdk-js-v3 issue 2763).
 const GONE_PAUSE: Duration = Duration::from_millis(100);
 
-/// What became of a push.
+/// The result of a push.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Delivery {
-    /// API Gateway has it.
+    /// API Gateway accepted the frame.
     Sent,
     /// There is no such connection.
     Gone,
-    /// It did not work, and nothing is known of the connection.
+    /// The push failed, and nothing is known of the connection.
     Failed,
 }
 
-/// The connection callbacks of one API.
+/// The connection callbacks of an API.
 #[derive(Clone, Debug)]
 pub struct Push {
     client: Client,
-    /// Whether a connection counts as gone only if it seems so twice.
+    /// Whether a push that was answered 410 is retried before the connection counts as gone.
     doubts_gone: bool,
 }
 
 impl Push {
-    /// The callbacks at `PUSH_ENDPOINT`, the URL of the API with its stage.
+    /// Reads `PUSH_ENDPOINT`, the URL of the API with its stage.
     ///
     /// # Errors
     ///
     /// The variable is not set.
     pub fn from_env(sdk: &SdkConfig) -> Result<Self, Misconfigured> {
-        // Retries a connection that broke while the function was frozen, 429 and 5xx.
+        // Retried are broken connections (after a freeze), 429 and 5xx.
         Self::with(sdk, RetryConfig::standard().with_max_attempts(3), true)
     }
 
-    /// The same with one attempt for each frame: for events that are out of date a moment later.
+    /// The same without retries, for events that are outdated a moment later.
     ///
     /// # Errors
     ///
@@ -86,9 +86,8 @@ impl Push {
         Ok(Self { client: Client::from_conf(config), doubts_gone })
     }
 
-    /// Sends each frame to its target, all at once, and says which of them are gone. None of them waits for
-    /// another. Those that seem to be gone are tried once more, except those that may be opening still, which
-    /// nobody forgets.
+    /// Sends each frame to its target, concurrently, and returns the targets that are gone. A target that
+    /// answers 410 is tried once more, unless it may still be opening: such a target is never forgotten.
     pub async fn fan_out(&self, frames: Vec<(Target, Bytes)>) -> Vec<Target> {
         if frames.is_empty() {
             return Vec::new();
@@ -166,7 +165,7 @@ impl Callbacks for Push {
             Err(error) if !error.as_service_error().is_some_and(|e| e.is_gone_exception()) => {
                 tracing::warn!(%connection, error = %DisplayErrorContext(&error), "closing {connection} failed");
             }
-            // One that is gone is closed.
+            // A connection that is gone is closed.
             Ok(_) | Err(_) => {}
         }
     }

@@ -1,4 +1,4 @@
-//! Which connections joined which conversations.
+//! Joined connections: which connections have joined which conversations.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -19,54 +19,60 @@ use crate::table::{
 use crate::target::{Target, reachable};
 use crate::user_item::UserItem;
 
-/// How many conversations a connection may have joined at once.
+/// The maximum number of conversations that a connection may join.
 const MAX_ROOMS: usize = 100;
 
-/// How often a join is repeated that met another write to the same items.
+/// The number of tries of a transaction that conflicts with other writes.
 const TRANSACTION_TRIES: u32 = 10;
 const BACKOFF: Duration = Duration::from_millis(10);
 
-/// What became of a join.
+/// The result of a join.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Joined {
-    /// The connection gets the conversation's messages now, or did already.
+    /// The connection has joined the conversation, now or before.
     Joined,
-    /// It has joined as many conversations as it may.
+    /// The connection has joined the maximum number of conversations.
     TooMany,
-    /// The connection is not known: it was swept or pruned.
+    /// There is no such connection: it was swept, or forgotten after a 410.
     NotConnected,
 }
 
-/// What became of a leave.
+/// The result of a leave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Left {
-    /// The connection does not get the conversation's messages, whether it did or not.
+    /// The connection has not joined the conversation any more, if it had.
     Left,
-    /// The connection is not known: it was swept or pruned.
+    /// There is no such connection: it was swept, or forgotten after a 410.
     NotConnected,
 }
 
-/// Whom an event of a conversation concerns at this moment. No connection is in both lists.
+/// The connections that an event of a conversation is pushed to. No connection is in both lists.
 #[derive(Clone, Debug, Default)]
 pub struct Audience {
     /// The connections that joined the conversation.
     pub joined: Vec<Target>,
-    /// The participants' other connections.
+    /// The other connections of the participants.
     pub others: Vec<Target>,
-    /// All connections of the participants that are written down, whether or not their leases still hold.
+    /// All connections of the participants in the table, even if their leases have expired.
     known: HashSet<ConnectionId>,
 }
 
 impl Audience {
-    /// Whether a participant's connection is known. One that was swept or pruned is not.
+    /// Whether the table has a connection of a participant.
+    ///
+    /// It does not have one that was swept, or forgotten after a 410.
     pub fn knows(&self, connection: &ConnectionId) -> bool {
         self.known.contains(connection)
     }
 }
 
 impl Connections {
-    /// Writes down that a connection joined a conversation, in its own item and in the conversation's: in
-    /// both or in neither, and only while the connection holds its lease.
+    /// Stores that a connection has joined a conversation, in the items of both, if the connection has a
+    /// lease.
+    ///
+    /// # Errors
+    ///
+    /// DynamoDB did not answer, or not as it should.
     pub async fn join(
         &self,
         user: &UserId,
@@ -81,7 +87,11 @@ impl Connections {
         Ok(self.transact(&items, join_refusal).await?.unwrap_or(Joined::Joined))
     }
 
-    /// Writes down that a connection left a conversation.
+    /// Stores that a connection has left a conversation.
+    ///
+    /// # Errors
+    ///
+    /// DynamoDB did not answer, or not as it should.
     pub async fn leave(
         &self,
         connection: &ConnectionId,
@@ -96,16 +106,15 @@ impl Connections {
         Ok(self.transact(&items, refusal).await?.unwrap_or(Left::Left))
     }
 
-    /// Carries out a transaction, again if another write was in its way; what `refusal` makes of the reasons
-    /// if a condition failed.
+    /// Executes a transaction, and repeats it if it conflicts with another write. If a condition failed,
+    /// returns what `refusal` makes of the reasons.
     async fn transact<R>(
         &self,
         items: &[TransactWriteItem],
         refusal: impl Fn(&[CancellationReason]) -> Option<R>,
     ) -> Result<Option<R>, Failure> {
         for tried in 0..TRANSACTION_TRIES {
-            // Many who join one conversation at once are in each other's way; waiting a little longer each
-            // time takes them apart.
+            // Concurrent joins of one conversation conflict. A longer pause after each try separates them.
             if tried > 0 {
                 tokio::time::sleep(BACKOFF * tried).await;
             }
@@ -123,8 +132,12 @@ impl Connections {
         Err(Failure::unavailable(Dependency::DynamoDb, "every try of a transaction met another write"))
     }
 
-    /// Everything that a push to a conversation needs, in one consistent read: a connection is in the room as
-    /// read, or else its user learns of the message as a participant.
+    /// The connections that an event of a conversation is pushed to, read in one consistent batch: a
+    /// connection is either in the item of the conversation, or in that of its user.
+    ///
+    /// # Errors
+    ///
+    /// DynamoDB did not answer, or not as it should.
     pub async fn audience(
         &self,
         conversation: ConversationId,
@@ -149,7 +162,11 @@ impl Connections {
         Ok(Audience { joined: joined.into_values().collect(), others, known })
     }
 
-    /// The connections that joined a conversation: one read of one item.
+    /// The joined connections of a conversation: one read of one item.
+    ///
+    /// # Errors
+    ///
+    /// DynamoDB did not answer, or not as it should.
     pub async fn room(&self, conversation: ConversationId) -> Result<Vec<Target>, Failure> {
         let found = self
             .client
@@ -211,7 +228,7 @@ impl Connections {
         Update::builder()
             .table_name(&self.table)
             .key(KEY, room_key(conversation))
-            // The TTL too, since this makes the item if nobody has joined yet.
+            // The TTL is set too, since this creates the item if nobody has joined yet.
             .update_expression("SET #ttl = :ttl REMOVE #member")
             .expression_attribute_names("#member", member_attribute(connection))
             .expression_attribute_names("#ttl", TTL)
@@ -234,7 +251,7 @@ impl Connections {
     }
 }
 
-/// The joined connections of a conversation's item, which does not know when they opened.
+/// The joined connections in the item of a conversation, which does not hold their leases.
 fn room_targets(room: &Item) -> impl Iterator<Item = Target> {
     let id = room_of(room);
     members(room).map(move |(connection, user)| Target { connection, user, lease: None, room: id })
@@ -244,14 +261,15 @@ fn failed(reason: &&CancellationReason) -> bool {
     reason.code() == Some("ConditionalCheckFailed")
 }
 
-/// What the reasons of a cancelled join say, in the order of its items: lease, connection, conversation.
-/// `None` if another write was in the way and the join may be repeated.
+/// The meaning of the reasons of a cancelled join, in the order of its items: lease, connection,
+/// conversation. `None` if another write conflicted, so that the join may be repeated.
 fn join_refusal(reasons: &[CancellationReason]) -> Option<Joined> {
     let lease = reasons.first().filter(failed);
     let connection = reasons.get(1).filter(failed);
     match (lease, connection) {
         (Some(_), _) => Some(Joined::NotConnected),
-        // The item comes along if there is one: then it was the number of rooms that failed.
+        // If the reason contains the item, the connection exists, so it is the number of conversations that
+        // failed.
         (None, Some(reason)) if reason.item().is_some_and(|item| !item.is_empty()) => Some(Joined::TooMany),
         (None, Some(_)) => Some(Joined::NotConnected),
         (None, None) => None,

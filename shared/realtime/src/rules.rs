@@ -1,18 +1,18 @@
-//! What becomes of a user's item when something happens: the rules of leases and presence.
+//! The rules of leases and presence: what an event does to the item of a user.
 //!
-//! [`decide`] is a pure function from what was read and what happened to what is to be written and announced.
-//! Its caller writes the item on the condition that nobody has written it meanwhile, and reads and decides
-//! again if somebody has. `rules/model.rs` explores every order in which that can happen.
+//! [`decide`] is a pure function from the item and an event to the new item and what is announced. Its caller
+//! writes the new item if nobody has written it meanwhile; else it reads the item and decides again.
+//! `rules/model.rs` explores every order in which that can happen.
 //!
-//! A *transition* moves the online mark. The write that moves it also leaves, under a token of its own, what
-//! there is to announce, and that is taken away once it is announced. So:
-//! - who made a transition knows it by the token, although the answer to the write was lost;
-//! - a transition whose maker died before announcing it is found by the sweep, which takes it over;
+//! A *transition* changes the online mark. The write that makes it also stores what is to be announced, under
+//! a token of its own, until it is announced. So:
+//! - an attempt recognises its own write by the token, although the answer was lost;
+//! - the sweep finds and takes over a transition whose maker died before it was announced;
 //! - transitions alternate, each has a higher version than the one before, and each is announced. Frames may
-//!   overtake each other, so a client drops one with a lower version than it has seen;
-//! - a client that has seen nothing later, for it opened since or asked who is online, is not told what is no
-//!   longer so: a transition goes to connections that opened before it (`presence.rs`), and what the sweep takes
-//!   over late is followed by the last transition, which may have been announced before.
+//!   overtake each other, so a client drops a frame with a lower version than one before;
+//! - a late announcement does not outdate a client that has read presence since. A transition is pushed to
+//!   connections that opened before it (`presence.rs`), and what the sweep takes over is followed by the last
+//!   transition, even if that was announced before.
 
 use std::collections::BTreeMap;
 
@@ -24,16 +24,16 @@ use crate::user_item::{ANNOUNCED_WITHIN, Duty, Token, Transition, UserItem};
 #[cfg(test)]
 mod model;
 
-/// What happened to a user or to one of their connections.
+/// An event of a user.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Happened {
     /// A connection is about to open. More than `max_connections` end the oldest.
     Connects {
         /// The connection.
         connection: ConnectionId,
-        /// How long its lease lasts.
+        /// The duration of its lease.
         lease: Millis,
-        /// How many connections the user may have.
+        /// The maximum number of connections of the user.
         max_connections: usize,
     },
     /// A connection is closed.
@@ -41,41 +41,41 @@ pub(crate) enum Happened {
         /// The connection.
         connection: ConnectionId,
     },
-    /// A connection shows that it is alive.
+    /// A connection has sent a ping.
     Pings {
         /// The connection.
         connection: ConnectionId,
-        /// How long its lease lasts from now.
+        /// The duration of its lease from now.
         lease: Millis,
     },
-    /// A connection turned out to be gone.
+    /// A connection turned out to be gone (410).
     IsGone {
         /// The connection.
         connection: ConnectionId,
     },
-    /// The sweep has come to this user.
+    /// The sweep looks at the user.
     IsSwept,
-    /// What this token stands for was announced.
+    /// Transitions were announced.
     WasAnnounced {
-        /// The token of the attempt that left it.
+        /// The token under which the item holds them.
         token: Token,
     },
 }
 
-/// What is to be done about it.
+/// What is to be done.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Decision {
-    /// The item as it is to be written; `None` if there is nothing to change.
+    /// The new item; `None` if nothing changes.
     pub(crate) write: Option<UserItem>,
-    /// What is to be announced once it is written, and the token that stands for it in the item.
+    /// What is to be announced after the write, and the token under which the item holds it.
     pub(crate) announce: Option<(Token, Vec<Transition>)>,
-    /// Other connections whose leases had expired, and end with this.
+    /// Other connections whose leases have expired, and are removed.
     pub(crate) expired: Vec<(ConnectionId, Lease)>,
-    /// Other connections that were too many, and end with this: the oldest.
+    /// Other connections that are the oldest of too many, and whose leases are removed.
     pub(crate) surplus: Vec<(ConnectionId, Lease)>,
 }
 
-/// Decides what becomes of an item. `token` is new with every call.
+/// Decides what an event does to an item. `token` is new with every call.
 pub(crate) fn decide(seen: &UserItem, happened: &Happened, now: Millis, token: Token) -> Decision {
     match happened {
         Happened::Connects { connection, lease, max_connections } => {
@@ -90,10 +90,11 @@ pub(crate) fn decide(seen: &UserItem, happened: &Happened, now: Millis, token: T
     }
 }
 
-/// Whether an attempt to write has been carried out, by what is read after it. Its answer may have been lost.
+/// Whether an attempt to write was carried out, judged by what is read after it. Its answer may have been
+/// lost.
 pub(crate) fn was_carried_out(attempt: &Decision, seen: &UserItem) -> bool {
-    // An attempt that moves no mark leaves no token: to decide anew comes to the same then, but for what it
-    // ended.
+    // An attempt that makes no transition leaves no token. To decide anew has the same result then, except
+    // for the connections that it ended.
     attempt.announce.as_ref().is_some_and(|(token, _)| seen.unannounced.contains_key(token))
 }
 
@@ -118,8 +119,8 @@ fn connect(
     Decision { expired, surplus: by_age, ..write(next, goes, Vec::new(), now, token) }
 }
 
-/// If that leaves the user without a lease that holds, they go offline, with whatever leases are left: a
-/// connection that missed its time does not come back by itself.
+/// If no lease is valid then, the user goes offline and the expired leases are removed too: a connection that
+/// missed its time does not come back by itself.
 fn disconnect(seen: &UserItem, connection: &ConnectionId, now: Millis, token: Token) -> Decision {
     let mut next = seen.clone();
     let held = next.leases.remove(connection).is_some();
@@ -132,8 +133,8 @@ fn disconnect(seen: &UserItem, connection: &ConnectionId, now: Millis, token: To
     Decision { expired, ..write(next, goes, Vec::new(), now, token) }
 }
 
-/// Renews a lease, expired or not. A lease is of a user who is online: nothing brings back one who is offline
-/// but a connect.
+/// Renews a lease, even if it has expired. Only the lease of a user who is online: nothing but a connect
+/// takes a user online.
 fn ping(seen: &UserItem, connection: &ConnectionId, expires_at: Millis) -> Decision {
     let mut next = seen.clone();
     match next.leases.get_mut(connection) {
@@ -143,7 +144,7 @@ fn ping(seen: &UserItem, connection: &ConnectionId, expires_at: Millis) -> Decis
     Decision::unannounced(next)
 }
 
-/// Ends a lease and nothing else: if it was the last, the sweep takes the user offline.
+/// Removes a lease and nothing else. If it was the last one, the sweep takes the user offline.
 fn forget(seen: &UserItem, connection: &ConnectionId) -> Decision {
     let mut next = seen.clone();
     if next.leases.remove(connection).is_none() {
@@ -161,7 +162,7 @@ fn sweep(seen: &UserItem, now: Millis, token: Token) -> Decision {
     let mut owed: Vec<_> = overdue.into_iter().flat_map(|duty| duty.transitions).collect();
     owed.sort();
     if seen.online && seen.unexpired(now).next().is_none() {
-        // There may be no lease left: a connection that turned out to be gone was forgotten.
+        // There may be no lease: that of a connection that turned out to be gone was removed.
         let last_lease = seen.leases.values().map(|lease| lease.expires_at).max();
         let goes = Goes::Offline { since: last_lease.unwrap_or(now).min(now) };
         let expired = take_expired(&mut next, now);
@@ -189,14 +190,14 @@ impl Decision {
         Self { write: None, announce: None, expired: Vec::new(), surplus: Vec::new() }
     }
 
-    /// Writes an item in which no mark has moved, so that there is nothing to announce.
+    /// Writes an item without a transition.
     fn unannounced(mut next: UserItem) -> Self {
         next.version += 1;
         Self { write: Some(next), ..Self::nothing() }
     }
 
-    /// The same after an attempt of which it is not known whether it was carried out: if it was, the
-    /// connections that it ended are nobody else's to close.
+    /// Adds what an attempt has ended of which it is not known whether it was carried out: if it was, nobody
+    /// else closes those connections.
     pub(crate) fn after(mut self, attempt: Self) -> Self {
         let is_there =
             |id: &ConnectionId| self.write.as_ref().is_some_and(|item| item.leases.contains_key(id));
@@ -210,7 +211,7 @@ impl Decision {
     }
 }
 
-/// Removes the leases that have expired.
+/// Removes the expired leases from an item.
 fn take_expired(item: &mut UserItem, now: Millis) -> Vec<(ConnectionId, Lease)> {
     let (hold, expired): (BTreeMap<_, _>, BTreeMap<_, _>) =
         std::mem::take(&mut item.leases).into_iter().partition(|(_, lease)| lease.expires_at > now);
@@ -218,14 +219,14 @@ fn take_expired(item: &mut UserItem, now: Millis) -> Vec<(ConnectionId, Lease)> 
     expired.into_iter().collect()
 }
 
-/// Where a transition takes a user.
+/// The direction of a transition.
 enum Goes {
     Online,
     Offline { since: Millis },
 }
 
-/// Writes `next`, which makes a transition if the user goes anywhere. It is to be announced after those that
-/// are owed already.
+/// Writes `next`, with a transition if the user goes online or offline. It is announced after the `owed`
+/// ones.
 fn write(
     mut next: UserItem,
     goes: Option<Goes>,

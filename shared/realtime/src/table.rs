@@ -35,11 +35,11 @@ const MEMBER_PREFIX: &str = "member#";
 /// The index of the users whom the sweep may have to look at.
 pub(crate) const ONLINE_INDEX: &str = "online";
 
-/// How many partitions it is spread over: one takes 1,000 writes a second.
+/// The number of partitions of the index: one takes 1,000 writes a second.
 pub(crate) const SHARDS: u32 = 8;
 
-/// No connection outlives 2 hours (API Gateway quota), so nothing said of one is of use after that; an hour
-/// on top is for clocks.
+/// A connection lasts at most 2 hours (API Gateway quota), so its items are of no use after that. One hour is
+/// added for differing clocks.
 const TIME_TO_LIVE: Duration = Duration::from_secs(3 * 60 * 60);
 
 pub(crate) type Item = HashMap<String, AttributeValue>;
@@ -48,13 +48,13 @@ pub(crate) fn user_key(id: &UserId) -> AttributeValue {
     AttributeValue::S(format!("USER#{id}"))
 }
 
-/// The conversation that an item is of, if it is one's.
+/// The conversation of an item, if it is one of a conversation.
 pub(crate) fn room_of(item: &Item) -> Option<ConversationId> {
     let key = item.get(KEY)?.as_s().ok()?;
     ConversationId::parse(key.strip_prefix("ROOM#")?).ok()
 }
 
-/// The user that an item is of, if it is one's.
+/// The user of an item, if it is one of a user.
 pub(crate) fn user_of(item: &Item) -> Option<UserId> {
     let key = item.get(KEY)?.as_s().ok()?;
     UserId::parse(key.strip_prefix("USER#")?).ok()
@@ -76,7 +76,7 @@ pub(crate) fn member_attribute(connection: &ConnectionId) -> String {
     format!("{MEMBER_PREFIX}{connection}")
 }
 
-/// The part of the index that a user is in, always the same.
+/// The partition of a user in the index. It never changes.
 pub(crate) fn shard(user: &UserId) -> AttributeValue {
     number(user.as_str().bytes().map(u32::from).sum::<u32>() % SHARDS)
 }
@@ -106,7 +106,7 @@ pub(crate) fn ttl() -> AttributeValue {
     number((now() + millis(TIME_TO_LIVE)) / 1000)
 }
 
-/// A connection's promise that it is alive, until it expires.
+/// A connection counts as alive until its lease expires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Lease {
     pub(crate) expires_at: Millis,
@@ -122,7 +122,7 @@ impl From<Lease> for AttributeValue {
     }
 }
 
-/// The lease that an attribute holds, if it is one, and the connection that it is of.
+/// The connection and the lease of an attribute, if it is a lease.
 pub(crate) fn lease(name: &str, value: &AttributeValue) -> Option<(ConnectionId, Lease)> {
     let connection = ConnectionId::parse(name.strip_prefix(LEASE_PREFIX)?).ok()?;
     let fields = value.as_m().ok()?;
@@ -131,7 +131,7 @@ pub(crate) fn lease(name: &str, value: &AttributeValue) -> Option<(ConnectionId,
     Some((connection, lease))
 }
 
-/// The joined connections in a conversation's item.
+/// The joined connections in the item of a conversation.
 pub(crate) fn members(item: &Item) -> impl Iterator<Item = (ConnectionId, UserId)> {
     item.iter().filter_map(|(name, value)| {
         let connection = ConnectionId::parse(name.strip_prefix(MEMBER_PREFIX)?).ok()?;
@@ -139,7 +139,7 @@ pub(crate) fn members(item: &Item) -> impl Iterator<Item = (ConnectionId, UserId
     })
 }
 
-/// The joined conversations in a connection's item.
+/// The joined conversations in the item of a connection.
 pub(crate) fn rooms(item: &Item) -> impl Iterator<Item = ConversationId> {
     let rooms = item.get(ROOMS).and_then(|value| value.as_ss().ok());
     rooms.into_iter().flatten().filter_map(|id| ConversationId::parse(id).ok())

@@ -1,4 +1,4 @@
-//! The item of a user: read once into a [`UserItem`], and written as the difference between two of them.
+//! The item of a user: parsed into a [`UserItem`], and written as the difference between two of them.
 
 use std::collections::BTreeMap;
 
@@ -11,8 +11,8 @@ use crate::table::{
     lease, lease_attribute, number, read_number, shard, user_of,
 };
 
-/// How long an announcement may take before the sweep makes it: longer than any invocation gives itself for
-/// one user, so whoever owed it has given up by then.
+/// An announcement is overdue after this: no invocation spends so long on one user, so the one that had to
+/// announce it has given up.
 pub(crate) const ANNOUNCED_WITHIN: Millis = 30_000;
 
 /// The names in a transition, and in an entry of `unannounced`.
@@ -20,11 +20,11 @@ const AT: &str = "at";
 const SINCE: &str = "since";
 const TRANSITIONS: &str = "transitions";
 
-/// What the table holds of a user.
+/// The item of a user.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct UserItem {
     pub(crate) user: UserId,
-    /// The user's connections, also those whose leases have expired.
+    /// The leases of the user's connections, also the expired ones.
     pub(crate) leases: BTreeMap<ConnectionId, Lease>,
     /// The online mark: whether the last transition was to online.
     pub(crate) online: bool,
@@ -32,13 +32,13 @@ pub(crate) struct UserItem {
     pub(crate) transition: Option<Transition>,
     /// One more with every write; 0 before the first.
     pub(crate) version: u64,
-    /// What has to be announced, by the attempt that owes it.
+    /// The transitions that are to be announced, by the token of the attempt that has to do it.
     pub(crate) unannounced: BTreeMap<Token, Duty>,
-    /// When the user was last seen, if they have ever gone offline.
+    /// When the user last went offline.
     pub(crate) last_seen_at: Option<Millis>,
 }
 
-/// Names one attempt to write an item, and nothing else.
+/// The name of one attempt to write an item. It is used once.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Token(pub(crate) String);
 
@@ -51,25 +51,25 @@ impl Token {
 /// Transitions that one attempt has made or taken over, and has to announce.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Duty {
-    /// When the attempt wrote it down.
+    /// When the attempt wrote them.
     pub(crate) since: Millis,
-    /// In the order of their versions.
+    /// The transitions, in the order of their versions.
     pub(crate) transitions: Vec<Transition>,
 }
 
-/// A user's going online or offline.
+/// A change of the online mark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Transition {
-    /// The version of the item that made it.
+    /// The version of the item with this change.
     pub(crate) version: u64,
-    /// When that was.
+    /// When it was made.
     pub(crate) at: Millis,
     /// When the user was last seen, if they went offline.
     pub(crate) offline_since: Option<Millis>,
 }
 
 impl UserItem {
-    /// The item of a user of whom the table knows nothing.
+    /// The item of a user who is not in the table.
     pub(crate) fn absent(user: UserId) -> Self {
         Self {
             user,
@@ -82,7 +82,7 @@ impl UserItem {
         }
     }
 
-    /// Reads an item, if it is a user's.
+    /// Parses an item, if it is one of a user.
     pub(crate) fn parse(item: &Item) -> Option<Self> {
         let unannounced = item.get(UNANNOUNCED).and_then(|value| value.as_m().ok());
         Some(Self {
@@ -100,13 +100,13 @@ impl UserItem {
         })
     }
 
-    /// The connections whose leases hold.
+    /// The leases that are valid.
     pub(crate) fn unexpired(&self, now: Millis) -> impl Iterator<Item = (&ConnectionId, &Lease)> {
         self.leases.iter().filter(move |(_, lease)| lease.expires_at > now)
     }
 
-    /// When the sweep has to look at this user: when the last lease has ended, or when an announcement is
-    /// overdue. Never, if they are offline and that was announced.
+    /// When the sweep has to look at the user: when the last lease expires, or when an announcement is
+    /// overdue. `None` if the user is offline and everything is announced.
     pub(crate) fn sweep_at(&self) -> Option<Millis> {
         let latest_lease = self.leases.values().map(|lease| lease.expires_at).max();
         let goes_offline = self.online.then(|| latest_lease.unwrap_or(0));
@@ -114,7 +114,7 @@ impl UserItem {
         goes_offline.into_iter().chain(overdue).min()
     }
 
-    /// Adds to an update what turns `self`, which was read, into `next`; the update is conditional on the
+    /// Adds to an update what turns `self`, as it was read, into `next`. The update is conditional on the
     /// version that was read.
     pub(crate) fn replaced_by(
         &self,
@@ -143,7 +143,7 @@ impl UserItem {
         if self.last_seen_at != next.last_seen_at {
             change = change.set_or_remove(LAST_SEEN_AT, next.last_seen_at.map(number));
         }
-        // Whatever was there: a ping moves it without reading it.
+        // Always written: a ping changes it without reading the item.
         change
             .set_or_remove(SWEEP_AT, next.sweep_at().map(number))
             .set_or_remove(ONLINE_SHARD, next.sweep_at().map(|_| shard(&next.user)))
@@ -189,13 +189,13 @@ impl From<Transition> for AttributeValue {
     }
 }
 
-/// The attribute `unannounced`, which is absent while there is nothing in it: a ping asks for that.
+/// The attribute `unannounced`. It is absent if it is empty, which a ping relies on.
 fn unannounced(duties: &BTreeMap<Token, Duty>) -> Option<AttributeValue> {
     let entries = duties.iter().map(|(token, duty)| (token.0.clone(), duty.into()));
     (!duties.is_empty()).then(|| AttributeValue::M(entries.collect()))
 }
 
-/// An update expression that is being put together.
+/// An update expression under construction.
 struct Change {
     update: UpdateItemFluentBuilder,
     set: Vec<String>,
@@ -227,7 +227,7 @@ impl Change {
         }
     }
 
-    /// The update, which is carried out only on the item of this version.
+    /// The update, conditional on this version of the item.
     fn on_version(self, seen: u64) -> UpdateItemFluentBuilder {
         let mut expression = format!("SET {}", self.set.join(", "));
         if !self.remove.is_empty() {
@@ -253,7 +253,7 @@ mod tests {
     use super::*;
     use crate::table::{KEY, user_key};
 
-    /// Some of all items that there may be, with connections and tokens that many of them share.
+    /// Items with connections and tokens from a small set, so that two of them share some.
     fn any_item() -> impl Strategy<Value = UserItem> {
         let lease = (1..9_u64, 1..9_u64).prop_map(|(expires_at, opened_at)| Lease { expires_at, opened_at });
         let connection = "[a-d]".prop_map(|id| ConnectionId::parse(id).unwrap());
@@ -280,7 +280,7 @@ mod tests {
             })
     }
 
-    /// Does with an item what an update of `SET a = :a, … REMOVE b, …` says.
+    /// Applies an update of the form `SET a = :a, … REMOVE b, …` to an item.
     fn carry_out(item: &mut Item, update: &UpdateItemFluentBuilder) {
         let names = update.get_expression_attribute_names().clone().unwrap();
         let values = update.get_expression_attribute_values().clone().unwrap();

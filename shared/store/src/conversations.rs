@@ -13,59 +13,63 @@ use crate::pool::{Connection, Store};
 use crate::rows;
 use crate::users::columns;
 
-/// A conversation as one of its participants finds it.
+/// A conversation, as one of its participants may see it.
 #[derive(Clone, Debug)]
 pub struct Conversation {
-    /// The place of its latest message, 0 before the first.
+    /// The number of its latest message, 0 before the first.
     pub last_seq: Seq,
-    /// Who takes part.
+    /// Its participants.
     pub participants: Participants,
 }
 
-/// Where a conversation stands.
+/// A conversation and its latest message.
 #[derive(Clone, Copy, Debug)]
 pub struct Head {
-    /// Which.
+    /// The conversation.
     pub id: ConversationId,
-    /// The place of its latest message, 0 before the first.
+    /// The number of its latest message, 0 before the first.
     pub last_seq: Seq,
 }
 
 /// A conversation in the list of one of its participants.
 #[derive(Clone, Debug)]
 pub struct Summary {
-    /// Which.
+    /// The conversation.
     pub id: ConversationId,
-    /// The other one.
+    /// The other participant.
     pub other: User,
     /// Its latest message.
     pub last_message: Option<Message>,
-    /// Its place, 0 before the first.
+    /// The number of the latest message, 0 before the first.
     pub last_seq: Seq,
     /// How many messages the participant has not read.
     pub unread_count: i64,
-    /// The place in the list.
+    /// Its position in the list.
     pub cursor: ActivityCursor,
 }
 
-/// What became of a find-or-create.
+/// The result of a find-or-create.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FindOrCreate {
-    /// The pair had one.
+    /// The two users have had a conversation.
     Found(ConversationId),
-    /// The pair has one now.
+    /// The conversation was created.
     Created(ConversationId),
-    /// The other user is unknown.
+    /// There is no such other user.
     NoSuchUser,
-    /// The caller has made enough of them for now.
+    /// The caller has created too many conversations in this minute.
     TooMany {
-        /// When there will be room again.
+        /// When the minute ends.
         retry_after: Duration,
     },
 }
 
 impl Store {
     /// The conversation, if `user` takes part in it.
+    ///
+    /// # Errors
+    ///
+    /// Postgres did not answer, or not as it should.
     pub async fn conversation_of(
         &self,
         id: ConversationId,
@@ -74,12 +78,20 @@ impl Store {
         self.run(|connection| async move { conversation_of(&connection, id, user).await }).await
     }
 
-    /// Where the user's conversations with the latest activity stand, at most `limit`.
+    /// The `limit` conversations of a user with the latest activity.
+    ///
+    /// # Errors
+    ///
+    /// Postgres did not answer, or not as it should.
     pub async fn heads_of(&self, user: &UserId, limit: i64) -> Result<Vec<Head>, Failure> {
         self.run(|connection| async move { heads_of(&connection, user, limit).await }).await
     }
 
-    /// The user's conversations, newest activity first, at most `limit`, from the place after `cursor` on.
+    /// The conversations of a user after `cursor`, newest activity first, at most `limit`.
+    ///
+    /// # Errors
+    ///
+    /// Postgres did not answer, or not as it should.
     pub async fn conversations_of(
         &self,
         user: &UserId,
@@ -90,8 +102,12 @@ impl Store {
         self.run(|connection| async move { conversations_of(&connection, user, cursor, limit).await }).await
     }
 
-    /// The one conversation of `caller` and `other`, made if there is none; `caller`'s profile is kept on the
-    /// way. The caller may make `max_per_minute`, or any number if that is 0.
+    /// Finds the conversation of `caller` and `other`, or creates it, and stores the profile of the caller.
+    /// The caller may create `max_per_minute`, or any number if that is 0.
+    ///
+    /// # Errors
+    ///
+    /// Postgres did not answer, or not as it should.
     pub async fn find_or_create_conversation(
         &self,
         caller: &UserId,
@@ -108,7 +124,7 @@ impl Store {
     }
 }
 
-/// The participant check rides on the primary key: one row, found or not.
+/// Checks the participant by the primary key: one row is read, whether or not it is found.
 async fn conversation_of(
     connection: &Connection,
     id: ConversationId,

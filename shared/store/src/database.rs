@@ -1,4 +1,4 @@
-//! Where the database is and how it is spoken to, read from what is kept in `DATABASE_URL`.
+//! Reads `DATABASE_URL`: the address of the database, and how to connect to it.
 
 use percent_encoding::percent_decode_str;
 use serde::Deserialize;
@@ -8,23 +8,23 @@ use tokio_postgres::config::{Host, SslMode};
 
 use crate::tls::{Roots, Tls};
 
-/// The database, read from a URL or from what Secrets Manager keeps of one.
+/// A database, from a URL or from the JSON of Secrets Manager.
 #[derive(Clone, Debug)]
 pub(crate) struct Database {
     pub(crate) config: Config,
     pub(crate) tls: Tls,
-    /// Whether a connection is the same one from statement to statement, and so may keep prepared ones.
+    /// Whether every statement runs on the same server connection, so that prepared statements can be kept.
     pub(crate) is_pooled_by_transaction: bool,
 }
 
-/// What was given cannot be understood. It holds a password, so it is not repeated here.
+/// The URL cannot be read. It has a password, so this error does not repeat it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a Postgres URL: {0}")]
 pub struct InvalidDatabaseUrl(pub(crate) String);
 
 impl Database {
-    /// `postgres://user:password@host:port/database?…`, or the JSON that Secrets Manager attaches to a database. What
-    /// libpq does not know is `pgbouncer=true`, which Prisma's users write too.
+    /// Reads `postgres://user:password@host:port/database?…`, or the JSON that Secrets Manager attaches to a
+    /// database. The option `pgbouncer=true` is not libpq's but Prisma's.
     pub(crate) fn parse(text: &str) -> Result<Self, InvalidDatabaseUrl> {
         let text = text.trim();
         if text.starts_with('{') {
@@ -61,7 +61,7 @@ impl Database {
         let tls = match ssl_mode {
             None if config.get_hosts().iter().all(is_this_machine) => Tls::Off,
             Some("disable") => Tls::Off,
-            // Encryption without knowing with whom is none, so all that libpq calls encrypted is verified.
+            // Encryption without a verified server is of no use, so all encrypting modes of libpq verify.
             None | Some("require" | "verify-ca" | "verify-full") => Tls::Verified { roots },
             Some(_) => {
                 return Err(InvalidDatabaseUrl("sslmode has to be verify-full or disable".to_owned()));
@@ -75,7 +75,7 @@ impl Database {
     }
 }
 
-/// What Secrets Manager keeps of a database (User Guide, "JSON structure of Secrets Manager database
+/// The secret of a database (Secrets Manager User Guide, "JSON structure of Secrets Manager database
 /// credential secrets").
 #[derive(Deserialize)]
 struct Kept {
@@ -86,7 +86,7 @@ struct Kept {
     port: u16,
     #[serde(default = "default_name")]
     dbname: String,
-    // What a URL says after the question mark.
+    // The options of a URL.
     sslmode: Option<String>,
     sslrootcert: Option<String>,
     #[serde(default)]
@@ -104,7 +104,7 @@ fn default_name() -> String {
 impl Kept {
     fn parse(json: &str) -> Result<Self, InvalidDatabaseUrl> {
         serde_json::from_str(json).map_err(|error| {
-            // What serde says may repeat a value, and one of them is the password.
+            // The message of serde may repeat a value, and one of the values is the password.
             InvalidDatabaseUrl(format!(
                 "as JSON it needs username, password and host, as texts, and may have port, dbname, sslmode, sslrootcert and pgbouncer (line {}, column {})",
                 error.line(),
@@ -130,7 +130,7 @@ fn flag(name: &str, value: &str) -> Result<bool, InvalidDatabaseUrl> {
     value.parse().map_err(|_| InvalidDatabaseUrl(format!("{name} has to be true or false")))
 }
 
-/// What never leaves this machine needs no encryption.
+/// A connection to this machine needs no encryption.
 fn is_this_machine(host: &Host) -> bool {
     match host {
         Host::Unix(_) => true,

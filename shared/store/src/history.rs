@@ -1,4 +1,4 @@
-//! Messages that are read.
+//! Reading messages, and marking them as read.
 
 use domain::{ConversationId, Failure, Message, MessageId, Participants, Read, Seq, UserId};
 use tokio_postgres::Row;
@@ -8,29 +8,29 @@ use uuid::Uuid;
 use crate::pool::{Connection, Store};
 use crate::rows;
 
-/// Which part of a conversation is asked for.
+/// The part of a conversation that is asked for.
 #[derive(Clone, Copy, Debug)]
 pub enum Part {
     /// The newest messages.
     Newest,
-    /// Those just older than this one.
+    /// The messages just before this one.
     Before(MessageId),
-    /// Those just newer.
+    /// The messages just after this one.
     After(MessageId),
 }
 
-/// A part of a conversation, and what reading it changed.
+/// A part of a conversation. To read it marks messages as read.
 #[derive(Clone, Debug)]
 pub struct History {
-    /// Oldest first.
+    /// The messages, oldest first.
     pub messages: Vec<Message>,
     /// Whether there are more in the direction that was asked for.
     pub has_more: bool,
-    /// What became read.
+    /// The messages that were marked as read.
     pub marked: Marked,
 }
 
-/// The messages of the other side, marked as read.
+/// The messages of the other participant that were marked as read.
 #[derive(Clone, Debug)]
 pub struct Marked {
     /// The participants of the conversation.
@@ -41,20 +41,20 @@ pub struct Marked {
     pub changed: bool,
 }
 
-/// What became of asking for a part of a conversation.
+/// The result of reading a part of a conversation.
 #[derive(Clone, Debug)]
 pub enum Found {
-    /// Here it is.
+    /// The part.
     History(History),
-    /// The caller takes no part in the conversation.
+    /// The caller does not take part in the conversation.
     NotAParticipant,
-    /// The message to start from is not in it.
+    /// The conversation has no such message.
     NoSuchMessage,
 }
 
 impl Store {
-    /// Marks the other side's messages up to `up_to` as read, or all; `None` if `reader` takes no part in the
-    /// conversation.
+    /// Marks the messages of the other participant up to `up_to`, or all, as read. `None` if `reader` does
+    /// not take part in the conversation.
     ///
     /// # Errors
     ///
@@ -68,7 +68,7 @@ impl Store {
         self.run(|connection| async move { mark_read(&connection, conversation, reader, up_to).await }).await
     }
 
-    /// A part of a conversation, at most `limit` messages of it, and marks the other side's messages as read.
+    /// Reads at most `limit` messages, and marks the messages of the other participant as read.
     ///
     /// # Errors
     ///
@@ -103,7 +103,7 @@ async fn mark_read(
     row.as_ref().map(|row| marked(row, conversation, reader)).transpose()
 }
 
-/// Asks for one message more than `limit`, which tells whether there are more.
+/// Reads one message more than `limit`, which tells whether there are more.
 async fn read_history(
     connection: &Connection,
     conversation: ConversationId,
@@ -138,7 +138,7 @@ async fn read_history(
     }
     let has_more = messages.len() > limit;
     if has_more {
-        // The surplus one is the farthest from the cursor.
+        // The surplus message is the one farthest from the cursor.
         match part {
             Part::Newest | Part::Before(_) => drop(messages.remove(0)),
             Part::After(_) => drop(messages.pop()),

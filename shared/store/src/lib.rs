@@ -1,12 +1,12 @@
-//! Postgres: the only crate that knows SQL.
+//! Postgres. No other crate contains SQL.
 //!
-//! Queries take a `Connection` of ours, not a `GenericClient`: it decides how a statement is sent.
+//! A statement is sent by `Connection`, not by a `GenericClient`, since it decides how.
 //!
-//! A statement of more than a few lines is in a `.sql` file, as psql would take it.
+//! A statement of more than a few lines is a file, which psql can execute.
 //!
-//! Every call is one round trip on a pooled connection, whose prepared statements live as long as it does.
-//! Every statement may safely run twice: when the server has ended the connection the call is repeated on a
-//! fresh one, although the first try may have been committed.
+//! Every call is one round trip on a pooled connection, which keeps its prepared statements. Every statement
+//! may be executed twice: if the server has ended the connection, the call is repeated on a new one, although
+//! the first try may have been committed.
 
 mod conversations;
 mod database;

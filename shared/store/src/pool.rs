@@ -1,4 +1,4 @@
-//! The connections of a process, and what becomes of a call when one of them fails.
+//! The connection pool of a process, and what happens to a call when a connection fails.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -20,35 +20,35 @@ use tokio_postgres::{NoTls, Row};
 use crate::database::{Database, InvalidDatabaseUrl};
 use crate::tls::{self, Tls};
 
-/// A process handles one event at a time, so one connection would do; a second one stands in while the first
-/// is replaced.
+/// A process handles one event at a time, so one connection would do. The second is used while the first is
+/// replaced.
 const CONNECTIONS: usize = 2;
 
-/// How long a connection may take to open, and a statement to answer. A client waits for both.
+/// Time limits of opening a connection and of a statement. A client waits for both.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// The same for whoever migrates, and is told why it did not work. An Aurora that has paused takes some 15 s
-/// to resume (Aurora User Guide, "Scaling to Zero ACUs").
+/// The time limit of opening a connection for a migration. A paused Aurora takes about 15 s to resume (Aurora
+/// User Guide, "Scaling to Zero ACUs").
 const SESSION_CONNECT_TIMEOUT: Duration = Duration::from_secs(40);
 
 const SERVER_TIMEOUT: Duration = Duration::from_millis(2800);
 
-/// How long a call may take with all its tries.
+/// The time limit of a call with all its tries.
 const CALL_TIMEOUT: Duration = Duration::from_secs(6);
 
-/// How often a call is tried.
+/// The number of tries of a call.
 const TRIES: usize = 3;
 
-/// A connection that was idle for this long may have been cut without a word, by a freeze or a router: it has
-/// to answer first, and soon.
+/// A connection that has been idle for this long may be dead without notice, after a freeze or in a router.
+/// It is checked before it is used.
 const TRUSTED_FOR: Duration = Duration::from_secs(30);
 const CHECK_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Where the database is: `postgres://user:password@host:port/database`, as libpq writes it, or an ARN.
 const DATABASE_URL: &str = "DATABASE_URL";
 
-/// The URL of the database, as `DATABASE_URL` has it.
+/// The value of `DATABASE_URL`.
 ///
 /// # Errors
 ///
@@ -57,14 +57,14 @@ pub fn url_from_env(sdk: &SdkConfig) -> Result<Secret, Misconfigured> {
     Secret::from_env(DATABASE_URL, sdk)
 }
 
-/// The database, as one Lambda process sees it. Opens no connection before the first call.
+/// The database. Opens no connection before the first call.
 #[derive(Clone, Debug)]
 pub struct Store {
     url: Secret,
     latest: Arc<Mutex<Option<Pooled>>>,
 }
 
-/// The connections to what a URL leads to.
+/// The connections to one URL.
 #[derive(Clone, Debug)]
 struct Pooled {
     url: Arc<str>,
@@ -72,7 +72,7 @@ struct Pooled {
     prepares: bool,
 }
 
-/// A connection that is ours for one call.
+/// A connection that is taken from the pool for one call.
 #[derive(Debug)]
 pub(crate) struct Connection {
     client: Client,
@@ -80,9 +80,9 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    /// The rows of a statement, whose parameters come with their types. It is prepared once for as long as
-    /// the connection lives, which takes a round trip the first time; behind a pooler by transaction, where
-    /// nothing lives that long, it is sent as it is each time. Both take one round trip from then on.
+    /// The rows of a statement. The types of its parameters are given, so that it can be sent without being
+    /// prepared, as a transaction pooler requires. Else it is prepared when a connection executes it first,
+    /// which takes one more round trip.
     pub(crate) async fn rows(
         &self,
         sql: &str,
@@ -97,7 +97,7 @@ impl Connection {
         self.client.query(&statement, &values).await
     }
 
-    /// The only row of a statement that gives one at most.
+    /// The row of a statement that returns at most one.
     pub(crate) async fn row(
         &self,
         sql: &str,
@@ -121,7 +121,7 @@ impl Store {
         Ok(Self { url, latest: Arc::default() })
     }
 
-    /// A connection. If none can be had, the password may have been changed, or all of the URL.
+    /// Takes a connection. If none can be opened, the password or the URL may have changed.
     async fn connection(&self) -> Result<Connection, Attempt> {
         let url = self.url.value().await.map_err(Attempt::Failed)?;
         let pooled = self.pooled(url).await?;
@@ -148,7 +148,7 @@ impl Store {
         }
     }
 
-    /// Runs one call on a pooled connection, and again if it met a dead one or lost a race.
+    /// Executes a call, and repeats it if its connection was dead or if it lost a race.
     pub(crate) async fn run<T, F>(&self, call: impl Fn(Connection) -> F) -> Result<T, Failure>
     where
         F: Future<Output = Result<T, tokio_postgres::Error>>,
@@ -157,7 +157,8 @@ impl Store {
             let mut tried = 1;
             loop {
                 match self.try_once(&call).await {
-                    // A dead connection may have carried out the first try, and the second one may then have
+                    // The first try may have been committed on a connection that died before it answered, and
+                    // the second may then lose a race against it.
                     // lost against that.
                     Err(Attempt::LostRace(_) | Attempt::Dead(_)) if tried < TRIES => tried += 1,
                     done => return done.map_err(Attempt::into_failure),
@@ -173,7 +174,7 @@ impl Store {
         }
     }
 
-    /// Nobody shall get a connection that is open now, or that answers another call's statement.
+    /// Drops all pooled connections: one may still answer an abandoned call.
     async fn forget_connections(&self) {
         if let Some(pooled) = &*self.latest.lock().await {
             pooled.pool.retain(|_, _| false);
@@ -195,28 +196,32 @@ impl Store {
             Err(elapsed) => Err(Attempt::Unavailable(elapsed.into())),
         };
         if let Err(Attempt::Dead(_) | Attempt::Unavailable(_)) = &tried {
-            // What ended this connection (a restart, a long freeze) ended its idle neighbour too, and one
-            // that has not answered in time may still: nobody shall get either.
+            // What ended this connection (a restart, a long freeze) ended the other one too. A connection
+            // that has not answered in time may answer later.
             self.forget_connections().await;
         }
         tried
     }
 }
 
-/// A connection of no pool, for what a migration does.
+/// A connection outside the pool, for migrations.
 #[derive(Debug)]
 pub struct Session {
-    /// What speaks to the database.
+    /// The client.
     pub client: tokio_postgres::Client,
-    /// Drives it, and says how it ended.
+    /// The task that drives the connection. It returns the error that ended it.
     pub driver: JoinHandle<Result<(), tokio_postgres::Error>>,
-    /// Whether there is a pooler in between that gives every transaction another connection: what belongs to
-    /// the session, such as an advisory lock, is then lost or left behind.
+    /// Whether there is a transaction pooler between this and the database. It loses or leaks everything that
+    /// belongs to a session, such as an advisory lock.
     pub is_pooled_by_transaction: bool,
 }
 
 impl Session {
-    /// Opens one. Whoever migrates runs the service, so the error tells everything.
+    /// Opens a connection. The error has all details, since an operator reads it.
+    ///
+    /// # Errors
+    ///
+    /// The URL cannot be had or read, or the database refuses the connection.
     pub async fn open(url: &Secret) -> Result<Self, Box<dyn Error + Send + Sync>> {
         let url = url.value().await.map_err(|failure| format!("{failure}: {}", failure.cause))?;
         let Database { mut config, tls, is_pooled_by_transaction } = Database::parse(&url)?;
@@ -235,7 +240,7 @@ impl Session {
             }
         };
         if !is_pooled_by_transaction {
-            // The role's own limit is for requests; a migration takes what it takes.
+            // The limit of the role is meant for requests; a migration may take longer.
             client.batch_execute("set statement_timeout = 0").await.map_err(|error| described(&error))?;
         }
         Ok(Self { client, driver, is_pooled_by_transaction })
@@ -247,10 +252,10 @@ fn open(url: Arc<str>) -> Result<Pooled, InvalidDatabaseUrl> {
     let connect_timeout = config.get_connect_timeout().copied().unwrap_or(CONNECT_TIMEOUT);
     config.connect_timeout(connect_timeout);
     if !is_pooled_by_transaction {
-        // The server gives up a little earlier than we do. Were it left to go on, it might commit what was
-        // answered as failed. And it plans each statement once for whatever values come: they are written so
-        // that one plan serves all, and planning takes longer than most of them. A pooler has no place for
-        // either: there the role has to have the time limit, and each statement is planned anew.
+        // The server gives up a little earlier than this process. Otherwise it could commit what was answered
+        // as failed. It plans each statement once for all parameters: the statements are written for that,
+        // and planning takes longer than executing most of them. A transaction pooler has no sessions for
+        // either setting: there the role needs the time limit, and each statement is planned anew.
         let options = config.get_options().unwrap_or_default();
         let timeout = SERVER_TIMEOUT.as_millis();
         config.options(format!(
@@ -278,8 +283,7 @@ fn open(url: Arc<str>) -> Result<Pooled, InvalidDatabaseUrl> {
     Ok(Pooled { url, pool, prepares: !is_pooled_by_transaction })
 }
 
-/// Checking every connection with a query of its own would double the round trips, so only those are that may
-/// well be dead.
+/// Checks a connection that has been idle for long. To check every connection would double the round trips.
 async fn check_if_long_idle(client: &mut ClientWrapper, idle: Duration) -> Result<(), HookError> {
     if idle < TRUSTED_FOR {
         return Ok(());
@@ -291,17 +295,17 @@ async fn check_if_long_idle(client: &mut ClientWrapper, idle: Duration) -> Resul
     }
 }
 
-/// Why a try did not succeed.
+/// Why a try failed.
 enum Attempt {
-    /// Another statement was there first; a repeat sees what it did.
+    /// Another statement was first. A repeat sees what it has done.
     LostRace(tokio_postgres::Error),
-    /// The connection was dead; another one may not be.
+    /// The connection was dead. Another one may not be.
     Dead(tokio_postgres::Error),
-    /// It is not even known where the database is.
+    /// The URL of the database cannot be had.
     Failed(Failure),
     /// The database cannot serve now.
     Unavailable(Box<dyn Error + Send + Sync>),
-    /// The database does not accept what it was asked.
+    /// The database refuses the statement.
     Unexpected(tokio_postgres::Error),
 }
 
@@ -339,13 +343,13 @@ impl Attempt {
     }
 }
 
-/// Two statements met, and the one that lost sees what the other did when it runs again: an equal
-/// `clientMessageId` or pair at once, or locks taken in opposite order.
+/// Two statements conflict, and a repeat of the later one sees what the earlier one has done: equal
+/// `clientMessageId`s or pairs at once, or locks taken in different orders.
 fn lost_race(code: &SqlState) -> bool {
     *code == SqlState::UNIQUE_VIOLATION || *code == SqlState::T_R_DEADLOCK_DETECTED
 }
 
-/// The server ends the connection, since it stops or was told to; another one may come up at once.
+/// The server ends the connection, because it stops or was told to. A new connection may succeed at once.
 fn server_stopping(code: &SqlState) -> bool {
     [SqlState::ADMIN_SHUTDOWN, SqlState::CRASH_SHUTDOWN, SqlState::IDLE_SESSION_TIMEOUT].contains(code)
 }
@@ -356,7 +360,7 @@ fn unavailable(code: &SqlState) -> bool {
     ["08", "53", "57"].iter().any(|class| code.code().starts_with(class))
 }
 
-/// An error as it may be logged: Postgres's details repeat the values of a row, which are private.
+/// An error without the details of Postgres, which repeat the values of a row: those are private.
 fn described(error: &tokio_postgres::Error) -> String {
     match error.as_db_error() {
         None => match error.source() {

@@ -1,4 +1,4 @@
-//! What the rows of a result hold.
+//! Reading values from rows.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use domain::{Message, Participants, Seq, User, UserId};
 use tokio_postgres::{Error, Row};
 use uuid::Uuid;
 
-/// The message in a row, with its sender's columns under `sender_`.
+/// The message in a row, with the columns of its sender prefixed by `sender_`.
 pub(crate) fn message(row: &Row) -> Result<Message, Error> {
     Ok(Message {
         id: row.try_get::<_, Uuid>("id")?.into(),
@@ -20,13 +20,13 @@ pub(crate) fn message(row: &Row) -> Result<Message, Error> {
     })
 }
 
-/// The two participants of the conversation in a row.
+/// The participants of the conversation in a row.
 pub(crate) fn participants(row: &Row) -> Result<Participants, Error> {
     let pair = Participants::new(user_id(row, "first_user_id")?, user_id(row, "second_user_id")?);
     Ok(pair.expect("conversations_pair_order keeps the two apart"))
 }
 
-/// The user whose columns have names that begin with `prefix`.
+/// The user in a row, with columns prefixed by `prefix`.
 pub(crate) fn user(row: &Row, prefix: &str) -> Result<User, Error> {
     let column = |name: &str| row.try_get(format!("{prefix}{name}").as_str());
     Ok(User {
@@ -37,13 +37,13 @@ pub(crate) fn user(row: &Row, prefix: &str) -> Result<User, Error> {
     })
 }
 
-/// The user that a column refers to.
+/// The id of a user in a column.
 pub(crate) fn user_id(row: &Row, column: &str) -> Result<UserId, Error> {
     let id: String = row.try_get(column)?;
     Ok(UserId::parse(id).expect("users_id_length holds what UserId asks for"))
 }
 
-/// The time until a minute is over: at least a moment, since it may be over by now.
+/// The time until the minute ends; at least a millisecond, since it may have ended by now.
 pub(crate) fn retry_after(row: &Row) -> Result<Duration, Error> {
     let milliseconds: Option<i64> = row.try_get("retry_after_ms")?;
     Ok(Duration::from_millis(milliseconds.and_then(|left| left.try_into().ok()).unwrap_or(0).max(1)))

@@ -1,4 +1,4 @@
-//! Messages that are sent.
+//! Storing messages.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::pool::{Connection, Store};
 use crate::rows;
 
-/// A message that is stored, by this call or by one that it repeats.
+/// A message that is stored, by this call or by an earlier one with the same `client_message_id`.
 #[derive(Clone, Debug)]
 pub struct Sent {
     /// The message, as it is stored.
@@ -23,23 +23,23 @@ pub struct Sent {
     pub is_latest: bool,
 }
 
-/// What became of a message.
+/// The result of a send.
 #[derive(Clone, Debug)]
 pub enum Sending {
     /// It is stored.
     Sent(Box<Sent>),
-    /// The sender takes no part in the conversation.
+    /// The sender does not take part in the conversation.
     NotAParticipant,
-    /// The sender has sent enough for now.
+    /// The sender has sent too many messages in this minute.
     TooMany {
-        /// When there will be room again.
+        /// When the minute ends.
         retry_after: Duration,
     },
 }
 
 impl Store {
-    /// Stores the message, or finds the one that an equal `client_message_id` stored. It is committed when
-    /// this returns. The sender may send `max_per_minute`, or any number if that is 0.
+    /// Stores a message, or finds the one with the same `client_message_id`. It is committed when this
+    /// returns. The sender may send `max_per_minute`, or any number if that is 0.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! Encryption, and whom to believe to be the database.
+//! Encryption of connections, and verification of the server.
 
 use std::path::PathBuf;
 use std::sync::{Arc, LazyLock};
@@ -9,17 +9,17 @@ use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-/// How a connection is secured.
+/// How a connection is encrypted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Tls {
-    /// Not at all.
+    /// It is not encrypted.
     Off,
-    /// As libpq's `verify-full`: by a certificate for the host's name, from a root in this file, or from one
-    /// of those in the package.
+    /// As with libpq's `verify-full`: the certificate has to be for the host name, and signed by one of these
+    /// roots, or of those in the package.
     Verified { roots: Option<Roots> },
 }
 
-/// Certificates of authorities, in PEM.
+/// Root certificates, in PEM.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Roots {
     File(PathBuf),
@@ -27,7 +27,7 @@ pub(crate) enum Roots {
 }
 
 impl Roots {
-    /// A path, as libpq has it, or the certificates themselves, which a secret has room for.
+    /// A path, as with libpq, or the certificates themselves, since a secret has room for them.
     pub(crate) fn read(text: &str) -> Self {
         match text.contains("-----BEGIN CERTIFICATE-----") {
             true => Self::Given(text.to_owned()),
@@ -46,11 +46,11 @@ impl Roots {
     }
 }
 
-/// Of hosted Postgres. `infra/roots.py` says where they come from.
+/// The roots of hosted Postgres services. `infra/roots.py` says where they come from.
 static ROOTS: LazyLock<RootCertStore> =
     LazyLock::new(|| store(include_bytes!("roots.pem")).expect("infra/roots.py wrote it"));
 
-/// What makes verified connections; with the roots in the package if there are no others.
+/// A connector that verifies the server against these roots, or against those in the package.
 pub(crate) fn connector(roots: Option<&Roots>) -> Result<MakeRustlsConnect, String> {
     let roots = roots.map_or_else(|| Ok(ROOTS.clone()), Roots::load)?;
     let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))

@@ -6,17 +6,24 @@ use tokio_postgres::types::Type;
 use crate::pool::{Connection, Store};
 use crate::rows;
 
-/// How many contacts are told that a user went online or offline: those with the latest activity.
+/// The number of contacts that are told of a user's presence: those with the latest activity.
 const CONTACTS: i64 = 500;
 
 impl Store {
-    /// Makes sure that the user exists and that their profile is what their token says; their contacts, as in
-    /// [`Self::contacts_of`].
+    /// Stores a user with the profile of their token. Returns the contacts, as [`Self::contacts_of`] does.
+    ///
+    /// # Errors
+    ///
+    /// Postgres did not answer, or not as it should.
     pub async fn welcome(&self, id: &UserId, profile: &Profile) -> Result<Vec<UserId>, Failure> {
         self.run(|connection| async move { welcome(&connection, id, profile).await }).await
     }
 
     /// The users who share a conversation with this one, at most the 500 with the latest activity.
+    ///
+    /// # Errors
+    ///
+    /// Postgres did not answer, or not as it should.
     pub async fn contacts_of(&self, id: &UserId) -> Result<Vec<UserId>, Failure> {
         self.run(|connection| async move { contacts_of(&connection, id).await }).await
     }
@@ -49,7 +56,7 @@ async fn contacts_of(connection: &Connection, id: &UserId) -> Result<Vec<UserId>
     rows.iter().map(|row| rows::user_id(row, "contact")).collect()
 }
 
-/// The parts of a profile as the parameters of a statement.
+/// The fields of a profile as parameters of a statement.
 pub(crate) fn columns(profile: &Profile) -> [Option<&str>; 3] {
     [
         profile.name.as_ref().map(domain::Name::as_str),

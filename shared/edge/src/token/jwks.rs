@@ -1,4 +1,4 @@
-//! The public keys of an identity provider, fetched from its JWKS URL and kept.
+//! The public keys of an identity provider, fetched from its JWKS URL.
 
 use std::time::{Duration, Instant};
 
@@ -13,13 +13,14 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::sync::Mutex;
 
-/// An unknown key id makes the keys be fetched again, but not more often than this, whoever invents key ids.
+/// A token with an unknown key id causes a fetch, but not more often than this, however many ids are
+/// invented.
 const REFETCH_AFTER: Duration = Duration::from_secs(60);
 
-/// Keys are fetched again after this, so that one which the provider withdrew is not accepted for ever.
+/// Keys are fetched again after this, so that a withdrawn key is not accepted for ever.
 const MAX_AGE: Duration = Duration::from_secs(60 * 60);
 
-/// A handshake waits for this.
+/// The time limit of a fetch: a handshake waits for it.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(3);
 
 #[derive(Debug)]
@@ -32,12 +33,12 @@ pub(super) struct Jwks {
 #[derive(Debug)]
 struct Fetched {
     fetched_at: Instant,
-    /// When it was last tried to fetch them, whatever came of it.
+    /// When the last fetch began, whether or not it succeeded.
     tried_at: Instant,
     keys: Vec<Key>,
 }
 
-/// A key that tokens may be signed with, and the one algorithm that it is good for.
+/// A key that verifies tokens, and the one algorithm that it is for.
 #[derive(Clone, Debug)]
 pub(super) struct Key {
     id: Option<String>,
@@ -46,7 +47,7 @@ pub(super) struct Key {
 }
 
 impl Jwks {
-    /// The keys at `url`: `https`, or `http` on this machine.
+    /// The keys at `url`, which is `https`, or `http` on this machine.
     pub(super) fn new(url: &str) -> Result<Self, String> {
         let url: Url = url.parse().map_err(|error| format!("is not a URL: {error}"))?;
         let loopback = match url.host_str() {
@@ -59,7 +60,7 @@ impl Jwks {
         if url.scheme() != "https" && !(url.scheme() == "http" && loopback) {
             return Err("must be an https URL".to_owned());
         }
-        // A redirect could lead anywhere, also to where nothing is encrypted.
+        // A redirect could lead to an unencrypted URL.
         let client = Client::builder()
             .timeout(FETCH_TIMEOUT)
             .redirect(Policy::none())
@@ -68,10 +69,10 @@ impl Jwks {
         Ok(Self { client, url, cache: Mutex::new(None) })
     }
 
-    /// The keys that may have signed a token with this header: those of its `kid`, or all if it names none,
-    /// that are good for its `alg`.
+    /// The keys that may have signed a token with this header: those with its `kid` and `alg`, or all with
+    /// its `alg` if it has no `kid`.
     pub(super) async fn keys(&self, id: Option<&str>, algorithm: Algorithm) -> Result<Vec<Key>, Failure> {
-        // Held during the fetch: who comes second waits for the first one's answer instead of asking again.
+        // Held during the fetch: a concurrent call waits for its result instead of fetching again.
         let mut cache = self.cache.lock().await;
         let known = cache.as_ref().map(|fetched| fetched.find(id, algorithm)).unwrap_or_default();
         if let Some(fetched) = &*cache {
@@ -88,7 +89,7 @@ impl Jwks {
             (Err(error), None) => Err(Failure::unavailable(Dependency::Jwks, error)),
             (Err(error), Some(fetched)) => {
                 fetched.tried_at = now;
-                // While the provider is down its keys stay good: it could not have said otherwise.
+                // While the provider is down, its last known keys stay valid.
                 match known.is_empty() {
                     true => Err(Failure::unavailable(Dependency::Jwks, error)),
                     false => Ok(known),
@@ -104,8 +105,8 @@ impl Jwks {
     }
 }
 
-/// A JWK Set whose keys are read one by one, so that one which cannot be used does not spoil the others (RFC
-/// 7517, section 5).
+/// A JWK Set, whose keys are read one by one: a key that cannot be used does not affect the others (RFC 7517,
+/// section 5).
 #[derive(Deserialize)]
 struct Set {
     keys: Vec<Box<RawValue>>,
@@ -118,7 +119,7 @@ impl Fetched {
     }
 }
 
-/// A provider's other keys are passed over.
+/// Keys of other kinds are skipped.
 fn usable(key: &RawValue) -> Option<Key> {
     let key: Jwk = serde_json::from_str(key.get()).ok()?;
     if key.common.public_key_use.as_ref().is_some_and(|used_for| *used_for != PublicKeyUse::Signature) {
@@ -149,7 +150,7 @@ fn usable(key: &RawValue) -> Option<Key> {
     Some(Key { id: key.common.key_id.clone(), algorithm, decoding: DecodingKey::from_jwk(&key).ok()? })
 }
 
-/// How many bytes a number or a coordinate has; 0 if it is none.
+/// The length in bytes of a number or a coordinate; 0 if it is not one.
 fn bytes(base64: &str) -> usize {
     BASE64_URL_SAFE_NO_PAD.decode(base64).map_or(0, |bytes| bytes.len())
 }
@@ -165,7 +166,7 @@ mod tests {
         usable(&set.keys[0]).map(|key| (key.id, key.algorithm))
     }
 
-    /// An Ed25519 key (RFC 8037, appendix A.2), and what is changed in it.
+    /// An Ed25519 key (RFC 8037, appendix A.2), and the changes to it.
     fn key(change: &[(&str, Value)]) -> Value {
         let mut key =
             json!({ "kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo" });

@@ -1,6 +1,6 @@
-//! The check of a token.
+//! Verifies tokens.
 //!
-//! What is done with each member that the standards know:
+//! What is done with each member that the standards define:
 //!
 //! | header (RFC 7515, section 4) | what is done with it |
 //! |---|---|
@@ -52,10 +52,10 @@ use super::Claims;
 use super::jwks::Jwks;
 use crate::Error;
 
-/// How far the issuer's clock and ours may be apart, in seconds.
+/// The allowed difference between the issuer's clock and ours, in seconds.
 const LEEWAY: u64 = 30;
 
-/// Verifies tokens; keeps the keys for as long as the process lives.
+/// Verifies tokens. Keeps the keys as long as the process lives.
 #[derive(Debug)]
 pub struct Verifier {
     keys: Keys,
@@ -70,8 +70,12 @@ enum Keys {
 }
 
 impl Verifier {
-    /// Configured by `JWT_JWKS_URL` or else `JWT_SECRET` (a secret, or a JSON array of secrets), and
-    /// `JWT_ISSUER` and `JWT_AUDIENCE`, which are checked when set.
+    /// Reads `JWT_JWKS_URL` or else `JWT_SECRET` (a secret, or a JSON array of secrets), and `JWT_ISSUER` and
+    /// `JWT_AUDIENCE`, which are checked if they are set.
+    ///
+    /// # Errors
+    ///
+    /// No key is configured, or a value cannot be used.
     pub fn from_env(sdk: &SdkConfig) -> Result<Self, Misconfigured> {
         let keys = match environment::optional("JWT_JWKS_URL") {
             Some(url) => Keys::Jwks(Box::new(
@@ -129,7 +133,7 @@ impl Verifier {
         claims(verified.map_err(refusal)?)
     }
 
-    /// With the secrets that a value of `JWT_SECRET` holds.
+    /// The claims, if one of the secrets in a value of `JWT_SECRET` verifies the token.
     fn verify_with_secrets(
         &self,
         token: &str,
@@ -141,7 +145,7 @@ impl Verifier {
         Ok(self.verify_with(token, keys.map(|key| (key, Algorithm::HS256))))
     }
 
-    /// With the key that its signature fits; there is at least one.
+    /// The claims, if one of the keys verifies the token. There is at least one key.
     fn verify_with(
         &self,
         token: &str,
@@ -163,7 +167,7 @@ impl Verifier {
         let mut validation = Validation::new(algorithm);
         validation.leeway = LEEWAY;
         validation.validate_nbf = true;
-        // A claim that is checked only if it is there is no check.
+        // A claim that is checked only if it is present is not checked.
         let checked = [("iss", &self.issuer), ("aud", &self.audience)];
         validation.required_spec_claims = ["exp", "sub"]
             .into_iter()
@@ -177,10 +181,10 @@ impl Verifier {
     }
 }
 
-/// The secrets that a value of `JWT_SECRET` holds: itself, or the strings of a JSON array.
+/// The secrets in a value of `JWT_SECRET`: the value itself, or the strings of a JSON array.
 fn secrets(value: &str) -> Result<Vec<String>, &'static str> {
     let Ok(list) = serde_json::from_str::<Vec<serde_json::Value>>(value) else {
-        // Whoever begins like this meant a list.
+        // A value that begins like this is meant as an array.
         return match value.trim_start().starts_with("[\"") {
             true => Err("begins like a JSON array, and is none"),
             false => Ok(vec![value.to_owned()]),
@@ -194,12 +198,12 @@ fn secrets(value: &str) -> Result<Vec<String>, &'static str> {
         .ok_or("is a JSON array, which must hold one or more secrets, none of them empty")
 }
 
-/// Reads a member that is there: not even null stands for one that is not.
+/// Reads a member that is present: null does not stand for an absent one.
 fn there<'de, T: Deserialize<'de>, D: Deserializer<'de>>(value: D) -> Result<Option<T>, D::Error> {
     T::deserialize(value).map(Some)
 }
 
-/// Whether the header of a token, which could be decoded, has `crit` (RFC 7515, section 4.1.11), even null.
+/// Whether the header of a token has `crit` (RFC 7515, section 4.1.11), even if it is null.
 fn has_critical_extensions(token: &str) -> bool {
     #[derive(Deserialize)]
     struct Header {
@@ -208,7 +212,7 @@ fn has_critical_extensions(token: &str) -> bool {
     }
     let header = token.split('.').next().unwrap_or_default();
     let header = BASE64_URL_SAFE_NO_PAD.decode(header).unwrap_or_default();
-    // One that this cannot read is not for us.
+    // A header that cannot be read is refused elsewhere.
     serde_json::from_slice::<Header>(&header).map_or(true, |header| header.crit.is_some())
 }
 
@@ -216,7 +220,7 @@ fn has_critical_extensions(token: &str) -> bool {
 struct RawClaims {
     sub: String,
     exp: f64,
-    // Only for their types, of which `jsonwebtoken` lets pass others too.
+    // Checked for their types only: `jsonwebtoken` accepts other types.
     #[serde(rename = "nbf", default, deserialize_with = "there")]
     _not_before: Option<f64>,
     #[serde(rename = "iat", default, deserialize_with = "there")]
@@ -230,7 +234,7 @@ struct RawClaims {
 }
 
 fn claims(raw: RawClaims) -> Result<Claims, Error> {
-    // An identity provider may say "nothing" with an empty string.
+    // Identity providers may send an empty string for an absent value.
     let said = |claim: Option<String>| claim.filter(|text| !text.is_empty());
     let invalid =
         |claim: &str, reason: Invalid| Error::unauthenticated(format!("the token's {claim} {reason}"));
@@ -252,7 +256,7 @@ fn claims(raw: RawClaims) -> Result<Claims, Error> {
     })
 }
 
-/// In seconds since 1970, and a time that a connection can be held to.
+/// In seconds since 1970, and a time that can be represented.
 fn expiry(exp: f64) -> Result<u64, Error> {
     const END_OF_9999: f64 = 253_402_300_799.0;
     match (0.0..=END_OF_9999).contains(&exp) {
@@ -282,7 +286,7 @@ mod tests {
 
     use super::*;
 
-    /// What becomes of a token that nobody signed.
+    /// The error of a token that is not signed by us.
     fn refused(token: &str) -> Error {
         let sdk = SdkConfig::builder().build();
         let keys = Keys::Secret(Secret::new(&sdk, "a secret of thirty-two bytes or more".to_owned()));
@@ -308,7 +312,7 @@ mod tests {
 
         #[test]
         fn nor_does_what_looks_like_one(parts in prop::collection::vec("[A-Za-z0-9_-]{0,80}", 1..5)) {
-            // A header that promises more.
+            // A header with more members.
             let token = format!("eyJhbGciOiJIUzI1NiJ9.{}", parts.join("."));
             prop_assert_eq!(refused(&token).code, Code::Unauthenticated);
         }

@@ -1,4 +1,4 @@
-//! Whose connection an event is about, as the authorizer said when it opened.
+//! The user and the connection that an event comes from.
 
 use aws_lambda_events::apigw::ApiGatewayWebsocketProxyRequest;
 use domain::{AvatarUrl, ConnectionId, DisplayName, Invalid, Name, Profile, Timestamp, UserId};
@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::token::context;
 
-/// The user and the connection that an event comes from.
+/// The user and the connection that an event comes from, as the authorizer context names them.
 #[derive(Clone, Debug)]
 pub struct Caller {
     /// The user.
@@ -20,10 +20,10 @@ pub struct Caller {
 /// The event lacks what API Gateway and the authorizer put into every event: the route is misconfigured.
 #[derive(Debug, thiserror::Error)]
 pub enum Unexpected {
-    /// It is not there.
+    /// The field is missing.
     #[error("the event has no {0}")]
     Missing(&'static str),
-    /// It is there, but not what it should be.
+    /// The value of the field is invalid.
     #[error("the event's {0} {1}")]
     Invalid(&'static str, Invalid),
 }
@@ -34,7 +34,7 @@ pub enum Unexpected {
 ///
 /// The event names no user or no connection.
 pub fn caller(event: &ApiGatewayWebsocketProxyRequest) -> Result<Caller, Unexpected> {
-    // The principal is all that `$disconnect` is sure to carry.
+    // The principal is the only field that every `$disconnect` has.
     let user_id = field(event, context::PRINCIPAL_ID).ok_or(Unexpected::Missing("principalId"))?;
     let connection_id =
         event.request_context.connection_id.as_deref().ok_or(Unexpected::Missing("connectionId"))?;
@@ -86,7 +86,7 @@ mod tests {
 
     use super::*;
 
-    /// What may stand in a field of the context: mostly text, since an authorizer gives no other.
+    /// Values of a context field: mostly strings, since an authorizer returns no others.
     fn said() -> impl Strategy<Value = Value> {
         prop_oneof![
             any::<String>().prop_map(Value::from),
@@ -113,7 +113,7 @@ mod tests {
                 context::AVATAR_URL: avatar,
             });
             let event = json!({ "requestContext": { "authorizer": authorizer, "connectionId": connection } });
-            // What is no such event at all never comes to us.
+            // The runtime refuses an event that cannot be deserialized.
             let Ok(event) = serde_json::from_value::<ApiGatewayWebsocketProxyRequest>(event) else { return Ok(()) };
             if let Ok(caller) = caller(&event) {
                 prop_assert_eq!(Some(caller.user_id.as_str()), user.as_str());
