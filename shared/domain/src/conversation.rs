@@ -23,6 +23,10 @@ pub struct SameUser;
 
 impl Participants {
     /// The pair of `one` and `other`, in either order.
+    ///
+    /// # Errors
+    ///
+    /// `one` and `other` are the same user.
     pub fn new(one: UserId, other: UserId) -> Result<Self, SameUser> {
         match one.cmp(&other) {
             std::cmp::Ordering::Less => Ok(Self { first: one, second: other }),

@@ -45,6 +45,10 @@ macro_rules! uuid_newtype {
             }
 
             /// Reads an id in any of the usual notations of a UUID.
+            ///
+            /// # Errors
+            ///
+            /// The text is not a UUID.
             pub fn parse(text: &str) -> Result<Self, Invalid> {
                 Uuid::try_parse(text).map(Self).map_err(|_| Invalid::NotUuid)
             }

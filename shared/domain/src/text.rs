@@ -54,6 +54,10 @@ macro_rules! text_newtype {
 
         impl $name {
             /// Checks a text.
+            ///
+            /// # Errors
+            ///
+            /// The text is too long, or is not such a value.
             pub fn parse(text: impl Into<String>) -> Result<Self, crate::Invalid> {
                 let check: fn(String) -> Result<String, crate::Invalid> = $check;
                 crate::text::bounded(text.into(), $limit).and_then(check).map(Self)

@@ -19,6 +19,10 @@ use crate::token::{Claims, Verifier};
 
 /// Serves an HTTP route: verifies the token, reads the request with `read`, and answers with the status and
 /// the body that `handle` returns.
+///
+/// # Errors
+///
+/// The Runtime API of Lambda cannot be reached.
 pub async fn run<T, A, F>(
     verifier: Verifier,
     read: fn(&Request) -> Result<T, Error>,
@@ -57,6 +61,10 @@ fn route(request: &Request) -> &str {
 }
 
 /// Reads the body as a `T`.
+///
+/// # Errors
+///
+/// The body is not UTF-8, or not a JSON object with the fields of a `T`.
 pub fn json_body<T: DeserializeOwned>(request: &Request) -> Result<T, Error> {
     let body = std::str::from_utf8(request.body())
         .map_err(|error| Error::invalid_request(format!("the body must be UTF-8: {error}")))?;
@@ -64,6 +72,10 @@ pub fn json_body<T: DeserializeOwned>(request: &Request) -> Result<T, Error> {
 }
 
 /// A parameter of the query string, if it is there. It may be there once only.
+///
+/// # Errors
+///
+/// The parameter is not a `T`, or is there more than once.
 pub fn query<T: FromStr<Err: Display>>(request: &Request, name: &str) -> Result<Option<T>, Error> {
     let parameters = request.query_string_parameters();
     match parameters.all(name).unwrap_or_default().as_slice() {
@@ -74,11 +86,19 @@ pub fn query<T: FromStr<Err: Display>>(request: &Request, name: &str) -> Result<
 }
 
 /// A parameter of the path.
+///
+/// # Errors
+///
+/// The parameter is not a `T`.
 pub fn path<T: FromStr<Err: Display>>(request: &Request, name: &str) -> Result<T, Error> {
     read(name, request.path_parameters().first(name).unwrap_or_default())
 }
 
 /// The number of rows that a list is asked for: `limit`, 1 to 100, 50 if absent.
+///
+/// # Errors
+///
+/// The value is not a number from 1 to 100.
 pub fn limit(request: &Request) -> Result<usize, Error> {
     match query(request, "limit")? {
         None => Ok(50),
@@ -96,6 +116,10 @@ fn authorization(request: &Request) -> Option<&str> {
 }
 
 /// The token in the value of an `Authorization` header.
+///
+/// # Errors
+///
+/// There is no header, or it has another scheme.
 pub fn bearer(authorization: Option<&str>) -> Result<&str, Error> {
     authorization
         .and_then(|value| value.split_once(' '))

@@ -124,6 +124,10 @@ pub struct Invocation<'a> {
 }
 
 /// Does the work of an invocation, and writes its log line and its metrics.
+///
+/// # Errors
+///
+/// Those of the work.
 pub async fn observe<T, E: Failed>(
     Invocation { route, request_id, connection }: Invocation<'_>,
     work: impl Future<Output = Result<T, E>>,

@@ -168,6 +168,10 @@ pub fn read_frame<T: DeserializeOwned>(body: &str) -> (Option<FrameId>, Result<T
 }
 
 /// Reads the body of an HTTP request.
+///
+/// # Errors
+///
+/// The body is not a JSON object with the fields of a `T`.
 pub fn read_object<T: DeserializeOwned>(body: &str) -> Result<T, Refused> {
     let (fields, whole) = Fields::read(body, "the body");
     whole.and_then(|()| fields.into_value())

@@ -6,7 +6,11 @@ use base64::prelude::BASE64_STANDARD;
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use serde_json::Value;
 
-/// Runs `handle` on every event's payload, as Lambda has it: one after the other.
+/// Runs `handle` on the payload of every event, one after the other, as Lambda does.
+///
+/// # Errors
+///
+/// The Runtime API of Lambda cannot be reached.
 pub async fn run<F: Future<Output = Result<Value, Error>>>(handle: impl Fn(Value) -> F) -> Result<(), Error> {
     let handle = &handle;
     lambda_runtime::run(service_fn(|event: LambdaEvent<Value>| async move { handle(event.payload).await }))
