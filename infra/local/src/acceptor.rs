@@ -1,4 +1,4 @@
-//! What is set on every socket that a client opens.
+//! Options of the sockets that clients open.
 
 use std::future::{Ready, ready};
 use std::io;
@@ -9,7 +9,7 @@ use axum_server::accept::Accept;
 use tokio::net::TcpStream;
 use tokio_io_timeout::TimeoutStream;
 
-/// How long a client may go without taking more of a response. WebSockets have a shorter limit of their own.
+/// How long a client may go without reading more of a response. WebSockets have a shorter limit of their own.
 const MAX_STALL: Duration = Duration::from_secs(60);
 
 /// Sets `TCP_NODELAY`, and a limit on the time that a client may take to read.
@@ -22,7 +22,8 @@ impl<S> Accept<TcpStream, S> for Acceptor {
     type Future = Ready<io::Result<(Self::Stream, S)>>;
 
     fn accept(&self, stream: TcpStream, service: S) -> Self::Future {
-        // Responses and frames are small, and each is waited for: none is held back to be joined by the next.
+        // Responses and frames are small, and a client waits for each. So none is delayed to be merged with
+        // the next.
         ready(stream.set_nodelay(true).map(|()| {
             let mut stream = TimeoutStream::new(stream);
             stream.set_write_timeout(Some(MAX_STALL));

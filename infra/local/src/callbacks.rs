@@ -1,5 +1,5 @@
-//! `@connections`: what functions say to connected clients. SigV4 signatures of any key are accepted, and
-//! none is asked for.
+//! The `@connections` API, by which functions push to connections. A SigV4 signature is neither required nor
+//! checked.
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Path, State};
@@ -16,7 +16,7 @@ use crate::websocket::{Connection, Gateway, Undeliverable};
 /// API Gateway's quota, in bytes.
 const MAX_PAYLOAD: usize = 128 * 1024;
 
-/// More than that is not even read.
+/// A larger body is not even read.
 const MAX_BODY: usize = 1024 * 1024;
 
 /// The routes below the stage. SDKs differ in whether they encode the `@`.
@@ -48,7 +48,7 @@ async fn push(State(gateway): State<Gateway>, Path(id): Path<String>, Uploaded(b
 async fn close(State(gateway): State<Gateway>, Path(id): Path<String>) -> Response {
     match find(&gateway, &id) {
         Ok(connection) => {
-            // From now on it is gone for everybody else.
+            // Any later call finds it gone.
             gateway.registry().remove(&id);
             connection.close();
             (StatusCode::NO_CONTENT, request_id()).into_response()
@@ -64,12 +64,12 @@ async fn describe(State(gateway): State<Gateway>, Path(id): Path<String>) -> Res
     }
 }
 
-/// Whether a path is one that callbacks have, of whatever stage.
+/// Whether a path belongs to the callbacks of any stage.
 pub(crate) fn is_path(path: &str) -> bool {
     path.contains("/@connections/") || path.contains("/%40connections/")
 }
 
-/// The answer to a call for a stage that there is not: on AWS it is as if the path were not there at all.
+/// The answer to a call for a stage that does not exist. AWS does not tell it from an unknown path.
 pub(crate) fn forbidden() -> Response {
     failed(StatusCode::FORBIDDEN, "ForbiddenException", Some(json!({ "message": "Forbidden" })))
 }
@@ -93,7 +93,7 @@ fn delivered(sent: Result<(), Undeliverable>) -> Response {
     }
 }
 
-/// API Gateway names the error in a header and sends no body with it.
+/// API Gateway names the error in a header, and sends no body.
 fn gone() -> Response {
     failed(StatusCode::GONE, "GoneException", None)
 }

@@ -22,7 +22,7 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Prints a token for the local secret
     Token(TokenArgs),
-    /// What the stack runs beside itself, to end its children when it is killed
+    /// Ends the child processes of the stack when it is killed; started by the stack
     #[command(name = crate::keeper::ARGUMENT, hide = true)]
     KeepChildren,
 }
@@ -78,7 +78,7 @@ pub(crate) struct StackArgs {
     pub(crate) stop_with_stdin: bool,
 }
 
-/// Below the folder that the command is run in.
+/// Relative to the current folder.
 pub(crate) const DEFAULT_DATA_DIR: &str = ".switchboard";
 
 #[derive(Debug, Args)]

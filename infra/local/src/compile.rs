@@ -1,4 +1,4 @@
-//! Builds the functions, as many at once as cargo will.
+//! Builds the functions with cargo, in one call.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -9,12 +9,12 @@ use tokio::process::Command;
 
 use crate::template::Function;
 
-/// What was built.
+/// The result of a build.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Built {
-    /// The folder that the binaries are in.
+    /// The folder with the binaries.
     pub(crate) binaries: PathBuf,
-    /// The folder of the workspace that they come from.
+    /// The folder of their workspace.
     pub(crate) workspace: PathBuf,
 }
 
@@ -31,7 +31,7 @@ pub(crate) async fn build(functions: &[Function], release: bool) -> Result<Built
     Ok(built)
 }
 
-/// Where the binaries of `functions` are, or will be.
+/// The folders of the binaries of `functions`, built or not.
 pub(crate) async fn locate(functions: &[Function], release: bool) -> Result<Built, String> {
     let mut built = BTreeMap::new();
     for function in functions {
@@ -47,7 +47,8 @@ pub(crate) async fn locate(functions: &[Function], release: bool) -> Result<Buil
 
 async fn cargo_build(folder: &Path, binaries: &BTreeSet<&str>, release: bool) -> Result<(), String> {
     let mut cargo = cargo(folder);
-    // The binaries of the whole workspace, without naming packages: so features are resolved as in every
+    // Packages are not named, so that features are resolved over the whole workspace, as in every other
+    // build.
     // other build here.
     cargo.arg("build").args(binaries.iter().flat_map(|binary| ["--bin", binary]));
     if release {

@@ -1,4 +1,4 @@
-//! What only this machine has: tokens for the asking, and a look at who is connected.
+//! Routes that only the local stack has: development tokens, and a list of connections.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,7 +34,7 @@ async fn issue(State(secret): State<Arc<str>>, Query(wanted): Query<Wanted>) -> 
     }
 }
 
-/// Who is connected: what `GET @connections/{id}` says of each, and what the authorizer said.
+/// The open connections: what `GET @connections/{id}` returns of each, with its authorizer context.
 async fn connections(State(gateways): State<Arc<[Gateway]>>) -> Response {
     let all: Vec<_> = gateways
         .iter()

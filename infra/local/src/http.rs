@@ -1,4 +1,4 @@
-//! The HTTP API: a request becomes an event of payload format 2.0, and what the function answers becomes the
+//! The HTTP API: a request becomes an event of payload format 2.0, and the result of the function becomes the
 //! response.
 
 mod authorizer;
@@ -25,11 +25,11 @@ use crate::template::{HttpApi, Values};
 use crate::throttle::Buckets;
 use authorizer::{Answers, Question};
 
-/// API Gateway's quotas, in bytes: the request line and the headers together, and the body.
+/// API Gateway's quotas in bytes: of the request line with the headers, and of the body.
 const MAX_HEAD: usize = 10_240;
 const MAX_BODY: usize = 10 * 1024 * 1024;
 
-/// One HTTP API. Cheap to clone: all clones are one API.
+/// An HTTP API. Cheap to clone: all clones are one API.
 #[derive(Clone, Debug)]
 pub(crate) struct Gateway(Arc<Inner>);
 
@@ -49,7 +49,7 @@ impl Gateway {
         Self(Arc::new(Inner { api, values, lambda, buckets, answers: Answers::default() }))
     }
 
-    /// Whether a request is for this API, and not for a page that may be beside it.
+    /// Whether a request is for this API, and not for a page.
     pub(crate) fn takes(&self, request: &Request) -> bool {
         let Inner { api, .. } = &*self.0;
         routing::find(&api.routes, request.method().as_str(), request.uri().path()).is_some()
@@ -142,7 +142,7 @@ impl Inner {
     }
 }
 
-/// What API Gateway counts of a request's head, in bytes.
+/// The length of a request's head in bytes, as API Gateway counts it.
 fn head_size(request: &Request) -> usize {
     let line =
         request.method().as_str().len() + request.uri().path_and_query().map_or(0, |url| url.as_str().len());
@@ -150,8 +150,8 @@ fn head_size(request: &Request) -> usize {
     line + headers.sum::<usize>()
 }
 
-/// Whether `Host` is one that a URL may have, as both who read it see it. API Gateway answers to its own
-/// names alone, so functions rely on that: `lambda_http` panics over another.
+/// Whether the `Host` header is a valid host of a URL. API Gateway answers to its own names only, and
+/// functions rely on that: `lambda_http` panics over an invalid one.
 fn has_sound_host(request: &Request) -> bool {
     let sound = |host: &HeaderValue| {
         let host = host.to_str().ok()?;
@@ -163,7 +163,7 @@ fn has_sound_host(request: &Request) -> bool {
     first.is_none_or(|host| sound(host).is_some()) && hosts.next().is_none()
 }
 
-/// What the gateway says by itself: the status in words.
+/// A response of the gateway itself: the reason phrase of the status.
 fn refused(status: StatusCode) -> Response<Body> {
     response::message(status, status.canonical_reason().unwrap_or("Refused"))
 }

@@ -1,8 +1,8 @@
-//! A process that outlives this one by a moment, to end what it started.
+//! A process that ends the child processes of a stack that was killed.
 //!
 //! A killed process cannot stop its children, and a database that nobody stops keeps its port and its lock.
-//! So the local stack starts itself once more as a keeper and tells it, over a pipe, which processes it has
-//! running. The pipe ends when the local stack does, however it does; then the keeper ends what is left.
+//! So the local stack starts itself once more as a keeper, and tells it over a pipe which processes it has
+//! started. When the stack ends, the pipe closes, and the keeper ends the processes that are left.
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, Write};
@@ -15,7 +15,7 @@ use nix::unistd::Pid;
 /// The argument that makes the binary a keeper.
 pub(crate) const ARGUMENT: &str = "keep-children";
 
-/// The line to the keeper.
+/// The keeper, as the stack sees it.
 #[derive(Clone, Debug)]
 pub(crate) struct Keeper(Arc<Mutex<ChildStdin>>);
 
@@ -25,20 +25,20 @@ impl Keeper {
         use std::os::unix::process::CommandExt;
         let mut child = Command::new(std::env::current_exe()?)
             .arg(ARGUMENT)
-            // Neither Ctrl-C in the terminal nor a closed terminal may end it first.
+            // In a process group of its own: neither Ctrl-C nor a closed terminal may end it first.
             .process_group(0)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()?;
         let line = child.stdin.take().expect("it was piped");
-        // Reaped by whoever reaps orphans: it ends after this process.
+        // It ends after this process, so another process reaps it.
         drop(child);
         Ok(Self(Arc::new(Mutex::new(line))))
     }
 
-    /// Has the process `pid` ended if this one ends, until the returned value is dropped: when the process
-    /// has ended, its number may be somebody else's soon.
+    /// Has the keeper end the process `pid` if this process ends, until the returned value is dropped. After
+    /// the process has ended, its number may be given to another one.
     pub(crate) fn watch(&self, pid: u32) -> Watched {
         self.say(&format!("+{pid}"));
         Watched { keeper: self.clone(), pid }
@@ -46,12 +46,12 @@ impl Keeper {
 
     fn say(&self, line: &str) {
         let mut pipe = self.0.lock().expect("nothing panics while it holds this lock");
-        // Without a keeper there is nothing to be done, and nothing that would have to stop for it.
+        // If the keeper has ended, there is nothing to do.
         let _ = writeln!(pipe, "{line}");
     }
 }
 
-/// A process that the keeper knows of.
+/// A process that the keeper watches.
 #[derive(Debug)]
 pub(crate) struct Watched {
     keeper: Keeper,
@@ -64,7 +64,7 @@ impl Drop for Watched {
     }
 }
 
-/// What the keeper does, until it is done.
+/// Runs the keeper.
 pub(crate) fn run() {
     let mut pids = BTreeSet::new();
     for line in std::io::stdin().lock().lines().map_while(Result::ok) {
@@ -75,8 +75,8 @@ pub(crate) fn run() {
         }
     }
     for pid in pids {
-        // To Postgres this is a fast and clean shutdown; a function is in the middle of nothing that could be
-        // kept.
+        // For Postgres this signal is a fast and clean shutdown. A function is doing nothing that could be
+        // saved.
         let _ = kill(Pid::from_raw(pid), Signal::SIGINT);
     }
 }

@@ -1,4 +1,4 @@
-//! Functions: where an invocation goes, and what may become of it.
+//! Functions: who runs them, and how they are invoked.
 
 mod environment;
 mod host;
@@ -20,14 +20,14 @@ pub(crate) use invoke_api::routes as invoke_api_routes;
 pub(crate) use log::LogFormat;
 pub(crate) use remote::Remote;
 
-/// The largest payload of a synchronous invocation, either way: 6 MiB and a little (Lambda quota, as its
-/// runtime interface emulator has it).
+/// The largest payload and result of a synchronous invocation: 6 MiB and 100 bytes (Lambda quota, as in its
+/// runtime interface emulator).
 pub(crate) const MAX_PAYLOAD: usize = 6 * 1024 * 1024 + 100;
 
-/// How long Lambda waits before it repeats an asynchronous event that has failed.
+/// The pauses before an asynchronous event is repeated.
 const RETRY_DELAYS: [Duration; 2] = [Duration::from_secs(60), Duration::from_secs(120)];
 
-/// Something that runs functions: this machine's own host, or another Invoke API.
+/// What runs functions: this machine's host, or another Invoke API.
 #[derive(Clone, Debug)]
 pub(crate) enum Lambda {
     Host(Host),
@@ -44,7 +44,7 @@ impl Lambda {
         self.run(function, Invocation { payload: payload.into(), client_context: None }).await.result
     }
 
-    /// Invokes a function that has to be done with its work before the others begin.
+    /// Invokes a function that has to finish before the other functions are invoked.
     pub(crate) async fn invoke_at_start(&self, function: &str) -> Result<(), String> {
         match self.invoke(function, "{}").await {
             Ok(result) => {
@@ -66,7 +66,7 @@ impl Lambda {
         }
     }
 
-    /// Invokes `function` as Lambda does with an asynchronous event: twice more if it fails.
+    /// Invokes `function` as Lambda does with an asynchronous event: up to two repeats if it fails.
     pub(crate) async fn run_event(&self, function: &str, invocation: Invocation) {
         let mut delays = RETRY_DELAYS.into_iter();
         while let Err(error) = self.run(function, invocation.clone()).await.result {
@@ -75,12 +75,12 @@ impl Lambda {
                 return eprintln!("{failed}; it is given up");
             };
             eprintln!("{failed}; it is repeated in {} s", delay.as_secs());
-            // Lambda waits by the clock: there is nothing to wait for.
+            // Lambda repeats after a fixed time.
             tokio::time::sleep(delay).await;
         }
     }
 
-    /// The ARN that a function of this name has or would have.
+    /// The ARN of a function with this name, whether or not it exists.
     fn arn(&self, function: &str) -> String {
         match self {
             Self::Host(host) => host.arn(function),
@@ -88,7 +88,7 @@ impl Lambda {
         }
     }
 
-    /// Whether there is such a function.
+    /// Whether there is a function with this name.
     pub(crate) fn has(&self, function: &str) -> bool {
         match self {
             Self::Host(host) => host.has(function),

@@ -1,7 +1,7 @@
 //! The local stack: API Gateway, Lambda, DynamoDB and Postgres on one machine, as the SAM template says.
 //!
-//! It knows nothing of messaging. It routes on the action field like the real gateway, so it cannot hide our
-//! mistakes.
+//! It knows nothing of messaging: like the real gateway it selects a route by an expression, so it cannot
+//! hide mistakes of our functions.
 
 mod acceptor;
 mod callbacks;
@@ -31,8 +31,8 @@ use clap::Parser;
 use cli::{Cli, Command, TokenArgs};
 use mimalloc::MiMalloc;
 
-/// Every message is many small allocations: with the system's own allocator they were an eighth of this process's time. Not
-/// for the functions: each would start 2 ms later and keep 6 MB more.
+/// Every message is many small allocations: with the default allocator they took an eighth of this process's
+/// time. Functions use the default: each would start 2 ms later and take 6 MB more.
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 

@@ -1,8 +1,8 @@
-//! IAM policies as authorizers write them: which ARNs may be invoked.
+//! IAM policies of authorizers: which ARNs may be invoked.
 
 use serde::Deserialize;
 
-/// What an authorizer's policy speaks of.
+/// The policy that an authorizer returns.
 const INVOKE: &str = "execute-api:Invoke";
 
 #[derive(Clone, Debug, Deserialize)]
@@ -42,8 +42,7 @@ impl<T> OneOrMany<T> {
 }
 
 impl Policy {
-    /// Whether it lets `arn` be invoked. A deny beats an allow, and nothing is allowed that no statement
-    /// allows.
+    /// Whether the policy allows `arn` to be invoked. A deny overrides an allow, and the default is to deny.
     pub(crate) fn allows(&self, arn: &str) -> bool {
         let says = |effect| {
             self.statement.as_slice().iter().any(|statement| {
@@ -62,7 +61,8 @@ impl Policy {
 /// IAM's wildcards: `*` for any text, `?` for one character.
 fn matches(pattern: &str, text: &str) -> bool {
     let (pattern, text): (Vec<_>, Vec<_>) = (pattern.chars().collect(), text.chars().collect());
-    // Where to go on when what follows the latest `*` does not fit: let it stand for one character more.
+    // Where to continue when the text after the latest `*` does not match: the `*` then stands for one
+    // character more.
     let mut again = None;
     let (mut at, mut from) = (0, 0);
     while from < text.len() {

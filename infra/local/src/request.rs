@@ -1,4 +1,4 @@
-//! What both kinds of API read of a request, and the limits that they share.
+//! What both APIs need of a request: queries, headers, ids and limits.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use crate::template::IdentitySource;
 /// How long an authorizer may take (API Gateway quota).
 pub(crate) const AUTHORIZER_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long a body may take to arrive, so that slow clients cannot hold all sockets.
+/// The time limit of an upload, so that slow clients cannot hold all sockets.
 pub(crate) const MAX_UPLOAD: Duration = Duration::from_secs(30);
 
 /// Common Log Format, `09/Feb/2024:18:11:43 +0000`.
@@ -27,7 +27,7 @@ pub(crate) const CLF: &[BorrowedFormatItem<'_>] = format_description!(
     "[day]/[month repr:short]/[year]:[hour]:[minute]:[second] [offset_hour sign:mandatory][offset_minute]"
 );
 
-/// A body that arrived in time.
+/// A body that arrived within the limit.
 pub(crate) struct Uploaded(pub(crate) Bytes);
 
 impl<S: Send + Sync> FromRequest<S> for Uploaded {
@@ -53,13 +53,14 @@ pub(crate) fn query(raw: &str) -> Vec<(String, String)> {
         .collect()
 }
 
-/// The members of a header that holds a list, which may come in several lines (RFC 9110, section 5.3).
+/// The members of a list header, which may be in several lines (RFC 9110, section 5.3).
 pub(crate) fn list<'h>(headers: &'h HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'h str> {
     let lines = headers.get_all(name).iter().filter_map(|line| line.to_str().ok());
     lines.flat_map(|line| line.split(',')).map(str::trim).filter(|member| !member.is_empty())
 }
 
-/// Bytes in an id of API Gateway; in Base64 they end with the `=` that makes careless URLs fail.
+/// The number of bytes in an id. In Base64 it ends with `=`, which shows clients that do not encode it in
+/// URLs.
 const ID_BYTES: usize = 11;
 
 /// A fresh id of a connection, a message or a request.
@@ -67,19 +68,19 @@ pub(crate) fn new_id() -> String {
     BASE64_URL_SAFE.encode(rand::random::<[u8; ID_BYTES]>())
 }
 
-/// Whether a connection could have this id.
+/// Whether a text has the form of a connection id.
 pub(crate) fn is_connection_id(id: &str) -> bool {
     BASE64_URL_SAFE.decode(id).is_ok_and(|bytes| bytes.len() == ID_BYTES)
 }
 
-/// The id under which AWS X-Ray would collect what a request causes.
+/// A new trace id of AWS X-Ray.
 pub(crate) fn trace_root() -> String {
     let id = uuid::Uuid::new_v4().simple().to_string();
     format!("Root=1-{:08x}-{}", time::OffsetDateTime::now_utc().unix_timestamp(), &id[..24])
 }
 
 impl IdentitySource {
-    /// What a request says there, if it says anything.
+    /// The value of an identity source in a request, if there is one.
     pub(crate) fn value(&self, headers: &HeaderMap, query: &[(String, String)]) -> Option<String> {
         let value = match self {
             Self::Header(name) => {
@@ -95,7 +96,7 @@ impl IdentitySource {
     }
 }
 
-/// The `statusCode` of a proxy result: a whole number, however it is written, or a string of digits.
+/// The `statusCode` of a proxy result: a whole number in any notation, or a string of digits.
 pub(crate) fn status_code<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u16, D::Error> {
     let value = Value::deserialize(deserializer)?;
     let whole =

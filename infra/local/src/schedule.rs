@@ -1,4 +1,4 @@
-//! Functions that are invoked over and over, as EventBridge does it.
+//! Functions that are invoked on a schedule, as by EventBridge.
 
 use serde_json::json;
 use time::OffsetDateTime;
@@ -9,7 +9,7 @@ use uuid::Uuid;
 use crate::lambda::{Invocation, Lambda};
 use crate::template::{Schedule, Values};
 
-/// Invokes the function whenever it is time, until the stack stops.
+/// Invokes the function at each time of the schedule, until the stack stops.
 pub(crate) async fn run(schedule: Schedule, values: Values, lambda: Lambda) {
     let mut ticks = interval_at(Instant::now() + schedule.every, schedule.every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -29,7 +29,7 @@ pub(crate) async fn run(schedule: Schedule, values: Values, lambda: Lambda) {
         });
         let invocation = Invocation { payload: event.to_string().into(), client_context: None };
         let (lambda, function) = (lambda.clone(), function.clone());
-        // Asynchronous, as EventBridge does it: the next one does not wait for its retries.
+        // Asynchronously: the next invocation does not wait for the repeats of this one.
         tokio::spawn(async move { lambda.run_event(&function, invocation).await });
     }
 }

@@ -1,4 +1,4 @@
-//! What the functions depend on, run on this machine.
+//! The services that the functions need.
 
 pub(crate) mod dynamodb;
 pub(crate) mod postgres;

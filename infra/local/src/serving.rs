@@ -1,4 +1,4 @@
-//! The one server of all APIs: which of them serves a request.
+//! The server of all APIs, and which of them serves a request.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -18,10 +18,10 @@ use crate::acceptor::Acceptor;
 use crate::websocket::asks_for_websocket;
 use crate::{callbacks, http, websocket};
 
-/// How long a client may take over the head of its first request, so that slow ones cannot hold all sockets.
+/// The time limit of the head of a client's first request, so that slow clients cannot hold all sockets.
 const MAX_HANDSHAKE: Duration = Duration::from_secs(10);
 
-/// How long it may take until the head of the next request on the same socket is complete.
+/// The time limit from one request on a socket to the end of the next one's head.
 const MAX_KEEP_ALIVE: Duration = Duration::from_secs(30);
 
 /// Serves until the process ends.
@@ -35,15 +35,15 @@ pub(crate) async fn serve(listener: TcpListener, router: Router) -> Result<(), S
         .map_err(|error| error.to_string())
 }
 
-/// HTTP/2 has no time limit between requests, and nobody needs it here: handshakes and SDKs speak HTTP/1.1.
-/// The server cannot be told so and still upgrade to WebSockets, so the first request ends the connection;
-/// until then it has a limit.
+/// Refuses HTTP/2, which has no time limit between requests here; handshakes and SDKs speak HTTP/1.1. The
+/// server cannot be limited to HTTP/1 and still upgrade to WebSockets, so the first HTTP/2 request ends its
+/// connection.
 async fn http_1_only(request: Request, next: Next) -> Response {
     if request.version() != Version::HTTP_2 {
         return next.run(request).await;
     }
     if let Some(connection) = request.extensions().get::<ConnectionShutdown>() {
-        // A graceful end would wait for a client that need not answer.
+        // A graceful shutdown would wait for a client that need not answer.
         connection.shutdown();
     }
     StatusCode::HTTP_VERSION_NOT_SUPPORTED.into_response()
@@ -65,7 +65,7 @@ pub(crate) fn with_the_rest(router: Router, http: Option<http::Gateway>, pages: 
     })
 }
 
-/// What no WebSocket API serves: the HTTP API decides first, and what it has no route for may be a page.
+/// Serves what no WebSocket API does: the HTTP API first, then the pages.
 async fn serve_the_rest(
     http: Option<&http::Gateway>,
     pages: Option<&ServeDir>,
@@ -95,15 +95,15 @@ fn without_body(request: &Request) -> Request {
     copy
 }
 
-/// The page that a request is for, if there is one.
+/// The page at the path of a request, if there is one.
 async fn page(pages: &ServeDir, request: Request) -> Option<Response> {
-    // An error is what the file system says of a path that cannot be one, such as a longer one than it takes.
+    // The file system may refuse a path, for example one that is too long.
     let page = pages.clone().try_call(request).await.ok()?;
     if matches!(page.status(), StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED) {
         return None;
     }
     let mut page = page.map(Body::new);
-    // Whoever changes a file wants to see it changed: browsers are to ask each time.
+    // Browsers have to ask each time, so that a changed file is seen.
     let no_cache = HeaderValue::from_static("no-cache");
     page.headers_mut().entry(header::CACHE_CONTROL).or_insert(no_cache);
     Some(page)

@@ -22,7 +22,8 @@ use crate::watch::{self, Changes, Generations};
 use crate::websocket::Limits;
 use crate::{compile, dev_api, http, schedule, serving, token, websocket};
 
-/// Where AWS SDKs look for DynamoDB, and for Secrets Manager, which is not here: whoever has one names it.
+/// The variables with the endpoints of DynamoDB and of Secrets Manager. The latter is not part of the stack,
+/// so the environment may name one.
 const DYNAMODB_URL: &str = "AWS_ENDPOINT_URL_DYNAMODB";
 const SECRETS_MANAGER_URL: &str = "AWS_ENDPOINT_URL_SECRETS_MANAGER";
 
@@ -41,15 +42,15 @@ pub(crate) fn run(args: StackArgs) -> Result<(), String> {
     })
 }
 
-/// A connection is an open file, and the usual limit of 1,024 is only a default that may be raised.
+/// Raises the limit of open files, since each connection is one. The usual limit of 1,024 is a default.
 fn raise_open_files() {
     if let Ok((_, most)) = getrlimit(Resource::RLIMIT_NOFILE) {
-        // With fewer there are fewer connections, which is no reason not to start.
+        // If that fails, there can be fewer connections.
         let _ = setrlimit(Resource::RLIMIT_NOFILE, most, most);
     }
 }
 
-/// What is running and has to be stopped.
+/// What is running, and has to be stopped.
 #[derive(Default)]
 struct Started {
     postgres: Option<Postgres>,
@@ -71,7 +72,7 @@ impl Started {
 
 async fn start_and_serve(args: &StackArgs, started: &mut Started) -> Result<(), String> {
     let began = Instant::now();
-    // What can be wrong with the command line comes before what takes time.
+    // Mistakes of the command line are reported before the slow steps.
     let listener = TcpListener::bind(("127.0.0.1", args.port))
         .await
         .map_err(|error| format!("port {} cannot be used: {error}; choose another with --port", args.port))?;
@@ -87,7 +88,7 @@ async fn start_and_serve(args: &StackArgs, started: &mut Started) -> Result<(), 
     if args.ephemeral && given_url.is_some() {
         return Err("--ephemeral throws the database away, so it does not go with a database URL".to_owned());
     }
-    // The functions find out where a secret leads.
+    // The functions fetch a secret themselves.
     if let (true, Some(url)) = (needs_postgres, given_url.filter(|url| !url.starts_with("arn:"))) {
         postgres::check(url).await?;
     }
@@ -97,7 +98,7 @@ async fn start_and_serve(args: &StackArgs, started: &mut Started) -> Result<(), 
     let mut addresses = Vec::new();
     if needs_postgres {
         let url = match given_url {
-            // It may hold a password that is not ours to show.
+            // It may hold a password, so it is not shown.
             Some(url) => url.to_owned(),
             None => {
                 let starting = start_postgres(args, &data_dir, &keeper);
@@ -114,7 +115,7 @@ async fn start_and_serve(args: &StackArgs, started: &mut Started) -> Result<(), 
     let dynamodb = step("starting DynamoDB", dynamodb::start(&template.tables)).await?;
     addresses.push(("DynamoDB", format!("http://{dynamodb}")));
     let given = |name| std::env::var(name).ok().filter(|url| !url.is_empty());
-    // Something may stand in between, such as a proxy.
+    // The environment may name a proxy.
     let dynamodb_url = given(DYNAMODB_URL).unwrap_or_else(|| format!("http://{dynamodb}"));
     let mut shared = BTreeMap::from([(DYNAMODB_URL.to_owned(), dynamodb_url)]);
     shared.extend(given(SECRETS_MANAGER_URL).map(|url| (SECRETS_MANAGER_URL.to_owned(), url)));
@@ -224,19 +225,19 @@ async fn start_functions(
     Ok(host)
 }
 
-/// A path as a person types it: from the folder that they are in, if it is below that.
+/// A path as a person would type it: relative to the current folder, if it is below that.
 fn shown(path: &Path) -> String {
     let here = std::env::current_dir().unwrap_or_default();
     path.strip_prefix(here).unwrap_or(path).display().to_string()
 }
 
-/// A token is signed with the secret in the data directory, so the command has to name the same one.
+/// The option that makes `cargo dev token` use the secret of this stack.
 fn data_dir_option(args: &StackArgs) -> String {
     let data_dir = args.data.data_dir.display().to_string();
     if data_dir == DEFAULT_DATA_DIR { String::new() } else { format!(" --data-dir {data_dir}") }
 }
 
-/// Ctrl-C, SIGTERM, a closed terminal, or the end of standard input if that counts.
+/// Waits for Ctrl-C, SIGTERM, a closed terminal, or the end of standard input if that counts.
 async fn asked_to_stop(with_stdin: bool) {
     let mut signals = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()]
         .map(|kind| signal(kind).expect("these signals can be handled on every Unix"));
@@ -251,7 +252,7 @@ async fn asked_to_stop(with_stdin: bool) {
 
 async fn stdin_ended() {
     let (ended, notice) = oneshot::channel();
-    // A thread of its own: a blocking read would keep the runtime from ending.
+    // In a thread of its own: a blocking read would keep the runtime from ending.
     std::thread::spawn(move || {
         let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
         let _ = ended.send(());

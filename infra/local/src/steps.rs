@@ -1,8 +1,8 @@
-//! What a person sees while the stack starts: each step, and how long it took.
+//! Prints the steps of the start, and how long each took.
 
 use std::time::Instant;
 
-/// Runs one step, and says so before and after. A step may print lines of its own in between.
+/// Runs a step, and prints its name before and its duration after it. A step may print lines of its own.
 pub(crate) async fn step<T, E>(name: &str, work: impl Future<Output = Result<T, E>>) -> Result<T, E> {
     eprintln!("{name} …");
     let started = Instant::now();

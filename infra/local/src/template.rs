@@ -1,7 +1,7 @@
 //! The SAM template: the only definition of functions, routes, tables and environment.
 //!
-//! Read once, before anything starts. What is not understood is refused by its logical id, so that nothing in
-//! the template is silently different from AWS.
+//! Read once, before anything starts. Whatever is not supported is refused by its logical id, so that nothing
+//! silently differs from AWS.
 
 mod document;
 mod functions;
@@ -25,7 +25,7 @@ pub(crate) use model::{
     WebSocketApi,
 };
 
-/// Why a template cannot be run here.
+/// Why a template cannot be run.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum TemplateError {
     #[error("cannot be read: {0}")]
@@ -108,7 +108,8 @@ mod tests {
             let _ = understood(&text);
         }
 
-        /// One line lost, one changed, and all after one lost: whatever that makes of it, it is read or refused.
+        /// Removes a line, changes another one, and removes all lines after a third: the template is read or
+        /// refused.
         #[test]
         fn no_mistake_in_ours_does(lost in any::<Index>(), changed in any::<Index>(), to in "[ -~]{0,40}", end in any::<Index>()) {
             let text = ours();

@@ -1,4 +1,4 @@
-//! How many requests a route takes: a token bucket each, as API Gateway has it.
+//! Throttling of routes: a token bucket for each, as in API Gateway.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -6,24 +6,24 @@ use std::time::Instant;
 
 use crate::template::Throttle;
 
-/// Of the routes that are throttled, by key.
+/// The buckets of the throttled routes, by route key.
 #[derive(Debug)]
 pub(crate) struct Buckets(HashMap<String, Bucket>);
 
 impl Buckets {
-    /// Full ones.
+    /// New buckets, which are full.
     pub(crate) fn new(routes: impl Iterator<Item = (String, Option<Throttle>)>) -> Self {
         let throttled = routes.filter_map(|(key, throttle)| Some((key, Bucket::new(throttle?))));
         Self(throttled.collect())
     }
 
-    /// Whether one more request may use the route now.
+    /// Whether the route may take another request now.
     pub(crate) fn take(&self, key: &str) -> bool {
         self.0.get(key).is_none_or(Bucket::take)
     }
 }
 
-/// What is left of a route's burst.
+/// The rest of a route's burst.
 #[derive(Debug)]
 struct Bucket {
     throttle: Throttle,
@@ -35,7 +35,7 @@ impl Bucket {
         Self { throttle, state: Mutex::new((throttle.burst, Instant::now())) }
     }
 
-    /// Whether one more request may pass. A limit of 0 lets none pass.
+    /// Whether the bucket lets a request pass. A limit of 0 lets none pass.
     fn take(&self) -> bool {
         let Throttle { rate, burst } = self.throttle;
         if rate <= 0.0 {

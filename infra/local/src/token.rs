@@ -1,4 +1,4 @@
-//! Tokens for this machine: the secret they are signed with, and how one is made.
+//! Development tokens, and the secret that they are signed with.
 
 use std::fs::{self, OpenOptions};
 use std::io::{ErrorKind, Write};
@@ -10,7 +10,7 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde::Serialize;
 use uuid::Uuid;
 
-/// The secret: `JWT_SECRET` if it is set, else one that is made once and kept in the data directory.
+/// The secret: `JWT_SECRET` if it is set, else one that is generated once and kept in the data directory.
 pub(crate) fn secret(data_dir: &Path) -> Result<String, String> {
     if let Some(secret) = std::env::var("JWT_SECRET").ok().filter(|secret| !secret.is_empty()) {
         return Ok(secret);
@@ -24,7 +24,8 @@ pub(crate) fn secret(data_dir: &Path) -> Result<String, String> {
     }
     fs::create_dir_all(data_dir).map_err(failed)?;
     let secret = format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple());
-    // Whole before it has its name, and never over one that is there: another command may be doing the same.
+    // Written completely under another name, then linked, and never over an existing one: another command may
+    // do the same.
     let draft = data_dir.join(format!("jwt-secret.{}", std::process::id()));
     let mut draft_file = OpenOptions::new()
         .create(true)
@@ -74,13 +75,13 @@ pub(crate) fn issue(
     let claims = Claims {
         sub: user,
         exp: expires_at.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs()),
-        // What the functions will check, if the environment says so.
+        // The functions check these, if the environment sets them.
         iss: configured("JWT_ISSUER"),
         aud: configured("JWT_AUDIENCE"),
         name,
         preferred_username: name,
     };
-    // Of several secrets, while they are rotated, the first signs.
+    // The first of several secrets signs.
     let several = serde_json::from_str::<Vec<String>>(secret).unwrap_or_default();
     let key = EncodingKey::from_secret(several.first().map_or(secret, String::as_str).as_bytes());
     jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &key).map_err(|error| error.to_string())

@@ -1,4 +1,4 @@
-//! The environment variables of the functions: where their values come from, and the file that lists them.
+//! The environment variables of the functions: their values, and the file that lists them.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use crate::cli::StackArgs;
 use crate::template::{Function, Values};
 
-/// Stand-ins for what an AWS account would say.
+/// Stand-ins for the values of an AWS account.
 const REGION: &str = "us-east-1";
 const ACCOUNT: &str = "000000000000";
 const STACK_NAME: &str = "switchboard";
@@ -23,7 +23,7 @@ pub(crate) const JWT_SECRET: &str = "JWT_SECRET";
 /// The file in the data directory.
 const FILE: &str = "functions.env";
 
-/// Every variable that the template gives to a function can be overridden by the same variable here.
+/// Every variable of a function can be overridden by the same variable of this process.
 pub(crate) fn values(args: &StackArgs, port: u16, secret: &str) -> Values {
     let text =
         |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
@@ -31,7 +31,7 @@ pub(crate) fn values(args: &StackArgs, port: u16, secret: &str) -> Values {
     // One that is set to the empty string counts as unset.
     let mut overrides: BTreeMap<_, _> = variables.filter(|(_, value)| !value.is_empty()).collect();
     overrides.insert(JWT_SECRET.to_owned(), secret.to_owned());
-    // Known once the server runs.
+    // The URL is set once the server runs.
     overrides.insert(DATABASE_URL.to_owned(), String::new());
     Values {
         region: REGION.to_owned(),
@@ -43,7 +43,8 @@ pub(crate) fn values(args: &StackArgs, port: u16, secret: &str) -> Values {
     }
 }
 
-/// Writes the variables of all functions to a file in the data directory, for `cargo lambda`. Its path.
+/// Writes the variables of all functions to a file in the data directory, for `cargo lambda`. Returns its
+/// path.
 pub(crate) fn write(
     data_dir: &Path,
     functions: &[Function],
@@ -73,7 +74,7 @@ fn write_to(
     let given = given.filter(|(_, value)| !value.is_empty());
     all.extend(given.map(|(name, value)| (name.as_str(), value.as_str())));
     path.parent().map_or(Ok(()), std::fs::create_dir_all)?;
-    // It holds the secret and the database's password.
+    // The file holds the secret and the password of the database.
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
     all.iter().try_for_each(|(name, value)| writeln!(file, "{name}={value}"))
 }

@@ -1,7 +1,8 @@
-//! `--watch`: builds the functions again when their sources change, and runs the new ones from their next
-//! event on. Connections stay open.
+//! `--watch`: rebuilds functions whose sources change. The next event goes to the new binary, and connections
+//! stay open.
 //!
-//! The binaries that run are links of our own: cargo replaces its files while a process may be starting.
+//! Processes run hard links to the binaries of cargo, which replaces its files while a process may be
+//! starting.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -16,25 +17,24 @@ use crate::compile::{self, Built};
 use crate::lambda::{Host, Lambda};
 use crate::template::Function;
 
-/// Editors write a file in several steps.
+/// Editors write a file in several steps, so changes are collected for this long.
 const QUIET: Duration = Duration::from_millis(200);
 
-/// Changes to the sources, from before the first build on.
+/// Changes to the sources, since before the first build.
 pub(crate) struct Changes {
     events: mpsc::UnboundedReceiver<DebounceEventResult>,
     workspace: PathBuf,
     template: PathBuf,
-    /// Watches as long as it is there.
+    /// Dropping it ends the watching.
     _watcher: Debouncer<RecommendedWatcher, RecommendedCache>,
 }
 
 impl Changes {
-    /// Watches the workspace that `built` says, but for what is hidden, what cargo writes and what is in
-    /// `data_dir`.
+    /// Watches the workspace of `built`, except hidden files, the folder of cargo, and `data_dir`.
     pub(crate) fn watch(built: &Built, data_dir: &Path, template: &Path) -> Result<Self, String> {
         let (changes, events) = mpsc::unbounded_channel();
         let mut watcher = new_debouncer(QUIET, None, move |result: DebounceEventResult| {
-            // Without a receiver the stack is stopping.
+            // If there is no receiver, the stack is stopping.
             let _ = changes.send(result);
         })
         .map_err(|error| error.to_string())?;
@@ -56,7 +56,7 @@ impl Changes {
         Ok(Self { events, workspace: built.workspace.clone(), template, _watcher: watcher })
     }
 
-    /// Waits until something has changed.
+    /// Waits for a change.
     async fn next(&mut self) -> Option<()> {
         loop {
             let mut results = vec![self.events.recv().await?];
@@ -84,7 +84,7 @@ impl Changes {
         }
     }
 
-    /// Hidden files in the root are not, and cargo itself writes the lock file.
+    /// Whether a path is a source: hidden files in the root and the lock file are not.
     fn is_source(&self, path: &Path) -> bool {
         let in_root = path.parent() == Some(&self.workspace);
         let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -92,32 +92,31 @@ impl Changes {
     }
 }
 
-/// Reading a file is an event too, and cargo reads all of them.
+/// To read a file is an event too, and cargo reads all files.
 fn is_change(event: &DebouncedEvent) -> bool {
     event.need_rescan()
         || matches!(event.kind, EventKind::Create(_) | EventKind::Modify(_) | EventKind::Remove(_))
 }
 
-/// The binaries that run, generation after generation.
+/// The binaries that processes run, by generation.
 #[derive(Debug)]
 pub(crate) struct Generations {
     folder: PathBuf,
     count: u32,
-    /// Of each function's binary in cargo's folder: what distinguishes it from the next one, and the
-    /// generation that it runs in.
+    /// For each function, the state of its binary in cargo's folder, and the generation that it runs in.
     seen: Vec<(Function, Option<Mark>, u32)>,
 }
 
 type Mark = (SystemTime, u64);
 
 impl Generations {
-    /// The first one, with all functions; and the folder that they are in.
+    /// Makes the first generation, with all functions. Also returns its folder.
     pub(crate) fn begin(
         folder: PathBuf,
         functions: &[Function],
         built: &Built,
     ) -> std::io::Result<(Self, PathBuf)> {
-        // What a stack that was killed has left.
+        // A killed stack may have left some.
         match std::fs::remove_dir_all(&folder) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
             _ => {}
@@ -128,7 +127,7 @@ impl Generations {
         Ok((generations, first))
     }
 
-    /// The functions that were built anew, in a folder of their own.
+    /// Makes a folder with the binaries that have changed.
     fn next(&mut self, built: &Built) -> std::io::Result<(Vec<Function>, PathBuf)> {
         let folder = self.folder.join(self.count.to_string());
         let mut changed = Vec::new();
@@ -142,7 +141,7 @@ impl Generations {
                 changed.push((at, mark));
             }
         }
-        // Only now, so that whatever fails above is tried again with the next change.
+        // Recorded last, so that a failure above is tried again with the next change.
         let functions = changed.iter().map(|(at, _)| self.seen[*at].0.clone()).collect();
         for (at, mark) in changed {
             self.seen[at].1 = Some(mark);
@@ -152,18 +151,18 @@ impl Generations {
         Ok((functions, folder))
     }
 
-    /// Removes the folders that no new process will be started from.
+    /// Removes the folders of generations that no function runs any more.
     fn forget(&self) {
         for generation in 0..self.count {
             if self.seen.iter().all(|(_, _, runs)| *runs != generation) {
-                // Most are gone already.
+                // Most have been removed before.
                 let _ = std::fs::remove_dir_all(self.folder.join(generation.to_string()));
             }
         }
     }
 }
 
-/// Several functions may be of one binary. Links cannot lead to another file system, copies can.
+/// Links a binary, or copies it if it is on another file system. Several functions may share a binary.
 fn link(from: &Path, to: &Path) -> std::io::Result<()> {
     if to.exists() {
         return Ok(());
@@ -171,7 +170,7 @@ fn link(from: &Path, to: &Path) -> std::io::Result<()> {
     std::fs::hard_link(from, to).or_else(|_| std::fs::copy(from, to).map(drop))
 }
 
-/// Builds and swaps until the stack stops.
+/// Rebuilds and swaps until the stack stops.
 pub(crate) async fn run(mut changes: Changes, mut generations: Generations, release: bool, host: Host) {
     let functions: Vec<_> = generations.seen.iter().map(|(function, ..)| function.clone()).collect();
     while let Some(()) = changes.next().await {
@@ -193,7 +192,7 @@ pub(crate) async fn run(mut changes: Changes, mut generations: Generations, rele
     }
 }
 
-/// Those that are invoked at the start go first: what the others need may be their work.
+/// Swaps the functions that are invoked at the start first: the others may need their work.
 async fn swap(host: &Host, changed: &[Function], folder: &Path) {
     let (first, rest): (Vec<_>, Vec<_>) = changed.iter().partition(|function| function.invoke_at_start);
     let names = |functions: &[&Function]| -> Vec<String> {

@@ -1,4 +1,4 @@
-//! The WebSocket API: from the handshake to `$disconnect`, with a function behind every step.
+//! The WebSocket API: handshake, routes and connections.
 
 mod authorizer;
 mod connection;
@@ -18,7 +18,7 @@ use crate::lambda::Lambda;
 use crate::template::{Values, WebSocketApi};
 use crate::throttle::Buckets;
 
-/// One WebSocket API and all its connections. Cheap to clone: all clones are one API.
+/// A WebSocket API and its connections. Cheap to clone: all clones are one API.
 #[derive(Clone, Debug)]
 pub(crate) struct Gateway(Arc<Inner>);
 
@@ -32,12 +32,12 @@ struct Inner {
     buckets: Buckets,
 }
 
-/// API Gateway's quotas on the life of a connection.
+/// API Gateway's quotas of a connection.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
-    /// How long a connection may be without a frame in either direction.
+    /// The maximum time without a frame in either direction.
     pub(crate) idle: Duration,
-    /// How long it may last.
+    /// The maximum age.
     pub(crate) lifetime: Duration,
 }
 
@@ -48,7 +48,7 @@ impl Gateway {
         Self(Arc::new(Inner { api, values, lambda, limits, registry: Registry::default(), buckets }))
     }
 
-    /// The stage, the first part of every path.
+    /// The stage, which is the path.
     pub(crate) fn stage(&self) -> &str {
         &self.0.api.stage
     }

@@ -1,5 +1,4 @@
-//! Lambda authorizers of payload format 2.0: who may use a route. What they say counts for a while for the
-//! same identity.
+//! Lambda authorizers of payload format 2.0. The gateway caches their answers per identity.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -15,17 +14,17 @@ use crate::policy::Policy;
 use crate::request::AUTHORIZER_TIMEOUT;
 use crate::template::HttpAuthorizer;
 
-/// So many answers are kept at most.
+/// The maximum number of cached answers.
 const KEPT: usize = 1000;
 
-/// The answers that still count.
+/// The cached answers.
 #[derive(Debug, Default)]
 pub(super) struct Answers(Mutex<HashMap<Asked, (Instant, Decision)>>);
 
-/// The name of an authorizer, and who it was asked about.
+/// The name of an authorizer, and the identity.
 type Asked = (String, Vec<String>);
 
-/// What an authorizer has decided: which routes may be used, and the context for their functions.
+/// The answer of an authorizer: the routes that it allows, and the context for their functions.
 #[derive(Clone, Debug)]
 struct Decision {
     allows: Allows,
@@ -38,19 +37,19 @@ enum Allows {
     Some(Policy),
 }
 
-/// What is asked about.
+/// The question to an authorizer.
 pub(super) struct Question<'a> {
     /// The name of the authorizer.
     pub(super) name: &'a str,
     pub(super) headers: &'a HeaderMap,
     pub(super) query: &'a [(String, String)],
     pub(super) route_arn: String,
-    /// The event that the route's function would get.
+    /// The event that the function of the route would get.
     pub(super) event: &'a Value,
 }
 
 impl Answers {
-    /// The context that the route's function gets, or the status to refuse with.
+    /// The context for the function of the route, or the status of the refusal.
     pub(super) async fn ask(
         &self,
         lambda: &Lambda,
@@ -90,7 +89,7 @@ impl Answers {
     fn keep(&self, key: Asked, decision: Decision) {
         let mut answers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if answers.len() >= KEPT {
-            // Those that are forgotten too early are only asked for again.
+            // An answer that is dropped too early is only asked for again.
             answers.clear();
         }
         answers.insert(key, (Instant::now(), decision));
@@ -129,11 +128,11 @@ async fn decide(
         let answer: WithPolicy = serde_json::from_slice(&answer).map_err(|_| FAILED)?;
         (Allows::Some(answer.policy_document), answer.context)
     };
-    // As it is: unlike on a WebSocket, numbers stay numbers.
+    // Unchanged: unlike on a WebSocket API, numbers stay numbers.
     Ok(Decision { allows, context: context.map_or(Value::Null, Value::Object) })
 }
 
-/// The event of the route, as an authorizer gets it.
+/// The event for an authorizer, made from that of the route.
 fn event(question: &Question<'_>, identity: &[String]) -> Value {
     let mut event = json!({
         "version": "2.0",

@@ -1,19 +1,19 @@
-//! CORS, which the gateway answers by itself: what the function says of it is replaced.
+//! CORS. The gateway answers it, and replaces the CORS headers of functions.
 
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 
 use crate::template::Cors;
 
-/// The headers that a response to this request carries.
+/// The CORS headers of the response.
 pub(super) struct Answer {
-    /// Whether the request asks for nothing else.
+    /// Whether the request is a preflight, which the gateway answers itself.
     pub(super) preflight: bool,
     headers: Vec<(HeaderName, String)>,
 }
 
-/// Nothing without an `Origin`, nor for `OPTIONS` without a method that is asked for; but then the function's
-/// own headers do not pass either.
+/// No headers without an `Origin`, or for an `OPTIONS` request without a requested method. The function's own
+/// CORS headers are removed all the same.
 pub(super) fn answer(cors: &Cors, request: &Request) -> Answer {
     let options = request.method() == Method::OPTIONS;
     let preflight = options && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);

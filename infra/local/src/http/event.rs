@@ -1,4 +1,4 @@
-//! Payload format 2.0. Keys that have nothing to say are absent, as on AWS.
+//! Events of payload format 2.0. As on AWS, empty keys are absent.
 
 use std::net::SocketAddr;
 
@@ -80,8 +80,8 @@ pub(super) fn event(
     event
 }
 
-/// Whether a body reaches functions as it is, and not in Base64: as measured on AWS (ministack#766), where
-/// forms, bodies without a type and whatever is encoded are not text.
+/// Whether a body is passed as text, not in Base64: measured on AWS (ministack#766). Forms, bodies without a
+/// content type, and encoded bodies are not text.
 fn is_text(headers: &HeaderMap) -> bool {
     let content_type = headers.get(header::CONTENT_TYPE).map(text).unwrap_or_default();
     let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
@@ -90,7 +90,8 @@ fn is_text(headers: &HeaderMap) -> bool {
         && (essence.starts_with("text/") || named.contains(&essence.as_str()))
 }
 
-/// Lower case, repeated ones joined with commas; cookies have a place of their own. Some are the gateway's.
+/// Names in lower case, repeated headers joined with commas; cookies are apart. The gateway sets some headers
+/// itself.
 fn headers(headers: &HeaderMap, from: SocketAddr, length: usize) -> Map<String, Value> {
     let mut all: Map<String, Value> = headers
         .keys()
@@ -113,7 +114,7 @@ fn headers(headers: &HeaderMap, from: SocketAddr, length: usize) -> Map<String, 
     all
 }
 
-/// Decoded, repeated ones joined with commas.
+/// Decoded; repeated parameters are joined with commas.
 fn parameters(raw: &str) -> Map<String, Value> {
     let mut joined: Map<String, Value> = Map::new();
     for (name, value) in query(raw) {

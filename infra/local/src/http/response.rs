@@ -1,4 +1,4 @@
-//! What API Gateway makes of a function's answer.
+//! Turns the result of a function into a response.
 
 use axum::body::Body;
 use axum::http::{HeaderName, HeaderValue, Response, StatusCode, header};
@@ -9,12 +9,12 @@ use serde_json::{Map, Value, json};
 
 use crate::request::status_code;
 
-/// `{"message": …}` from the gateway itself.
+/// A response of the gateway itself: `{"message": …}`.
 pub(super) fn message(status: StatusCode, message: &str) -> Response<Body> {
     json_response(status, json!({ "message": message }).to_string())
 }
 
-/// With a `statusCode` the answer says what the response is; without one it is the body.
+/// With a `statusCode` the result describes the response; without one it is the body.
 pub(super) fn infer(result: &[u8]) -> Response<Body> {
     let structured = match serde_json::from_slice::<Value>(result) {
         Ok(Value::Object(map)) if map.contains_key("statusCode") => Value::Object(map),
@@ -48,7 +48,7 @@ fn respond(structured: Structured) -> Option<Response<Body>> {
         true => BASE64_STANDARD.decode(body).ok()?,
         false => body.into_bytes(),
     };
-    // 1xx are no answers, and more than 599 is no status.
+    // 1xx are not final responses, and there is no status above 599.
     let status = StatusCode::from_u16(structured.status_code)
         .ok()
         .filter(|status| (200..600).contains(&status.as_u16()))?;
@@ -58,7 +58,7 @@ fn respond(structured: Structured) -> Option<Response<Body>> {
     for (name, value) in structured.headers.unwrap_or_default() {
         let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         let name = HeaderName::try_from(name).ok()?;
-        // How the body travels is for the gateway to say.
+        // The gateway decides how the body is transferred.
         if !matches!(name, header::CONTENT_LENGTH | header::TRANSFER_ENCODING | header::CONNECTION) {
             headers.insert(name, HeaderValue::try_from(value).ok()?);
         }

@@ -1,12 +1,12 @@
-//! Which route a request takes: an exact path before one with parameters, that before a greedy one, that
-//! before `$default`; a route of the method before one of any.
+//! Selects the route of a request: exact paths before paths with parameters, those before greedy ones, those
+//! before `$default`; and a route of the method before one of any method.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use crate::template::HttpRoute;
 
-/// A route and what its parameters are in this request.
+/// A route, and the values of its parameters.
 #[derive(Debug)]
 pub(super) struct Match<'a> {
     pub(super) route: &'a HttpRoute,
@@ -28,13 +28,13 @@ pub(super) fn find<'a>(routes: &'a [HttpRoute], method: &str, path: &str) -> Opt
         .map(|(route, parameters)| Match { route, parameters })
 }
 
-/// The values of a pattern's parameters, if the path fits it.
+/// The values of the parameters of a pattern, if the path matches.
 fn parameters(pattern: &str, path: &str) -> Option<BTreeMap<String, String>> {
     let mut found = BTreeMap::new();
     if pattern == "$default" {
         return Some(found);
     }
-    // One slash: what begins with two is another path.
+    // Only one slash is removed: a path with two is another path.
     let mut rest = path.strip_prefix('/')?;
     let mut parts = pattern.trim_start_matches('/').split('/').peekable();
     while let Some(part) = parts.next() {

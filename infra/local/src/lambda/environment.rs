@@ -7,8 +7,8 @@ use uuid::Uuid;
 
 use crate::template::Function;
 
-/// The environment of a process: that of a `provided.al2023` function, the variables that all functions have here,
-/// and those of the function. `runtime_api` is the address of its Runtime API, `instance` its id.
+/// The environment of a process: the variables of a `provided.al2023` function, those of all functions here,
+/// and those of this one. `runtime_api` is the address of the Runtime API, `instance` the id of the process.
 pub(super) fn environment(
     function: &Function,
     shared: &BTreeMap<String, String>,
@@ -22,7 +22,7 @@ pub(super) fn environment(
         Some(_) => "lambda-managed-instances",
     };
     let mut all: BTreeMap<String, String> = [
-        // Its own, as its role's is: who makes a call can be told from it.
+        // The name of the function as access key tells which function makes a call.
         ("AWS_ACCESS_KEY_ID", function.name.as_str()),
         ("AWS_SECRET_ACCESS_KEY", "local"),
         ("AWS_SESSION_TOKEN", "local"),
@@ -36,11 +36,11 @@ pub(super) fn environment(
         ("AWS_LAMBDA_LOG_STREAM_NAME", &format!("local/[$LATEST]{}", instance.simple())),
         ("AWS_LAMBDA_RUNTIME_API", &format!("http://{runtime_api}/{instance}")),
         ("AWS_XRAY_CONTEXT_MISSING", "LOG_ERROR"),
-        // Nobody listens there, as nobody does on AWS when tracing is off.
+        // Nothing listens there, as on AWS when tracing is off.
         ("AWS_XRAY_DAEMON_ADDRESS", "127.0.0.1:2000"),
         ("_AWS_XRAY_DAEMON_ADDRESS", "127.0.0.1"),
         ("_AWS_XRAY_DAEMON_PORT", "2000"),
-        // There is no /var/task here.
+        // There is no /var/task.
         ("LAMBDA_TASK_ROOT", &code),
         ("LAMBDA_RUNTIME_DIR", &code),
         ("LD_LIBRARY_PATH", "/lib64:/usr/lib64"),

@@ -1,5 +1,5 @@
-//! Runs functions as processes, each with one event at a time (or, for a Lambda Managed Instance, with as many
-//! as the template says).
+//! Runs functions as processes. A process handles one event at a time, or as many as the template says for a
+//! Lambda Managed Instance.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
@@ -18,22 +18,22 @@ use super::{process, runtime_api};
 use crate::keeper::Keeper;
 use crate::template::{Function, Values};
 
-/// How the host runs functions.
+/// The configuration of a host.
 #[derive(Debug)]
 pub(crate) struct HostConfig {
-    /// The most processes of one function.
+    /// The maximum number of processes of a function.
     pub(crate) max_instances: usize,
-    /// Whether an event that finds all of them busy is refused rather than kept waiting.
+    /// Whether an event is refused if all of them are busy. Otherwise it waits.
     pub(crate) throttle: bool,
-    /// Where the binaries are.
+    /// The folder of the binaries.
     pub(crate) binaries: PathBuf,
-    /// Variables that every process gets, besides those of its function.
+    /// Variables of all functions.
     pub(crate) environment: BTreeMap<String, String>,
     pub(crate) log_format: LogFormat,
     pub(crate) values: Values,
 }
 
-/// The functions of this machine. Cheap to clone: all clones are one host.
+/// A host. Cheap to clone: all clones are one host.
 #[derive(Clone, Debug)]
 pub(crate) struct Host(Arc<Inner>);
 
@@ -44,12 +44,12 @@ struct Inner {
     keeper: Keeper,
     functions: HashMap<String, Arc<FunctionPool>>,
     instances: Arc<Instances>,
-    /// One for each process; a task that is aborted kills its process.
+    /// A task for each process. To abort it kills the process.
     tasks: Mutex<JoinSet<()>>,
 }
 
 impl Host {
-    /// Opens the Runtime API for the processes to come.
+    /// Starts a host: opens the Runtime API.
     pub(crate) async fn start(
         functions: Vec<Function>,
         config: HostConfig,
@@ -92,7 +92,7 @@ impl Host {
         if let Some(added) = pool.dispatch(event, max_instances, log_format) {
             self.spawn(added);
         }
-        // The sender is dropped only if a process died between taking the event and starting on it.
+        // The sender is dropped if a process dies between receiving the event and starting on it.
         done.await.unwrap_or_else(|_| outcome(Err(InvokeError::exited(request_id, None))))
     }
 
@@ -103,7 +103,7 @@ impl Host {
         tasks.spawn(self.clone().run_instance(instance));
     }
 
-    /// Runs a process, and then the one that takes its place, if one is needed.
+    /// Runs a process, and then its replacement, if one is needed.
     async fn run_instance(self, instance: Arc<Instance>) {
         let Inner { config, runtime_api, keeper, instances, .. } = &*self.0;
         let function = &instance.pool.function;
@@ -117,15 +117,14 @@ impl Host {
         }
     }
 
-    /// Runs the binaries in `folder` from now on. Processes of the ones before finish what they are working
-    /// on.
+    /// Runs the binaries in `folder` from now on. Processes with an older binary finish their events.
     pub(crate) fn replace(&self, functions: &[String], folder: &Path) {
         for pool in functions.iter().filter_map(|function| self.0.functions.get(function)) {
             pool.replace(folder);
         }
     }
 
-    /// Kills every process. What they were working on is lost, as it is on AWS.
+    /// Kills all processes. Their events are lost, as on AWS.
     pub(crate) async fn stop(&self) {
         let mut tasks = std::mem::take(&mut *self.lock_tasks());
         tasks.shutdown().await;

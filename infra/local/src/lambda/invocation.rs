@@ -9,15 +9,15 @@ use uuid::Uuid;
 
 use super::log::LogTail;
 
-/// What a function is invoked with.
+/// An event for a function.
 #[derive(Clone, Debug)]
 pub(crate) struct Invocation {
     pub(crate) payload: Bytes,
-    /// What the caller says of itself, as JSON.
+    /// The client context, as JSON.
     pub(crate) client_context: Option<String>,
 }
 
-/// What became of an invocation.
+/// The outcome of an invocation.
 #[derive(Debug)]
 pub(crate) struct Outcome {
     pub(crate) request_id: Uuid,
@@ -37,12 +37,11 @@ impl Outcome {
 pub(crate) enum InvokeError {
     /// There is no such function.
     NotFound,
-    /// Every process is busy and none may be added.
+    /// All processes are busy, and no more may be started.
     Throttled,
-    /// The function answered with an error, crashed or took too long; this is what Lambda says of it, as
-    /// JSON.
+    /// The function returned an error, crashed or timed out: Lambda's error, as JSON.
     Function(Bytes),
-    /// The remote endpoint could not be asked.
+    /// The remote endpoint cannot be reached.
     Unreachable(String),
 }
 
@@ -51,7 +50,7 @@ impl InvokeError {
         Self::Function(json!({ "errorType": error_type, "errorMessage": message }).to_string().into())
     }
 
-    /// What kind of error it is, in a word.
+    /// The type of the error.
     pub(super) fn error_type(&self) -> String {
         match self {
             Self::NotFound => "not found".to_owned(),
@@ -83,7 +82,7 @@ impl InvokeError {
     }
 }
 
-/// As Go prints it, since Lambda does: `exit status 1`, `signal: killed`.
+/// As Go prints it, since Lambda is written in Go: `exit status 1`, `signal: killed`.
 fn exit_reason(status: ExitStatus) -> String {
     use std::os::unix::process::ExitStatusExt;
     match (status.code(), status.signal().map(nix::sys::signal::Signal::try_from)) {

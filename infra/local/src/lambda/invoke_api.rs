@@ -22,7 +22,7 @@ use crate::request::Uploaded;
 /// The largest payload of an asynchronous invocation, in bytes (Lambda quota).
 const MAX_EVENT: usize = 1024 * 1024;
 
-/// The only version of a function that there is here.
+/// The only version of a function.
 const LATEST: &str = "$LATEST";
 const EXECUTED_VERSION: (&str, &str) = ("x-amz-executed-version", LATEST);
 
@@ -34,7 +34,7 @@ struct Qualified {
     qualifier: Option<String>,
 }
 
-/// The routes that invoke functions by name.
+/// The routes of the Invoke API.
 pub(crate) fn routes(lambda: Lambda) -> Router {
     Router::new()
         .route("/2015-03-31/functions/{name}/invocations", post(invoke))
@@ -110,16 +110,15 @@ fn named(given: &str) -> (&str, Option<&str>) {
 
 fn context(encoded: &str) -> Option<String> {
     let decoded = String::from_utf8(BASE64_STANDARD.decode(encoded).ok()?).ok()?;
-    // On one line, since it travels in a header.
+    // On one line, since it is a header.
     let object: serde_json::Map<String, Value> = serde_json::from_str(&decoded).ok()?;
     Some(Value::Object(object).to_string())
 }
 
 impl Outcome {
-    /// The end of the log as Lambda shows it.
+    /// The end of the log, as Lambda returns it.
     async fn log_result(&self) -> String {
-        // What the function wrote before it answered is on its way through a pipe; nobody tells us when all
-        // of it has arrived.
+        // The last lines of the function may still be in its pipe, and nothing tells when all have arrived.
         tokio::time::sleep(PIPE_DELAY).await;
         let Self { request_id, duration, log, .. } = self;
         let milliseconds = duration.as_secs_f64() * 1000.0;
@@ -128,7 +127,7 @@ impl Outcome {
             log.text(),
             milliseconds.ceil(),
         );
-        // The end of it, in whole characters.
+        // The end of it, cut between characters.
         let from = whole.len().saturating_sub(MAX_TAIL);
         let from = (from..=whole.len()).find(|at| whole.is_char_boundary(*at)).unwrap_or_default();
         whole[from..].to_owned()

@@ -1,7 +1,7 @@
-//! The log of the functions, on standard error: a line for each that they write, and one for each invocation.
+//! The log of the functions, on standard error: their lines, and one line for each invocation.
 //!
-//! For people it says when, which function, which request and what; for programs each line is a JSON object
-//! in the manner of Lambda's Telemetry API.
+//! For people a line has the time, the function, the request and the message. For programs it is a JSON
+//! object like those of Lambda's Telemetry API.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -18,7 +18,7 @@ use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
 use uuid::Uuid;
 
-/// How the log of the functions is written.
+/// The format of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum LogFormat {
     /// For people
@@ -27,23 +27,23 @@ pub(crate) enum LogFormat {
     Json,
 }
 
-/// How an invocation went.
+/// The report of an invocation.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Report<'a> {
     pub(super) function: &'a str,
     pub(super) request_id: Uuid,
     pub(super) duration: Duration,
-    /// How long the process took to start, if it was started for this.
+    /// How long the process took to start, if it was started for this invocation.
     pub(super) init: Option<Duration>,
     pub(super) memory_mb: u32,
-    /// Why it failed, as Lambda says it.
+    /// The error type, if it failed.
     pub(super) error: Option<&'a str>,
 }
 
-/// As much of its log as the Invoke API shows with a result, in bytes (Lambda API reference, `LogResult`).
+/// The maximum length in bytes of the log that the Invoke API returns (Lambda API reference, `LogResult`).
 pub(super) const MAX_TAIL: usize = 4 * 1024;
 
-/// The end of what a function wrote during an event.
+/// The end of the lines that a function wrote during an event.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct LogTail(Arc<Mutex<String>>);
 
@@ -68,7 +68,7 @@ impl LogTail {
 
 const CLOCK: &[BorrowedFormatItem<'_>] = format_description!("[hour]:[minute]:[second].[subsecond digits:3]");
 
-/// Milliseconds, in UTC like the functions' own.
+/// The time in UTC, with milliseconds, like the functions' own lines.
 const TIMESTAMP: &[BorrowedFormatItem<'_>] =
     format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
 
@@ -78,7 +78,7 @@ const RED: Style = AnsiColor::Red.on_default();
 const YELLOW: Style = AnsiColor::Yellow.on_default();
 
 impl LogFormat {
-    /// A line that a function has written.
+    /// Prints a line of a function.
     pub(super) fn line(self, function: &str, request_id: Option<Uuid>, line: &str) {
         let written = match self {
             Self::Json => {
@@ -102,7 +102,7 @@ impl LogFormat {
         }
     }
 
-    /// The end of an invocation.
+    /// Prints the report of an invocation.
     pub(super) fn report(self, report: &Report<'_>) {
         let &Report { function, request_id, duration, init, memory_mb, error } = report;
         let milliseconds = |duration: Duration| (duration.as_secs_f64() * 1e5).round() / 100.0;
@@ -140,13 +140,13 @@ impl LogFormat {
 
 fn prefix(function: &str, request_id: Option<Uuid>) -> String {
     let now = OffsetDateTime::now_utc().format(CLOCK).expect("every part of the format exists");
-    // The first part of the id tells those apart that a person looks at together.
+    // The first part of the id is enough for people.
     let id = request_id.map_or_else(|| "-".repeat(8), |id| id.to_string()[..8].to_owned());
     format!("{DIM}{now}{DIM:#} {BOLD}{function}{BOLD:#} {DIM}{id}{DIM:#} ")
 }
 
-/// A line of JSON as people write them: the level, the message, and what else there is. Nothing of a line
-/// that only holds metrics for CloudWatch; any other line is left as it is.
+/// A JSON line in a form for people: level, message, and other fields. `None` for a line that only has
+/// CloudWatch metrics. Any other line is left as it is.
 fn readable(line: &str) -> Option<String> {
     let Ok(mut record) = serde_json::from_str::<Map<String, Value>>(line) else {
         return Some(line.to_owned());
@@ -159,7 +159,7 @@ fn readable(line: &str) -> Option<String> {
         Some(other) => other.to_string(),
         None => String::new(),
     };
-    // Those that the prefix says already.
+    // The fields that are in the prefix.
     for name in ["timestamp", "request_id", "requestId", "target"] {
         text(name);
     }
@@ -186,13 +186,14 @@ fn timestamp() -> String {
     OffsetDateTime::now_utc().format(TIMESTAMP).expect("every part of the format exists")
 }
 
-/// Colours only on a terminal. One that is gone must not stop the functions, who wait until they are read.
+/// Uses colours only on a terminal. If the terminal is gone, the functions must go on: they block until their
+/// lines are read.
 fn print(line: &str) {
     static IN_COLOUR: LazyLock<bool> =
         LazyLock::new(|| AutoStream::choice(&std::io::stderr()) != ColorChoice::Never);
     let mut written = if *IN_COLOUR { line.to_owned() } else { strip_str(line).to_string() };
     written.push('\n');
-    // In one piece: standard error keeps nothing back, so each piece would be a system call.
+    // In one write: standard error is not buffered, so each write is a system call.
     let _ = std::io::stderr().write_all(written.as_bytes());
 }
 

@@ -1,7 +1,7 @@
-//! The processes of a function, and the events that wait for one of them.
+//! The processes of a function, and the events that wait for a process.
 //!
-//! A process takes its next event when it asks for it, so the first that is free serves the event that has
-//! waited longest.
+//! A process asks for its next event, so the first process that is free gets the event that has waited
+//! longest.
 
 use std::collections::{HashMap, VecDeque};
 use std::path::{Path, PathBuf};
@@ -24,18 +24,18 @@ use crate::template::Function;
 pub(super) struct FunctionPool {
     pub(super) function: Function,
     pub(super) arn: String,
-    /// Events that are not answered yet.
+    /// The number of events without an outcome.
     in_progress: Arc<AtomicUsize>,
     state: Mutex<PoolState>,
 }
 
 #[derive(Debug)]
 struct PoolState {
-    /// What new processes run.
+    /// The binary of new processes.
     binary: PathBuf,
-    /// How often that was replaced: who runs an older one takes no more events.
+    /// The generation of that binary. Processes of older generations get no more events.
     generation: u64,
-    /// Processes that wait for an event, the warmest at the end.
+    /// Processes that wait for an event, the most recently used at the end.
     idle: Vec<Idle>,
     waiting: VecDeque<Event>,
     instances: usize,
@@ -47,7 +47,7 @@ struct Idle {
     slot: oneshot::Sender<Event>,
 }
 
-/// An invocation on its way to a process.
+/// An event on its way to a process.
 #[derive(Debug)]
 pub(super) struct Event {
     pub(super) request_id: Uuid,
@@ -56,24 +56,24 @@ pub(super) struct Event {
     permit: Permit,
 }
 
-/// Counts as one event in progress as long as it lives.
+/// Counts as one event in progress until it is dropped.
 #[derive(Debug)]
 struct Permit(Arc<AtomicUsize>);
 
-/// Ends a task with its owner.
+/// Aborts a task when it is dropped.
 #[derive(Debug)]
 struct AbortOnDrop(AbortHandle);
 
-/// What a process gets to work on.
+/// An event, as a process gets it.
 #[derive(Debug)]
 pub(super) struct Work {
     pub(super) request_id: Uuid,
     pub(super) invocation: Invocation,
-    /// How long it may take.
+    /// The time limit.
     pub(super) timeout: Duration,
 }
 
-/// One process, as the Runtime API and its own task see it.
+/// A process, as the Runtime API and its task see it.
 #[derive(Debug)]
 pub(super) struct Instance {
     pub(super) id: Uuid,
@@ -87,17 +87,17 @@ pub(super) struct Instance {
 
 #[derive(Debug)]
 struct InstanceState {
-    /// What it is working on.
+    /// The events that it is handling.
     current: HashMap<Uuid, Current>,
-    /// Events that are on their way to it.
+    /// The number of events that were sent to it and have not arrived.
     handed_over: usize,
-    /// The event that it works on or has worked on, which its lines belong to.
+    /// The event that it handles or has handled last: its lines belong to that.
     latest: Option<(Uuid, LogTail)>,
     /// When the process was started.
     started_at: Instant,
-    /// How long it took to ask for its first event; the report of that event tells it.
+    /// How long it took to ask for its first event, until it is reported.
     init: Option<Duration>,
-    /// By when its first event has to be done, if its start is part of that.
+    /// The deadline of its first event, if the start counts towards its time limit.
     deadline: Option<Instant>,
 }
 
@@ -107,12 +107,12 @@ struct Current {
     init: Option<Duration>,
     log: LogTail,
     reply: oneshot::Sender<Outcome>,
-    /// Ends the wait for its timeout, where that does not end the process.
+    /// The timer of its time limit, if a timeout does not end the process.
     expiry: Option<AbortOnDrop>,
     permit: Permit,
 }
 
-/// What a process is doing, and since when; its task keeps the time.
+/// What a process is doing. Its task enforces the time limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
     Starting,
@@ -120,11 +120,11 @@ pub(super) enum Phase {
     Busy {
         until: Instant,
     },
-    /// There is a newer binary than the one it runs.
+    /// There is a newer binary.
     Retired,
 }
 
-/// All processes, by the id that is in the path of their Runtime API.
+/// All processes, by the id in the path of their Runtime API.
 #[derive(Debug, Default)]
 pub(super) struct Instances(Mutex<HashMap<Uuid, Arc<Instance>>>);
 
@@ -153,13 +153,13 @@ impl FunctionPool {
         Self { function, arn, in_progress: Arc::default(), state: Mutex::new(state) }
     }
 
-    /// Events that are not answered yet.
+    /// The number of events without an outcome.
     pub(super) fn in_progress(&self) -> usize {
         self.in_progress.load(Ordering::SeqCst)
     }
 
-    /// Gives an event to an idle process, or else keeps it waiting and adds a process if there are less than
-    /// `max_instances`.
+    /// Sends an event to an idle process. If there is none, the event waits, and a process is added if there
+    /// are fewer than `max_instances`.
     pub(super) fn dispatch(
         self: &Arc<Self>,
         mut event: Event,
@@ -171,7 +171,7 @@ impl FunctionPool {
             idle.instance.lock().handed_over += 1;
             match idle.slot.send(event) {
                 Ok(()) => return None,
-                // It is gone; its task will notice.
+                // The process has ended; its task will notice.
                 Err(returned) => event = returned,
             }
         }
@@ -199,7 +199,7 @@ impl FunctionPool {
         })
     }
 
-    /// Runs the binary in `folder` from now on. Processes of the ones before finish what they are working on.
+    /// Runs the binary in `folder` from now on. Processes of older generations finish their events.
     pub(super) fn replace(&self, folder: &Path) {
         let mut state = self.lock();
         state.binary = folder.join(&self.function.binary);
@@ -215,7 +215,7 @@ impl FunctionPool {
 }
 
 impl Event {
-    /// An event, and where its outcome arrives.
+    /// An event, and the receiver of its outcome.
     pub(super) fn new(
         request_id: Uuid,
         invocation: Invocation,
@@ -228,10 +228,9 @@ impl Event {
 }
 
 impl Instance {
-    /// What is left to do when the process has ended, `started` or not: its events fail with `error`. A process
-    /// that could not even start takes one waiting event with it, so that a function which never starts
-    /// answers with errors instead of being started for ever. The instance that takes its place, if events
-    /// are waiting.
+    /// Ends the events of a process that has ended with `error`. A process that has not even `started` also
+    /// takes a waiting event with it, so that a function that never starts returns errors instead of being
+    /// started for ever. Returns the replacement, if events are waiting.
     pub(super) fn ended(
         &self,
         started: bool,
@@ -253,7 +252,7 @@ impl Instance {
         is_needed.then(|| self.pool.add(&mut state, self.log_format))
     }
 
-    /// The next event of the function, once there is one.
+    /// Waits for the next event.
     pub(super) async fn next_event(self: &Arc<Self>) -> Work {
         let fresh = *self.phase.borrow() == Phase::Starting;
         if fresh {
@@ -271,7 +270,7 @@ impl Instance {
             } else if let Some(event) = pool.waiting.pop_front() {
                 Some(event)
             } else {
-                // Who has worked before has warm caches, and comes before who has not.
+                // A process that has handled events has warm caches, and is preferred.
                 let place = if fresh { 0 } else { pool.idle.len() };
                 pool.idle.insert(place, Idle { instance: self.clone(), slot });
                 None
@@ -281,13 +280,13 @@ impl Instance {
             Some(event) => self.begin(event, 0),
             None => match handed_over.await {
                 Ok(event) => self.begin(event, 1),
-                // Retired: its task ends it.
+                // Retired: its task ends the process.
                 Err(_) => std::future::pending().await,
             },
         }
     }
 
-    /// Takes no more events, and ends once there is nothing left to do.
+    /// Gives it no more events. It ends when it has finished those it has.
     fn retire(&self) {
         let state = self.lock();
         if state.is_free() {
@@ -308,7 +307,7 @@ impl Instance {
         state.handed_over -= handed_over;
         let managed = self.pool.function.concurrency.is_some();
         if managed {
-            // It goes on with an event that takes too long; only the caller is told.
+            // A Managed Instance goes on with an event that times out; only the caller gets an error.
             let expiring = tokio::spawn(expire(self.clone(), request_id, timeout));
             current.expiry = Some(AbortOnDrop(expiring.abort_handle()));
         }
@@ -320,15 +319,15 @@ impl Instance {
         Work { request_id, invocation, timeout }
     }
 
-    /// The start of the process has failed once; it is repeated as part of its first event, which has to be
-    /// done by `deadline`.
+    /// Records that the start has failed once. The second start is part of the first event, whose deadline is
+    /// `deadline`.
     pub(super) fn starts_again(&self, deadline: Instant) {
         let mut state = self.lock();
         state.started_at = Instant::now();
         state.deadline = Some(deadline);
     }
 
-    /// Takes the result of the event `request_id`; false if that is not what the process was working on.
+    /// Takes the result of an event; false if the process is not handling that event.
     pub(super) fn finish(&self, request_id: Uuid, result: Result<Bytes, InvokeError>) -> bool {
         let mut state = self.lock();
         let Some(current) = state.current.remove(&request_id) else {
@@ -357,14 +356,14 @@ impl Instance {
             memory_mb: function.memory_mb,
             error: error.as_deref(),
         });
-        // From here on it is in progress no longer: whoever asked may ask again at once.
+        // From here on the event is not in progress, so the caller may send another one at once.
         let Current { log, reply, permit, .. } = current;
         drop(permit);
-        // Or may have stopped waiting.
+        // The caller may have stopped waiting.
         let _ = reply.send(Outcome { request_id, result, duration, log });
     }
 
-    /// A line that the process has written.
+    /// Takes a line that the process has written.
     pub(super) fn line(&self, line: &str) {
         let latest = self.lock().latest.clone();
         if let Some((_, log)) = &latest {
@@ -410,7 +409,7 @@ impl Drop for AbortOnDrop {
     }
 }
 
-/// Answers for an event that a Managed Instance is still working on.
+/// Ends an event that a Managed Instance is still handling.
 async fn expire(instance: Arc<Instance>, request_id: Uuid, timeout: Duration) {
     tokio::time::sleep(timeout).await;
     instance.finish(request_id, Err(InvokeError::timed_out(request_id, timeout)));

@@ -1,4 +1,4 @@
-//! A process of a function, from its start to its end. It knows its instance, and nothing of a host.
+//! A process of a function, from start to end. It knows its instance, and no host.
 
 use std::collections::BTreeMap;
 use std::process::{ExitStatus, Stdio};
@@ -14,13 +14,13 @@ use super::invocation::InvokeError;
 use super::pool::{Instance, Phase};
 use crate::keeper::Keeper;
 
-/// How long a process may take until it asks for its first event.
+/// The time limit until a process asks for its first event.
 const INIT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A longer line is cut in pieces; in bytes (CloudWatch's quota for a log event).
+/// The maximum length of a line in bytes; a longer line is split (CloudWatch's quota of a log event).
 const MAX_LINE: u64 = 256 * 1024;
 
-/// A Managed Instance has longer.
+/// The same for a Managed Instance.
 const MANAGED_INIT_TIMEOUT: Duration = Duration::from_secs(130);
 
 /// Why a process has ended.
@@ -28,12 +28,12 @@ pub(super) enum End {
     Exited(Option<ExitStatus>),
     TimedOut(Duration),
     NotStarted(std::io::Error),
-    /// It ran an older binary, and nothing was left to do.
+    /// It had an older binary, and has finished its events.
     Retired,
 }
 
 impl End {
-    /// The error of an event that the process was working on.
+    /// The error of an event that the process was handling.
     pub(super) fn error(&self, request_id: Uuid) -> InvokeError {
         match self {
             Self::Exited(status) => InvokeError::exited(request_id, *status),
@@ -47,8 +47,8 @@ impl End {
     }
 }
 
-/// Runs a process until it exits, crashes, takes too long or is out of date. Tells how it ended, and whether it
-/// ever asked for an event.
+/// Runs a process until it exits, crashes, times out or is retired. Returns why it ended, and whether it
+/// asked for an event.
 pub(super) async fn run(
     instance: &Arc<Instance>,
     environment: &BTreeMap<String, String>,
@@ -63,7 +63,7 @@ pub(super) async fn run(
     if !matches!(end, (End::Exited(_) | End::TimedOut(_), false)) {
         return end;
     }
-    // A start that fails is repeated at the first event, with all the time that the event has.
+    // A failed start is repeated at the first event, with the time limit of the event.
     let timeout = function.timeout;
     instance.starts_again(Instant::now() + timeout);
     attempt(instance, environment, keeper, timeout).await
@@ -89,7 +89,7 @@ fn start(instance: &Arc<Instance>, environment: &BTreeMap<String, String>) -> st
     let mut child = Command::new(&instance.binary)
         .env_clear()
         .envs(environment)
-        // Ctrl-C in the terminal is for the local stack alone.
+        // Ctrl-C in the terminal must reach the local stack only.
         .process_group(0)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -101,8 +101,7 @@ fn start(instance: &Arc<Instance>, environment: &BTreeMap<String, String>) -> st
     Ok(child)
 }
 
-/// Waits until the process ends, and ends it when it takes too long. Says too whether it ever asked for an
-/// event.
+/// Waits until the process ends, and ends it when it times out. Also returns whether it asked for an event.
 async fn watch(child: &mut Child, instance: &Instance, init_timeout: Duration) -> (End, bool) {
     let mut phases = instance.phase.subscribe();
     let started_at = Instant::now();
@@ -130,10 +129,10 @@ async fn watch(child: &mut Child, instance: &Instance, init_timeout: Duration) -
     }
 }
 
-/// Ends a process and those that it has started.
+/// Kills a process and its children.
 async fn kill(child: &mut Child) {
     use nix::sys::signal::{Signal, killpg};
-    // That it cannot be killed only means that it is gone.
+    // If it cannot be killed, it is gone.
     if let Some(pid) = child.id().and_then(|pid| i32::try_from(pid).ok()) {
         let _ = killpg(nix::unistd::Pid::from_raw(pid), Signal::SIGKILL);
     }
@@ -145,7 +144,7 @@ async fn print_lines(instance: Arc<Instance>, output: impl AsyncRead + Unpin) {
     let mut line = Vec::new();
     loop {
         line.clear();
-        // Whatever it writes is read: a function whose pipe is closed would fail at its next line.
+        // Reads whatever the process writes: a function whose pipe is closed would fail at its next line.
         let read = (&mut output).take(MAX_LINE).read_until(b'\n', &mut line).await;
         if !read.is_ok_and(|bytes| bytes > 0) {
             return;

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::{Invocation, InvokeError, Outcome};
 
-/// How long to wait until asking again whether somebody listens.
+/// The pause between two attempts to connect.
 const PAUSE: Duration = Duration::from_millis(200);
 
 #[derive(Clone, Debug)]
@@ -24,7 +24,7 @@ impl Remote {
         Self { client: reqwest::Client::new(), endpoint: endpoint.trim_end_matches('/').to_owned() }
     }
 
-    /// Waits until somebody listens there.
+    /// Waits until something listens there.
     pub(crate) async fn listens(&self) -> Result<(), String> {
         let address = reqwest::Url::parse(&self.endpoint)
             .ok()
@@ -32,9 +32,9 @@ impl Remote {
                 Some((url.host_str()?.trim_matches(['[', ']']).to_owned(), url.port_or_known_default()?))
             })
             .ok_or_else(|| format!("{} is not the URL of a Lambda endpoint", self.endpoint))?;
-        // No request: whatever it asks for might be taken for an invocation.
+        // Only connects: any request might be taken for an invocation.
         while TcpStream::connect((address.0.as_str(), address.1)).await.is_err() {
-            // Nobody tells us when it starts.
+            // Nothing tells when it starts.
             tokio::time::sleep(PAUSE).await;
         }
         Ok(())
@@ -58,7 +58,7 @@ impl Remote {
         let body = answer.bytes().await.map_err(unreachable)?;
         match status.as_u16() {
             200 if !function_error => Ok(body),
-            // Lambda itself says 200 and sets the header; cargo lambda says 500.
+            // Lambda returns 200 with a header; cargo lambda returns 500.
             200 | 500 => Err(InvokeError::Function(body)),
             404 => Err(InvokeError::NotFound),
             429 => Err(InvokeError::Throttled),

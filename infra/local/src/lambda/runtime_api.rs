@@ -1,4 +1,4 @@
-//! The Lambda Runtime API, under a path of its own for every process: `/{instance}/2018-06-01/runtime/…`.
+//! The Lambda Runtime API. Each process has a path of its own: `/{instance}/2018-06-01/runtime/…`.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -77,7 +77,7 @@ async fn error(
     accepted(instance.finish(request_id, Err(InvokeError::Function(body))))
 }
 
-/// The process exits after this, and what waits for it is answered then.
+/// The process exits after this, and its events fail then.
 async fn init_error(headers: HeaderMap) -> Response {
     let kind = headers.get("lambda-runtime-function-error-type").and_then(|value| value.to_str().ok());
     eprintln!("a function reports that it cannot start: {}", kind.unwrap_or("no reason given"));
@@ -91,7 +91,7 @@ fn accepted(known: bool) -> Response {
     }
 }
 
-/// A process that the host has given up on.
+/// The host has given up on the process.
 fn gone() -> Response {
     refused(StatusCode::FORBIDDEN, "InvalidStateTransition")
 }

@@ -1,4 +1,4 @@
-//! DynamoDB, in this process and in memory: what it holds is of use only while connections are open.
+//! DynamoDB, in this process and in memory: its items are of no use after the connections are closed.
 
 use std::net::SocketAddr;
 
@@ -23,7 +23,7 @@ pub(crate) async fn start(tables: &[Table]) -> Result<SocketAddr, String> {
     Ok(address)
 }
 
-/// CloudFormation's properties of a table are the parameters of the API calls.
+/// The properties of a table in CloudFormation are parameters of the API calls.
 fn request<T: DeserializeOwned>(properties: &serde_json::Value) -> Result<T, String> {
     serde_json::from_value(properties.clone())
         .map_err(|error| format!("table {}: {error}", properties["TableName"].as_str().unwrap_or_default()))

@@ -1,4 +1,4 @@
-//! Postgres: the one that is named, the one that is installed, or one from a Python package.
+//! Postgres: the one at a given URL, an installed one, or one from a Python package.
 
 mod find;
 mod install;
@@ -16,13 +16,13 @@ use tokio_postgres::config::Host;
 pub(crate) use find::find;
 pub(crate) use server::Postgres;
 
-/// Makes sure that something listens at `url`. How it is spoken to, encrypted or not, is for the functions.
+/// Checks that something listens at `url`. The functions check the rest.
 pub(crate) async fn check(url: &str) -> Result<(), String> {
     // The URL may hold a password, so it is not shown.
     let refused = |reason: String| format!("no Postgres at the database URL: {reason}");
     let address = url.split_once('?').map_or(url, |(address, _)| address);
     let config: Config = address.parse().map_err(|error| refused(with_source(&error)))?;
-    // One of several hosts may be down; a socket is a file, which says nothing before it is used.
+    // One of several hosts may be down, and a socket file tells nothing before it is used.
     let [Host::Tcp(name)] = config.get_hosts() else { return Ok(()) };
     let port = config.get_ports().first().copied().unwrap_or(5432);
     match timeout(Duration::from_secs(5), TcpStream::connect((name.as_str(), port))).await {

@@ -30,18 +30,18 @@ pub(super) struct Document {
     #[serde(default)]
     pub(super) globals: BTreeMap<String, Map<String, Value>>,
     resources: BTreeMap<String, Value>,
-    /// About parameters, for who deploys.
+    /// Checks of parameters at deployment.
     #[serde(rename = "Rules")]
     _rules: Option<IgnoredAny>,
     #[serde(rename = "Outputs")]
     _outputs: Option<IgnoredAny>,
 }
 
-/// What CloudFormation does not look at. One of it is ours.
+/// The section that CloudFormation ignores. One key of it is ours.
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct Metadata {
-    /// A folder of files that are served beside the APIs on this machine.
+    /// A folder of static files.
     pub(super) local_pages: Option<PathBuf>,
 }
 
@@ -54,7 +54,7 @@ pub(super) struct Parameter {
     allowed_values: Option<Vec<Value>>,
     min_value: Option<f64>,
     max_value: Option<f64>,
-    /// For people, and for who deploys.
+    /// Ignored: descriptions, and checks at deployment.
     #[serde(rename = "Description")]
     _description: Option<IgnoredAny>,
     #[serde(rename = "AllowedPattern")]
@@ -70,7 +70,7 @@ pub(super) struct Parameter {
 }
 
 impl Parameter {
-    /// What it is if it is given as this; `Null` if neither that nor the default says anything.
+    /// The value of the parameter; `Null` if none is given and there is no default.
     pub(super) fn value(&self, given: Option<&String>) -> Result<Value, String> {
         let text = match (given, &self.default) {
             (Some(given), _) => given.clone(),
@@ -109,7 +109,7 @@ pub(super) struct Resource {
     pub(super) properties: Map<String, Value>,
     #[serde(default)]
     pub(super) metadata: Map<String, Value>,
-    /// The condition without which it is not there.
+    /// The resource exists only if this condition holds.
     pub(super) condition: Option<String>,
     #[serde(rename = "DependsOn")]
     _depends_on: Option<IgnoredAny>,
@@ -120,13 +120,13 @@ pub(super) struct Resource {
 }
 
 impl Document {
-    /// The document in a text.
+    /// Parses a text.
     pub(super) fn parse(text: &str) -> Result<Self, TemplateError> {
         let document = to_json(serde_norway::from_str(text)?).map_err(TemplateError::Other)?;
         serde_json::from_value(document).map_err(|error| TemplateError::Other(error.to_string()))
     }
 
-    /// Its resources, by their logical ids.
+    /// The resources, by logical id.
     pub(super) fn resources(&self) -> Result<BTreeMap<String, Resource>, TemplateError> {
         let resources = self.resources.iter().map(|(id, resource)| {
             let resource = serde_json::from_value(resource.clone());
@@ -137,7 +137,7 @@ impl Document {
 }
 
 impl Resource {
-    /// The binary that a function is built from.
+    /// The name of the binary of a function.
     pub(super) fn binary(&self, id: &str) -> Result<&str, TemplateError> {
         if self.metadata.get("BuildMethod").and_then(Value::as_str) != Some("rust-cargolambda") {
             return Err(refused(
@@ -163,8 +163,7 @@ pub(super) const ROUTE_RESPONSE: &str = "AWS::ApiGatewayV2::RouteResponse";
 pub(super) const STAGE: &str = "AWS::ApiGatewayV2::Stage";
 pub(super) const TABLE: &str = "AWS::DynamoDB::Table";
 
-/// The settings of a route, or of all that have none of their own. What is not about throttling means nothing
-/// here.
+/// The settings of a route, or the defaults of a stage. Only throttling matters here.
 #[derive(Clone, Copy, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
 pub(super) struct RouteSettings {
@@ -179,7 +178,7 @@ pub(super) struct RouteSettings {
 }
 
 impl RouteSettings {
-    /// What is not given is as the account has it.
+    /// A missing limit is that of the account.
     pub(super) fn throttle(self) -> Option<Throttle> {
         const ACCOUNT: Throttle = Throttle { rate: 10_000.0, burst: 5_000.0 };
         match self {
@@ -191,7 +190,7 @@ impl RouteSettings {
     }
 }
 
-/// How long an integration may take: as long as it says, and not longer than API Gateway lets it.
+/// The timeout of an integration, which must not exceed that of API Gateway.
 pub(super) fn integration_timeout(
     id: &str,
     millis: Option<u64>,

@@ -1,4 +1,4 @@
-//! Functions, what invokes them over and over, and tables.
+//! Functions, schedules and tables.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,11 +13,11 @@ use super::intrinsics::plain;
 use super::model::{Function, Schedule, Table};
 use super::reader::Reader;
 
-/// As many events as Lambda gives to a Managed Instance with one processor, if the template does not say
-/// (Lambda developer guide, Rust runtime for Managed Instances).
+/// The default number of concurrent events of a Managed Instance with one processor (Lambda developer guide,
+/// Rust runtime for Managed Instances).
 const DEFAULT_CONCURRENCY: u16 = 8;
 
-/// What a CreateTable call takes of a table's properties.
+/// The properties of a table that CreateTable takes.
 const TABLE_PROPERTIES: [&str; 7] = [
     "AttributeDefinitions",
     "BillingMode",
@@ -28,7 +28,7 @@ const TABLE_PROPERTIES: [&str; 7] = [
     "TableName",
 ];
 
-/// What invokes a function besides a WebSocket API.
+/// An event source of a function, other than a WebSocket API.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
 pub(super) struct Event {
@@ -74,7 +74,7 @@ impl<'a> Reader<'a> {
             "Policies",
             "Environment",
             "Events",
-            // What else is for AWS alone: its permissions, networks, logs and limits.
+            // What matters on AWS only: permissions, networks, logs and limits.
             "DeadLetterQueue",
             "EventInvokeConfig",
             "KmsKeyArn",
@@ -106,8 +106,8 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// Merged as SAM does, and overridden by name. An overridden value is not looked at: it may refer to what
-    /// only AWS has.
+    /// Globals and properties are merged as by SAM. An overridden variable is not resolved: it may refer to
+    /// something that exists on AWS only.
     fn environment(&self, id: &str, resource: &Resource) -> Result<BTreeMap<String, String>, TemplateError> {
         let variables = |properties: Option<&Map<String, Value>>| {
             properties
@@ -127,7 +127,7 @@ impl<'a> Reader<'a> {
             .collect()
     }
 
-    /// What invokes functions, with the logical id of the function and the name of the event.
+    /// The event sources of functions: logical id of the function, name, and event.
     pub(super) fn events(&self) -> Result<Vec<(&'a str, String, Event)>, TemplateError> {
         let mut found = Vec::new();
         for (id, resource) in self.of_type(FUNCTION) {

@@ -14,13 +14,13 @@ use super::intrinsics::plain;
 use super::model::{Authorizer, Cors, HttpApi, HttpAuthorizer, HttpRoute, IdentitySource};
 use super::reader::Reader;
 
-/// The API that SAM makes for events that name none.
+/// The logical id of the API that SAM generates for events without an `ApiId`.
 const IMPLICIT_API: &str = "ServerlessHttpApi";
 
-/// API Gateway's default and longest wait for an integration of an HTTP API.
+/// The default and maximum timeout of an integration of an HTTP API.
 const INTEGRATION_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// An event that says so has no authorizer, even if its API has one for all.
+/// The name by which an event opts out of the default authorizer.
 const NO_AUTHORIZER: &str = "NONE";
 
 #[derive(Default, Deserialize)]
@@ -50,7 +50,7 @@ struct LambdaAuthorizer {
     authorizer_payload_format_version: Value,
     #[serde(default)]
     enable_simple_responses: bool,
-    /// Every function may be invoked here.
+    /// Ignored: permissions.
     #[serde(rename = "EnableFunctionDefaultPermissions")]
     _enable_function_default_permissions: Option<IgnoredAny>,
     #[serde(default)]
@@ -107,7 +107,7 @@ impl Reader<'_> {
         }))
     }
 
-    /// A route of the API that is `declared`, or of the one that SAM makes if none is.
+    /// A route of the `declared` API, or of the generated one.
     fn http_route(
         &self,
         id: &str,
@@ -167,7 +167,7 @@ impl Reader<'_> {
         name: &str,
         authorizer: LambdaAuthorizer,
     ) -> Result<HttpAuthorizer, TemplateError> {
-        // Numbers are common in templates, although it is a string.
+        // The property is a string, but numbers are common in templates.
         let version = plain(&authorizer.authorizer_payload_format_version);
         if !matches!(version.as_str(), "2.0" | "2") {
             let reason =

@@ -1,21 +1,21 @@
-//! CloudFormation's intrinsic functions: `Ref`, `Fn::GetAtt`, `Fn::Sub`, `Fn::Join`, `Fn::If` and what
-//! conditions are made of, in the short and the long form.
+//! CloudFormation's intrinsic functions: `Ref`, `Fn::GetAtt`, `Fn::Sub`, `Fn::Join`, `Fn::If` and those of
+//! conditions, in short and long form.
 
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-/// What stands in for an AWS account on this machine.
+/// Stand-ins for the values of an AWS account.
 #[derive(Clone, Debug)]
 pub(crate) struct Values {
     pub(crate) region: String,
     pub(crate) account: String,
     pub(crate) stack_name: String,
-    /// Where both APIs are served, as `http://host:port`.
+    /// The URL of both APIs, as `http://host:port`.
     pub(crate) base_url: String,
-    /// Environment variables of functions that are not taken from the template.
+    /// Environment variables that override those of the template.
     pub(crate) overrides: BTreeMap<String, String>,
-    /// Parameters that have another value than the template's default.
+    /// Values of parameters that override the defaults of the template.
     pub(crate) parameters: BTreeMap<String, String>,
 }
 
@@ -27,18 +27,18 @@ impl Values {
         format!("arn:aws:lambda:{}:{}:function:{name}", self.region, self.account)
     }
 
-    /// The name of the function that an ARN, or a URI that contains one, is of.
+    /// The name of the function in an ARN, or in a URI that contains one.
     pub(crate) fn function_of<'a>(&self, uri: &'a str) -> Option<&'a str> {
         let (_, name) = uri.split_once(&self.function_arn(""))?;
         name.split('/').next()
     }
 
-    /// The host that API Gateway gives to an API.
+    /// The host name of an API.
     pub(crate) fn domain(&self, api: &str) -> String {
         format!("{api}.execute-api.{}.{URL_SUFFIX}", self.region)
     }
 
-    /// Where an API is: on this machine, as `localise` has it.
+    /// The endpoint of an API, before `localise` replaces it.
     pub(crate) fn endpoint(&self, api: &str, http: bool) -> String {
         format!("{}://{}", if http { "https" } else { "wss" }, self.domain(api))
     }
@@ -55,30 +55,30 @@ impl Values {
     }
 }
 
-/// What a resource is to those that refer to it.
+/// The values of a resource that expressions can refer to.
 #[derive(Debug)]
 pub(crate) struct Referent {
-    /// What `Ref` gives.
+    /// The value of `Ref`.
     pub(crate) physical_id: String,
-    /// What `Fn::GetAtt` gives.
+    /// The values of `Fn::GetAtt`.
     pub(crate) attributes: BTreeMap<&'static str, String>,
 }
 
-/// The names that expressions of a template may use.
+/// The names that expressions can refer to.
 #[derive(Debug)]
 pub(crate) struct Scope<'a> {
     pub(crate) values: &'a Values,
     pub(crate) parameters: BTreeMap<String, Value>,
-    /// Whether the conditions hold.
+    /// The values of the conditions.
     pub(crate) conditions: BTreeMap<String, bool>,
     pub(crate) resources: BTreeMap<String, Referent>,
 }
 
-/// What an entry of a map or a list refers to if it is not to be there.
+/// The pseudo parameter that removes an entry.
 const NO_VALUE: &str = "AWS::NoValue";
 
 impl Scope<'_> {
-    /// `expression` with every intrinsic function in it replaced by its value.
+    /// Replaces every intrinsic function in an expression by its value.
     pub(crate) fn resolve(&self, expression: &Value) -> Result<Value, String> {
         let chosen = self.chosen(expression)?;
         match chosen.ok_or("AWS::NoValue stands where there has to be a value")? {
@@ -106,12 +106,12 @@ impl Scope<'_> {
         }
     }
 
-    /// The same; `None` if it is to be no value.
+    /// The same; `None` if the result is `AWS::NoValue`.
     pub(crate) fn resolve_if_any(&self, expression: &Value) -> Result<Option<Value>, String> {
         self.chosen(expression)?.map(|chosen| self.resolve(chosen)).transpose()
     }
 
-    /// What `Fn::If` chooses, or the expression itself; `None` if that is to be no value.
+    /// The branch that `Fn::If` selects, or the expression itself; `None` for `AWS::NoValue`.
     fn chosen<'b>(&self, expression: &'b Value) -> Result<Option<&'b Value>, String> {
         match expression.as_object().and_then(single) {
             Some(("Fn::If", argument)) => match argument.as_array().map(Vec::as_slice) {
@@ -126,10 +126,10 @@ impl Scope<'_> {
         }
     }
 
-    /// Whether a condition holds, which may be made of others of `all`.
+    /// Whether a condition holds. It may refer to other conditions in `all`.
     pub(crate) fn condition(&self, name: &str, all: &BTreeMap<String, Value>) -> Result<bool, String> {
         let mut others = all.clone();
-        // One that is made of itself finds nothing by its name.
+        // A condition that refers to itself finds no condition of its name.
         let expression = others.remove(name).ok_or(format!("there is no condition {name} to be made of"))?;
         self.holds(&expression, &others)
     }
@@ -197,7 +197,7 @@ impl Scope<'_> {
         Ok(self.localise(parts.join(delimiter)))
     }
 
-    /// A text with `${Name}` in it, or a list of that and of variables of its own.
+    /// `Fn::Sub`: a text with `${Name}`, or a list of such a text and variables.
     fn substitute(&self, argument: &Value) -> Result<String, String> {
         let none = Map::new();
         let (text, variables) = match argument {
@@ -227,7 +227,7 @@ impl Scope<'_> {
         Ok(self.localise(result))
     }
 
-    /// An API's own address leads to this machine.
+    /// Replaces the addresses of APIs by those on this machine.
     fn localise(&self, text: String) -> String {
         for api in self.resources.values().map(|resource| &resource.physical_id) {
             let domain = self.values.domain(api);
@@ -241,7 +241,7 @@ impl Scope<'_> {
     }
 }
 
-/// A value as it is written in a string or an environment variable.
+/// A value as text.
 pub(crate) fn plain(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
@@ -249,7 +249,7 @@ pub(crate) fn plain(value: &Value) -> String {
     }
 }
 
-/// The one entry of a map that has just one.
+/// The entry of a map with exactly one.
 fn single(map: &Map<String, Value>) -> Option<(&str, &Value)> {
     let mut entries = map.iter();
     match (entries.next(), entries.next()) {
@@ -258,7 +258,7 @@ fn single(map: &Map<String, Value>) -> Option<(&str, &Value)> {
     }
 }
 
-/// YAML as JSON, with the short forms (`!Ref x`) in the long one (`{"Ref": "x"}`).
+/// YAML as JSON, with short forms (`!Ref x`) as long ones (`{"Ref": "x"}`).
 pub(crate) fn to_json(yaml: serde_norway::Value) -> Result<Value, String> {
     use serde_norway::Value as Yaml;
     Ok(match yaml {

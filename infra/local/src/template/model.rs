@@ -1,4 +1,4 @@
-//! What is left of a template once it is understood.
+//! The model of a template: what the local stack runs.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -8,23 +8,23 @@ use serde_json::Value;
 
 use super::selection::Selection;
 
-/// All that the local stack runs.
+/// A template.
 #[derive(Debug)]
 pub(crate) struct Template {
     pub(crate) functions: Vec<Function>,
-    /// Each at the path of its stage.
+    /// Each is served at the path of its stage.
     pub(crate) websockets: Vec<WebSocketApi>,
     pub(crate) http: Option<HttpApi>,
     pub(crate) tables: Vec<Table>,
     pub(crate) schedules: Vec<Schedule>,
-    /// A folder of files that are served beside the APIs.
+    /// A folder of static files.
     pub(crate) pages: Option<PathBuf>,
 }
 
 /// A Lambda function: a binary of a cargo workspace.
 #[derive(Clone, Debug)]
 pub(crate) struct Function {
-    /// What it is invoked by: `FunctionName` if the template gives one, else the binary's name.
+    /// Its name: `FunctionName`, or else the name of the binary.
     pub(crate) name: String,
     pub(crate) binary: String,
     /// The folder with the `Cargo.toml` that builds it.
@@ -32,9 +32,9 @@ pub(crate) struct Function {
     pub(crate) timeout: Duration,
     pub(crate) memory_mb: u32,
     pub(crate) environment: BTreeMap<String, String>,
-    /// How many events a process gets at once, if it is a Lambda Managed Instance.
+    /// The number of concurrent events of a Lambda Managed Instance.
     pub(crate) concurrency: Option<u16>,
-    /// Invoked once before the APIs are served.
+    /// Whether it is invoked once before the APIs are served.
     pub(crate) invoke_at_start: bool,
 }
 
@@ -44,20 +44,20 @@ pub(crate) struct WebSocketApi {
     pub(crate) stage: String,
     pub(crate) stage_variables: BTreeMap<String, String>,
     pub(crate) selection: Selection,
-    /// Who is asked before `$connect`.
+    /// The authorizer of `$connect`.
     pub(crate) authorizer: Option<Authorizer>,
     pub(crate) routes: BTreeMap<String, Route>,
 }
 
-/// A function that decides who may come in.
+/// An authorizer of a WebSocket API.
 #[derive(Clone, Debug)]
 pub(crate) struct Authorizer {
     pub(crate) function: String,
-    /// All of them have to be there, or it is not even asked.
+    /// The identity sources. If one is missing, the request is refused without asking.
     pub(crate) identity: Vec<IdentitySource>,
 }
 
-/// A part of a request that says who is asking.
+/// An identity source: a part of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum IdentitySource {
     Header(String),
@@ -67,18 +67,18 @@ pub(crate) enum IdentitySource {
 #[derive(Clone, Debug)]
 pub(crate) struct Route {
     pub(crate) function: String,
-    /// Whether the function's answer goes to the client.
+    /// Whether the result of the function is sent to the client.
     pub(crate) responds: bool,
     pub(crate) timeout: Duration,
     pub(crate) throttle: Option<Throttle>,
 }
 
-/// How many requests a route takes.
+/// The limit of a token bucket.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Throttle {
-    /// A second, in the long run.
+    /// Requests per second.
     pub(crate) rate: f64,
-    /// At once.
+    /// Requests at once.
     pub(crate) burst: f64,
 }
 
@@ -92,7 +92,7 @@ pub(crate) struct HttpApi {
 
 #[derive(Clone, Debug)]
 pub(crate) struct HttpRoute {
-    /// `None` for any.
+    /// `None` for any method.
     pub(crate) method: Option<String>,
     pub(crate) path: String,
     pub(crate) function: String,
@@ -103,7 +103,7 @@ pub(crate) struct HttpRoute {
 }
 
 impl HttpRoute {
-    /// As events and settings name it: `GET /a/{id}`, or `$default`.
+    /// The route key: `GET /a/{id}`, or `$default`.
     pub(crate) fn key(&self) -> String {
         match self.path.as_str() {
             "$default" => "$default".to_owned(),
@@ -115,9 +115,9 @@ impl HttpRoute {
 #[derive(Clone, Debug)]
 pub(crate) struct HttpAuthorizer {
     pub(crate) asks: Authorizer,
-    /// Whether it answers with `isAuthorized` instead of a policy.
+    /// Whether it returns `isAuthorized` instead of a policy.
     pub(crate) simple: bool,
-    /// How long an answer counts for the same identity.
+    /// How long an answer is cached.
     pub(crate) ttl: Duration,
 }
 
@@ -137,10 +137,10 @@ pub(crate) struct Cors {
     pub(crate) max_age: Option<u32>,
 }
 
-/// A function that is invoked over and over.
+/// A schedule that invokes a function.
 #[derive(Clone, Debug)]
 pub(crate) struct Schedule {
-    /// The name of the event, as the template has it.
+    /// The name of the event in the template.
     pub(crate) name: String,
     pub(crate) function: String,
     pub(crate) every: Duration,
@@ -148,8 +148,8 @@ pub(crate) struct Schedule {
 
 #[derive(Debug)]
 pub(crate) struct Table {
-    /// As the CreateTable call takes it.
+    /// The parameters of CreateTable.
     pub(crate) definition: Value,
-    /// As the UpdateTimeToLive call takes it.
+    /// The parameters of UpdateTimeToLive.
     pub(crate) time_to_live: Option<Value>,
 }

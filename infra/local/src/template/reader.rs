@@ -14,8 +14,7 @@ use super::document::{
 use super::intrinsics::{Referent, Scope, Values, plain};
 use super::sam::{DEFAULT_STAGE, route_id, stage_id};
 
-/// What means nothing here: everything is deployed at once, every function may be invoked and do everything,
-/// names are local, and people look at the terminal.
+/// Resources that are ignored: they are about deployments, permissions, names and monitoring on AWS.
 const MEANINGLESS: [&str; 17] = [
     "AWS::ApiGateway::Account",
     "AWS::ApiGatewayV2::ApiMapping",
@@ -39,7 +38,7 @@ const MEANINGLESS: [&str; 17] = [
 /// A document whose conditions and references are known.
 pub(super) struct Reader<'a> {
     pub(super) document: &'a Document,
-    /// Those whose condition holds.
+    /// The resources whose conditions hold.
     resources: BTreeMap<&'a str, &'a Resource>,
     pub(super) folder: &'a Path,
     pub(super) scope: Scope<'a>,
@@ -92,14 +91,14 @@ impl<'a> Reader<'a> {
         Ok(reader)
     }
 
-    /// What others see of a resource: named by the template, or else after its logical id, as CloudFormation
-    /// does.
+    /// The values of a resource that expressions can refer to. It is named by the template, or else after its
+    /// logical id, as by CloudFormation.
     fn referent(&self, id: &str, resource: &Resource) -> Result<Referent, TemplateError> {
         let physical_id = match resource.kind.as_str() {
             FUNCTION => self.named(id, resource, "FunctionName", resource.binary(id)?)?,
             TABLE => self.named(id, resource, "TableName", id)?,
             STAGE => self.named(id, resource, "StageName", id)?,
-            // Like the ones that API Gateway gives out: lower case, and part of a host name.
+            // As API Gateway makes them: in lower case, since they are part of a host name.
             API | HTTP_API | WEBSOCKET_API => id.to_lowercase(),
             AUTHORIZER | INTEGRATION | ROUTE | ROUTE_RESPONSE => id.to_owned(),
             meaningless if MEANINGLESS.contains(&meaningless) => id.to_owned(),
@@ -121,7 +120,7 @@ impl<'a> Reader<'a> {
         Ok(Referent { physical_id, attributes })
     }
 
-    /// What SAM makes of a resource besides the resource itself.
+    /// The resources that SAM generates from a resource.
     fn generated(&self, id: &str, resource: &Resource) -> Result<BTreeMap<String, Referent>, TemplateError> {
         let named = |logical_id: String, physical_id: String| {
             (logical_id, Referent { physical_id, attributes: BTreeMap::new() })
@@ -158,7 +157,7 @@ impl<'a> Reader<'a> {
         resources.filter(move |(_, resource)| resource.kind == kind)
     }
 
-    /// The properties as a `T`; those that mean nothing on this machine are left out by name.
+    /// The properties as a `T`. The `meaningless` ones are ignored.
     pub(super) fn properties<T: DeserializeOwned>(
         &self,
         id: &str,
@@ -179,7 +178,7 @@ impl<'a> Reader<'a> {
         self.scope.resources[id].physical_id.clone()
     }
 
-    /// The function that an ARN, or a URI with one, leads to.
+    /// The name of the function that an ARN, or a URI with an ARN, refers to.
     pub(super) fn function_at(&self, id: &str, uri: &str) -> Result<String, TemplateError> {
         let name = self.scope.values.function_of(uri);
         let known = |name: &&str| self.of_type(FUNCTION).any(|(id, _)| self.physical_id(id) == *name);

@@ -1,4 +1,4 @@
-//! Route selection expressions: `$request.body.action`, or several such in one text, as
+//! Route selection expressions: `$request.body.action`, or several in one text, as
 //! `${request.body.service}/${request.body.action}`.
 
 use std::fmt;
@@ -7,14 +7,14 @@ use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-/// What makes a route key of a message.
+/// A parsed expression, which selects the route key of a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Selection(Vec<Part>);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Part {
     Text(String),
-    /// Where to look in the body.
+    /// A path in the body.
     Body(Vec<Step>),
 }
 
@@ -27,7 +27,7 @@ enum Step {
 const BODY: &str = "request.body.";
 
 impl Selection {
-    /// Reads an expression; `None` if it is of a form that is not supported.
+    /// Parses an expression; `None` if its form is not supported.
     pub(super) fn parse(expression: &str) -> Option<Self> {
         if let Some(path) = expression.strip_prefix('$').and_then(|rest| rest.strip_prefix(BODY)) {
             return Some(Self(vec![Part::Body(steps(path)?)]));
@@ -55,9 +55,9 @@ impl Selection {
         Some(Self(parts))
     }
 
-    /// The key that a message selects. What its body does not have is empty, and so is all of a body that is
-    /// not JSON. What the expression does not ask for is not read: API Gateway takes halves of surrogate
-    /// pairs, numbers of any size and any nesting, which not every library does.
+    /// The route key of a message. A missing value is empty, and so is every value if the body is not JSON.
+    /// Other parts of the body are not parsed: API Gateway accepts halves of surrogate pairs, numbers of any
+    /// size and any nesting, which not every library does.
     pub(crate) fn key(&self, body: &str) -> String {
         let body: Option<&RawValue> = serde_json::from_str(body).ok();
         let parts = self.0.iter().map(|part| match part {
@@ -75,7 +75,7 @@ fn find<'a>(body: &'a RawValue, steps: &[Step]) -> Option<&'a RawValue> {
     })
 }
 
-/// Finds the field of this name in an object, the last one if there are several.
+/// Finds the field with this name in an object; the last one if there are several.
 struct Field<'n>(&'n str);
 
 impl<'de> DeserializeSeed<'de> for Field<'_> {
@@ -102,7 +102,7 @@ impl<'de> Visitor<'de> for Field<'_> {
     }
 }
 
-/// Whether the name of a field is this one. As bytes, since it may be no text.
+/// Whether a name equals this one. Compared as bytes, since it may not be valid text.
 struct Is<'n>(&'n str);
 
 impl<'de> DeserializeSeed<'de> for Is<'_> {
@@ -122,7 +122,7 @@ impl Visitor<'_> for Is<'_> {
     }
 }
 
-/// As API Gateway makes strings of values: lists with a space after each comma.
+/// Formats a value as API Gateway does: lists with a space after each comma.
 fn text(value: &RawValue) -> String {
     fn of(value: &Value) -> String {
         match value {
@@ -135,7 +135,7 @@ fn text(value: &RawValue) -> String {
     serde_json::from_str(value.get()).map_or_else(|_| value.get().to_owned(), |value| of(&value))
 }
 
-/// The steps of `a.b[0]`.
+/// Parses the steps of `a.b[0]`.
 fn steps(path: &str) -> Option<Vec<Step>> {
     let mut steps = Vec::new();
     for part in path.split('.') {

@@ -18,12 +18,12 @@ use super::reader::Reader;
 use super::sam::{DEFAULT_STAGE, route_id};
 use super::selection::Selection;
 
-/// API Gateway's default and longest wait for an integration of a WebSocket API.
+/// The default and maximum timeout of an integration of a WebSocket API.
 const INTEGRATION_TIMEOUT: Duration = Duration::from_secs(29);
 
 const CONNECT: &str = "$connect";
 
-/// A stage, or what a serverless API says of its own.
+/// A stage, or the same properties of a serverless API.
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
 struct Stage {
@@ -47,7 +47,7 @@ impl<'a> Reader<'a> {
         let mut apis = Vec::new();
         for (id, api) in written_out.chain(serverless) {
             let api = api?;
-            // The stage is the path, and there is one host for all.
+            // There is one host for all stages, and the stage is the path.
             if !stages.insert(api.stage.clone()) {
                 return Err(refused(id, format!("another API has the stage {} here already", api.stage)));
             }
@@ -56,7 +56,7 @@ impl<'a> Reader<'a> {
         Ok(apis)
     }
 
-    /// Parts of an API that SAM writes are not read here, nor are those of none.
+    /// Refuses parts that belong to no API, or to one that SAM generates.
     fn belong_to_plain_apis(&self) -> Result<(), TemplateError> {
         let apis: Vec<_> = self.of_type(API).map(|(id, _)| self.physical_id(id)).collect();
         for kind in [STAGE, ROUTE, INTEGRATION, AUTHORIZER] {
@@ -217,7 +217,7 @@ impl<'a> Reader<'a> {
         self.scope.resolve(of).map(|of| plain(&of)).map_err(|reason| refused(id, reason))
     }
 
-    /// A route: its key, where it leads, and who authorizes it.
+    /// A route: its key, its function, and its authorizer.
     fn route(
         &self,
         id: &str,
@@ -265,7 +265,7 @@ impl<'a> Reader<'a> {
                 return Err(refused(id, format!("the authorization type {kind} is not supported here")));
             }
         };
-        // API Gateway answers only if the route asks for it and the response is declared too.
+        // API Gateway sends a response only if the route asks for it and has a route response.
         let wanted = route.route_response_selection_expression.as_deref() == Some("$default");
         let leads_to = Route {
             function: self.function_at(integration_id, &integration.integration_uri)?,
@@ -297,7 +297,7 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// Whether the route has a route response.
+    /// Whether a route has a route response.
     fn has_response(&self, route: &str) -> Result<bool, TemplateError> {
         #[derive(Deserialize)]
         #[serde(rename_all = "PascalCase", deny_unknown_fields)]

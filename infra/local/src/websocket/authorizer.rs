@@ -1,4 +1,4 @@
-//! The Lambda authorizer: who may open a connection.
+//! The Lambda authorizer of `$connect`.
 
 use axum::http::StatusCode;
 use serde::Deserialize;
@@ -12,10 +12,10 @@ use crate::lambda::InvokeError;
 use crate::policy::Policy;
 use crate::request::AUTHORIZER_TIMEOUT;
 
-/// How many bytes an authorizer may answer (API Gateway quota).
+/// The maximum length of an authorizer's result in bytes (API Gateway quota).
 const MAX_ANSWER: usize = 8 * 1024;
 
-/// What an authorizer answers.
+/// The result of an authorizer.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Answer {
@@ -26,7 +26,7 @@ struct Answer {
 }
 
 impl Inner {
-    /// What later events carry as `authorizer`, or why the handshake fails.
+    /// The authorizer context of later events, or why the handshake is refused.
     pub(super) async fn authorize(
         &self,
         function: &str,
@@ -56,19 +56,19 @@ impl Inner {
     }
 }
 
-/// The authorizer itself has failed, whatever the client sent.
+/// The authorizer has failed, whatever the client sent.
 const MISCONFIGURED: Refusal = Refusal {
     status: StatusCode::INTERNAL_SERVER_ERROR,
     error_type: Some("AuthorizerConfigurationException"),
 };
 
-/// API Gateway looks for this very message.
+/// API Gateway compares with this message.
 fn is_unauthorized(error: &[u8]) -> bool {
     let error: Value = serde_json::from_slice(error).unwrap_or_default();
     error["errorMessage"] == "Unauthorized"
 }
 
-/// Strings, numbers and booleans reach the functions as strings; objects and lists are invalid.
+/// Strings, numbers and booleans become strings; objects and lists are invalid.
 fn as_text(value: Value) -> Option<Value> {
     match value {
         Value::String(_) => Some(value),

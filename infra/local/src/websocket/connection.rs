@@ -21,19 +21,19 @@ use super::Gateway;
 use super::registry::{Connection, Outgoing};
 use super::route::route;
 
-/// API Gateway's quotas, in bytes.
+/// API Gateway's quotas of a frame and a message, in bytes.
 const MAX_FRAME: usize = 32 * 1024;
 const MAX_MESSAGE: usize = 128 * 1024;
 
-/// How long a frame may wait for a client that does not read, or reads too slowly.
+/// The time limit of writing a frame to a client that reads slowly or not at all.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How long the other side may take to answer a close frame.
+/// The time limit of the answer to a close frame.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 type Socket = WebSocketStream<TokioIo<hyper::upgrade::Upgraded>>;
 
-/// Why a connection ended, as `$disconnect` is told.
+/// The close code and reason of a connection, as `$disconnect` gets them.
 struct End {
     code: u16,
     reason: String,
@@ -41,13 +41,13 @@ struct End {
 
 /// Why nothing more is written to a client.
 enum Written {
-    /// Somebody asked to close the connection, and what was sent before has gone out.
+    /// The connection is to be closed, and all frames before that were sent.
     Close,
-    /// The client does not take it.
+    /// The client does not read.
     Stuck,
 }
 
-/// Serves a connection until it ends, then runs `$disconnect`.
+/// Serves a connection until it ends, then invokes `$disconnect`.
 pub(super) async fn run(
     gateway: Gateway,
     connection: Arc<Connection>,
@@ -78,7 +78,7 @@ async fn serve(
 ) -> End {
     let (mut sink, mut stream) = socket.split();
     let closing = {
-        // A client that does not read is still listened to.
+        // Frames are read while others wait to be written.
         let mut writing = pin!(write(connection, &mut sink, frames));
         let limits = gateway.0.limits;
         let opened = Instant::now();
@@ -96,7 +96,7 @@ async fn serve(
                 message = stream.next() => match message {
                     Some(Ok(Message::Text(text))) => {
                         connection.touch();
-                        // Every message is invoked at once; nothing promises that they are handled in order.
+                        // Messages are handled concurrently, so their order is not kept, as on AWS.
                         tokio::spawn(route(gateway.clone(), connection.clone(), text));
                     }
                     // The library answers pings. They do not count as activity.
@@ -115,7 +115,7 @@ async fn serve(
                     if closes_at.is_some() {
                         break NORMAL;
                     }
-                    // A frame may have been written since.
+                    // A frame may have been written meanwhile.
                     if connection.active_at() + limits.idle <= Instant::now() || ends_at == opened + limits.lifetime {
                         break Closing::ByUs(CloseCode::Away, "Going away");
                     }
@@ -130,16 +130,16 @@ async fn serve(
     }
 }
 
-/// Who closes a connection, and why.
+/// The side that closes a connection, and why.
 enum Closing {
     ByUs(CloseCode, &'static str),
     ByClient(Option<CloseFrame>),
 }
 
-/// How a connection ends that somebody asked to close.
+/// The close frame of a connection that is closed over the callbacks.
 const NORMAL: Closing = Closing::ByUs(CloseCode::Normal, "Connection Closed Normally");
 
-/// Writes what is sent to the client, until there is an end to it.
+/// Writes frames to the client, until the connection is closed or the client does not read.
 async fn write(
     connection: &Connection,
     sink: &mut SplitSink<Socket, Message>,
@@ -155,7 +155,7 @@ async fn write(
     Written::Close
 }
 
-/// Closes the connection from this side. It counts as closed at once; the other side has a moment to agree.
+/// Closes the connection from this side. It counts as closed at once; the client has a moment to answer.
 async fn close(
     gateway: &Gateway,
     connection: &Connection,
@@ -163,27 +163,27 @@ async fn close(
     code: CloseCode,
     reason: &'static str,
 ) -> End {
-    // From now on callbacks answer that it is gone.
+    // From now on callbacks return 410.
     gateway.registry().remove(&connection.peer.connection_id);
     let frame = CloseFrame { code, reason: reason.into() };
     let farewell = async move {
         socket.close(Some(frame)).await?;
         while socket.next().await.transpose()?.is_some() {}
         let mut raw = socket.into_inner();
-        // It is for the server to end the connection first.
+        // The server has to end the TCP connection first.
         raw.shutdown().await?;
-        // After an error the library reads no more, but what is left unread would reset the connection, and
-        // the client might never see why it is closed.
+        // After an error the library reads no more. Unread bytes would reset the TCP connection, and the
+        // client might not get the close frame.
         tokio::io::copy(&mut raw, &mut tokio::io::sink()).await?;
         Ok::<_, Error>(())
     };
-    // Whether it agrees makes no difference.
+    // It makes no difference whether the client answers.
     tokio::spawn(timeout(CLOSE_TIMEOUT, farewell));
     End { code: code.into(), reason: reason.to_owned() }
 }
 
 async fn closed_by_client(mut socket: Socket, frame: Option<CloseFrame>) -> End {
-    // The library has made the answering close frame; it goes out with this. The client may not wait for it.
+    // The library has queued the answer; this sends it. The client may not wait for it.
     let _ = timeout(CLOSE_TIMEOUT, socket.flush()).await;
     match frame {
         Some(CloseFrame { code, reason }) => End { code: code.into(), reason: reason.to_string() },
@@ -191,7 +191,7 @@ async fn closed_by_client(mut socket: Socket, frame: Option<CloseFrame>) -> End 
     }
 }
 
-/// What the client did wrong, if that is why it can be read no more.
+/// The close code and reason, if the client has violated the protocol.
 fn offence(error: &Error) -> Option<(CloseCode, &'static str)> {
     match error {
         Error::Capacity(_) => Some((CloseCode::Size, "Message too long")),
@@ -202,7 +202,7 @@ fn offence(error: &Error) -> Option<(CloseCode, &'static str)> {
     }
 }
 
-/// The socket broke without a close frame.
+/// The end of a connection that broke without a close frame.
 fn lost() -> End {
     End { code: 1006, reason: "Connection closed abnormally".to_owned() }
 }

@@ -1,4 +1,4 @@
-//! The events that functions get. Keys that have nothing to say are absent, as on AWS.
+//! Events of a WebSocket API. As on AWS, empty keys are absent.
 
 use axum::http::HeaderMap;
 use serde_json::{Map, Value, json};
@@ -8,14 +8,14 @@ use super::Inner;
 use super::peer::Peer;
 use crate::request::{CLF, new_id, trace_root};
 
-/// An event and the id of its request.
+/// An event, and its request id.
 pub(super) struct Event {
     pub(super) request_id: String,
     pub(super) payload: Value,
 }
 
 impl Inner {
-    /// What the authorizer and `$connect` get.
+    /// The event of `$connect`.
     pub(super) fn connect_event(
         &self,
         peer: &Peer,
@@ -24,7 +24,7 @@ impl Inner {
     ) -> Event {
         let (request_id, context) = self.context(peer, "$connect", "CONNECT");
         let mut payload = json!({ "requestContext": context, "isBase64Encoded": false });
-        // Those of the handshake itself do not reach the function.
+        // The headers of the upgrade do not reach the function.
         let reaches_function = |name: &str| !matches!(name, "connection" | "upgrade" | "content-length");
         set_headers(&mut payload, headers, reaches_function);
         set_query(&mut payload, query);
@@ -34,7 +34,7 @@ impl Inner {
         Event { request_id, payload }
     }
 
-    /// What the authorizer gets before `$connect`.
+    /// The event of the authorizer.
     pub(super) fn authorizer_event(
         &self,
         peer: &Peer,
@@ -57,7 +57,7 @@ impl Inner {
         Event { request_id, payload }
     }
 
-    /// What the function of a message gets.
+    /// The event of a message.
     pub(super) fn message_event(&self, peer: &Peer, route_key: &str, body: &str) -> Event {
         let (request_id, mut context) = self.context(peer, route_key, "MESSAGE");
         context.insert("messageId".to_owned(), new_id().into());
@@ -67,7 +67,7 @@ impl Inner {
         }
     }
 
-    /// What `$disconnect` gets.
+    /// The event of `$disconnect`.
     pub(super) fn disconnect_event(&self, peer: &Peer, status_code: u16, reason: &str) -> Event {
         let (request_id, mut context) = self.context(peer, "$disconnect", "DISCONNECT");
         context.insert("disconnectStatusCode".to_owned(), status_code.into());
@@ -82,7 +82,7 @@ impl Inner {
         Event { request_id, payload }
     }
 
-    /// The ARN that an authorizer's policy has to allow.
+    /// The ARN that the policy of the authorizer has to allow.
     pub(super) fn connect_arn(&self) -> String {
         let Self { api, values, .. } = self;
         format!("arn:aws:execute-api:{}:{}:{}/{}/$connect", values.region, values.account, api.id, api.stage)
@@ -137,7 +137,7 @@ fn set_headers(payload: &mut Value, headers: &HeaderMap, keep: impl Fn(&str) -> 
         single.insert(name.clone(), values.last().cloned().unwrap_or_default());
         multiple.insert(name, values.into());
     }
-    // Whatever the client says of these.
+    // Overwritten, whatever the client sent.
     for (name, value) in [
         ("X-Amzn-Trace-Id", trace_root()),
         ("X-Forwarded-For", from),
@@ -151,8 +151,8 @@ fn set_headers(payload: &mut Value, headers: &HeaderMap, keep: impl Fn(&str) -> 
     payload["multiValueHeaders"] = multiple.into();
 }
 
-/// `sec-websocket-key` as `Sec-WebSocket-Key`: API Gateway keeps the spelling that was sent, which the HTTP
-/// library does not tell; this is how browsers spell it.
+/// `sec-websocket-key` as `Sec-WebSocket-Key`. API Gateway keeps the spelling of the client, which the HTTP
+/// library loses; this is the spelling of browsers.
 fn canonical(name: &str) -> String {
     let capital = |word: &str| match word {
         "websocket" => "WebSocket".to_owned(),

@@ -1,4 +1,4 @@
-//! The handshake: the upgrade waits until the authorizer and `$connect` have agreed.
+//! The handshake. The upgrade waits for the authorizer and `$connect`.
 
 use std::net::SocketAddr;
 use std::time::Instant;
@@ -19,10 +19,10 @@ use super::{Gateway, Inner, connection};
 use crate::lambda::InvokeError;
 use crate::request::{list, new_id, query, status_code};
 
-/// API Gateway's quota for the URL of a WebSocket API, in characters.
+/// The maximum length of a URL in characters (API Gateway quota).
 const MAX_URL: usize = 4096;
 
-/// Answers a request to open a connection.
+/// Answers a handshake.
 pub(crate) async fn handshake(gateway: Gateway, from: SocketAddr, request: Request) -> Response<Body> {
     let Some(accept) = accept_key(&request) else {
         let mut response = refused(StatusCode::UPGRADE_REQUIRED.into());
@@ -32,7 +32,7 @@ pub(crate) async fn handshake(gateway: Gateway, from: SocketAddr, request: Reque
     if request.uri().path_and_query().is_some_and(|url| url.as_str().len() > MAX_URL) {
         return refused(StatusCode::URI_TOO_LONG.into());
     }
-    // In a task of its own: a client that gives up does not undo what its `$connect` has begun.
+    // In a task of its own: if the client gives up, its `$connect` still runs to its end.
     let opened = tokio::spawn(open(gateway, from, request, accept)).await;
     opened.unwrap_or_else(|_| refused(StatusCode::INTERNAL_SERVER_ERROR.into()))
 }
@@ -58,8 +58,8 @@ async fn open(gateway: Gateway, from: SocketAddr, mut request: Request, accept: 
 }
 
 impl Inner {
-    /// Asks the authorizer and `$connect`: who the peer is then, and the subprotocol that `$connect` chose,
-    /// or the status to refuse with.
+    /// Invokes the authorizer and `$connect`. Returns the peer with its authorizer context and the
+    /// subprotocol, or the status of the refusal.
     async fn connect(
         &self,
         mut peer: Peer,
@@ -103,7 +103,7 @@ impl Inner {
     }
 }
 
-/// What `$connect` answers. All but the status and the subprotocol is dropped.
+/// The result of `$connect`. Everything but the status and the subprotocol is ignored.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct ConnectResult {
@@ -114,7 +114,7 @@ struct ConnectResult {
 }
 
 impl ConnectResult {
-    /// The function picks one of those that the client offered; API Gateway never picks by itself.
+    /// The subprotocol that the function chose among those of the client. API Gateway does not choose itself.
     fn subprotocol(&self, headers: &HeaderMap) -> Option<String> {
         let mut offered = list(headers, &header::SEC_WEBSOCKET_PROTOCOL);
         let chosen = self
@@ -135,7 +135,7 @@ fn accept_connection(
     subprotocol: Option<String>,
 ) -> Response<Body> {
     let (connection, frames) = Connection::new(peer);
-    // Before the 101: as soon as the client knows that it is connected, callbacks find it.
+    // Before the 101 response: when the client learns that it is connected, callbacks have to find it.
     gateway.registry().insert(connection.clone());
     tokio::spawn(connection::run(gateway.clone(), connection, upgrade, frames));
     let mut response = Response::builder()
@@ -149,12 +149,12 @@ fn accept_connection(
     response.body(Body::empty()).unwrap_or_else(|_| refused(StatusCode::BAD_GATEWAY.into()))
 }
 
-/// Whether a request wants to become a WebSocket connection.
+/// Whether a request asks for an upgrade to WebSocket.
 pub(crate) fn asks_for_websocket(headers: &HeaderMap) -> bool {
     has(headers, header::UPGRADE, "websocket")
 }
 
-/// The answer to the client's key, if the request is for a WebSocket.
+/// The `Sec-WebSocket-Accept` of a valid handshake.
 fn accept_key(request: &Request) -> Option<String> {
     let headers = request.headers();
     let wanted = request.method() == "GET"
@@ -170,7 +170,7 @@ fn has(headers: &HeaderMap, name: header::HeaderName, wanted: &str) -> bool {
     list(headers, &name).any(|member| member.eq_ignore_ascii_case(wanted))
 }
 
-/// Why a handshake fails: the status, and the type of the error if API Gateway is known to name it.
+/// Why a handshake is refused: the status, and the error type that API Gateway sends with it.
 pub(super) struct Refusal {
     pub(super) status: StatusCode,
     pub(super) error_type: Option<&'static str>,

@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use time::OffsetDateTime;
 
-/// Where a client is, and what it says it is.
+/// The address of a client, and its user agent.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Identity {
@@ -13,7 +13,7 @@ pub(crate) struct Identity {
     pub(crate) source_ip: String,
 }
 
-/// The client at the other end of a connection, as every event of the connection names it.
+/// A client, as every event of its connection describes it.
 #[derive(Clone, Debug)]
 pub(crate) struct Peer {
     pub(crate) connection_id: String,

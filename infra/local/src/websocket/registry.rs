@@ -1,4 +1,4 @@
-//! The connections that are open, and the way into each.
+//! The open connections, and how frames reach them.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -14,14 +14,14 @@ use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use super::peer::Peer;
 
-/// How many bytes may wait for a client that does not read; one frame always may. API Gateway tells nobody
-/// its number.
+/// The maximum number of bytes that wait for a client. One frame may always wait. API Gateway's limit is not
+/// public.
 const SEND_BUFFER: usize = 512 * 1024;
 
-/// What a waiting frame costs besides its text, in bytes.
+/// The cost of a waiting frame besides its text, in bytes.
 const FRAME_OVERHEAD: usize = 64;
 
-/// Why a frame was not taken.
+/// Why a frame is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Undeliverable {
     /// The connection has ended.
@@ -35,27 +35,27 @@ pub(crate) enum Undeliverable {
 pub(crate) struct Connection {
     pub(crate) peer: Peer,
     opened: Instant,
-    /// When the last frame passed, in milliseconds after it was opened.
+    /// When the last frame was sent or received, in milliseconds since the connection opened.
     active_ms: AtomicU64,
     outgoing: mpsc::UnboundedSender<Outgoing>,
-    /// Bytes that are on their way to the client.
+    /// The number of bytes that wait for the client.
     buffered: AtomicUsize,
     closing: Notify,
 }
 
-/// What goes to a client, in order.
+/// What is sent to a client, in order.
 #[derive(Debug)]
 pub(super) enum Outgoing {
     Text {
         text: Utf8Bytes,
-        /// When somebody sent it.
+        /// When it was queued.
         since: Instant,
     },
     Close,
 }
 
 impl Connection {
-    /// A connection and what will go to its client.
+    /// A connection, and the receiver of its frames.
     pub(super) fn new(peer: Peer) -> (Arc<Self>, mpsc::UnboundedReceiver<Outgoing>) {
         let (outgoing, frames) = mpsc::unbounded_channel();
         let connection = Self {
@@ -69,7 +69,7 @@ impl Connection {
         (Arc::new(connection), frames)
     }
 
-    /// Sends a text frame, as soon as the client reads it.
+    /// Queues a text frame.
     pub(crate) fn send(&self, text: Utf8Bytes) -> Result<(), Undeliverable> {
         let cost = text.len() + FRAME_OVERHEAD;
         let before = self.buffered.fetch_add(cost, Ordering::Relaxed);
@@ -81,26 +81,25 @@ impl Connection {
         self.outgoing.send(frame).map_err(|_| Undeliverable::Gone)
     }
 
-    /// The client has been sent so many bytes of text.
+    /// Records that a text of so many bytes was sent.
     pub(super) fn sent(&self, bytes: usize) {
         self.buffered.fetch_sub(bytes + FRAME_OVERHEAD, Ordering::Relaxed);
         self.touch();
     }
 
-    /// Closes the connection, after the frames that were sent before. A client that reads none of them cannot
-    /// prevent it.
+    /// Closes the connection after the queued frames. A client that does not read cannot prevent it.
     pub(crate) fn close(&self) {
-        // A connection that has ended already needs no closing.
+        // A connection that has ended needs no closing.
         let _ = self.outgoing.send(Outgoing::Close);
         self.closing.notify_one();
     }
 
-    /// Waits until somebody does.
+    /// Waits until `close` is called.
     pub(super) async fn asked_to_close(&self) {
         self.closing.notified().await;
     }
 
-    /// What `GET @connections/{id}` says of it.
+    /// The answer to `GET @connections/{id}`.
     pub(crate) fn describe(&self) -> Value {
         let at = |time: OffsetDateTime| time.format(&Rfc3339).unwrap_or_default();
         json!({
@@ -110,12 +109,12 @@ impl Connection {
         })
     }
 
-    /// When the last frame passed, in either direction.
+    /// When the last frame was sent or received.
     fn last_active(&self) -> OffsetDateTime {
         self.peer.connected_at + Duration::from_millis(self.active_ms.load(Ordering::Relaxed))
     }
 
-    /// The same on the clock that never jumps.
+    /// The same on the monotonic clock.
     pub(super) fn active_at(&self) -> Instant {
         self.opened + Duration::from_millis(self.active_ms.load(Ordering::Relaxed))
     }
@@ -135,7 +134,7 @@ impl Registry {
         self.lock().get(id).cloned()
     }
 
-    /// Every one of them, the oldest first.
+    /// All connections, the oldest first.
     pub(crate) fn all(&self) -> Vec<Arc<Connection>> {
         let mut all: Vec<_> = self.lock().values().cloned().collect();
         all.sort_by_key(|connection| connection.peer.connected_at);

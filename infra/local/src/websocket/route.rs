@@ -1,4 +1,4 @@
-//! A message finds its function, and the function's answer its client.
+//! Routes messages to functions, and their results to clients.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use super::{Gateway, Inner};
 use crate::lambda::InvokeError;
 use crate::request::new_id;
 
-/// Runs the route of one message.
+/// Handles a message.
 pub(super) async fn route(gateway: Gateway, connection: Arc<Connection>, text: Utf8Bytes) {
     let peer = &connection.peer;
     let inner = &gateway.0;
@@ -45,7 +45,7 @@ pub(super) async fn route(gateway: Gateway, connection: Arc<Connection>, text: U
 }
 
 impl Inner {
-    /// Runs `$disconnect`. Its result goes nowhere.
+    /// Invokes `$disconnect`, and ignores the result.
     pub(super) async fn disconnect(&self, peer: &Peer, code: u16, reason: &str) {
         let Some(route) = self.api.routes.get("$disconnect") else {
             return;
@@ -60,7 +60,7 @@ impl Inner {
     }
 }
 
-/// What a function's proxy result says to the client, whatever its status.
+/// The body of a proxy result, whatever its status.
 fn response_body(result: &[u8]) -> Option<String> {
     #[derive(Deserialize)]
     struct ProxyResult {
@@ -69,7 +69,7 @@ fn response_body(result: &[u8]) -> Option<String> {
     serde_json::from_slice::<ProxyResult>(result).ok()?.body
 }
 
-/// The bytes that API Gateway sends, spaces included.
+/// An error frame with the bytes of API Gateway, including the spaces.
 fn error_frame(message: &str, peer: &Peer, request_id: &str) -> String {
     format!(
         r#"{{"message": "{message}", "connectionId":"{}", "requestId":"{request_id}"}}"#,
@@ -78,6 +78,6 @@ fn error_frame(message: &str, peer: &Peer, request_id: &str) -> String {
 }
 
 fn send(connection: &Connection, frame: String) {
-    // A client that is gone or does not read gets no answer; there is nobody else to tell.
+    // If the client is gone or does not read, nobody is told.
     let _ = connection.send(frame.into());
 }

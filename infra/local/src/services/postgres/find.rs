@@ -11,14 +11,14 @@ use super::install::{has_server, install};
 /// Postgres refuses to run as root.
 const UNPRIVILEGED: &str = "nobody";
 
-/// Where the server and its data are.
+/// The binaries, the folder and the user of a server.
 #[derive(Debug)]
 pub(crate) struct Installation {
     /// The folder with `initdb` and `postgres`.
     pub(crate) binaries: PathBuf,
-    /// The folder that holds the cluster.
+    /// The folder of the cluster.
     pub(super) home: PathBuf,
-    /// Whom the server runs as, if not as the user who started us.
+    /// The user that the server runs as, if not the current one.
     pub(super) run_as: Option<User>,
 }
 
@@ -32,9 +32,8 @@ pub(crate) async fn find(data_dir: &Path) -> Result<Installation, String> {
     Ok(Installation { binaries, home, run_as })
 }
 
-/// The folder for everything of Postgres, and the user it runs as. Started as root, that is another user, who
-/// has to be able to get there: a checkout in root's own home is closed to them, and then the folder is
-/// elsewhere.
+/// The folder of the cluster, and the user that the server runs as. If root runs the stack, that is another
+/// user, who must be able to reach the folder: root's home is closed to it, and then the folder is elsewhere.
 fn home(data_dir: &Path) -> Result<(PathBuf, Option<User>), String> {
     make_folder(data_dir)?;
     let inside = data_dir.join("postgres");
@@ -65,7 +64,7 @@ fn make_folder(folder: &Path) -> Result<(), String> {
     fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))
 }
 
-/// The folders where a server may be installed, the newest version of Debian's first.
+/// The folders where a server may be installed; the newest version of Debian's packages first.
 fn installed() -> Vec<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut debian: Vec<_> = fs::read_dir("/usr/lib/postgresql")

