@@ -102,9 +102,9 @@ pub(crate) struct TokenArgs {
     pub(crate) data: DataArgs,
 }
 
-fn parameter(given: &str) -> Result<(String, String), String> {
+fn parameter(given: &str) -> Result<(String, String), &'static str> {
     match given.split_once('=') {
         Some((name, value)) => Ok((name.to_owned(), value.to_owned())),
-        None => Err("it has to be NAME=VALUE".to_owned()),
+        None => Err("it has to be NAME=VALUE"),
     }
 }

@@ -18,8 +18,22 @@ pub(crate) struct Built {
     pub(crate) workspace: PathBuf,
 }
 
+/// Why functions cannot be built.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CompileError {
+    #[error("cargo cannot be run: {0}")]
+    NoCargo(std::io::Error),
+    #[error("cargo does not say where it builds {}: {reason}", folder.display())]
+    NoMetadata { folder: PathBuf, reason: serde_json::Error },
+    #[error("{0} is of another cargo workspace than the others")]
+    OtherWorkspace(String),
+    /// Cargo has printed why.
+    #[error("the functions cannot be built: see above")]
+    Failed,
+}
+
 /// Builds the binaries of `functions`. Cargo's own messages go to the terminal.
-pub(crate) async fn build(functions: &[Function], release: bool) -> Result<Built, String> {
+pub(crate) async fn build(functions: &[Function], release: bool) -> Result<Built, CompileError> {
     let built = locate(functions, release).await?;
     let mut folders: BTreeMap<&Path, BTreeSet<&str>> = BTreeMap::new();
     for function in functions {
@@ -32,20 +46,20 @@ pub(crate) async fn build(functions: &[Function], release: bool) -> Result<Built
 }
 
 /// The folders of the binaries of `functions`, built or not.
-pub(crate) async fn locate(functions: &[Function], release: bool) -> Result<Built, String> {
+pub(crate) async fn locate(functions: &[Function], release: bool) -> Result<Built, CompileError> {
     let mut built = BTreeMap::new();
     for function in functions {
         if !built.contains_key(&function.code) {
             built.insert(&function.code, ask_cargo(&function.code, release).await?);
         }
         if built.values().any(|other| *other != built[&function.code]) {
-            return Err(format!("{} is of another cargo workspace than the others", function.name));
+            return Err(CompileError::OtherWorkspace(function.name.clone()));
         }
     }
     Ok(built.into_values().next().unwrap_or_default())
 }
 
-async fn cargo_build(folder: &Path, binaries: &BTreeSet<&str>, release: bool) -> Result<(), String> {
+async fn cargo_build(folder: &Path, binaries: &BTreeSet<&str>, release: bool) -> Result<(), CompileError> {
     let mut cargo = cargo(folder);
     // Packages are not named, so that features are resolved over the whole workspace, as in every other
     // build.
@@ -54,14 +68,14 @@ async fn cargo_build(folder: &Path, binaries: &BTreeSet<&str>, release: bool) ->
     if release {
         cargo.arg("--release");
     }
-    let status = cargo.status().await.map_err(|error| format!("cargo cannot be run: {error}"))?;
+    let status = cargo.status().await.map_err(CompileError::NoCargo)?;
     match status.success() {
         true => Ok(()),
-        false => Err("the functions cannot be built: see above".to_owned()),
+        false => Err(CompileError::Failed),
     }
 }
 
-async fn ask_cargo(folder: &Path, release: bool) -> Result<Built, String> {
+async fn ask_cargo(folder: &Path, release: bool) -> Result<Built, CompileError> {
     #[derive(Deserialize)]
     struct Metadata {
         target_directory: PathBuf,
@@ -72,9 +86,9 @@ async fn ask_cargo(folder: &Path, release: bool) -> Result<Built, String> {
         .stderr(Stdio::null())
         .output()
         .await
-        .map_err(|error| format!("cargo cannot be run: {error}"))?;
+        .map_err(CompileError::NoCargo)?;
     let metadata: Metadata = serde_json::from_slice(&output.stdout)
-        .map_err(|error| format!("cargo does not say where it builds {}: {error}", folder.display()))?;
+        .map_err(|reason| CompileError::NoMetadata { folder: folder.to_owned(), reason })?;
     Ok(Built {
         binaries: metadata.target_directory.join(if release { "release" } else { "debug" }),
         workspace: metadata.workspace_root,

@@ -30,7 +30,9 @@ pub(crate) fn routes(secret: String, gateways: Vec<Gateway>) -> Router {
 async fn issue(State(secret): State<Arc<str>>, Query(wanted): Query<Wanted>) -> Response {
     match token::issue(&secret, &wanted.user, wanted.name.as_deref(), Duration::from_secs(60 * 60)) {
         Ok(token) => Json(json!({ "token": token })).into_response(),
-        Err(reason) => (StatusCode::BAD_REQUEST, Json(json!({ "message": reason }))).into_response(),
+        Err(reason) => {
+            (StatusCode::BAD_REQUEST, Json(json!({ "message": reason.to_string() }))).into_response()
+        }
     }
 }
 

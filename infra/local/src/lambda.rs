@@ -18,7 +18,7 @@ pub(crate) use host::{Host, HostConfig};
 pub(crate) use invocation::{Invocation, InvokeError, Outcome};
 pub(crate) use invoke_api::routes as invoke_api_routes;
 pub(crate) use log::LogFormat;
-pub(crate) use remote::Remote;
+pub(crate) use remote::{NotAnEndpoint, Remote};
 
 /// The largest payload and result of a synchronous invocation: 6 MiB and 100 bytes (Lambda quota, as in its
 /// runtime interface emulator).
@@ -26,6 +26,15 @@ pub(crate) const MAX_PAYLOAD: usize = 6 * 1024 * 1024 + 100;
 
 /// The pauses before an asynchronous event is repeated.
 const RETRY_DELAYS: [Duration; 2] = [Duration::from_secs(60), Duration::from_secs(120)];
+
+/// Why a function has not finished before the others.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NotStarted {
+    #[error("{0} failed: {1}")]
+    Failed(String, String),
+    #[error("{0} cannot be invoked: {1:?}")]
+    NotInvoked(String, InvokeError),
+}
 
 /// What runs functions: this machine's host, or another Invoke API.
 #[derive(Clone, Debug)]
@@ -45,16 +54,16 @@ impl Lambda {
     }
 
     /// Invokes a function that has to finish before the other functions are invoked.
-    pub(crate) async fn invoke_at_start(&self, function: &str) -> Result<(), String> {
+    pub(crate) async fn invoke_at_start(&self, function: &str) -> Result<(), NotStarted> {
         match self.invoke(function, "{}").await {
             Ok(result) => {
                 eprintln!("    {}", String::from_utf8_lossy(&result));
                 Ok(())
             }
             Err(InvokeError::Function(error)) => {
-                Err(format!("{function} failed: {}", String::from_utf8_lossy(&error)))
+                Err(NotStarted::Failed(function.to_owned(), String::from_utf8_lossy(&error).into_owned()))
             }
-            Err(error) => Err(format!("{function} cannot be invoked: {error:?}")),
+            Err(error) => Err(NotStarted::NotInvoked(function.to_owned(), error)),
         }
     }
 

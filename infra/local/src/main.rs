@@ -8,6 +8,7 @@ mod callbacks;
 mod cli;
 mod compile;
 mod dev_api;
+mod file_error;
 mod http;
 mod keeper;
 mod lambda;
@@ -30,6 +31,8 @@ use std::process::ExitCode;
 use clap::Parser;
 use cli::{Cli, Command, TokenArgs};
 use mimalloc::MiMalloc;
+use stack::StackError;
+use token::TokenError;
 
 /// Every message is many small allocations: with the default allocator they took an eighth of this process's
 /// time. Functions use the default: each would start 2 ms later and take 6 MB more.
@@ -38,12 +41,12 @@ static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let done = match cli.command {
+    let done: Result<(), StackError> = match cli.command {
         Some(Command::KeepChildren) => {
             keeper::run();
             Ok(())
         }
-        Some(Command::Token(args)) => print_token(&args),
+        Some(Command::Token(args)) => print_token(&args).map_err(Into::into),
         None => stack::run(cli.stack),
     };
     match done {
@@ -55,7 +58,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn print_token(args: &TokenArgs) -> Result<(), String> {
+fn print_token(args: &TokenArgs) -> Result<(), TokenError> {
     let secret = token::secret(&args.data.data_dir)?;
     println!("{}", token::issue(&secret, &args.user, args.name.as_deref(), args.expires_in)?);
     Ok(())

@@ -1,5 +1,6 @@
 //! The server of all APIs, and which of them serves a request.
 
+use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -25,14 +26,11 @@ const MAX_HANDSHAKE: Duration = Duration::from_secs(10);
 const MAX_KEEP_ALIVE: Duration = Duration::from_secs(30);
 
 /// Serves until the process ends.
-pub(crate) async fn serve(listener: TcpListener, router: Router) -> Result<(), String> {
+pub(crate) async fn serve(listener: TcpListener, router: Router) -> io::Result<()> {
     let mut server =
         Server::<SocketAddr>::from_listener(listener).acceptor(Acceptor).first_request_timeout(MAX_HANDSHAKE);
     server.http_builder().http1().header_read_timeout(MAX_KEEP_ALIVE);
-    server
-        .serve(router.layer(from_fn(http_1_only)).into_make_service_with_connect_info::<SocketAddr>())
-        .await
-        .map_err(|error| error.to_string())
+    server.serve(router.layer(from_fn(http_1_only)).into_make_service_with_connect_info::<SocketAddr>()).await
 }
 
 /// Refuses HTTP/2, which has no time limit between requests here; handshakes and SDKs speak HTTP/1.1. The

@@ -1,7 +1,8 @@
 //! Starts everything in order, serves, and stops everything in the opposite order.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -11,26 +12,62 @@ use tokio::sync::oneshot;
 use tower_http::services::ServeDir;
 
 use crate::cli::{DEFAULT_DATA_DIR, StackArgs};
+use crate::compile::{self, CompileError};
+use crate::file_error::FileError;
 use crate::keeper::Keeper;
-use crate::lambda::{Host, HostConfig, Lambda, Remote, invoke_api_routes};
-use crate::services::dynamodb;
-use crate::services::postgres::{self, Postgres};
+use crate::lambda::{Host, HostConfig, Lambda, NotAnEndpoint, NotStarted, Remote, invoke_api_routes};
+use crate::services::dynamodb::{self, DynamoDbError};
+use crate::services::postgres::{self, Postgres, PostgresError};
 use crate::steps::step;
-use crate::template::{self, Template, Values};
+use crate::template::{self, Template, TemplateError, Values};
+use crate::token::{self, TokenError};
 use crate::variables::{self, DATABASE_URL, JWT_SECRET};
-use crate::watch::{self, Changes, Generations};
+use crate::watch::{self, Changes, Generations, WatchError};
 use crate::websocket::Limits;
-use crate::{compile, dev_api, http, schedule, serving, token, websocket};
+use crate::{dev_api, http, schedule, serving, websocket};
 
 /// The variables with the endpoints of DynamoDB and of Secrets Manager. The latter is not part of the stack,
 /// so the environment may name one.
 const DYNAMODB_URL: &str = "AWS_ENDPOINT_URL_DYNAMODB";
 const SECRETS_MANAGER_URL: &str = "AWS_ENDPOINT_URL_SECRETS_MANAGER";
 
+/// Why the stack does not run.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StackError {
+    #[error("port {port} cannot be used: {reason}; choose another with --port")]
+    Port { port: u16, reason: io::Error },
+    #[error("{}: {reason}", path.display())]
+    Template { path: PathBuf, reason: TemplateError },
+    #[error("--ephemeral throws the database away, so it does not go with a database URL")]
+    EphemeralWithUrl,
+    #[error("the keeper of child processes cannot be started: {0}")]
+    NoKeeper(io::Error),
+    #[error("the functions cannot be put into the data directory: {0}")]
+    NoGeneration(io::Error),
+    #[error(transparent)]
+    File(#[from] FileError),
+    #[error(transparent)]
+    Postgres(#[from] PostgresError),
+    #[error(transparent)]
+    DynamoDb(#[from] DynamoDbError),
+    #[error(transparent)]
+    Compile(#[from] CompileError),
+    #[error(transparent)]
+    Watch(#[from] WatchError),
+    #[error(transparent)]
+    Endpoint(#[from] NotAnEndpoint),
+    #[error(transparent)]
+    Function(#[from] NotStarted),
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
 /// Runs the stack until it is told to stop.
-pub(crate) fn run(args: StackArgs) -> Result<(), String> {
+pub(crate) fn run(args: StackArgs) -> Result<(), StackError> {
     raise_open_files();
-    let runtime = tokio::runtime::Runtime::new().map_err(|error| error.to_string())?;
+    let runtime = tokio::runtime::Runtime::new()?;
     runtime.block_on(async {
         let mut started = Started::default();
         let done = tokio::select! {
@@ -70,31 +107,30 @@ impl Started {
     }
 }
 
-async fn start_and_serve(args: &StackArgs, started: &mut Started) -> Result<(), String> {
+async fn start_and_serve(args: &StackArgs, started: &mut Started) -> Result<(), StackError> {
     let began = Instant::now();
     // Mistakes of the command line are reported before the slow steps.
     let listener = TcpListener::bind(("127.0.0.1", args.port))
         .await
-        .map_err(|error| format!("port {} cannot be used: {error}; choose another with --port", args.port))?;
-    let port = listener.local_addr().map_err(|error| error.to_string())?.port();
-    let data_dir = std::path::absolute(&args.data.data_dir).map_err(|error| error.to_string())?;
+        .map_err(|reason| StackError::Port { port: args.port, reason })?;
+    let port = listener.local_addr()?.port();
+    let data_dir = std::path::absolute(&args.data.data_dir)?;
     let secret = token::secret(&data_dir)?;
     let values = variables::values(args, port, &secret);
     let mut template = template::load(&args.template, &values)
-        .map_err(|error| format!("{}: {error}", args.template.display()))?;
+        .map_err(|reason| StackError::Template { path: args.template.clone(), reason })?;
     let needs_postgres =
         template.functions.iter().any(|function| function.environment.contains_key(DATABASE_URL));
     let given_url = args.database_url.as_deref().filter(|url| !url.is_empty());
     if args.ephemeral && given_url.is_some() {
-        return Err("--ephemeral throws the database away, so it does not go with a database URL".to_owned());
+        return Err(StackError::EphemeralWithUrl);
     }
     // The functions fetch a secret themselves.
     if let (true, Some(url)) = (needs_postgres, given_url.filter(|url| !url.starts_with("arn:"))) {
         postgres::check(url).await?;
     }
 
-    let keeper = Keeper::start()
-        .map_err(|error| format!("the keeper of child processes cannot be started: {error}"))?;
+    let keeper = Keeper::start().map_err(StackError::NoKeeper)?;
     let mut addresses = Vec::new();
     if needs_postgres {
         let url = match given_url {
@@ -173,10 +209,14 @@ async fn start_and_serve(args: &StackArgs, started: &mut Started) -> Result<(), 
         println!("{name:<10}  {address}");
     }
     println!("ready in {:.1} s; Ctrl-C stops it", began.elapsed().as_secs_f64());
-    serving::serve(listener, router).await
+    Ok(serving::serve(listener, router).await?)
 }
 
-async fn start_postgres(args: &StackArgs, data_dir: &Path, keeper: &Keeper) -> Result<Postgres, String> {
+async fn start_postgres(
+    args: &StackArgs,
+    data_dir: &Path,
+    keeper: &Keeper,
+) -> Result<Postgres, PostgresError> {
     let installation = postgres::find(data_dir).await?;
     eprintln!("    with the server in {}", installation.binaries.display());
     let cluster = if args.ephemeral { installation.scratch() } else { "data".to_owned() };
@@ -191,7 +231,7 @@ async fn start_functions(
     data_dir: &Path,
     environment: BTreeMap<String, String>,
     keeper: Keeper,
-) -> Result<Host, String> {
+) -> Result<Host, StackError> {
     let functions = &template.functions;
     let changes = match args.watch {
         false => None,
@@ -206,7 +246,7 @@ async fn start_functions(
         false => (built.binaries.clone(), None),
         true => {
             let (generations, first) = Generations::begin(data_dir.join("functions"), functions, &built)
-                .map_err(|error| format!("the functions cannot be put into the data directory: {error}"))?;
+                .map_err(StackError::NoGeneration)?;
             (first, Some(generations))
         }
     };
@@ -218,7 +258,7 @@ async fn start_functions(
         log_format: args.log_format,
         values: values.clone(),
     };
-    let host = Host::start(functions.clone(), config, keeper).await.map_err(|error| error.to_string())?;
+    let host = Host::start(functions.clone(), config, keeper).await?;
     if let (Some(changes), Some(generations)) = (changes, generations) {
         tokio::spawn(watch::run(changes, generations, args.release, host.clone()));
     }

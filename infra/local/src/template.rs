@@ -35,7 +35,11 @@ pub(crate) enum TemplateError {
     #[error("{logical_id}: {reason}")]
     Resource { logical_id: String, reason: String },
     #[error("{0}")]
-    Other(String),
+    Malformed(#[from] serde_json::Error),
+    #[error("Globals: the section {0} is not supported here")]
+    GlobalsSection(String),
+    #[error("there is no parameter {0} to give a value to")]
+    NoParameter(String),
 }
 
 /// Reads the template at `path`.
@@ -50,7 +54,7 @@ pub(crate) fn read(text: &str, folder: &Path, values: &Values) -> Result<Templat
     let resources = document.resources()?;
     let reader = Reader::new(&document, &resources, folder, values)?;
     if let Some(other) = reader.document.globals.keys().find(|section| *section != "Function") {
-        return Err(TemplateError::Other(format!("Globals: the section {other} is not supported here")));
+        return Err(TemplateError::GlobalsSection(other.clone()));
     }
     let mut names = BTreeSet::new();
     if let Some((id, _)) = reader.of_type(FUNCTION).find(|(id, _)| !names.insert(reader.physical_id(id))) {

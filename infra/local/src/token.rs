@@ -10,39 +10,46 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde::Serialize;
 use uuid::Uuid;
 
+use crate::file_error::{At, FileError};
+
+/// Why there is no token.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum TokenError {
+    #[error(transparent)]
+    Secret(#[from] FileError),
+    #[error("the user must have 1 to 128 characters")]
+    User,
+    #[error(transparent)]
+    Signing(#[from] jsonwebtoken::errors::Error),
+}
+
 /// The secret: `JWT_SECRET` if it is set, else one that is generated once and kept in the data directory.
-pub(crate) fn secret(data_dir: &Path) -> Result<String, String> {
+pub(crate) fn secret(data_dir: &Path) -> Result<String, FileError> {
     if let Some(secret) = std::env::var("JWT_SECRET").ok().filter(|secret| !secret.is_empty()) {
         return Ok(secret);
     }
     let file = data_dir.join("jwt-secret");
-    let failed = |error: std::io::Error| format!("{}: {error}", file.display());
     match fs::read_to_string(&file) {
         Ok(secret) => return Ok(secret.trim().to_owned()),
         Err(error) if error.kind() == ErrorKind::NotFound => {}
-        Err(error) => return Err(failed(error)),
+        Err(error) => return Err(error).at(&file),
     }
-    fs::create_dir_all(data_dir).map_err(failed)?;
+    fs::create_dir_all(data_dir).at(data_dir)?;
     let secret = format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple());
     // Written completely under another name, then linked, and never over an existing one: another command may
     // do the same.
     let draft = data_dir.join(format!("jwt-secret.{}", std::process::id()));
-    let mut draft_file = OpenOptions::new()
-        .create(true)
-        .truncate(true)
-        .write(true)
-        .mode(0o600)
-        .open(&draft)
-        .map_err(failed)?;
-    writeln!(draft_file, "{secret}").map_err(failed)?;
+    let mut draft_file =
+        OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&draft).at(&draft)?;
+    writeln!(draft_file, "{secret}").at(&draft)?;
     let linked = fs::hard_link(&draft, &file);
-    fs::remove_file(&draft).map_err(failed)?;
+    fs::remove_file(&draft).at(&draft)?;
     match linked {
         Ok(()) => Ok(secret),
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-            fs::read_to_string(&file).map(|secret| secret.trim().to_owned()).map_err(failed)
+            fs::read_to_string(&file).map(|secret| secret.trim().to_owned()).at(&file)
         }
-        Err(error) => Err(failed(error)),
+        Err(error) => Err(error).at(&file),
     }
 }
 
@@ -53,7 +60,7 @@ pub(crate) fn issue(
     user: &str,
     name: Option<&str>,
     expires_in: Duration,
-) -> Result<String, String> {
+) -> Result<String, TokenError> {
     #[derive(Serialize)]
     struct Claims<'a> {
         sub: &'a str,
@@ -68,7 +75,7 @@ pub(crate) fn issue(
         preferred_username: Option<&'a str>,
     }
     if !(1..=128).contains(&user.chars().count()) {
-        return Err("the user must have 1 to 128 characters".to_owned());
+        return Err(TokenError::User);
     }
     let configured = |variable| std::env::var(variable).ok().filter(|value| !value.is_empty());
     let expires_at = SystemTime::now() + expires_in;
@@ -84,5 +91,5 @@ pub(crate) fn issue(
     // The first of several secrets signs.
     let several = serde_json::from_str::<Vec<String>>(secret).unwrap_or_default();
     let key = EncodingKey::from_secret(several.first().map_or(secret, String::as_str).as_bytes());
-    jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &key).map_err(|error| error.to_string())
+    Ok(jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &key)?)
 }

@@ -7,6 +7,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use crate::cli::StackArgs;
+use crate::file_error::{At, FileError};
 use crate::template::{Function, Values};
 
 /// Stand-ins for the values of an AWS account.
@@ -50,10 +51,9 @@ pub(crate) fn write(
     functions: &[Function],
     shared: &BTreeMap<String, String>,
     values: &Values,
-) -> Result<PathBuf, String> {
+) -> Result<PathBuf, FileError> {
     let path = data_dir.join(FILE);
-    write_to(&path, functions, shared, values)
-        .map_err(|error| format!("{} cannot be written: {error}", path.display()))?;
+    write_to(&path, functions, shared, values).at(&path)?;
     Ok(path)
 }
 

@@ -7,18 +7,30 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use notify_debouncer_full::notify::{EventKind, RecommendedWatcher, RecursiveMode};
+use notify_debouncer_full::notify::{self, EventKind, RecommendedWatcher, RecursiveMode};
 use notify_debouncer_full::{
     DebounceEventResult, DebouncedEvent, Debouncer, RecommendedCache, new_debouncer,
 };
 use tokio::sync::mpsc;
 
 use crate::compile::{self, Built};
+use crate::file_error::{At, FileError};
 use crate::lambda::{Host, Lambda};
 use crate::template::Function;
 
 /// Editors write a file in several steps, so changes are collected for this long.
 const QUIET: Duration = Duration::from_millis(200);
+
+/// Why the sources cannot be watched.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum WatchError {
+    #[error("{0}")]
+    NoWatcher(notify::Error),
+    #[error("{} cannot be watched: {reason}", folder.display())]
+    Folder { folder: PathBuf, reason: notify::Error },
+    #[error(transparent)]
+    File(#[from] FileError),
+}
 
 /// Changes to the sources, since before the first build.
 pub(crate) struct Changes {
@@ -31,19 +43,19 @@ pub(crate) struct Changes {
 
 impl Changes {
     /// Watches the workspace of `built`, except hidden files, the folder of cargo, and `data_dir`.
-    pub(crate) fn watch(built: &Built, data_dir: &Path, template: &Path) -> Result<Self, String> {
+    pub(crate) fn watch(built: &Built, data_dir: &Path, template: &Path) -> Result<Self, WatchError> {
         let (changes, events) = mpsc::unbounded_channel();
         let mut watcher = new_debouncer(QUIET, None, move |result: DebounceEventResult| {
             // If there is no receiver, the stack is stopping.
             let _ = changes.send(result);
         })
-        .map_err(|error| error.to_string())?;
+        .map_err(WatchError::NoWatcher)?;
         let mut watch = |folder: &Path, mode| {
             let watching = watcher.watch(folder, mode);
-            watching.map_err(|error| format!("{} cannot be watched: {error}", folder.display()))
+            watching.map_err(|reason| WatchError::Folder { folder: folder.to_owned(), reason })
         };
         watch(&built.workspace, RecursiveMode::NonRecursive)?;
-        let entries = std::fs::read_dir(&built.workspace).map_err(|error| error.to_string())?;
+        let entries = std::fs::read_dir(&built.workspace).at(&built.workspace)?;
         for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
             let hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
             if path.is_dir() && !hidden && !built.binaries.starts_with(&path) && !data_dir.starts_with(&path)
@@ -52,7 +64,7 @@ impl Changes {
             }
         }
         eprintln!("watching {} for changes", built.workspace.display());
-        let template = template.canonicalize().map_err(|error| error.to_string())?;
+        let template = template.canonicalize().at(template)?;
         Ok(Self { events, workspace: built.workspace.clone(), template, _watcher: watcher })
     }
 

@@ -12,6 +12,11 @@ use super::{Invocation, InvokeError, Outcome};
 /// The pause between two attempts to connect.
 const PAUSE: Duration = Duration::from_millis(200);
 
+/// The text is not the URL of an Invoke API.
+#[derive(Debug, thiserror::Error)]
+#[error("{0} is not the URL of a Lambda endpoint")]
+pub(crate) struct NotAnEndpoint(String);
+
 #[derive(Clone, Debug)]
 pub(crate) struct Remote {
     client: reqwest::Client,
@@ -25,13 +30,13 @@ impl Remote {
     }
 
     /// Waits until something listens there.
-    pub(crate) async fn listens(&self) -> Result<(), String> {
+    pub(crate) async fn listens(&self) -> Result<(), NotAnEndpoint> {
         let address = reqwest::Url::parse(&self.endpoint)
             .ok()
             .and_then(|url| {
                 Some((url.host_str()?.trim_matches(['[', ']']).to_owned(), url.port_or_known_default()?))
             })
-            .ok_or_else(|| format!("{} is not the URL of a Lambda endpoint", self.endpoint))?;
+            .ok_or_else(|| NotAnEndpoint(self.endpoint.clone()))?;
         // Only connects: any request might be taken for an invocation.
         while TcpStream::connect((address.0.as_str(), address.1)).await.is_err() {
             // Nothing tells when it starts.

@@ -1,5 +1,6 @@
 //! Postgres: the one at a given URL, an installed one, or one from a Python package.
 
+mod error;
 mod find;
 mod install;
 mod program;
@@ -13,13 +14,13 @@ use tokio::time::timeout;
 use tokio_postgres::Config;
 use tokio_postgres::config::Host;
 
+pub(crate) use error::PostgresError;
 pub(crate) use find::find;
 pub(crate) use server::Postgres;
 
 /// Checks that something listens at `url`. The functions check the rest.
-pub(crate) async fn check(url: &str) -> Result<(), String> {
-    // The URL may hold a password, so it is not shown.
-    let refused = |reason: String| format!("no Postgres at the database URL: {reason}");
+pub(crate) async fn check(url: &str) -> Result<(), PostgresError> {
+    let refused = PostgresError::NotAtUrl;
     let address = url.split_once('?').map_or(url, |(address, _)| address);
     let config: Config = address.parse().map_err(|error| refused(with_source(&error)))?;
     // One of several hosts may be down, and a socket file tells nothing before it is used.

@@ -69,9 +69,24 @@ pub(super) struct Parameter {
     _no_echo: Option<IgnoredAny>,
 }
 
+/// Why a parameter cannot have a value.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ParameterError {
+    #[error("{text} is not one of {}", allowed.join(", "))]
+    NotAllowed { text: String, allowed: Vec<String> },
+    #[error("{0} is not a number")]
+    NotANumber(String),
+    #[error("{text} is less than {least}")]
+    TooSmall { text: String, least: f64 },
+    #[error("{text} is more than {most}")]
+    TooLarge { text: String, most: f64 },
+    #[error("the type {0} is not supported here")]
+    Type(String),
+}
+
 impl Parameter {
     /// The value of the parameter; `Null` if none is given and there is no default.
-    pub(super) fn value(&self, given: Option<&String>) -> Result<Value, String> {
+    pub(super) fn value(&self, given: Option<&String>) -> Result<Value, ParameterError> {
         let text = match (given, &self.default) {
             (Some(given), _) => given.clone(),
             (None, Some(default)) => plain(default),
@@ -80,22 +95,22 @@ impl Parameter {
         if let Some(allowed) = &self.allowed_values
             && !allowed.iter().any(|allowed| plain(allowed) == text)
         {
-            let allowed: Vec<_> = allowed.iter().map(plain).collect();
-            return Err(format!("{text} is not one of {}", allowed.join(", ")));
+            let allowed = allowed.iter().map(plain).collect();
+            return Err(ParameterError::NotAllowed { text, allowed });
         }
         match self.kind.as_str() {
             "String" => Ok(text.into()),
             "Number" => {
-                let number: Number = text.parse().map_err(|_| format!("{text} is not a number"))?;
+                let number: Number = text.parse().map_err(|_| ParameterError::NotANumber(text.clone()))?;
                 let value = number.as_f64().unwrap_or_default();
                 match (self.min_value, self.max_value) {
-                    (Some(least), _) if value < least => Err(format!("{text} is less than {least}")),
-                    (_, Some(most)) if value > most => Err(format!("{text} is more than {most}")),
+                    (Some(least), _) if value < least => Err(ParameterError::TooSmall { text, least }),
+                    (_, Some(most)) if value > most => Err(ParameterError::TooLarge { text, most }),
                     _ => Ok(number.into()),
                 }
             }
             "CommaDelimitedList" => Ok(text.split(',').map(|item| item.trim().to_owned()).collect()),
-            other => Err(format!("the type {other} is not supported here")),
+            other => Err(ParameterError::Type(other.to_owned())),
         }
     }
 }
@@ -122,15 +137,15 @@ pub(super) struct Resource {
 impl Document {
     /// Parses a text.
     pub(super) fn parse(text: &str) -> Result<Self, TemplateError> {
-        let document = to_json(serde_norway::from_str(text)?).map_err(TemplateError::Other)?;
-        serde_json::from_value(document).map_err(|error| TemplateError::Other(error.to_string()))
+        let document = to_json(serde_norway::from_str(text)?)?;
+        Ok(serde_json::from_value(document)?)
     }
 
     /// The resources, by logical id.
     pub(super) fn resources(&self) -> Result<BTreeMap<String, Resource>, TemplateError> {
         let resources = self.resources.iter().map(|(id, resource)| {
             let resource = serde_json::from_value(resource.clone());
-            Ok((id.clone(), resource.map_err(|error| refused(id, error.to_string()))?))
+            Ok((id.clone(), resource.map_err(|error| refused(id, error))?))
         });
         resources.collect()
     }
@@ -142,13 +157,13 @@ impl Resource {
         if self.metadata.get("BuildMethod").and_then(Value::as_str) != Some("rust-cargolambda") {
             return Err(refused(
                 id,
-                "only functions with the BuildMethod rust-cargolambda are supported here".to_owned(),
+                "only functions with the BuildMethod rust-cargolambda are supported here",
             ));
         }
         let binary = self.metadata.get("BuildProperties").and_then(|properties| properties.get("Binary"));
         binary
             .and_then(Value::as_str)
-            .ok_or_else(|| refused(id, "Metadata.BuildProperties.Binary does not name the binary".to_owned()))
+            .ok_or_else(|| refused(id, "Metadata.BuildProperties.Binary does not name the binary"))
     }
 }
 
@@ -202,6 +217,6 @@ pub(super) fn integration_timeout(
     }
 }
 
-pub(super) fn refused(logical_id: &str, reason: String) -> TemplateError {
-    TemplateError::Resource { logical_id: logical_id.to_owned(), reason }
+pub(super) fn refused(logical_id: &str, reason: impl ToString) -> TemplateError {
+    TemplateError::Resource { logical_id: logical_id.to_owned(), reason: reason.to_string() }
 }

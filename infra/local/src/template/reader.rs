@@ -53,7 +53,7 @@ impl<'a> Reader<'a> {
     ) -> Result<Self, TemplateError> {
         if let Some(unknown) = values.parameters.keys().find(|name| !document.parameters.contains_key(*name))
         {
-            return Err(TemplateError::Other(format!("there is no parameter {unknown} to give a value to")));
+            return Err(TemplateError::NoParameter(unknown.clone()));
         }
         let parameters = document.parameters.iter().map(|(name, parameter)| {
             let value =
@@ -171,7 +171,7 @@ impl<'a> Reader<'a> {
             .collect();
         let resolved =
             self.scope.resolve(&Value::Object(meaningful)).map_err(|reason| refused(id, reason))?;
-        serde_json::from_value(resolved).map_err(|error| refused(id, error.to_string()))
+        serde_json::from_value(resolved).map_err(|error| refused(id, error))
     }
 
     pub(super) fn physical_id(&self, id: &str) -> String {

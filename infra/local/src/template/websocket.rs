@@ -151,12 +151,12 @@ impl<'a> Reader<'a> {
             return Err(refused(id, format!("the protocol {} is not supported here", api.protocol_type)));
         }
         let mut stages = self.parts(STAGE, id)?.into_iter();
-        let (stage_id, stage) = stages.next().ok_or_else(|| refused(id, "has no stage".to_owned()))?;
+        let (stage_id, stage) = stages.next().ok_or_else(|| refused(id, "has no stage"))?;
         if !stage.properties.contains_key("StageName") {
-            return Err(refused(stage_id, "has no StageName".to_owned()));
+            return Err(refused(stage_id, "has no StageName"));
         }
         if let Some((other, _)) = stages.next() {
-            return Err(refused(other, "only one stage of an API is supported here".to_owned()));
+            return Err(refused(other, "only one stage of an API is supported here"));
         }
         let meaningless = ["AccessLogSettings", "ApiId", "AutoDeploy", "DeploymentId", "Description", "Tags"];
         let stage: Stage = self.properties(stage_id, &stage.properties, &meaningless)?;
@@ -213,7 +213,7 @@ impl<'a> Reader<'a> {
 
     /// The API that a resource belongs to.
     fn api_of(&self, id: &str, resource: &Resource) -> Result<String, TemplateError> {
-        let of = resource.properties.get("ApiId").ok_or_else(|| refused(id, "has no ApiId".to_owned()))?;
+        let of = resource.properties.get("ApiId").ok_or_else(|| refused(id, "has no ApiId"))?;
         self.scope.resolve(of).map(|of| plain(&of)).map_err(|reason| refused(id, reason))
     }
 

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 
 use nix::unistd::User;
 
+use super::error::PostgresError;
 use super::install::{has_server, install};
+use crate::file_error::{At, FileError};
 
 /// Postgres refuses to run as root.
 const UNPRIVILEGED: &str = "nobody";
@@ -23,7 +25,7 @@ pub(crate) struct Installation {
 }
 
 /// Finds the server's binaries, or installs them below `data_dir`.
-pub(crate) async fn find(data_dir: &Path) -> Result<Installation, String> {
+pub(crate) async fn find(data_dir: &Path) -> Result<Installation, PostgresError> {
     let (home, run_as) = home(data_dir)?;
     let binaries = match installed().into_iter().find(|folder| has_server(folder)) {
         Some(found) => found,
@@ -34,17 +36,14 @@ pub(crate) async fn find(data_dir: &Path) -> Result<Installation, String> {
 
 /// The folder of the cluster, and the user that the server runs as. If root runs the stack, that is another
 /// user, who must be able to reach the folder: root's home is closed to it, and then the folder is elsewhere.
-fn home(data_dir: &Path) -> Result<(PathBuf, Option<User>), String> {
+fn home(data_dir: &Path) -> Result<(PathBuf, Option<User>), PostgresError> {
     make_folder(data_dir)?;
     let inside = data_dir.join("postgres");
     if !nix::unistd::geteuid().is_root() {
         make_folder(&inside)?;
         return Ok((inside, None));
     }
-    let user = User::from_name(UNPRIVILEGED)
-        .ok()
-        .flatten()
-        .ok_or(format!("Postgres does not run as root, and there is no user {UNPRIVILEGED}"))?;
+    let user = User::from_name(UNPRIVILEGED).ok().flatten().ok_or(PostgresError::NoUser(UNPRIVILEGED))?;
     let open_to_all =
         |folder: &Path| fs::metadata(folder).is_ok_and(|it| it.permissions().mode() & 0o001 != 0);
     let home = match data_dir.ancestors().all(open_to_all) {
@@ -55,13 +54,12 @@ fn home(data_dir: &Path) -> Result<(PathBuf, Option<User>), String> {
         }
     };
     make_folder(&home)?;
-    chown(&home, Some(user.uid.as_raw()), Some(user.gid.as_raw()))
-        .map_err(|error| format!("{}: {error}", home.display()))?;
+    chown(&home, Some(user.uid.as_raw()), Some(user.gid.as_raw())).at(&home)?;
     Ok((home, Some(user)))
 }
 
-fn make_folder(folder: &Path) -> Result<(), String> {
-    fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))
+fn make_folder(folder: &Path) -> Result<(), FileError> {
+    fs::create_dir_all(folder).at(folder)
 }
 
 /// The folders where a server may be installed; the newest version of Debian's packages first.

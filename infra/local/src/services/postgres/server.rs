@@ -17,8 +17,10 @@ use tokio::time::{sleep, timeout};
 use tokio_postgres::NoTls;
 use uuid::Uuid;
 
+use super::error::{PostgresError, Status};
 use super::find::Installation;
 use super::program::run;
+use crate::file_error::{At, FileError};
 use crate::keeper::{Keeper, Watched};
 
 /// Time limits of the start, including recovery, and of the stop.
@@ -46,7 +48,7 @@ impl Installation {
         name: &str,
         options: &[String],
         keeper: &Keeper,
-    ) -> Result<Postgres, String> {
+    ) -> Result<Postgres, PostgresError> {
         let data = self.home.join(name);
         let claim = claim(&self.home.join(format!("{name}.lock")))?;
         if !data.join("PG_VERSION").exists() {
@@ -55,7 +57,7 @@ impl Installation {
         self.stop_orphan(&data).await;
         let port = free_port()?;
         let log = self.home.join(format!("{name}.log"));
-        let log_file = fs::File::create(&log).map_err(|error| format!("{}: {error}", log.display()))?;
+        let log_file = fs::File::create(&log).at(&log)?;
         let mut command = self.command("postgres");
         command.arg("-D").arg(&data).args(["-p", &port.to_string(), "-c", "listen_addresses=127.0.0.1"]);
         // No socket file: its default folder differs between builds, and nothing uses it here.
@@ -65,10 +67,10 @@ impl Installation {
         }
         let mut child = command
             .stdin(Stdio::null())
-            .stdout(log_file.try_clone().map_err(|error| error.to_string())?)
+            .stdout(log_file.try_clone().at(&log)?)
             .stderr(log_file)
             .spawn()
-            .map_err(|error| format!("postgres cannot be started: {error}"))?;
+            .map_err(PostgresError::NotStarted)?;
         let pid = child.id().expect("it has not been waited for");
         let watched = keeper.watch(pid);
 
@@ -81,17 +83,12 @@ impl Installation {
         };
         let started = async {
             tokio::select! {
-                status = child.wait() => {
-                    let status = status.map_or_else(|error| error.to_string(), |status| status.to_string());
-                    Err(format!("postgres ended at once ({status})"))
-                }
+                status = child.wait() => Err(Status(status)),
                 () = answers => Ok(()),
             }
         };
         let outcome = match timeout(START_TIMEOUT, started).await {
-            Ok(Err(reason)) => {
-                return Err(format!("{reason}: {} (its log is {})", complaint(&log), log.display()));
-            }
+            Ok(Err(status)) => return Err(PostgresError::Ended { status, said: complaint(&log), log }),
             outcome => outcome,
         };
         let (stop, stopped) = oneshot::channel();
@@ -99,11 +96,7 @@ impl Installation {
         let postgres = Postgres { stop, ended, data, log: log.clone(), _claim: claim, url };
         if outcome.is_err() {
             postgres.stop().await;
-            return Err(format!(
-                "postgres did not get ready within {} s; its log is {}",
-                START_TIMEOUT.as_secs(),
-                log.display()
-            ));
+            return Err(PostgresError::NotReady { within: START_TIMEOUT, log });
         }
         Ok(postgres)
     }
@@ -122,14 +115,13 @@ impl Installation {
         format!("{PREFIX}{}", std::process::id())
     }
 
-    async fn init(&self, data: &Path) -> Result<(), String> {
+    async fn init(&self, data: &Path) -> Result<(), PostgresError> {
         // Under another name until it is complete: an interrupted initdb leaves a folder that no server
         // starts from.
         let unfinished = data.with_extension("unfinished");
         let _ = fs::remove_dir_all(&unfinished);
         let mut command = self.command("initdb");
-        let password_file =
-            self.new_password(data).map_err(|error| format!("{}: {error}", data.display()))?;
+        let password_file = self.new_password(data).at(data)?;
         command.arg("-D").arg(&unfinished).arg("--pwfile").arg(password_file).args([
             "--username",
             SUPERUSER,
@@ -139,7 +131,8 @@ impl Installation {
             "--no-instructions",
         ]);
         run(command, "initdb").await?;
-        fs::rename(&unfinished, data).map_err(|error| format!("{}: {error}", data.display()))
+        fs::rename(&unfinished, data).at(data)?;
+        Ok(())
     }
 
     /// Ends a server that an earlier run has left on this data, or waits until it has ended.
@@ -182,9 +175,9 @@ impl Installation {
     }
 
     /// The URL of a server with this data.
-    fn url(data: &Path, port: u16) -> Result<String, String> {
+    fn url(data: &Path, port: u16) -> Result<String, FileError> {
         let path = data.with_extension("password");
-        let password = fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+        let password = fs::read_to_string(&path).at(&path)?;
         Ok(format!("postgres://{SUPERUSER}:{}@127.0.0.1:{port}/postgres", password.trim()))
     }
 
@@ -237,16 +230,12 @@ async fn see_to(mut child: Child, watched: Watched, stopped: oneshot::Receiver<(
 }
 
 /// Locks the data, unless another run has locked it.
-fn claim(lock: &Path) -> Result<File, String> {
-    let failed = |error: std::io::Error| format!("{}: {error}", lock.display());
-    let file = File::create(lock).map_err(failed)?;
+fn claim(lock: &Path) -> Result<File, PostgresError> {
+    let file = File::create(lock).at(lock)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => {
-            Err("the database is in use by another cargo dev: stop that one, or choose another --data-dir"
-                .to_owned())
-        }
-        Err(TryLockError::Error(error)) => Err(failed(error)),
+        Err(TryLockError::WouldBlock) => Err(PostgresError::InUse),
+        Err(TryLockError::Error(error)) => Ok(Err(error).at(lock)?),
     }
 }
 
@@ -275,7 +264,7 @@ async fn serves(port: u16, data: &Path) -> bool {
 }
 
 /// A port that is free now. If another process takes it first, the server fails to start and says so.
-fn free_port() -> Result<u16, String> {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).map_err(|error| error.to_string())?;
-    Ok(listener.local_addr().map_err(|error| error.to_string())?.port())
+fn free_port() -> Result<u16, PostgresError> {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).map_err(PostgresError::NoPort)?;
+    Ok(listener.local_addr().map_err(PostgresError::NoPort)?.port())
 }
