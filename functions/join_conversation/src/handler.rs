@@ -5,7 +5,7 @@ use domain::UserId;
 use edge::Error;
 use edge::websocket::{Caller, Reply};
 use protocol::{Event, JoinConversation};
-use realtime::{Connections, Joined};
+use realtime::{Connections, Joined, MAX_JOINED};
 use store::Store;
 
 pub(crate) struct State {
@@ -35,9 +35,9 @@ pub(crate) async fn handle(state: &State, caller: &Caller, frame: JoinConversati
             let last_seq = conversation.last_seq;
             Ok(Reply::Event(Event::JoinedConversation { conversation_id, last_seq, online_user_ids }))
         }
-        Joined::TooMany => Err(Error::invalid_request(
-            "conversationId: this connection has joined 100 conversations already: leave one first",
-        )),
+        Joined::TooMany => Err(Error::invalid_request(format!(
+            "conversationId: this connection has joined {MAX_JOINED} conversations already: leave one first",
+        ))),
         Joined::NotConnected => Err(Error::connection_lost()),
     }
 }

@@ -1,8 +1,9 @@
 //! IAM policies of authorizers: which ARNs may be invoked.
 
 use serde::Deserialize;
+use wildmatch::WildMatch;
 
-/// The policy that an authorizer returns.
+/// The action that a policy has to allow.
 const INVOKE: &str = "execute-api:Invoke";
 
 #[derive(Clone, Debug, Deserialize)]
@@ -58,33 +59,9 @@ impl Policy {
     }
 }
 
-/// IAM's wildcards: `*` for any text, `?` for one character.
+/// Whether a text matches a pattern with IAM's wildcards: `*` for any text, `?` for one character.
 fn matches(pattern: &str, text: &str) -> bool {
-    let (pattern, text): (Vec<_>, Vec<_>) = (pattern.chars().collect(), text.chars().collect());
-    // Where to continue when the text after the latest `*` does not match: the `*` then stands for one
-    // character more.
-    let mut again = None;
-    let (mut at, mut from) = (0, 0);
-    while from < text.len() {
-        match pattern.get(at) {
-            Some('*') => {
-                again = Some((at, from));
-                at += 1;
-            }
-            Some(wanted) if *wanted == '?' || *wanted == text[from] => {
-                at += 1;
-                from += 1;
-            }
-            _ => match &mut again {
-                Some((star, taken)) => {
-                    *taken += 1;
-                    (at, from) = (*star + 1, *taken);
-                }
-                None => return false,
-            },
-        }
-    }
-    pattern[at..].iter().all(|rest| *rest == '*')
+    WildMatch::new(pattern).matches(text)
 }
 
 #[cfg(test)]

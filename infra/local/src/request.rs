@@ -43,14 +43,7 @@ impl<S: Send + Sync> FromRequest<S> for Uploaded {
 
 /// The decoded parameters of a query string, in order.
 pub(crate) fn query(raw: &str) -> Vec<(String, String)> {
-    let decode = |part: &str| {
-        percent_encoding::percent_decode_str(&part.replace('+', " ")).decode_utf8_lossy().into_owned()
-    };
-    raw.split('&')
-        .filter(|pair| !pair.is_empty())
-        .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
-        .map(|(name, value)| (decode(name), decode(value)))
-        .collect()
+    form_urlencoded::parse(raw.as_bytes()).into_owned().collect()
 }
 
 /// The members of a list header, which may be in several lines (RFC 9110, section 5.3).

@@ -49,9 +49,9 @@ pub struct Message {
     /// The sender, with their profile as it is now.
     pub sender: User,
     /// The text.
-    pub content: String,
+    pub content: Content,
     /// The client's name for the message.
-    pub client_message_id: Option<String>,
+    pub client_message_id: Option<ClientMessageId>,
     /// When the message was stored.
     pub created_at: Timestamp,
     /// When the other participant read it.

@@ -43,8 +43,8 @@ pub(crate) fn bounded(text: String, limit: usize) -> Result<String, Invalid> {
     Ok(text)
 }
 
-/// Declares a newtype over `String` with a length limit. Its `parse` is the only way to make one, for code
-/// and for serde.
+/// Declares a newtype over `String` with a length limit. Values from outside are made by its `parse` only, in
+/// code and by serde.
 macro_rules! text_newtype {
     ($(#[$doc:meta])* $name:ident, $limit:literal, $check:expr) => {
         $(#[$doc])*
@@ -61,6 +61,11 @@ macro_rules! text_newtype {
             pub fn parse(text: impl Into<String>) -> Result<Self, crate::Invalid> {
                 let check: fn(String) -> Result<String, crate::Invalid> = $check;
                 crate::text::bounded(text.into(), $limit).and_then(check).map(Self)
+            }
+
+            /// A value that was checked before it was stored.
+            pub fn stored(text: String) -> Self {
+                Self(text)
             }
 
             /// The text.

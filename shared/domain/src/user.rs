@@ -38,10 +38,6 @@ pub struct Profile {
 pub struct User {
     /// The id.
     pub id: UserId,
-    /// The full name.
-    pub name: Option<String>,
-    /// The short name.
-    pub display_name: Option<String>,
-    /// The URL of the picture.
-    pub avatar_url: Option<String>,
+    /// Their profile.
+    pub profile: Profile,
 }

@@ -1,6 +1,6 @@
 //! Messages and users as clients see them.
 
-use domain::{ConversationId, MessageId, Seq, UserId};
+use domain::{ConversationId, MessageId, Profile, Seq, UserId};
 use serde::{Deserialize, Serialize};
 
 use crate::Time;
@@ -53,8 +53,8 @@ impl From<domain::Message> for Message {
             seq: message.seq,
             sender_id: message.sender.id.clone(),
             sender: message.sender.into(),
-            content: message.content,
-            client_message_id: message.client_message_id,
+            content: message.content.into(),
+            client_message_id: message.client_message_id.map(String::from),
             created_at: Time(message.created_at),
             read_at: message.read_at.map(Time),
         }
@@ -63,6 +63,12 @@ impl From<domain::Message> for Message {
 
 impl From<domain::User> for User {
     fn from(user: domain::User) -> Self {
-        Self { id: user.id, name: user.name, display_name: user.display_name, avatar_url: user.avatar_url }
+        let Profile { name, display_name, avatar_url } = user.profile;
+        Self {
+            id: user.id,
+            name: name.map(String::from),
+            display_name: display_name.map(String::from),
+            avatar_url: avatar_url.map(String::from),
+        }
     }
 }

@@ -20,7 +20,7 @@ use crate::target::{Target, reachable};
 use crate::user_item::UserItem;
 
 /// The maximum number of conversations that a connection may join.
-const MAX_ROOMS: usize = 100;
+pub const MAX_JOINED: usize = 100;
 
 /// The number of tries of a transaction that conflicts with other writes.
 const TRANSACTION_TRIES: u32 = 10;
@@ -204,7 +204,7 @@ impl Connections {
             .expression_attribute_names("#ttl", TTL)
             .expression_attribute_values(":rooms", AttributeValue::Ss(vec![conversation.to_string()]))
             .expression_attribute_values(":room", AttributeValue::S(conversation.to_string()))
-            .expression_attribute_values(":max", number(MAX_ROOMS))
+            .expression_attribute_values(":max", number(MAX_JOINED))
             .expression_attribute_values(":ttl", ttl())
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .build()

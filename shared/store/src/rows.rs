@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use domain::{Message, Participants, Seq, User, UserId};
+use domain::{
+    AvatarUrl, ClientMessageId, Content, DisplayName, Message, Name, Participants, Profile, Seq, User, UserId,
+};
 use tokio_postgres::{Error, Row};
 use uuid::Uuid;
 
@@ -13,8 +15,8 @@ pub(crate) fn message(row: &Row) -> Result<Message, Error> {
         conversation_id: row.try_get::<_, Uuid>("conversation_id")?.into(),
         seq: Seq(row.try_get("seq")?),
         sender: user(row, "sender_")?,
-        content: row.try_get("content")?,
-        client_message_id: row.try_get("client_message_id")?,
+        content: Content::stored(row.try_get("content")?),
+        client_message_id: row.try_get::<_, Option<_>>("client_message_id")?.map(ClientMessageId::stored),
         created_at: row.try_get("created_at")?,
         read_at: row.try_get("read_at")?,
     })
@@ -28,12 +30,14 @@ pub(crate) fn participants(row: &Row) -> Result<Participants, Error> {
 
 /// The user in a row, with columns prefixed by `prefix`.
 pub(crate) fn user(row: &Row, prefix: &str) -> Result<User, Error> {
-    let column = |name: &str| row.try_get(format!("{prefix}{name}").as_str());
+    let column = |name: &str| row.try_get::<_, Option<String>>(format!("{prefix}{name}").as_str());
     Ok(User {
         id: user_id(row, &format!("{prefix}id"))?,
-        name: column("name")?,
-        display_name: column("display_name")?,
-        avatar_url: column("avatar_url")?,
+        profile: Profile {
+            name: column("name")?.map(Name::stored),
+            display_name: column("display_name")?.map(DisplayName::stored),
+            avatar_url: column("avatar_url")?.map(AvatarUrl::stored),
+        },
     })
 }
 
