@@ -24,7 +24,8 @@ async fn a_function_killed_in_the_middle_fails_one_frame_only() {
     let lock = holder.transaction().await.unwrap();
     lock.execute("select from conversations where id::text = $1 for update", &[&conversation]).await.unwrap();
     let message = json!({
-        "action": "send_message", "conversationId": conversation, "content": "during", "clientMessageId": "retry me",
+        "action": "send_message", "conversationId": conversation, "content": "during",
+            "clientMessageId": "retry me",
     });
     alice_phone.sends(message.clone()).await;
     let observer = connect(&database.url).await;

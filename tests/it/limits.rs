@@ -12,7 +12,8 @@ use crate::harness::{Client, Frame, Stack, eventually};
 async fn tries(client: &mut Client, conversation: &str, id: &str) -> Result<i64, (Code, Option<u64>)> {
     let asked = client
         .sends(json!({
-            "action": "send_message", "conversationId": conversation, "content": "again", "clientMessageId": id,
+            "action": "send_message", "conversationId": conversation, "content": "again",
+                "clientMessageId": id,
         }))
         .await;
     match client.is_answered(&asked).await {

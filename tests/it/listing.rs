@@ -160,10 +160,12 @@ async fn has_conversations(alice: &User, count: i64) {
         .await
         .execute(
             "with people as (
-                 insert into users (id) select 'crowd-' || $1 || '-' || n from generate_series(1, $2::bigint) as n returning id
+                 insert into users (id) select 'crowd-' || $1 || '-' || n from generate_series(1,
+                   $2::bigint) as n returning id
              ), made as (
                  insert into conversations (id, first_user_id, second_user_id)
-                 select gen_random_uuid(), least($1, id collate \"C\"), greatest($1, id collate \"C\") from people
+                 select gen_random_uuid(), least($1, id collate \"C\"), greatest($1,
+                   id collate \"C\") from people
                  returning id, first_user_id, second_user_id
              )
              insert into participants (conversation_id, user_id)
@@ -219,7 +221,8 @@ async fn pages_cost_the_same_however_long_a_conversation_or_a_list_is() {
     database
         .execute(
             "insert into messages (id, conversation_id, seq, sender_id, content, created_at, read_at)
-             select gen_random_uuid(), $1::text::uuid, n, case when n % 2 = 0 then $2 else $3 end, 'message ' || n,
+             select gen_random_uuid(), $1::text::uuid, n, case when n % 2 = 0 then $2 else $3 end,
+               'message ' || n,
                     clock_timestamp(), clock_timestamp()
              from generate_series(1, 200000) as n",
             &[&conversation, &alice.id, &bob.id],
@@ -228,7 +231,11 @@ async fn pages_cost_the_same_however_long_a_conversation_or_a_list_is() {
         .unwrap();
     let middle = "select id::text from messages where conversation_id::text = $1 and seq = 100000";
     database
-        .execute("update conversations set last_seq = 200000, last_message_at = clock_timestamp() where id::text = $1", &[&conversation])
+        .execute(
+            "update conversations set last_seq = 200000, last_message_at = clock_timestamp() where \
+            id::text = $1",
+            &[&conversation],
+        )
         .await
         .unwrap();
     let middle: String = database.query_one(middle, &[&conversation]).await.unwrap().get(0);

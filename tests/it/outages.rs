@@ -34,7 +34,8 @@ async fn postgres_goes_away_and_comes_back() {
     server.stops(Signal::SIGINT).await;
     eventually("the stack says so", async || stack.log().contains("Postgres has ended")).await;
     let message = json!({
-        "action": "send_message", "conversationId": conversation, "content": "during", "clientMessageId": "again and again",
+        "action": "send_message", "conversationId": conversation, "content": "during",
+            "clientMessageId": "again and again",
     });
     is_unavailable(&mut phone, message.clone()).await;
     is_unavailable(&mut phone, message.clone()).await;

@@ -77,7 +77,10 @@ async fn what_cannot_be_read_is_refused() {
     let stack = Stack::shared();
     let (_, _, _, _, conversation) = pair(&stack).await;
     let mut mallory = stack.user("Mallory").connects().await;
-    let mark = |conversation: &str, up_to: serde_json::Value| json!({ "action": "mark_read", "conversationId": conversation, "upToSeq": up_to });
+    let mark = |conversation: &str, up_to: serde_json::Value| {
+        json!({ "action": "mark_read",
+        "conversationId": conversation, "upToSeq": up_to })
+    };
     assert_eq!(mallory.is_refused(mark(&conversation, json!(1))).await.0, Code::Forbidden);
     let (code, message) = mallory.is_refused(mark(&conversation, json!(-1))).await;
     assert_eq!((code, message.as_str()), (Code::InvalidRequest, "upToSeq: must not be negative"));
@@ -108,7 +111,8 @@ async fn unread_counts_stay_exact_while_messages_and_reads_race() {
                     }
                     2 => json!({ "action": "mark_read", "conversationId": conversation }),
                     _ => {
-                        json!({ "action": "mark_read", "conversationId": conversation, "upToSeq": round * 20 + step })
+                        json!({ "action": "mark_read", "conversationId": conversation,
+                            "upToSeq": round * 20 + step })
                     }
                 };
                 asked.push((at, client.sends(frame).await));

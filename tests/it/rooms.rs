@@ -45,7 +45,8 @@ async fn a_connection_joins_at_most_100_conversations() {
     let made = database
         .query(
             "with people as (
-                 insert into users (id) select 'crowd-' || $1 || '-' || n from generate_series(1, 101) as n returning id
+                 insert into users (id) select 'crowd-' || $1 || '-' || n from generate_series(1,
+                   101) as n returning id
              )
              insert into conversations (id, first_user_id, second_user_id)
              select gen_random_uuid(), least($1, id collate \"C\"), greatest($1, id collate \"C\") from people
@@ -76,7 +77,11 @@ async fn table(stack: &Stack) -> String {
         .post(&stack.dynamodb_url)
         .header("x-amz-target", "DynamoDB_20120810.Scan")
         .header("content-type", "application/x-amz-json-1.0")
-        .header("authorization", "AWS4-HMAC-SHA256 Credential=a/20260101/us-east-1/dynamodb/aws4_request, SignedHeaders=host, Signature=a")
+        .header(
+            "authorization",
+            "AWS4-HMAC-SHA256 Credential=a/20260101/us-east-1/dynamodb/aws4_request, SignedHeaders=host, \
+                Signature=a",
+        )
         .header("x-amz-date", "20260101T000000Z")
         .body(json!({ "TableName": "Connections" }).to_string());
     let answer = scan.send().await.unwrap();

@@ -66,7 +66,11 @@ async fn a_message_is_stored_and_received() {
         .collect();
     assert_eq!(unread, [(alice.id, 0_i64), (bob.id, 1)]);
     let last: i64 = database
-        .query_one("select last_seq from conversations where id::text = $1 and last_message_at = (select created_at from messages where id = $2)", &[&conversation, &id])
+        .query_one(
+            "select last_seq from conversations where id::text = $1 and last_message_at = (select \
+            created_at from messages where id = $2)",
+            &[&conversation, &id],
+        )
         .await
         .unwrap()
         .get(0);
@@ -189,7 +193,10 @@ async fn fifty_sends_at_once_get_the_numbers_1_to_50() {
     let stack = Stack::shared();
     let (_, mut alice_phone, _, mut bob_phone, conversation) = pair(&stack).await;
     bob_phone.joins(&conversation).await;
-    let message = |number: usize| json!({ "action": "send_message", "conversationId": conversation, "content": format!("number {number}") });
+    let message = |number: usize| {
+        json!({ "action": "send_message", "conversationId": conversation,
+        "content": format!("number {number}") })
+    };
     let mut asked = Vec::new();
     for number in 0..25 {
         asked.push((alice_phone.sends(message(number)).await, bob_phone.sends(message(number)).await));
@@ -246,7 +253,8 @@ async fn content_that_is_none_is_refused_and_says_why() {
     let missing = json!({ "action": "send_message", "conversationId": conversation });
     assert_eq!(phone.is_refused(missing).await, (Code::InvalidRequest, "missing field `content`".to_owned()));
 
-    let long = json!({ "id": "long", "action": "send_message", "conversationId": conversation, "content": "a".repeat(40 * 1024) });
+    let long = json!({ "id": "long", "action": "send_message", "conversationId": conversation,
+        "content": "a".repeat(40 * 1024) });
     phone.sends_in_frames(&long.to_string(), 32 * 1024).await;
     let crate::harness::Frame::Error(answer) = phone.is_answered("long").await else {
         panic!("it is too long")

@@ -51,7 +51,8 @@ fn a_template_that_is_not_understood_is_refused_by_name() {
     );
     assert_eq!(
         refused(
-            "Resources: {Api: {Type: AWS::ApiGatewayV2::Api, Properties: {ProtocolType: HTTP, RouteSelectionExpression: x}}}"
+            "Resources: {Api: {Type: AWS::ApiGatewayV2::Api, Properties: {ProtocolType: HTTP, \
+                RouteSelectionExpression: x}}}"
         ),
         "Api: the protocol HTTP is not supported here"
     );
@@ -59,7 +60,8 @@ fn a_template_that_is_not_understood_is_refused_by_name() {
         refused("Resources: {Table: {Type: AWS::DynamoDB::Table, Properties: {KeySchema: !Ref Nothing}}}"),
         "Table: refers to Nothing, which is neither a parameter nor a resource"
     );
-    let function = "{Type: AWS::Serverless::Function, Metadata: {BuildMethod: rust-cargolambda, BuildProperties: {Binary: x}}, Properties: {Runtime: provided.al2023, CodeUri: ., Layers: []}}";
+    let function = "{Type: AWS::Serverless::Function, Metadata: {BuildMethod: rust-cargolambda, \
+        BuildProperties: {Binary: x}}, Properties: {Runtime: provided.al2023, CodeUri: ., Layers: []}}";
     assert!(refused(&format!("Resources: {{F: {function}}}")).starts_with("F: unknown field `Layers`"));
     assert!(refused(": nonsense: [").starts_with("is not YAML: "));
 }

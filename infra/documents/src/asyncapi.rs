@@ -107,7 +107,8 @@ pub fn document() -> Value {
     assert!(events.is_empty(), "every event is told about");
     messages.insert(
         "error".to_owned(),
-        json!({ "name": "error", "summary": "What was asked was not done; `code` says why.", "payload": error }),
+        json!({ "name": "error", "summary": "What was asked was not done; `code` says why.",
+            "payload": error }),
     );
     messages.insert(
         "gateway".to_owned(),
@@ -145,7 +146,9 @@ pub fn document() -> Value {
         "asyncapi": "3.0.0",
         "info": info(
             "Switchboard's WebSocket protocol",
-            "Text frames, one JSON object each. A client may put an `id` on any frame; every frame with an effect is answered by exactly one frame that carries it: the event that it caused, or an error. Unknown fields are ignored.",
+            "Text frames, one JSON object each. A client may put an `id` on any frame; every frame with an \
+                effect is answered by exactly one frame that carries it: the event that it caused, or an \
+                error. Unknown fields are ignored.",
         ),
         "servers": {
             "local": {
@@ -162,7 +165,8 @@ pub fn document() -> Value {
                 "summary": "One connection of one user.",
                 "messages": in_channel,
                 "bindings": {
-                    "ws": { "method": "GET", "query": { "type": "object", "properties": { "token": { "type": "string" } } } },
+                    "ws": { "method": "GET", "query": { "type": "object", "properties": { "token": {
+                        "type": "string" } } } },
                 },
             },
         },

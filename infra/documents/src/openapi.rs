@@ -58,14 +58,16 @@ pub fn document() -> Value {
             },
         ],
         "responses": respond(
-            json!({ "200": { "description": "One page of them.", "content": content(&schemas.of_answer::<ConversationPage>()) } }),
+            json!({ "200": { "description": "One page of them.",
+                "content": content(&schemas.of_answer::<ConversationPage>()) } }),
             &[&ALWAYS[..], &["400"]].concat(),
         ),
     });
     let list_messages = json!({
         "operationId": "listMessages",
         "summary": "The messages of a conversation, oldest first",
-        "description": "Without `before` and `after`: the newest. Marks the other side's messages as read, and tells both sides if any were not.",
+        "description": "Without `before` and `after`: the newest. Marks the other side's messages as read, \
+            and tells both sides if any were not.",
         "parameters": [
             {
                 "name": "conversationId",
@@ -88,7 +90,8 @@ pub fn document() -> Value {
             },
         ],
         "responses": respond(
-            json!({ "200": { "description": "One page of them.", "content": content(&schemas.of_answer::<MessagePage>()) } }),
+            json!({ "200": { "description": "One page of them.",
+                "content": content(&schemas.of_answer::<MessagePage>()) } }),
             &[&ALWAYS[..], &["400", "403"]].concat(),
         ),
     });
@@ -113,7 +116,8 @@ pub fn document() -> Value {
         "openapi": "3.1.0",
         "info": info(
             "Switchboard's HTTP API",
-            "Conversations and their history. What happens meanwhile is told over the WebSocket; see asyncapi.json.",
+            "Conversations and their history. What happens meanwhile is told over the WebSocket; see \
+                asyncapi.json.",
         ),
         "servers": [{ "url": "http://localhost:8700", "description": "cargo dev" }],
         "security": [{ "token": [] }],

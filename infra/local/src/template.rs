@@ -115,7 +115,8 @@ mod tests {
         /// Removes a line, changes another one, and removes all lines after a third: the template is read or
         /// refused.
         #[test]
-        fn no_mistake_in_ours_does(lost in any::<Index>(), changed in any::<Index>(), to in "[ -~]{0,40}", end in any::<Index>()) {
+        fn no_mistake_in_ours_does(lost in any::<Index>(), changed in any::<Index>(), to in "[ -~]{0,40}",
+            end in any::<Index>()) {
             let text = ours();
             let mut lines: Vec<_> = text.lines().collect();
             lines.remove(lost.index(lines.len()));

@@ -90,8 +90,8 @@ async fn serve_frames<T: DeserializeOwned>(
 
 /// Serves `$default`: the frames that no other route takes. Each is answered with the error of `refuse`.
 ///
-/// An expired token does not close the connection here, since nothing is done for its owner. The next frame of
-/// another route does.
+/// An expired token does not close the connection here, since nothing is done for its owner. The next frame
+/// of another route does.
 ///
 /// # Errors
 ///

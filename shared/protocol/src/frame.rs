@@ -328,7 +328,8 @@ mod tests {
 
         #[test]
         fn a_frame_is_read_as_it_was_meant(content in any::<String>(), id in any::<String>()) {
-            let sent = json!({ "id": id, "conversationId": "0197f1c0-0000-7000-8000-000000000000", "content": content });
+            let sent = json!({ "id": id, "conversationId": "0197f1c0-0000-7000-8000-000000000000",
+                "content": content });
             let (read_id, frame) = read_frame::<SendMessage>(&sent.to_string());
             prop_assert_eq!(read_id.map(String::from), (id.chars().count() <= 64).then(|| id.clone()));
             let length = content.chars().count();
@@ -336,7 +337,8 @@ mod tests {
                 && length <= 2000
                 && !content.trim().is_empty()
                 && !content.contains('\0');
-            prop_assert_eq!(frame.ok().map(|frame| frame.content.as_str().to_owned()), is_right.then_some(content));
+            prop_assert_eq!(frame.ok().map(|frame| frame.content.as_str().to_owned()),
+                is_right.then_some(content));
         }
     }
 

@@ -263,7 +263,8 @@ impl Connections {
                 "SET #lease.#expires = :expires, #sweep = :expires, #version = #version + :one",
             )
             .condition_expression(
-                "attribute_exists(#lease) AND attribute_exists(#online) AND attribute_not_exists(#unannounced)",
+                "attribute_exists(#lease) AND attribute_exists(#online) AND \
+                    attribute_not_exists(#unannounced)",
             )
             .expression_attribute_names("#lease", lease_attribute(connection))
             .expression_attribute_names("#online", ONLINE)

@@ -147,7 +147,8 @@ impl Push {
             Ok(_) => Delivery::Sent,
             Err(error) if error.as_service_error().is_some_and(|e| e.is_gone_exception()) => Delivery::Gone,
             Err(error) => {
-                tracing::warn!(%connection, error = %DisplayErrorContext(&error), "push to {connection} failed");
+                tracing::warn!(%connection, error = %DisplayErrorContext(&error),
+                    "push to {connection} failed");
                 Delivery::Failed
             }
         }
@@ -163,7 +164,8 @@ impl Callbacks for Push {
         let _waiting = tracing::trace_span!(target: "measured", "callback");
         match self.client.delete_connection().connection_id(connection.as_str()).send().await {
             Err(error) if !error.as_service_error().is_some_and(|e| e.is_gone_exception()) => {
-                tracing::warn!(%connection, error = %DisplayErrorContext(&error), "closing {connection} failed");
+                tracing::warn!(%connection, error = %DisplayErrorContext(&error),
+                    "closing {connection} failed");
             }
             // A connection that is gone is closed.
             Ok(_) | Err(_) => {}

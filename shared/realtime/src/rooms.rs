@@ -197,7 +197,8 @@ impl Connections {
             .key(KEY, connection_key(connection))
             .update_expression("SET #ttl = :ttl ADD #rooms :rooms")
             .condition_expression(
-                "attribute_exists(#key) AND (attribute_not_exists(#rooms) OR size(#rooms) < :max OR contains(#rooms, :room))",
+                "attribute_exists(#key) AND (attribute_not_exists(#rooms) OR size(#rooms) < :max OR \
+                    contains(#rooms, :room))",
             )
             .expression_attribute_names("#key", KEY)
             .expression_attribute_names("#rooms", ROOMS)

@@ -1,14 +1,21 @@
 //! The `connections` table: its keys and its attributes.
 //!
-//! | key | attributes |
-//! |---|---|
-//! | `USER#<userId>` | `lease#<connectionId>` for each connection: `{expiresAt, openedAt}`; `online`, the online mark; `version`, one more with every write; `transition`, the last one; `unannounced`, the transitions whose announcement is not known to be done; `lastSeenAt`; `onlineShard` and `sweepAt`, the keys of the index |
-//! | `CONN#<connectionId>` | `userId`; `rooms`, the set of joined conversations; `ttl` |
-//! | `ROOM#<conversationId>` | `member#<connectionId>` for each joined connection: its user; `ttl` |
+//! `USER#<userId>`, a user:
+//! - `lease#<connectionId>` for each connection: `{expiresAt, openedAt}`;
+//! - `online`, the online mark; `lastSeenAt`, when the user last went offline;
+//! - `version`, one more with every write;
+//! - `transition`, the last one; `unannounced`, those whose announcement is not known to be done;
+//! - `onlineShard` and `sweepAt`, the keys of the index.
 //!
-//! Times are milliseconds since 1970, except `ttl`, which DynamoDB wants in seconds. The sparse index
-//! `online` holds the users who are marked online or have something unannounced, ordered by when the sweep
-//! has to look at them. [`crate::user_item`] reads and writes the item of a user.
+//! `CONN#<connectionId>`, a connection: `userId`; `rooms`, the set of joined conversations; `ttl`.
+//!
+//! `ROOM#<conversationId>`, a conversation: `member#<connectionId>` for each joined connection, with its
+//! user;
+//! `ttl`.
+//!
+//! Times are milliseconds since 1970, except `ttl`, which DynamoDB expects in seconds. The sparse index
+//! `online` holds the users who are marked online or have unannounced transitions, in the order in which the
+//! sweep has to look at them. [`crate::user_item`] maps the item of a user.
 
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime};

@@ -106,7 +106,8 @@ impl Kept {
         serde_json::from_str(json).map_err(|error| {
             // The message of serde may repeat a value, and one of the values is the password.
             InvalidDatabaseUrl(format!(
-                "as JSON it needs username, password and host, as texts, and may have port, dbname, sslmode, sslrootcert and pgbouncer (line {}, column {})",
+                "as JSON it needs username, password and host, as texts, and may have port, dbname, \
+                    sslmode, sslrootcert and pgbouncer (line {}, column {})",
                 error.line(),
                 error.column()
             ))
@@ -176,12 +177,14 @@ mod tests {
 
     #[test]
     fn what_secrets_manager_keeps_is_a_database() {
-        let kept = r#"{"engine":"postgres","host":"db.example.com","username":"me","password":"a:b@c/d?","dbname":"app","port":5433}"#;
+        let kept = r#"{"engine":"postgres","host":"db.example.com","username":"me",
+            "password":"a:b@c/d?","dbname":"app","port":5433}"#;
         let database = Database::parse(kept).unwrap();
         assert_eq!(database.tls, Tls::Verified { roots: None });
         assert_eq!(database.config.get_password(), Some("a:b@c/d?".as_bytes()));
         assert_eq!((database.config.get_ports(), database.config.get_dbname()), (&[5433][..], Some("app")));
-        let own = r#"{"host":"db","username":"me","password":"x","sslrootcert":"-----BEGIN CERTIFICATE-----\n…","pgbouncer":true}"#;
+        let own = r#"{"host":"db","username":"me","password":"x",
+            "sslrootcert":"-----BEGIN CERTIFICATE-----\n…","pgbouncer":true}"#;
         let database = Database::parse(own).unwrap();
         assert!(matches!(database.tls, Tls::Verified { roots: Some(Roots::Given(_)) }), "{:?}", database.tls);
         assert!(database.is_pooled_by_transaction);

@@ -11,7 +11,8 @@ use crate::stack::Stack;
 
 const CLIENTS: [usize; 2] = [1, 32];
 
-/// As much of a send as no design can do without: a place in the conversation, the message, one more that is unread.
+/// As much of a send as no design can do without: a place in the conversation, the message, one more that is
+/// unread.
 const SEND: &str = "
 with taken as (
     update conversations set last_seq = last_seq + 1, last_message_at = clock_timestamp() where id = $1
@@ -50,8 +51,10 @@ async fn send(stack: &Stack, user: String, until: Instant) -> Vec<Duration> {
     postgres
         .batch_execute(&format!(
             "insert into users (id) values ('{user}'), ('{other}');
-             insert into conversations (id, first_user_id, second_user_id) values ('{conversation}', '{user}', '{other}');
-             insert into participants (conversation_id, user_id) values ('{conversation}', '{user}'), ('{conversation}', '{other}');"
+             insert into conversations (id, first_user_id, second_user_id) values ('{conversation}',
+               '{user}', '{other}');
+             insert into participants (conversation_id, user_id) values ('{conversation}', '{user}'),
+               ('{conversation}', '{other}');"
         ))
         .await
         .unwrap();

@@ -76,9 +76,11 @@ async fn history(stack: &Stack) -> Vec<Growth> {
         postgres
             .batch_execute(&format!(
                 "insert into messages (id, conversation_id, seq, sender_id, content, created_at, read_at)
-                   select gen_random_uuid(), '{conversation}', seq, 'long-a', 'message ' || seq, clock_timestamp(), clock_timestamp()
+                   select gen_random_uuid(), '{conversation}', seq, 'long-a', 'message ' || seq,
+                     clock_timestamp(), clock_timestamp()
                    from generate_series({}, {size}) seq;
-                 update conversations set last_seq = {size}, last_message_at = clock_timestamp() where id = '{conversation}';
+                 update conversations set last_seq = {size}, last_message_at = clock_timestamp() where id =
+                   '{conversation}';
                  analyze messages;",
                 have + 1
             ))
@@ -117,7 +119,8 @@ async fn list(stack: &Stack) -> Vec<Growth> {
                 "insert into users (id) values ('{user}');
                  insert into users (id) select 'with-{user}-' || n from generate_series(1, {size}) n;
                  insert into conversations (id, first_user_id, second_user_id, last_seq, last_message_at)
-                   select gen_random_uuid(), '{user}', 'with-{user}-' || n, 1, clock_timestamp() from generate_series(1, {size}) n;
+                   select gen_random_uuid(), '{user}', 'with-{user}-' || n, 1,
+                     clock_timestamp() from generate_series(1, {size}) n;
                  insert into messages (id, conversation_id, seq, sender_id, content, created_at, read_at)
                    select gen_random_uuid(), id, 1, second_user_id, 'hello', last_message_at, last_message_at
                    from conversations where first_user_id = '{user}';

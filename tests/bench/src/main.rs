@@ -1,8 +1,9 @@
 //! What Switchboard does in a second, and what it costs: the whole path, on this machine, in one run.
 //!
-//! `cargo run --release -p bench` starts the stack with optimised functions and a durable Postgres, and takes its measures
-//! one after another, so that none disturbs another. It prints tables and writes `target/bench/bench.json` and `bench.svg`.
-//! Without `--release` the functions are those of `cargo dev`: quick to build, and no measure of anything.
+//! `cargo run --release -p bench` starts the stack with optimised functions and a durable Postgres, and takes
+//! its measures one after another, so that none disturbs another. It prints tables and writes
+//! `target/bench/bench.json` and `bench.svg`. Without `--release` the functions are not optimised:
+//! it shows that the benchmark runs; ignore its figures.
 
 #![expect(clippy::unwrap_used, reason = "a measurement that cannot go on ends")]
 
@@ -30,7 +31,8 @@ struct Args {
     #[arg(long, default_value_t = 6)]
     seconds: u64,
     /// The measures to take
-    #[arg(long, value_enum, num_args = 1.., default_values = ["floor", "chat", "rest", "functions", "growth"])]
+    #[arg(long, value_enum, num_args = 1.., default_values = ["floor", "chat", "rest", "functions",
+        "growth"])]
     only: Vec<Part>,
     /// Where the figures and the plot are written
     #[arg(long, default_value = "target/bench")]

@@ -51,8 +51,8 @@ pub(crate) struct Process {
 pub(crate) struct Memory {
     /// What is in memory of the process, with all it shares with others.
     pub(crate) resident: f64,
-    /// The same, but what several share is divided among them: only these can be added up, for Postgres's buffers would
-    /// count for each backend.
+    /// The same, but what several share is divided among them: only these can be added up, for Postgres's
+    /// buffers would count for each backend.
     share: f64,
 }
 

@@ -107,7 +107,8 @@ impl Report {
                 "idle is what is neither processor time nor a wait for Postgres, DynamoDB or a callback"
             );
             println!(
-                "warm events find nothing left to do in mark_read, leave_conversation and disconnect, and a conversation in find_or_create_conversation"
+                "warm events find nothing left to do in mark_read, leave_conversation and disconnect, and a \
+                    conversation in find_or_create_conversation"
             );
         }
         if !self.growth.is_empty() {
@@ -205,7 +206,8 @@ impl Report {
         show(&table);
         println!("* the process of the gateway holds DynamoDB and the Runtime API too");
         println!(
-            "memory of one function is all that it has in memory, of all functions without counting twice what they share"
+            "memory of one function is all that it has in memory, of all functions without counting twice \
+                what they share"
         );
     }
 

@@ -131,7 +131,8 @@ async fn world(stack: &Stack) -> World {
             "insert into users (id, name, display_name)
                select 'rest-' || to_char(n, 'FM000'), 'Rest ' || n, 'Rest' from generate_series(0, 199) n;
              insert into conversations (id, first_user_id, second_user_id, last_seq, last_message_at)
-               select gen_random_uuid(), least(one.id, other.id), greatest(one.id, other.id), 100, clock_timestamp()
+               select gen_random_uuid(), least(one.id, other.id), greatest(one.id, other.id), 100,
+                 clock_timestamp()
                from generate_series(0, 199) n, generate_series(1, 5) step
                join lateral (select 'rest-' || to_char(n, 'FM000') as id) one on true
                join lateral (select 'rest-' || to_char((n + step) % 200, 'FM000') as id) other on true;
@@ -139,7 +140,8 @@ async fn world(stack: &Stack) -> World {
                select id, first_user_id from conversations where first_user_id like 'rest-%'
                union all select id, second_user_id from conversations where first_user_id like 'rest-%';
              insert into messages (id, conversation_id, seq, sender_id, content, created_at, read_at)
-               select gen_random_uuid(), id, seq, case seq % 2 when 0 then first_user_id else second_user_id end,
+               select gen_random_uuid(), id, seq, case seq % 2 when 0 then first_user_id else second_user_id
+                 end,
                       'message ' || seq || ' of a hundred, as long as people write them in a chat',
                       clock_timestamp(), clock_timestamp()
                from conversations, generate_series(1, 100) seq where first_user_id like 'rest-%';

@@ -18,15 +18,16 @@ const PRESENCE_PATIENCE: Duration = Duration::from_secs(4 * LEASE.as_secs());
 /// Each process may have two, one of which replaces the other.
 const CONNECTIONS_PER_PROCESS: usize = 2;
 
-/// Every acknowledged message is stored exactly once, `seq` has no gaps, and everybody has everything in order. Prints
-/// the counts, and says what is wrong.
+/// Every acknowledged message is stored exactly once, `seq` has no gaps, and everybody has everything in
+/// order. Prints the counts, and says what is wrong.
 pub(super) async fn messages(world: &World, devices: &[Device]) -> Vec<String> {
     let mut wrong = Vec::new();
     let postgres = connect(&world.database.url).await;
 
     let mut stored: BTreeMap<String, Vec<Seen>> = BTreeMap::new();
     let mut places: BTreeMap<String, Vec<(String, usize, Seen)>> = BTreeMap::new();
-    let rows = "select id::text, conversation_id::text, seq, sender_id, content, client_message_id from messages order by conversation_id, seq";
+    let rows = "select id::text, conversation_id::text, seq, sender_id, content, client_message_id from \
+        messages order by conversation_id, seq";
     for row in postgres.query(rows, &[]).await.unwrap() {
         let (conversation, seq): (String, _) = (row.get(1), place(row.get(2)));
         let message = Seen { id: row.get(0), sender: row.get(3), content: row.get(4) };
@@ -83,7 +84,8 @@ pub(super) async fn messages(world: &World, devices: &[Device]) -> Vec<String> {
     let miscounted = "select c.id::text from conversations c
          where c.last_seq <> (select count(*) from messages m where m.conversation_id = c.id)
             or exists (select from participants p where p.conversation_id = c.id and p.unread_count <>
-                       (select count(*) from messages m where m.conversation_id = c.id and m.sender_id <> p.user_id and m.read_at is null))";
+                       (select count(*) from messages m where m.conversation_id = c.id and m.sender_id <>
+                         p.user_id and m.read_at is null))";
     for row in postgres.query(miscounted, &[]).await.unwrap() {
         wrong.push(format!(
             "{}: last_seq or unread_count is not what counting gives",
@@ -94,8 +96,10 @@ pub(super) async fn messages(world: &World, devices: &[Device]) -> Vec<String> {
     let counts =
         |count: fn(&Counts) -> usize| devices.iter().map(|device| count(&device.counts)).sum::<usize>();
     println!(
-        "  clients: {} messages to send, {} acknowledged, {} sent again, {} sent twice at once, {} frames refused for now, \
-         {} gateway errors, {} sockets cut, {} connects, {} gaps seen, {} messages fetched, {} told again, {} times kept out of \
+        "  clients: {} messages to send, {} acknowledged, {} sent again, {} sent twice at once, {} frames \
+            refused for now, \
+         {} gateway errors, {} sockets cut, {} connects, {} gaps seen, {} messages fetched, {} told again, \
+         {} times kept out of \
          others' conversations",
         sent.len(),
         devices.iter().map(|device| device.acknowledged.len()).sum::<usize>(),
@@ -133,8 +137,8 @@ fn leaves(device: &Device) -> bool {
     user_leaves(device.user) || device.user.is_multiple_of(2 * SECOND_DEVICE) && device.name == "phone"
 }
 
-/// Everybody learns who is there. Then some leave, of them some without a word that anyone hears, and come back; those who
-/// stay are told so, and the service says the same.
+/// Everybody learns who is there. Then some leave, of them some without a word that anyone hears, and come
+/// back; those who stay are told so, and the service says the same.
 pub(super) async fn presence(world: &World, devices: &mut [Device]) -> Vec<String> {
     // Who has lost the connection meanwhile would have none to leave.
     join_all(devices.iter_mut().map(Device::catches_up)).await;
@@ -157,14 +161,17 @@ pub(super) async fn presence(world: &World, devices: &mut [Device]) -> Vec<Strin
     let (left, unheard) = (lost.len() + heard.len(), lost.len());
     let mut wrong = converges(world, devices, |device| !leaves(device), user_leaves).await;
     if wrong.is_empty() {
-        // They had been told of everybody's presence by other means before: that somebody comes is only announced.
+        // They had been told of everybody's presence by other means before: that somebody comes is only
+        // announced.
         wrong = converges(world, devices, |_| true, |_| false).await;
     }
     if wrong.is_empty() {
         let staying = devices.iter().filter(|device| !leaves(device));
         println!(
-            "  presence: {told_otherwise} contacts were not as announced before; {left} devices left, {unheard} of them unheard, \
-             and came back; {} saw {} contacts go and come as they did, and so did the service; {} times a lease had ended before it \
+            "  presence: {told_otherwise} contacts were not as announced before; {left} devices left, \
+                {unheard} of them unheard, \
+             and came back; {} saw {} contacts go and come as they did, \
+             and so did the service; {} times a lease had ended before it \
              was renewed",
             staying.clone().count(),
             staying.clone().map(|device| device.conversations.len()).sum::<usize>(),
@@ -174,7 +181,8 @@ pub(super) async fn presence(world: &World, devices: &mut [Device]) -> Vec<Strin
     wrong
 }
 
-/// Keeps some devices connected until those who stayed all the time were told who is there, and the service says the same.
+/// Keeps some devices connected until those who stayed all the time were told who is there, and the service
+/// says the same.
 async fn converges(
     world: &World,
     devices: &mut [Device],
@@ -196,8 +204,8 @@ async fn converges(
     }
 }
 
-/// Waits until everybody is there, as far as everybody can read, and says of how many contacts something else had been
-/// announced: that is done once, and got lost with what it ran into.
+/// Waits until everybody is there, as far as everybody can read, and says of how many contacts something else
+/// had been announced: that is done once, and got lost with what it ran into.
 async fn all_are_there(world: &World, devices: &mut [Device]) -> Result<usize, Vec<String>> {
     let until = Instant::now() + PRESENCE_PATIENCE;
     let mut told_otherwise = 0;
@@ -285,7 +293,8 @@ pub(super) async fn connections_at_the_end(world: &World) -> Vec<String> {
     let observer = connect(&world.database.url).await;
     let open = async || {
         let count = "select count(*) from pg_stat_activity
-             where datname = current_database() and pid <> pg_backend_pid() and backend_type = 'client backend'";
+             where datname = current_database() and pid <> pg_backend_pid()
+               and backend_type = 'client backend'";
         place(observer.query_one(count, &[]).await.unwrap().get(0))
     };
     let open_before = open().await;

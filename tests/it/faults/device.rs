@@ -1,5 +1,5 @@
-//! A client that behaves as the documentation says: it repeats what was not answered, drops what it has, fetches what it
-//! misses, and renews its lease.
+//! A client that behaves as the documentation says: it repeats what was not answered, drops what it has,
+//! fetches what it misses, and renews its lease.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -215,7 +215,8 @@ impl Device {
         }
     }
 
-    /// Asks who is there: an announcement that got lost is not repeated. Says of how many it had been told otherwise.
+    /// Asks who is there: an announcement that got lost is not repeated. Says of how many it had been told
+    /// otherwise.
     pub(super) async fn asks_who_is_there(&mut self) -> Result<usize, String> {
         let mut told_otherwise = 0;
         let read = self.reads_who_is_there().await?;
@@ -242,7 +243,8 @@ impl Device {
         Ok(others.map(|other| (other.user.id.to_string(), other.online)).collect())
     }
 
-    /// Keeps its lease for a while. If that has ended, for this machine was busy with something else, it asks again.
+    /// Keeps its lease for a while. If that has ended, for this machine was busy with something else, it asks
+    /// again.
     pub(super) async fn stays(&mut self, lasting: Duration) {
         self.keeps_connected().await;
         self.listens_for(lasting).await;
@@ -428,7 +430,8 @@ impl Device {
                         self.tries_again_in(Duration::from_millis(wait), Some(&id));
                     }
                     Code::Forbidden if id == "foreign" => self.counts.kept_out += 1,
-                    // A connection that was said to be gone has joined nothing any more; its next frame tells it so.
+                    // A connection that was said to be gone has joined nothing any more; its next frame tells
+                    // it so.
                     Code::Forbidden if id == "typing_start" => {}
                     code => self.goes_wrong(&format!("{id} was answered {code:?}: {}", frame.error.message)),
                 }
@@ -529,7 +532,8 @@ impl Device {
         }
     }
 
-    /// Notes that one of its own messages is stored, whether that is the answer or is heard over another connection.
+    /// Notes that one of its own messages is stored, whether that is the answer or is heard over another
+    /// connection.
     fn is_acknowledged(&mut self, message: &Message) {
         let Some(id) = message.client_message_id.clone().filter(|id| self.tried.contains_key(id)) else {
             return;
@@ -624,7 +628,8 @@ impl Device {
         }
     }
 
-    /// A dependency is down, or a function was killed, which the gateway says in its own words. All else is wrong.
+    /// A dependency is down, or a function was killed, which the gateway says in its own words. All else is
+    /// wrong.
     async fn must_be_an_outage(&mut self, answer: Response) {
         let (status, path) = (answer.status().as_u16(), answer.url().path().to_owned());
         // The gateway may end while it answers.

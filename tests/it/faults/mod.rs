@@ -1,12 +1,12 @@
 //! Everything goes wrong, one thing after another, and nothing is lost.
 //!
-//! People chat for a while, and all that time something fails (`strikes.rs`). They use clients that behave as the
-//! documentation says (`device.rs`). When it is over, what the clients saw is held against the database, and both against
-//! what was promised (`checker.rs`).
+//! People chat for a while, and all that time something fails (`strikes.rs`). They use clients that behave as
+//! the documentation says (`device.rs`). When it is over, what the clients saw is held against the database,
+//! and both against what was promised (`checker.rs`).
 //!
-//! What strikes, when and whom is drawn from a seed. What it hits at that moment is up to the processes, so a seed that failed
-//! may need more than one run to fail again. Processes end here, and not the power: what Postgres has written survives that as
-//! far as its settings say.
+//! What strikes, when and whom is drawn from a seed. What it hits at that moment is up to the processes, so a
+//! seed that failed may need more than one run to fail again. Processes end here, and not the power: what
+//! Postgres has written survives that as far as its settings say.
 
 mod checker;
 mod device;
@@ -57,7 +57,8 @@ impl World {
         let (callbacks, dynamodb) = (Callbacks::start().await, DynamoDb::start().await);
         let host = Arc::new(Stack::start(&StackOptions {
             args: &["--ephemeral"],
-            // Its own functions find no DynamoDB: its sweep would announce to contacts that are not in its database.
+            // Its own functions find no DynamoDB: its sweep would announce to contacts that are not in its
+            // database.
             env: &[("AWS_ENDPOINT_URL_DYNAMODB", "http://127.0.0.1:9")],
             ..StackOptions::default()
         }));
@@ -134,7 +135,8 @@ async fn run(seed: u64, rounds: usize) -> Vec<String> {
     println!("{strikes}");
     wrong.extend(strikes.wrong());
 
-    // It is calm again: everyone sends what they have not got rid of, and only then is known what there is to fetch.
+    // It is calm again: everyone sends what they have not got rid of, and only then is known what there is to
+    // fetch.
     devices = chatted.into_iter().map(Result::unwrap).collect();
     join_all(devices.iter_mut().map(Device::settles)).await;
     join_all(devices.iter_mut().map(Device::catches_up)).await;

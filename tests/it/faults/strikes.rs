@@ -172,8 +172,8 @@ impl Strikes {
         sleep(Duration::from_millis(self.rng.random_range(some))).await;
     }
 
-    /// Kills all processes of two functions in the middle of what they do. The one that stores messages has most to lose,
-    /// so it is always among them.
+    /// Kills all processes of two functions in the middle of what they do. The one that stores messages has
+    /// most to lose, so it is always among them.
     async fn kills_functions(&mut self) {
         let held = *HELD.choose(&mut self.rng).expect("there are some");
         let (mut locking, mut stalled) = (None, Vec::new());
@@ -213,7 +213,8 @@ impl Strikes {
     /// One process of Postgres is killed, whereupon Postgres ends all and recovers.
     async fn kills_a_backend(&mut self) {
         let serving = "select pid from pg_stat_activity
-             where datname = current_database() and pid <> pg_backend_pid() and backend_type = 'client backend'";
+             where datname = current_database() and pid <> pg_backend_pid()
+               and backend_type = 'client backend'";
         let url = &self.world.database.url;
         let observer = connect(url).await;
         let rows = observer.query(serving, &[]).await.unwrap();
@@ -281,9 +282,12 @@ impl fmt::Display for Strikes {
         let count = |fault| self.struck.get(&fault).copied().unwrap_or(0);
         write!(
             f,
-            "  struck: functions killed {} times ({} processes, in the middle of {} events), Postgres stopped {}, killed {}, a \
-             backend killed {}, DynamoDB throttling {}, failing {}, losing answers {}, callbacks troubled {} ({} pushes), \
-             $disconnect lost {} ({} calls), gateway restarted {}; DynamoDB refused {} calls and lost {} answers",
+            "  struck: functions killed {} times ({} processes, in the middle of {} events), Postgres \
+                stopped {}, killed {}, a \
+             backend killed {}, DynamoDB throttling {}, failing {}, losing answers {}, \
+             callbacks troubled {} ({} pushes), \
+             $disconnect lost {} ({} calls), gateway restarted {}; DynamoDB refused {} calls and lost {} \
+             answers",
             count(Fault::KilledFunctions),
             self.killed_processes,
             self.killed_events,

@@ -153,7 +153,8 @@ async fn a_client_that_does_not_read_harms_nobody_else() {
     let post = async |id: &str, body: String| {
         client.post(connection_url(&stack, "main", id)).body(body).send().await.unwrap().status()
     };
-    // The sockets' own buffers take some megabytes before the gateway's is full, and now and then a little more.
+    // The sockets' own buffers take some megabytes before the gateway's is full, and now and then a little
+    // more.
     let sdk = sdk(&stack.http("/main"));
     let mut taken = 0;
     let error = loop {

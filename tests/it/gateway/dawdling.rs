@@ -25,7 +25,8 @@ async fn dawdle(port: u16, beginning: &str) -> (String, Duration) {
         }
     };
     let answer = timeout(Duration::from_secs(60), async {
-        tokio::select! { answer = until_the_end(&mut reading) => answer, () = trickle => unreachable!("it is for ever") }
+        tokio::select! { answer = until_the_end(&mut reading) => answer,
+        () = trickle => unreachable!("it is for ever") }
     })
     .await
     .expect("the gateway closes it");

@@ -28,7 +28,9 @@ fn main() {
         let event = ask(address, format!("GET {base}/next HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"));
         let id = event.lines().find_map(|line| line.strip_prefix("lambda-runtime-aws-request-id: ")).unwrap();
         let body = r#"{"body":"ANSWER"}"#;
-        ask(address, format!("POST {base}/{id}/response HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}", body.len()));
+        let length = body.len();
+        let head = format!("POST {base}/{id}/response HTTP/1.1\r\nHost: x\r\nConnection: close\r\n");
+        ask(address, format!("{head}Content-Length: {length}\r\n\r\n{body}"));
     }
 }
 "##;

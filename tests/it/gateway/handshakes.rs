@@ -95,7 +95,8 @@ async fn too_many_connections_are_refused() {
 async fn the_connect_function_chooses_the_subprotocol() {
     let stack = Stack::gateway();
     let offered = [("sec-websocket-protocol", "one, two")];
-    let chosen = "main?answer={\"statusCode\":200,\"headers\":{\"Sec-WebSocket-Protocol\":\"two\",\"x-other\":\"dropped\"}}";
+    let headers = r#"{"Sec-WebSocket-Protocol":"two","x-other":"dropped"}"#;
+    let chosen = &format!("main?answer={{\"statusCode\":200,\"headers\":{headers}}}");
     let socket = Socket::open_with(&stack, chosen, &offered).await.expect("it is chosen");
     assert_eq!(socket.response.headers()["sec-websocket-protocol"], "two");
     assert!(!socket.response.headers().contains_key("x-other"), "no other header is passed on");

@@ -57,7 +57,8 @@ async fn an_invocation_has_a_result() {
 async fn a_caller_may_say_more_and_hear_more() {
     let stack = Stack::gateway();
     let context = json!({
-        "client": { "installation_id": "i", "app_title": "t", "app_version_name": "v", "app_version_code": "c", "app_package_name": "p" },
+        "client": { "installation_id": "i", "app_title": "t", "app_version_name": "v",
+            "app_version_code": "c", "app_package_name": "p" },
         "custom": { "k": "v" },
         "env": {},
     });

@@ -75,7 +75,8 @@ async fn two_thousand_connections_lose_nothing_and_leak_nothing() {
     times.sort_unstable();
     let at = |share: f64| times[(times.len() as f64 * share) as usize];
     println!(
-        "{CONNECTIONS} connections, {total} messages in {:.1} s: {lost} lost; p50 {:?}, p99 {:?}; gateway {resident_at:?} KiB before, in the middle and after",
+        "{CONNECTIONS} connections, {total} messages in {:.1} s: {lost} lost; p50 {:?}, p99 {:?}; gateway \
+            {resident_at:?} KiB before, in the middle and after",
         took.as_secs_f64(),
         at(0.5),
         at(0.99),

@@ -21,7 +21,12 @@ fn refusal(resources: &str, args: &[&str]) -> String {
 /// A function, and whatever else.
 fn with_function(resources: &str) -> String {
     format!(
-        "Resources:\n  F:\n    Type: AWS::Serverless::Function\n    Metadata: {{BuildMethod: rust-cargolambda, BuildProperties: {{Binary: f}}}}\n    Properties: {{Runtime: provided.al2023, CodeUri: .}}\n{resources}"
+        "Resources:
+  F:
+    Type: AWS::Serverless::Function
+    Metadata: {{BuildMethod: rust-cargolambda, BuildProperties: {{Binary: f}}}}
+    Properties: {{Runtime: provided.al2023, CodeUri: .}}
+{resources}"
     )
 }
 
@@ -40,7 +45,12 @@ async fn parameters_have_other_values_when_told_so() {
 fn what_is_not_understood_is_refused_by_its_logical_id() {
     let websocket = |properties: &str| {
         with_function(&format!(
-            "  Api:\n    Type: AWS::Serverless::WebSocketApi\n    Properties:\n      RouteSelectionExpression: $request.body.action\n      Routes: {{$default: {{FunctionArn: !GetAtt F.Arn}}}}\n{properties}"
+            "  Api:
+    Type: AWS::Serverless::WebSocketApi
+    Properties:
+      RouteSelectionExpression: $request.body.action
+      Routes: {{$default: {{FunctionArn: !GetAtt F.Arn}}}}
+{properties}"
         ))
     };
     let http = |properties: &str| {
@@ -54,7 +64,9 @@ fn what_is_not_understood_is_refused_by_its_logical_id() {
         ("Globals: {Api: {}}\nResources: {}".to_owned(), "Globals: the section Api is not supported here"),
         (
             "Mappings: {}\nResources: {}".to_owned(),
-            "unknown field `Mappings`, expected one of `AWSTemplateFormatVersion`, `Transform`, `Description`, `Metadata`, `Parameters`, `Conditions`, `Globals`, `Resources`, `Rules`, `Outputs`",
+            "unknown field `Mappings`, expected one of `AWSTemplateFormatVersion`, `Transform`, \
+                `Description`, `Metadata`, `Parameters`, `Conditions`, `Globals`, `Resources`, `Rules`, \
+                `Outputs`",
         ),
         (
             "Conditions: {C: !Equals [a]}\nResources: {}".to_owned(),
@@ -75,33 +87,48 @@ fn what_is_not_understood_is_refused_by_its_logical_id() {
         (websocket("      RouteSettings: {other: {}}"), "Api: has settings for other, which is no route"),
         (
             websocket(
-                "  Other:\n    Type: AWS::Serverless::WebSocketApi\n    Properties:\n      RouteSelectionExpression: x\n      Routes: {$default: {FunctionArn: !GetAtt F.Arn}}",
+                "  Other:
+    Type: AWS::Serverless::WebSocketApi
+    Properties:
+      RouteSelectionExpression: x
+      Routes: {$default: {FunctionArn: !GetAtt F.Arn}}",
             ),
             "Other: another API has the stage default here already",
         ),
         (
             websocket("      Domain: {}"),
-            "Api: unknown field `Domain`, expected one of `StageName`, `StageVariables`, `DefaultRouteSettings`, `RouteSettings`",
+            "Api: unknown field `Domain`, expected one of `StageName`, `StageVariables`, \
+                `DefaultRouteSettings`, `RouteSettings`",
         ),
         (
             with_function(
-                "  Api:\n    Type: AWS::Serverless::WebSocketApi\n    Properties:\n      RouteSelectionExpression: $request.header.x\n      Routes: {$default: {FunctionArn: !GetAtt F.Arn}}",
+                "  Api:
+    Type: AWS::Serverless::WebSocketApi
+    Properties:
+      RouteSelectionExpression: $request.header.x
+      Routes: {$default: {FunctionArn: !GetAtt F.Arn}}",
             ),
             "Api: the route selection expression $request.header.x is not supported here",
         ),
         (
             with_function(
-                "  Api:\n    Type: AWS::Serverless::WebSocketApi\n    Properties:\n      RouteSelectionExpression: x\n      Routes: {$default: {FunctionArn: \"arn:aws:lambda:us-east-1:000000000000:function:g\"}}",
+                "  Api:
+    Type: AWS::Serverless::WebSocketApi
+    Properties:
+      RouteSelectionExpression: x
+      Routes: {$default: {FunctionArn: \"arn:aws:lambda:us-east-1:000000000000:function:g\"}}",
             ),
             "Api: arn:aws:lambda:us-east-1:000000000000:function:g leads to no function",
         ),
         (
             http("      StageName: v1"),
-            "Api: unknown field `StageName`, expected one of `CorsConfiguration`, `Auth`, `DefaultRouteSettings`, `RouteSettings`",
+            "Api: unknown field `StageName`, expected one of `CorsConfiguration`, `Auth`, \
+                `DefaultRouteSettings`, `RouteSettings`",
         ),
         (
             http(
-                "      Auth: {Authorizers: {A: {FunctionArn: !GetAtt F.Arn, AuthorizerPayloadFormatVersion: \"1.0\"}}}",
+                "      Auth: {Authorizers: {A: {FunctionArn: !GetAtt F.Arn, AuthorizerPayloadFormatVersion: \
+                    \"1.0\"}}}",
             ),
             "Api: the payload format 1.0 of the authorizer A is not supported here",
         ),
@@ -114,11 +141,14 @@ fn what_is_not_understood_is_refused_by_its_logical_id() {
             "T: there is no condition Wanted",
         ),
         (
-            "Resources: {T: {Type: AWS::DynamoDB::Table, Properties: {KeySchema: !Select [0, [a]]}}}".to_owned(),
+            "Resources: {T: {Type: AWS::DynamoDB::Table, Properties: {KeySchema: !Select [0, \
+                [a]]}}}"
+                .to_owned(),
             "T: Fn::Select is not supported here",
         ),
         (
-            "Resources: {T: {Type: AWS::DynamoDB::Table, Metadata: {}, Properties: {TableName: !Ref AWS::NoValue}}}"
+            "Resources: {T: {Type: AWS::DynamoDB::Table, Metadata: {}, Properties: {TableName: !Ref \
+                AWS::NoValue}}}"
                 .to_owned(),
             "T: AWS::NoValue stands where there has to be a value",
         ),
@@ -128,7 +158,9 @@ fn what_is_not_understood_is_refused_by_its_logical_id() {
         ),
         (
             with_function(
-                "  G:\n    Type: AWS::Serverless::Function\n    Metadata: {BuildMethod: rust-cargolambda, BuildProperties: {Binary: f}}",
+                "  G:
+    Type: AWS::Serverless::Function
+    Metadata: {BuildMethod: rust-cargolambda, BuildProperties: {Binary: f}}",
             ),
             "G: another function is called f: give it a FunctionName",
         ),
@@ -144,19 +176,29 @@ fn what_is_not_understood_is_refused_by_its_logical_id() {
         ),
         (
             websocket(
-                "  Route:\n    Type: AWS::ApiGatewayV2::Route\n    Properties: {ApiId: !Ref Api, RouteKey: more, Target: x}",
+                "  Route:
+    Type: AWS::ApiGatewayV2::Route
+    Properties: {ApiId: !Ref Api, RouteKey: more, Target: x}",
             ),
             "Route: belongs to no AWS::ApiGatewayV2::Api",
         ),
         (
             with_function(
-                "  Api:\n    Type: AWS::Serverless::WebSocketApi\n    Properties:\n      RouteSelectionExpression: x\n      Routes: {send_message: {FunctionArn: !GetAtt F.Arn}}",
+                "  Api:
+    Type: AWS::Serverless::WebSocketApi
+    Properties:
+      RouteSelectionExpression: x
+      Routes: {send_message: {FunctionArn: !GetAtt F.Arn}}",
             ),
             "Api: SAM takes only letters and digits in a route key, not send_message",
         ),
         (
             with_function(
-                "  Api:\n    Type: AWS::Serverless::WebSocketApi\n    Properties:\n      RouteSelectionExpression: x\n      Routes: {a: {FunctionArn: !GetAtt F.Arn, IntegrationTimeout: 30000}}",
+                "  Api:
+    Type: AWS::Serverless::WebSocketApi
+    Properties:
+      RouteSelectionExpression: x
+      Routes: {a: {FunctionArn: !GetAtt F.Arn, IntegrationTimeout: 30000}}",
             ),
             "Api: an integration has 29 s at most",
         ),

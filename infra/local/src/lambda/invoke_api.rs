@@ -123,7 +123,8 @@ impl Outcome {
         let Self { request_id, duration, log, .. } = self;
         let milliseconds = duration.as_secs_f64() * 1000.0;
         let whole = format!(
-            "START RequestId: {request_id} Version: {LATEST}\n{}END RequestId: {request_id}\nREPORT RequestId: {request_id}\tDuration: {milliseconds:.2} ms\tBilled Duration: {:.0} ms\n",
+            "START RequestId: {request_id} Version: {LATEST}\n{}END RequestId: {request_id}\nREPORT \
+                RequestId: {request_id}\tDuration: {milliseconds:.2} ms\tBilled Duration: {:.0} ms\n",
             log.text(),
             milliseconds.ceil(),
         );

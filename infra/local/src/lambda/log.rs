@@ -120,8 +120,9 @@ impl LogFormat {
                 if let Some(error) = error {
                     record["errorType"] = error.into();
                 }
-                json!({ "time": timestamp(), "type": "platform.report", "function": function, "record": record })
-                    .to_string()
+                json!({ "time": timestamp(), "type": "platform.report", "function": function,
+                    "record": record })
+                .to_string()
             }
             Self::Text => {
                 let mut line = prefix(function, Some(request_id));
@@ -207,7 +208,8 @@ mod tests {
 
     #[test]
     fn json_lines_are_made_readable_and_others_left_alone() {
-        let line = r#"{"timestamp":"x","level":"INFO","message":"send_message: ok","duration_ms":4.1234,"target":"edge","pushes":1}"#;
+        let line = r#"{"timestamp":"x","level":"INFO","message":"send_message: ok",
+            "duration_ms":4.1234,"target":"edge","pushes":1}"#;
         assert_eq!(plain(line).unwrap(), "INFO send_message: ok duration_ms=4.1 pushes=1");
         assert_eq!(plain("thread 'main' panicked").unwrap(), "thread 'main' panicked");
         assert_eq!(plain(r#"{"_aws":{}}"#), None);

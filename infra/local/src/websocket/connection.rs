@@ -116,7 +116,8 @@ async fn serve(
                         break NORMAL;
                     }
                     // A frame may have been written meanwhile.
-                    if connection.active_at() + limits.idle <= Instant::now() || ends_at == opened + limits.lifetime {
+                    let is_idle = connection.active_at() + limits.idle <= Instant::now();
+                    if is_idle || ends_at == opened + limits.lifetime {
                         break Closing::ByUs(CloseCode::Away, "Going away");
                     }
                 }

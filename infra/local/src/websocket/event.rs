@@ -75,7 +75,8 @@ impl Inner {
         let host = self.values.domain(&self.api.id);
         let payload = json!({
             "headers": { "Host": host, "x-api-key": "", "X-Forwarded-For": "", "x-restapi": "" },
-            "multiValueHeaders": { "Host": [host], "x-api-key": [""], "X-Forwarded-For": [""], "x-restapi": [""] },
+            "multiValueHeaders": { "Host": [host], "x-api-key": [""], "X-Forwarded-For": [""],
+                "x-restapi": [""] },
             "requestContext": context,
             "isBase64Encoded": false,
         });

@@ -2,39 +2,39 @@
 //!
 //! What is done with each member that the standards define:
 //!
-//! | header (RFC 7515, section 4) | what is done with it |
+//! | header (RFC 7515, section 4) | |
 //! |---|---|
-//! | `alg` | has to be the one that is configured (HS256), or that of a key at the JWKS URL; `none` never is |
-//! | `kid` | picks among the keys at the JWKS URL; without one all keys of the algorithm are tried. With a secret it is not looked at |
-//! | `crit` | refused, whatever is in it: no extension is understood here, `b64` included |
-//! | `jku`, `jwk`, `x5u`, `x5c`, `x5t`, `x5t#S256` | not looked at: keys come from the configuration alone (RFC 8725, section 3.10). Malformed ones are refused |
-//! | `typ`, `cty` | not looked at: identity providers write different ones. A nested token is no object of claims, and is refused |
-//! | others | not looked at |
+//! | `alg` | has to be HS256 with a secret, or the algorithm of a key at the JWKS URL; never `none` |
+//! | `kid` | selects among the keys at the JWKS URL; without it all keys of the algorithm are tried |
+//! | `crit` | refused: no extension is supported, nor is `b64` |
+//! | `jku`, `jwk`, `x5u`, `x5c`, `x5t`, `x5t#S256` | ignored (RFC 8725, section 3.10); refused if malformed |
+//! | `typ`, `cty` | ignored: providers differ. A nested token is refused, since it is no object of claims |
+//! | others | ignored |
 //!
-//! | claim (RFC 7519, section 4) | what is done with it |
+//! | claim (RFC 7519, section 4) | |
 //! |---|---|
-//! | `exp` | required; a number of seconds, in which 30 s of leeway are given, at most the year 9999 |
-//! | `nbf` | a number of seconds, if it is there; the same leeway |
-//! | `iat` | a number, if it is there; not compared with the clock |
-//! | `sub` | required: one string of 1 to 128 characters, without U+0000 |
-//! | `iss` | one string, if it is there; required and compared if `JWT_ISSUER` is set |
-//! | `aud` | a string or a list of strings; required and compared if `JWT_AUDIENCE` is set, else not looked at |
-//! | `jti` | not looked at: a token may be used until it expires |
-//! | `name`, `preferred_username`, `nickname`, `picture` | strings within their limits, if they are there |
-//! | others | not looked at |
+//! | `exp` | required: a number of seconds up to the year 9999, with 30 s of leeway |
+//! | `nbf` | optional: a number of seconds, with the same leeway |
+//! | `iat` | optional: a number; not compared with the clock |
+//! | `sub` | required: a string of 1 to 128 characters without U+0000 |
+//! | `iss` | optional: a string; required and compared if `JWT_ISSUER` is set |
+//! | `aud` | ignored, or required and compared if `JWT_AUDIENCE` is set: a string or a list of strings |
+//! | `jti` | ignored: a token may be used until it expires |
+//! | `name`, `preferred_username`, `nickname`, `picture` | optional: strings within their limits |
+//! | others | ignored |
 //!
-//! | key (RFC 7517, section 4) | what is done with it |
+//! | key (RFC 7517, section 4) | |
 //! |---|---|
-//! | `kty`, `crv` | RSA, EC with P-256, OKP with Ed25519; others are passed over |
-//! | `use`, `key_ops`, `alg` | have to allow signatures of the one algorithm of that type, if they are there |
-//! | `kid` | keys are told apart by it and their algorithm together; of several of one name each is tried |
-//! | `n`, `e`, `x`, `y` | have to be a key by their lengths: 2,048 bits at least for RSA, 256 for the others |
-//! | `x5u`, `x5c`, `x5t`, `x5t#S256` | not looked at; a malformed one makes the key be passed over |
-//! | others | not looked at |
+//! | `kty`, `crv` | RSA, EC with P-256, or OKP with Ed25519; keys of other types are skipped |
+//! | `use`, `key_ops`, `alg` | optional: have to allow signatures with the algorithm of that type |
+//! | `kid` | together with the algorithm it names keys; several with one name are all tried |
+//! | `n`, `e`, `x`, `y` | have to be of the right length: at least 2,048 bits for RSA, 256 for the others |
+//! | `x5u`, `x5c`, `x5t`, `x5t#S256` | ignored; a key with a malformed one is skipped |
+//! | others | ignored |
 //!
-//! Each key is for one algorithm (RFC 8725, sections 3.1 and 3.2). Nothing is decompressed, nothing is
-//! fetched that a token names, and a secret is never used where keys are configured. How long a secret is,
-//! is not looked at (RFC 8725, section 3.5): infra/template.yaml says how long it should be.
+//! Each key is for one algorithm (RFC 8725, sections 3.1 and 3.2). Nothing is decompressed, nothing that a
+//! token names is fetched, and a secret is never used where keys are configured. The length of a secret is
+//! not checked (RFC 8725, section 3.5): infra/template.yaml says how long it should be.
 
 use std::collections::HashSet;
 

@@ -10,7 +10,8 @@ async fn main() -> Result<(), Error> {
             "principalId": "nobody",
             "policyDocument": {
                 "Version": "2012-10-17",
-                "Statement": [{ "Action": "execute-api:Invoke", "Effect": "Deny", "Resource": event["methodArn"] }],
+                "Statement": [{ "Action": "execute-api:Invoke", "Effect": "Deny",
+                    "Resource": event["methodArn"] }],
             },
         }))
     })

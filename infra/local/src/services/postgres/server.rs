@@ -224,7 +224,8 @@ async fn see_to(mut child: Child, watched: Watched, stopped: oneshot::Receiver<(
         }
         status = child.wait() => {
             let status = status.map_or_else(|error| error.to_string(), |status| status.to_string());
-            eprintln!("Postgres has ended ({status}): stop the stack and start it again; its log is {}", log.display());
+            eprintln!("Postgres has ended ({status}): stop the stack and start it again; its log is {}",
+                log.display());
         }
     }
 }
