@@ -4,12 +4,12 @@ use protocol::Event;
 use serde_json::json;
 
 use crate::harness::Stack;
-use crate::harness::user::pair;
+use crate::harness::user::{Pair, pair};
 
 #[tokio::test]
 async fn a_ping_tells_where_the_conversations_stand() {
     let stack = Stack::shared();
-    let (_, mut phone, _, mut bob_phone, conversation) = pair(&stack).await;
+    let Pair { alice_phone: mut phone, mut bob_phone, conversation, .. } = pair(&stack).await;
     phone.says(&conversation, "1").await;
     phone.says(&conversation, "2").await;
     let Event::Pong { conversations, token_expires_at, server_time } =
@@ -27,7 +27,7 @@ async fn a_ping_tells_where_the_conversations_stand() {
 #[tokio::test]
 async fn a_receiver_who_was_away_gets_every_message_once_and_in_order() {
     let stack = Stack::shared();
-    let (_, mut alice_phone, bob, mut bob_phone, conversation) = pair(&stack).await;
+    let Pair { mut alice_phone, bob, mut bob_phone, conversation, .. } = pair(&stack).await;
     bob_phone.joins(&conversation).await;
     for number in 1..=3 {
         alice_phone.says(&conversation, &format!("{number}")).await;

@@ -7,7 +7,7 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
 use crate::harness::database::connect;
-use crate::harness::user::{pair, seconds_from_now};
+use crate::harness::user::{Pair, pair, seconds_from_now};
 use crate::harness::{Client, Frame, Stack, User, eventually};
 
 #[tokio::test]
@@ -63,7 +63,7 @@ async fn without_a_valid_token_the_handshake_is_refused() {
 #[tokio::test]
 async fn clocks_may_differ_a_little_but_a_token_that_has_expired_ends_the_connection() {
     let stack = Stack::shared();
-    let (alice, _, _, _, conversation) = pair(&stack).await;
+    let Pair { alice, conversation, .. } = pair(&stack).await;
     let mut claims = alice.claims();
     claims["exp"] = seconds_from_now(-10).into();
     let mut phone = Client::connect(&stack, &alice.token_with(&claims)).await.expect("30 s of leeway");
@@ -83,7 +83,7 @@ async fn clocks_may_differ_a_little_but_a_token_that_has_expired_ends_the_connec
 #[tokio::test]
 async fn a_profile_is_kept_and_changes_with_the_token() {
     let stack = Stack::shared();
-    let (alice, _, _, mut bob_phone, conversation) = pair(&stack).await;
+    let Pair { alice, mut bob_phone, conversation, .. } = pair(&stack).await;
     bob_phone.joins(&conversation).await;
 
     let mut claims = alice.claims();
@@ -100,7 +100,7 @@ async fn a_profile_is_kept_and_changes_with_the_token() {
 #[tokio::test]
 async fn the_oldest_of_too_many_connections_is_closed() {
     let stack = Stack::shared();
-    let (alice, mut oldest, _, mut bob_phone, conversation) = pair(&stack).await;
+    let Pair { alice, alice_phone: mut oldest, mut bob_phone, conversation, .. } = pair(&stack).await;
     oldest.joins(&conversation).await;
     let mut others = Vec::new();
     for _ in 1..20 {
@@ -132,7 +132,7 @@ async fn how_many_connections_are_too_many_can_be_set() {
 #[tokio::test]
 async fn nothing_in_a_frame_names_the_sender() {
     let stack = Stack::shared();
-    let (alice, mut phone, bob, _, conversation) = pair(&stack).await;
+    let Pair { alice, alice_phone: mut phone, bob, conversation, .. } = pair(&stack).await;
     let forged =
         json!({ "conversationId": conversation, "content": "hi", "senderId": bob.id, "userId": bob.id });
     assert_eq!(phone.sends_message(forged).await.sender_id.as_str(), alice.id);
@@ -141,13 +141,8 @@ async fn nothing_in_a_frame_names_the_sender() {
 #[tokio::test]
 async fn a_user_is_online_while_a_connection_is_open() {
     let stack = Stack::shared();
-    let (alice, mut alice_phone, bob, bob_phone, conversation) = pair(&stack).await;
-    let online = async |phone: &mut Client| match phone.joins(&conversation).await {
-        protocol::Event::JoinedConversation { online_user_ids, .. } => {
-            online_user_ids.into_iter().map(String::from).collect::<Vec<_>>()
-        }
-        other => panic!("answered with {other:?}"),
-    };
+    let Pair { alice, mut alice_phone, bob, bob_phone, conversation } = pair(&stack).await;
+    let online = async |phone: &mut Client| phone.joins(&conversation).await.online_user_ids;
     assert_eq!(online(&mut alice_phone).await.len(), 2);
     bob_phone.closes().await;
     let alice_phone = tokio::sync::Mutex::new(alice_phone);

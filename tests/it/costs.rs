@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::harness::callbacks::Callbacks;
 use crate::harness::dynamodb::DynamoDb;
-use crate::harness::user::pair;
+use crate::harness::user::{Pair, pair};
 use crate::harness::{Stack, eventually};
 
 /// The actions that the table is about, in the order of its columns.
@@ -35,7 +35,8 @@ async fn what_an_action_costs_is_what_it_uses() {
     let (stack, _database) = Stack::own_with(&env).await;
     dynamodb.pass_on_to(&stack.dynamodb_url);
     callbacks.pass_on_to(stack.port);
-    let (_alice, mut phone, _bob, mut bob_phone, conversation) = pair(&stack).await;
+    let Pair { alice: _alice, alice_phone: mut phone, bob: _bob, mut bob_phone, conversation } =
+        pair(&stack).await;
     for client in [&mut phone, &mut bob_phone] {
         client.joins(&conversation).await;
         client.asks(json!({ "action": "ping" })).await;

@@ -13,7 +13,7 @@ use uuid::Uuid;
 use crate::harness::database::connect;
 use crate::harness::secrets::SecretsManager;
 use crate::harness::stack::{folder, run_to_end};
-use crate::harness::user::pair;
+use crate::harness::user::{Pair, pair};
 use crate::harness::{Client, Database, Frame, Stack, StackOptions, children, eventually};
 
 /// An authority, and what a server called `localhost` shows of it.
@@ -57,7 +57,7 @@ async fn what_is_not_on_this_machine_is_encrypted_and_verified() {
 
     let options = StackOptions { database_url: Some(&trusted), ..StackOptions::default() };
     let stack = Arc::new(Stack::start(&options));
-    let (_, mut phone, _, mut bob_phone, conversation) = pair(&stack).await;
+    let Pair { alice_phone: mut phone, mut bob_phone, conversation, .. } = pair(&stack).await;
     bob_phone.joins(&conversation).await;
     let sent = phone.says(&conversation, "nobody listens").await;
     assert_eq!(bob_phone.receives_message().await, sent);
@@ -103,7 +103,7 @@ async fn the_password_is_changed_while_the_functions_run() {
     let env = [("AWS_ENDPOINT_URL_SECRETS_MANAGER", secrets.url.as_str())];
     let options = StackOptions { env: &env, database_url: Some(&arn), ..StackOptions::default() };
     let stack = Arc::new(Stack::start(&options));
-    let (_, mut phone, _, _bob_phone, conversation) = pair(&stack).await;
+    let Pair { alice_phone: mut phone, bob_phone: _bob_phone, conversation, .. } = pair(&stack).await;
     phone.says(&conversation, "with the first").await;
     let processes = children(stack.pid);
 

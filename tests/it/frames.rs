@@ -3,7 +3,7 @@
 use protocol::Code;
 use serde_json::json;
 
-use crate::harness::user::pair;
+use crate::harness::user::{Pair, pair};
 use crate::harness::{Frame, Stack};
 
 #[tokio::test]
@@ -53,7 +53,7 @@ async fn an_answer_carries_the_id_of_its_frame() {
 #[tokio::test]
 async fn what_a_frame_should_not_hold_is_told_with_its_id() {
     let stack = Stack::shared();
-    let (_, mut phone, _, _, conversation) = pair(&stack).await;
+    let Pair { alice_phone: mut phone, conversation, .. } = pair(&stack).await;
     let nested = "[".repeat(10_000) + &"]".repeat(10_000);
     for odd in [r#""\ud83d""#, r#""\ud83dx""#, "1e400", nested.as_str()] {
         let send = |fields: &str| {

@@ -8,14 +8,14 @@ use serde_json::json;
 
 use crate::harness::database::connect;
 use crate::harness::stack::folder;
-use crate::harness::user::pair;
+use crate::harness::user::{Pair, pair};
 use crate::harness::{Frame, Stack, StackOptions, children, eventually, has_ended};
 
 #[tokio::test]
 async fn a_function_killed_in_the_middle_fails_one_frame_only() {
     let (stack, database) = Stack::own(&[]).await;
     let stack = Arc::new(stack);
-    let (_, mut alice_phone, _, mut bob_phone, conversation) = pair(&stack).await;
+    let Pair { mut alice_phone, mut bob_phone, conversation, .. } = pair(&stack).await;
     bob_phone.joins(&conversation).await;
     alice_phone.says(&conversation, "before").await;
 
@@ -68,7 +68,7 @@ async fn a_killed_stack_leaves_nothing_running_and_loses_nothing() {
     let start =
         || Arc::new(Stack::start(&StackOptions { data_dir: Some(folder.path()), ..StackOptions::default() }));
     let stack = start();
-    let (_, mut alice_phone, _, _, conversation) = pair(&stack).await;
+    let Pair { mut alice_phone, conversation, .. } = pair(&stack).await;
     let sent = alice_phone.says(&conversation, "keep this").await;
 
     let started = children(stack.pid);
@@ -85,7 +85,7 @@ async fn a_killed_stack_leaves_nothing_running_and_loses_nothing() {
         .unwrap()
         .get(0);
     assert_eq!(kept, "keep this");
-    let (_, mut alice_phone, _, mut bob_phone, conversation) = pair(&stack).await;
+    let Pair { mut alice_phone, mut bob_phone, conversation, .. } = pair(&stack).await;
     bob_phone.joins(&conversation).await;
     let sent = alice_phone.says(&conversation, "and go on").await;
     assert_eq!(bob_phone.receives_message().await, sent);
@@ -98,7 +98,7 @@ async fn a_stack_that_is_asked_to_stop_stops_everything() {
         let options =
             StackOptions { args: &["--ephemeral"], data_dir: Some(folder.path()), ..StackOptions::default() };
         let stack = Arc::new(Stack::start(&options));
-        let (_, mut alice_phone, _, _, conversation) = pair(&stack).await;
+        let Pair { mut alice_phone, conversation, .. } = pair(&stack).await;
         alice_phone.says(&conversation, "bye").await;
         let started = children(stack.pid);
         assert!(started.iter().any(|(_, name)| name == "send_message"), "among {started:?}");

@@ -5,7 +5,7 @@ use protocol::Code;
 use serde_json::{Value, json};
 
 use crate::harness::database::connect;
-use crate::harness::user::pair;
+use crate::harness::user::{Pair, pair};
 use crate::harness::{Client, Frame, Stack, eventually};
 
 /// Sends, and what came of it: the `seq`, or the refusal.
@@ -29,7 +29,7 @@ async fn tries(client: &mut Client, conversation: &str, id: &str) -> Result<i64,
 #[tokio::test]
 async fn a_user_sends_so_many_messages_in_a_minute_and_no_more() {
     let (stack, database) = Stack::own_with(&[("MAX_MESSAGES_PER_MINUTE", "3")]).await;
-    let (alice, mut phone, _bob, mut bob_phone, conversation) = pair(&stack).await;
+    let Pair { alice, alice_phone: mut phone, bob: _bob, mut bob_phone, conversation } = pair(&stack).await;
     let mut laptop = alice.connects().await;
     assert_eq!(tries(&mut phone, &conversation, "0").await, Ok(1));
     assert_eq!(tries(&mut laptop, &conversation, "1").await, Ok(2));

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::harness::database::connect;
 use crate::harness::stack::folder;
-use crate::harness::user::pair;
+use crate::harness::user::{Pair, pair};
 use crate::harness::{Stack, StackOptions, User};
 
 async fn refused(user: &User, path: &str) -> (u16, serde_json::Value, String) {
@@ -77,7 +77,7 @@ async fn conversations_come_with_the_newest_activity_first() {
 #[tokio::test]
 async fn who_is_away_was_last_seen_when_they_left() {
     let stack = Stack::shared();
-    let (alice, mut alice_phone, bob, bob_phone, _) = pair(&stack).await;
+    let Pair { alice, mut alice_phone, bob, bob_phone, .. } = pair(&stack).await;
     let before = alice.lists_conversations("").await;
     assert_eq!(
         (before.conversations[0].other_user.online, before.conversations[0].other_user.last_seen_at),
@@ -102,7 +102,7 @@ async fn who_is_away_was_last_seen_when_they_left() {
 #[tokio::test]
 async fn a_conversation_is_read_page_by_page_in_both_directions() {
     let stack = Stack::shared();
-    let (alice, mut phone, ..) = pair(&stack).await;
+    let Pair { alice, alice_phone: mut phone, .. } = pair(&stack).await;
     let conversation = alice.lists_conversations("").await.conversations[0].id.to_string();
     let mut ids = Vec::new();
     for number in 1..=7 {
@@ -130,7 +130,7 @@ async fn a_conversation_is_read_page_by_page_in_both_directions() {
 #[tokio::test]
 async fn looking_at_a_conversation_marks_it_as_read_and_says_so_once() {
     let stack = Stack::shared();
-    let (_, mut alice_phone, bob, mut bob_phone, conversation) = pair(&stack).await;
+    let Pair { mut alice_phone, bob, mut bob_phone, conversation, .. } = pair(&stack).await;
     alice_phone.says(&conversation, "1").await;
     alice_phone.says(&conversation, "2").await;
     bob_phone.says(&conversation, "3").await;
@@ -215,7 +215,7 @@ async fn pages_cost_the_same_however_long_a_conversation_or_a_list_is() {
         data_dir: Some(folder.path()),
         ..StackOptions::default()
     }));
-    let (alice, mut phone, bob, _, conversation) = pair(&stack).await;
+    let Pair { alice, alice_phone: mut phone, bob, conversation, .. } = pair(&stack).await;
     has_conversations(&alice, 2000).await;
     let database = connect(stack.postgres_url()).await;
     database
@@ -277,16 +277,16 @@ fn find(folder: &Path, name: &str) -> Option<PathBuf> {
 #[tokio::test]
 async fn an_empty_conversation_is_an_empty_page() {
     let stack = Stack::shared();
-    let (alice, _, _, _, conversation) = pair(&stack).await;
+    let Pair { alice, conversation, .. } = pair(&stack).await;
     assert_eq!(alice.reads(&conversation, "").await, MessagePage { messages: Vec::new(), has_more: false });
 }
 
 #[tokio::test]
 async fn what_is_no_page_is_refused() {
     let stack = Stack::shared();
-    let (alice, mut phone, _, _, conversation) = pair(&stack).await;
+    let Pair { alice, alice_phone: mut phone, conversation, .. } = pair(&stack).await;
     let message = phone.says(&conversation, "hi").await.id.to_string();
-    let (_, mut others_phone, _, _, others) = pair(&stack).await;
+    let Pair { alice_phone: mut others_phone, conversation: others, .. } = pair(&stack).await;
     let others_message = others_phone.says(&others, "hi").await.id.to_string();
     let messages = format!("/api/conversations/{conversation}/messages");
     let says = |status: u16, code: &str, message: &str| (status, json!(code), message.to_owned());

@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use crate::harness::jwks::{Answers, Key, Provider};
-use crate::harness::user::pair;
+use crate::harness::user::{Pair, pair};
 use crate::harness::{Client, Stack, eventually};
 
 #[tokio::test]
 async fn every_invocation_has_one_line_and_its_metrics() {
     let (stack, _database) = Stack::own(&[]).await;
     let stack = std::sync::Arc::new(stack);
-    let (_, mut phone, _, mut bob_phone, conversation) = pair(&stack).await;
+    let Pair { alice_phone: mut phone, mut bob_phone, conversation, .. } = pair(&stack).await;
     bob_phone.joins(&conversation).await;
     phone.says(&conversation, "hi").await;
     let empty = json!({ "action": "send_message", "conversationId": conversation, "content": "" });
@@ -98,7 +98,7 @@ async fn a_refused_token_is_counted_apart_from_one_that_cannot_be_verified() {
 async fn tokens_and_what_people_say_are_in_no_line() {
     let (stack, _database) = Stack::own(&[]).await;
     let stack = std::sync::Arc::new(stack);
-    let (alice, _, _, mut bob_phone, conversation) = pair(&stack).await;
+    let Pair { alice, mut bob_phone, conversation, .. } = pair(&stack).await;
     bob_phone.joins(&conversation).await;
     let token = alice.token();
     let mut phone = Client::connect(&stack, &token).await.unwrap();

@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::harness::database::Server;
 use crate::harness::dynamodb::{DynamoDb, Mood};
 use crate::harness::stack::folder;
-use crate::harness::user::pair;
+use crate::harness::user::{Pair, pair};
 use crate::harness::{Client, Frame, Stack, StackOptions, eventually};
 
 async fn is_unavailable(client: &mut Client, frame: serde_json::Value) {
@@ -24,7 +24,7 @@ async fn postgres_goes_away_and_comes_back() {
     let options = StackOptions { data_dir: Some(folder.path()), ..StackOptions::default() };
     let stack = Arc::new(Stack::start(&options));
     let mut server = Server::of(&stack);
-    let (alice, mut phone, bob, mut bob_phone, conversation) = pair(&stack).await;
+    let Pair { alice, alice_phone: mut phone, bob, mut bob_phone, conversation } = pair(&stack).await;
     let bob_laptop = bob.connects().await;
     phone.joins(&conversation).await;
     bob_phone.joins(&conversation).await;
@@ -89,7 +89,7 @@ async fn dynamodb_goes_away_and_comes_back() {
     let dynamodb = DynamoDb::start().await;
     let (stack, _database) = Stack::own_with(&[("AWS_ENDPOINT_URL_DYNAMODB", &dynamodb.url)]).await;
     dynamodb.pass_on_to(&stack.dynamodb_url);
-    let (alice, mut phone, _, mut bob_phone, conversation) = pair(&stack).await;
+    let Pair { alice, alice_phone: mut phone, mut bob_phone, conversation, .. } = pair(&stack).await;
     bob_phone.joins(&conversation).await;
     phone.joins(&conversation).await;
     let mut sent = 0;

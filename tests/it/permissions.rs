@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use crate::harness::callbacks::{Callbacks, Fate};
 use crate::harness::dynamodb::DynamoDb;
-use crate::harness::user::{pair, seconds_from_now};
+use crate::harness::user::{Pair, pair, seconds_from_now};
 use crate::harness::{Client, PATIENCE, Stack, User, eventually};
 
 /// What a function may do, or does, by its name.
@@ -36,7 +36,7 @@ async fn every_function_may_do_what_it_does_and_nothing_else() {
     callbacks.pass_on_to(stack.port);
 
     // Connections that are to become old, and some that are to run out.
-    let (alice, mut phone, bob, mut bob_phone, conversation) = pair(&stack).await;
+    let Pair { alice, alice_phone: mut phone, bob, mut bob_phone, conversation } = pair(&stack).await;
     let victims: Vec<_> = (0..6).map(|number| stack.user(&format!("Victim{number}"))).collect();
     let mut old = join_all(victims.iter().map(|victim| victim.connects())).await;
     let (grace, henry, forgetful) = (stack.user("Grace"), stack.user("Henry"), stack.user("Forgetful"));

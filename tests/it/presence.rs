@@ -12,7 +12,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use crate::harness::callbacks::{Callbacks, Fate};
 use crate::harness::database::connect;
 use crate::harness::dynamodb::DynamoDb;
-use crate::harness::user::pair;
+use crate::harness::user::{Pair, pair};
 use crate::harness::{Client, Stack, User, children, eventually};
 
 /// `true` for online, and the version.
@@ -27,7 +27,7 @@ fn transition(user: &str) -> impl Fn(&Event) -> Option<(bool, u64)> {
 #[tokio::test]
 async fn contacts_are_told_once_of_each_transition() {
     let (stack, _database) = Stack::own_with(&[]).await;
-    let (alice, alice_phone, bob, mut bob_phone, _) = pair(&stack).await;
+    let Pair { alice, alice_phone, bob, mut bob_phone, .. } = pair(&stack).await;
     let mut stranger = stack.user("Stranger").connects().await;
     let mut bob_laptop = bob.connects().await;
     let alices = transition(&alice.id);
@@ -71,7 +71,7 @@ async fn everyone_is_told_where_everyone_is_the_audience() {
 #[tokio::test]
 async fn as_many_go_online_as_offline_whatever_happens_at_once() {
     let stack = Stack::shared();
-    let (alice, alice_phone, _, mut bob_phone, conversation) = pair(&stack).await;
+    let Pair { alice, alice_phone, mut bob_phone, conversation, .. } = pair(&stack).await;
     let alices = transition(&alice.id);
     alice_phone.closes().await;
     assert!(!bob_phone.hears(&alices).await.0);
@@ -85,10 +85,8 @@ async fn as_many_go_online_as_offline_whatever_happens_at_once() {
     eventually("everything is told and Alice is offline", async || {
         let (bob_phone, told) = &mut *bob.lock().await;
         told.extend(bob_phone.has_heard().await.iter().filter_map(&alices));
-        let Event::JoinedConversation { online_user_ids, .. } = bob_phone.joins(&conversation).await else {
-            panic!("a join is answered with joined_conversation");
-        };
-        let offline = online_user_ids.iter().all(|user| user.as_str() != alice.id);
+        let online_user_ids = bob_phone.joins(&conversation).await.online_user_ids;
+        let offline = online_user_ids.iter().all(|user| *user != alice.id);
         let told_of = |online| told.iter().filter(|(was, _)| *was == online).count();
         offline && told_of(true) > 0 && (told_of(true) == told_of(false) || !all_arrived())
     })
@@ -122,14 +120,12 @@ async fn pings_until<T>(client: &mut Client, done: impl Future<Output = T>) -> T
 #[tokio::test]
 async fn who_stops_pinging_goes_offline_once_and_is_closed() {
     let (stack, _database) = Stack::own_with(&[("LEASE_SECONDS", "3")]).await;
-    let (alice, mut alice_phone, bob, mut bob_phone, conversation) = pair(&stack).await;
+    let Pair { alice, mut alice_phone, bob, mut bob_phone, conversation } = pair(&stack).await;
     let alices = transition(&alice.id);
     alice_phone.joins(&conversation).await;
 
     pings_until(&mut bob_phone, tokio::time::sleep(Duration::from_secs(4))).await;
-    let Event::JoinedConversation { online_user_ids, .. } = bob_phone.joins(&conversation).await else {
-        panic!("no join")
-    };
+    let online_user_ids = bob_phone.joins(&conversation).await.online_user_ids;
     assert_eq!(online_user_ids.len(), 1, "an expired lease is ignored before anything is swept");
     let (one, other) = tokio::join!(stack.invokes("sweep_connections"), stack.invokes("sweep_connections"));
     assert_eq!(one["swept"].as_u64().unwrap() + other["swept"].as_u64().unwrap(), 1, "one of them decides");
@@ -156,7 +152,7 @@ async fn who_stops_pinging_goes_offline_once_and_is_closed() {
 #[tokio::test]
 async fn a_lost_disconnect_is_made_up_for_by_the_sweep() {
     let (stack, database) = Stack::own_with(&[("LEASE_SECONDS", "3")]).await;
-    let (alice, alice_phone, _, mut bob_phone, _) = pair(&stack).await;
+    let Pair { alice, alice_phone, mut bob_phone, .. } = pair(&stack).await;
     let alices = transition(&alice.id);
 
     // The function has to wait inside Postgres, and is killed there.
@@ -196,7 +192,7 @@ async fn a_ping_keeps_a_connection_alive() {
 #[tokio::test]
 async fn a_device_that_missed_its_time_does_not_come_back_behind_everybodys_back() {
     let (stack, _database) = Stack::own_with(&[("LEASE_SECONDS", "3")]).await;
-    let (alice, mut silent, _, mut bob_phone, conversation) = pair(&stack).await;
+    let Pair { alice, alice_phone: mut silent, mut bob_phone, conversation, .. } = pair(&stack).await;
     let alices = transition(&alice.id);
     let living = alice.connects().await;
     let living = tokio::sync::Mutex::new(living);
@@ -210,10 +206,8 @@ async fn a_device_that_missed_its_time_does_not_come_back_behind_everybodys_back
     living.into_inner().closes().await;
     assert!(!bob_phone.hears(&alices).await.0);
     silent.is_closed().await;
-    let Event::JoinedConversation { online_user_ids, .. } = bob_phone.joins(&conversation).await else {
-        panic!("no join")
-    };
-    assert!(online_user_ids.iter().all(|user| user.as_str() != alice.id));
+    let online_user_ids = bob_phone.joins(&conversation).await.online_user_ids;
+    assert!(online_user_ids.iter().all(|user| *user != alice.id));
 }
 
 #[tokio::test]
@@ -222,7 +216,7 @@ async fn a_transition_whose_answer_was_lost_is_told_once_all_the_same() {
     let env = [("AWS_ENDPOINT_URL_DYNAMODB", dynamodb.url.as_str()), ("LEASE_SECONDS", "3")];
     let (stack, _database) = Stack::own_with(&env).await;
     dynamodb.pass_on_to(&stack.dynamodb_url);
-    let (alice, alice_phone, _, mut bob_phone, _) = pair(&stack).await;
+    let Pair { alice, alice_phone, mut bob_phone, .. } = pair(&stack).await;
     let alices = transition(&alice.id);
 
     dynamodb.loses_the_next_answer_to(&alice.id);
@@ -251,7 +245,7 @@ async fn a_disconnect_that_is_overtaken_by_a_connect_announces_nothing() {
     let dynamodb = DynamoDb::start().await;
     let (stack, _database) = Stack::own_with(&[("AWS_ENDPOINT_URL_DYNAMODB", dynamodb.url.as_str())]).await;
     dynamodb.pass_on_to(&stack.dynamodb_url);
-    let (alice, alice_phone, _, mut bob_phone, conversation) = pair(&stack).await;
+    let Pair { alice, alice_phone, mut bob_phone, conversation, .. } = pair(&stack).await;
     let alices = transition(&alice.id);
 
     dynamodb.holds_changes_by("disconnect", &alice.id);
@@ -263,9 +257,7 @@ async fn a_disconnect_that_is_overtaken_by_a_connect_announces_nothing() {
     eventually("her phone is disconnected", async || disconnected()).await;
     let heard = bob_phone.has_heard().await;
     assert!(heard.iter().all(|event| alices(event).is_none()), "she is still there: {heard:?}");
-    let Event::JoinedConversation { online_user_ids, .. } = alice_laptop.joins(&conversation).await else {
-        panic!("no join")
-    };
+    let online_user_ids = alice_laptop.joins(&conversation).await.online_user_ids;
     assert_eq!(online_user_ids.len(), 2);
     alice_laptop.closes().await;
     assert!(!bob_phone.hears(&alices).await.0, "now she is gone");
@@ -290,7 +282,7 @@ async fn an_announcement_that_was_lost_is_made_by_the_sweep() {
     let dynamodb = DynamoDb::start().await;
     let (stack, _database) = Stack::own_with(&[("AWS_ENDPOINT_URL_DYNAMODB", dynamodb.url.as_str())]).await;
     dynamodb.pass_on_to(&stack.dynamodb_url);
-    let (alice, alice_phone, _, mut bob_phone, _) = pair(&stack).await;
+    let Pair { alice, alice_phone, mut bob_phone, .. } = pair(&stack).await;
     let alices = transition(&alice.id);
 
     closes_without_announcing(&stack, &dynamodb, &alice, alice_phone).await;
@@ -320,7 +312,7 @@ async fn an_announcement_that_is_late_hides_nothing_newer() {
     .await;
     dynamodb.pass_on_to(&stack.dynamodb_url);
     callbacks.pass_on_to(stack.port);
-    let (alice, alice_phone, bob, mut bob_phone, _) = pair(&stack).await;
+    let Pair { alice, alice_phone, bob, mut bob_phone, .. } = pair(&stack).await;
     let alices = transition(&alice.id);
 
     closes_without_announcing(&stack, &dynamodb, &alice, alice_phone).await;

@@ -7,7 +7,7 @@ use protocol::Code;
 use serde_json::json;
 
 use crate::harness::callbacks::{Callbacks, Fate};
-use crate::harness::user::pair;
+use crate::harness::user::{Pair, pair};
 use crate::harness::{Client, Frame, Stack, User, eventually};
 
 async fn joined(user: &User, conversation: &str, count: usize) -> Vec<Client> {
@@ -23,7 +23,7 @@ async fn one_dead_and_one_stalled_receiver_do_not_delay_the_others() {
     let callbacks = Callbacks::start().await;
     let (stack, _database) = Stack::own_with(&[("PUSH_ENDPOINT", &callbacks.url)]).await;
     callbacks.pass_on_to(stack.port);
-    let (_, mut phone, bob, bob_phone, conversation) = pair(&stack).await;
+    let Pair { alice_phone: mut phone, bob, bob_phone, conversation, .. } = pair(&stack).await;
     bob_phone.closes().await;
     let mut receivers = joined(&bob, &conversation, 10).await;
 
@@ -51,7 +51,7 @@ async fn a_stalled_push_does_not_hold_the_sender_up_for_long() {
     let callbacks = Callbacks::start().await;
     let (stack, _database) = Stack::own_with(&[("PUSH_ENDPOINT", &callbacks.url)]).await;
     callbacks.pass_on_to(stack.port);
-    let (_, mut phone, _, mut bob_phone, conversation) = pair(&stack).await;
+    let Pair { alice_phone: mut phone, mut bob_phone, conversation, .. } = pair(&stack).await;
     bob_phone.joins(&conversation).await;
     callbacks.next_have(&[Fate::Stalled]);
     // It is answered although nobody ever releases the push: there is a time limit.
@@ -64,7 +64,7 @@ async fn too_many_requests_and_mistakes_are_tried_again_a_little() {
     let callbacks = Callbacks::start().await;
     let (stack, _database) = Stack::own_with(&[("PUSH_ENDPOINT", &callbacks.url)]).await;
     callbacks.pass_on_to(stack.port);
-    let (_, mut phone, bob, bob_phone, conversation) = pair(&stack).await;
+    let Pair { alice_phone: mut phone, bob, bob_phone, conversation, .. } = pair(&stack).await;
     bob_phone.closes().await;
     let mut receivers = joined(&bob, &conversation, 2).await;
 
@@ -90,7 +90,7 @@ async fn a_dead_connection_is_forgotten_but_not_one_that_may_be_about_to_open() 
     let callbacks = Callbacks::start().await;
     let (stack, _database) = Stack::own_with(&[("PUSH_ENDPOINT", &callbacks.url)]).await;
     callbacks.pass_on_to(stack.port);
-    let (_, mut phone, bob, mut bob_phone, conversation) = pair(&stack).await;
+    let Pair { alice_phone: mut phone, bob, mut bob_phone, conversation, .. } = pair(&stack).await;
     bob_phone.joins(&conversation).await;
 
     callbacks.next_have(&[Fate::Gone]);
@@ -131,7 +131,7 @@ async fn a_connection_in_its_connect_is_not_forgotten_by_a_push_that_meets_410()
     let callbacks = Callbacks::start().await;
     let (stack, _database) = Stack::own_with(&[("PUSH_ENDPOINT", &callbacks.url)]).await;
     callbacks.pass_on_to(stack.port);
-    let (alice, alice_phone, _, mut bob_phone, conversation) = pair(&stack).await;
+    let Pair { alice, alice_phone, mut bob_phone, conversation, .. } = pair(&stack).await;
     bob_phone.joins(&conversation).await;
     // So that the function is warm when it matters.
     bob_phone.says(&conversation, "see you").await;

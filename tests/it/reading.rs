@@ -6,7 +6,7 @@ use protocol::{Code, Event};
 use serde_json::json;
 
 use crate::harness::database::connect;
-use crate::harness::user::pair;
+use crate::harness::user::{Pair, pair};
 use crate::harness::{Client, Stack};
 
 /// Where, by whom, up to which place.
@@ -46,7 +46,7 @@ async fn marks_read(client: &mut Client, conversation: &str, up_to: Option<i64>)
 #[tokio::test]
 async fn both_sides_learn_how_far_somebody_has_read() {
     let stack = Stack::shared();
-    let (_, mut phone, bob, mut bob_phone, conversation) = pair(&stack).await;
+    let Pair { alice_phone: mut phone, bob, mut bob_phone, conversation, .. } = pair(&stack).await;
     let mut bob_laptop = bob.connects().await;
     for number in 1..=5 {
         phone.says(&conversation, &format!("{number}")).await;
@@ -75,7 +75,7 @@ async fn both_sides_learn_how_far_somebody_has_read() {
 #[tokio::test]
 async fn what_cannot_be_read_is_refused() {
     let stack = Stack::shared();
-    let (_, _, _, _, conversation) = pair(&stack).await;
+    let Pair { conversation, .. } = pair(&stack).await;
     let mut mallory = stack.user("Mallory").connects().await;
     let mark = |conversation: &str, up_to: serde_json::Value| {
         json!({ "action": "mark_read",
@@ -96,7 +96,7 @@ async fn what_cannot_be_read_is_refused() {
 #[tokio::test]
 async fn unread_counts_stay_exact_while_messages_and_reads_race() {
     let stack = Stack::shared();
-    let (alice, mut alice_phone, bob, mut bob_phone, conversation) = pair(&stack).await;
+    let Pair { alice, mut alice_phone, bob, mut bob_phone, conversation } = pair(&stack).await;
     let (mut alice_laptop, mut bob_laptop) = tokio::join!(alice.connects(), bob.connects());
     for round in 0..4_usize {
         let mut asked = Vec::new();

@@ -4,13 +4,13 @@ use protocol::{Code, Event};
 use serde_json::json;
 
 use crate::harness::database::connect;
-use crate::harness::user::pair;
+use crate::harness::user::{Pair, pair};
 use crate::harness::{Stack, eventually};
 
 #[tokio::test]
 async fn joining_twice_is_joining_once() {
     let stack = Stack::shared();
-    let (_, mut phone, _, mut bob_phone, conversation) = pair(&stack).await;
+    let Pair { alice_phone: mut phone, mut bob_phone, conversation, .. } = pair(&stack).await;
     bob_phone.joins(&conversation).await;
     bob_phone.joins(&conversation).await;
     let sent = phone.says(&conversation, "once").await;
@@ -26,20 +26,17 @@ async fn joining_twice_is_joining_once() {
 #[tokio::test]
 async fn a_join_tells_where_the_conversation_stands() {
     let stack = Stack::shared();
-    let (_, mut phone, _, mut bob_phone, conversation) = pair(&stack).await;
+    let Pair { alice_phone: mut phone, mut bob_phone, conversation, .. } = pair(&stack).await;
     phone.says(&conversation, "1").await;
     phone.says(&conversation, "2").await;
-    let Event::JoinedConversation { conversation_id, last_seq, .. } = bob_phone.joins(&conversation).await
-    else {
-        panic!("a join is answered with joined_conversation");
-    };
-    assert_eq!((conversation_id.to_string(), last_seq.0), (conversation, 2));
+    let joined = bob_phone.joins(&conversation).await;
+    assert_eq!((joined.conversation_id, joined.last_seq), (conversation, 2));
 }
 
 #[tokio::test]
 async fn a_connection_joins_at_most_100_conversations() {
     let stack = Stack::shared();
-    let (alice, mut phone, ..) = pair(&stack).await;
+    let Pair { alice, alice_phone: mut phone, .. } = pair(&stack).await;
     // Made by hand: a hundred people would have to connect for it.
     let database = connect(stack.postgres_url()).await;
     let made = database
@@ -92,7 +89,7 @@ async fn table(stack: &Stack) -> String {
 #[tokio::test]
 async fn nothing_is_left_of_a_connection_that_has_closed() {
     let (stack, _database) = Stack::own_with(&[]).await;
-    let (alice, mut phone, _, bob_phone, conversation) = pair(&stack).await;
+    let Pair { alice, alice_phone: mut phone, bob_phone, conversation, .. } = pair(&stack).await;
     phone.joins(&conversation).await;
     let before = table(&stack).await;
     assert_eq!(before.matches("CONN#").count(), 2);

@@ -9,24 +9,17 @@ use uuid::Uuid;
 
 use crate::harness::Stack;
 use crate::harness::database::connect;
-use crate::harness::user::pair;
+use crate::harness::user::{Pair, pair};
 
 #[tokio::test]
 async fn a_message_is_stored_and_received() {
     let stack = Stack::shared();
-    let (alice, mut alice_phone, bob, mut bob_phone, conversation) = pair(&stack).await;
+    let Pair { alice, mut alice_phone, bob, mut bob_phone, conversation } = pair(&stack).await;
     for client in [&mut alice_phone, &mut bob_phone] {
-        let Event::JoinedConversation { last_seq, mut online_user_ids, .. } =
-            client.joins(&conversation).await
-        else {
-            panic!("a join is answered with joined_conversation");
-        };
-        assert_eq!(last_seq.0, 0);
-        online_user_ids.sort();
-        assert_eq!(
-            online_user_ids.into_iter().map(String::from).collect::<Vec<_>>(),
-            [alice.id.clone(), bob.id.clone()]
-        );
+        let mut joined = client.joins(&conversation).await;
+        assert_eq!(joined.last_seq, 0);
+        joined.online_user_ids.sort();
+        assert_eq!(joined.online_user_ids, [alice.id.clone(), bob.id.clone()]);
     }
 
     let sent = alice_phone.says(&conversation, "Hello, Bob! 👋").await;
@@ -80,7 +73,7 @@ async fn a_message_is_stored_and_received() {
 #[tokio::test]
 async fn every_device_that_joined_gets_it_and_no_other() {
     let stack = Stack::shared();
-    let (alice, mut phone, bob, mut bob_phone, conversation) = pair(&stack).await;
+    let Pair { alice, alice_phone: mut phone, bob, mut bob_phone, conversation } = pair(&stack).await;
     let (mut laptop, mut bob_laptop, mut bob_tv) =
         tokio::join!(alice.connects(), bob.connects(), bob.connects());
     for client in [&mut phone, &mut laptop, &mut bob_phone, &mut bob_laptop] {
@@ -105,7 +98,7 @@ async fn every_device_that_joined_gets_it_and_no_other() {
 #[tokio::test]
 async fn who_has_not_joined_hears_that_there_is_something() {
     let stack = Stack::shared();
-    let (alice, mut phone, _, mut bob_phone, conversation) = pair(&stack).await;
+    let Pair { alice, alice_phone: mut phone, mut bob_phone, conversation, .. } = pair(&stack).await;
     let mut laptop = alice.connects().await;
     phone.joins(&conversation).await;
     let updated = |event: &Event| match event {
@@ -146,7 +139,7 @@ async fn who_has_not_joined_hears_that_there_is_something() {
 #[tokio::test]
 async fn a_send_needs_no_join() {
     let stack = Stack::shared();
-    let (_, mut alice_phone, _, mut bob_phone, conversation) = pair(&stack).await;
+    let Pair { mut alice_phone, mut bob_phone, conversation, .. } = pair(&stack).await;
     bob_phone.joins(&conversation).await;
     let sent = alice_phone.says(&conversation, "from the lock screen").await;
     assert_eq!(bob_phone.receives_message().await, sent);
@@ -155,7 +148,7 @@ async fn a_send_needs_no_join() {
 #[tokio::test]
 async fn a_repeat_is_stored_once_and_pushed_again() {
     let stack = Stack::shared();
-    let (_, mut alice_phone, _, mut bob_phone, conversation) = pair(&stack).await;
+    let Pair { mut alice_phone, mut bob_phone, conversation, .. } = pair(&stack).await;
     bob_phone.joins(&conversation).await;
     let message = json!({ "conversationId": conversation, "content": "once", "clientMessageId": "first" });
     let sent = alice_phone.sends_message(message.clone()).await;
@@ -175,7 +168,7 @@ async fn a_repeat_is_stored_once_and_pushed_again() {
 #[tokio::test]
 async fn equal_sends_at_once_are_one_message() {
     let stack = Stack::shared();
-    let (alice, mut phone, _, _, conversation) = pair(&stack).await;
+    let Pair { alice, alice_phone: mut phone, conversation, .. } = pair(&stack).await;
     let mut laptop = alice.connects().await;
     for round in 1..=10 {
         let message = json!({
@@ -191,7 +184,7 @@ async fn equal_sends_at_once_are_one_message() {
 #[tokio::test]
 async fn fifty_sends_at_once_get_the_numbers_1_to_50() {
     let stack = Stack::shared();
-    let (_, mut alice_phone, _, mut bob_phone, conversation) = pair(&stack).await;
+    let Pair { mut alice_phone, mut bob_phone, conversation, .. } = pair(&stack).await;
     bob_phone.joins(&conversation).await;
     let message = |number: usize| {
         json!({ "action": "send_message", "conversationId": conversation,
@@ -223,7 +216,7 @@ async fn fifty_sends_at_once_get_the_numbers_1_to_50() {
 #[tokio::test]
 async fn the_longest_content_passes() {
     let stack = Stack::shared();
-    let (_, mut alice_phone, _, mut bob_phone, conversation) = pair(&stack).await;
+    let Pair { mut alice_phone, mut bob_phone, conversation, .. } = pair(&stack).await;
     bob_phone.joins(&conversation).await;
     for content in
         ["😀".repeat(2000), format!(" \n{}\t ", "é".repeat(1996)), "\u{1}\u{7f}\u{fffd}".to_owned()]
@@ -236,7 +229,7 @@ async fn the_longest_content_passes() {
 #[tokio::test]
 async fn content_that_is_none_is_refused_and_says_why() {
     let stack = Stack::shared();
-    let (_, mut phone, _, _, conversation) = pair(&stack).await;
+    let Pair { alice_phone: mut phone, conversation, .. } = pair(&stack).await;
     let cases = [
         (json!("a".repeat(2001)), "content: must be at most 2000 characters long, not 2001"),
         (json!("😀".repeat(2001)), "content: must be at most 2000 characters long, not 2001"),
@@ -269,7 +262,7 @@ async fn content_that_is_none_is_refused_and_says_why() {
 #[tokio::test]
 async fn other_fields_are_refused_by_name_too() {
     let stack = Stack::shared();
-    let (_, mut phone, _, _, conversation) = pair(&stack).await;
+    let Pair { alice_phone: mut phone, conversation, .. } = pair(&stack).await;
     let send = |field: &str, value: Value| {
         let mut frame = json!({ "action": "send_message", "conversationId": conversation, "content": "hi" });
         frame[field] = value;
@@ -302,7 +295,7 @@ async fn a_frame_beyond_32_kb_closes_the_connection() {
 #[tokio::test]
 async fn a_stranger_and_an_unknown_conversation_are_told_the_same() {
     let stack = Stack::shared();
-    let (_, _, _, _, conversation) = pair(&stack).await;
+    let Pair { conversation, .. } = pair(&stack).await;
     let mut mallory = stack.user("Mallory").connects().await;
     let unknown = Uuid::now_v7().to_string();
     let mut told = BTreeSet::new();

@@ -3,7 +3,7 @@
 use protocol::{Code, Event};
 use serde_json::json;
 
-use crate::harness::user::pair;
+use crate::harness::user::{Pair, pair};
 use crate::harness::{Client, Frame, Stack};
 
 async fn types(client: &mut Client, action: &str, conversation: &str) {
@@ -13,7 +13,7 @@ async fn types(client: &mut Client, action: &str, conversation: &str) {
 #[tokio::test]
 async fn the_others_who_joined_see_it() {
     let stack = Stack::shared();
-    let (alice, mut phone, bob, mut bob_phone, conversation) = pair(&stack).await;
+    let Pair { alice, alice_phone: mut phone, bob, mut bob_phone, conversation } = pair(&stack).await;
     let (mut laptop, mut bob_tv) = tokio::join!(alice.connects(), bob.connects());
     for client in [&mut phone, &mut laptop, &mut bob_phone] {
         client.joins(&conversation).await;
@@ -47,7 +47,7 @@ async fn the_others_who_joined_see_it() {
 #[tokio::test]
 async fn who_has_not_joined_or_makes_no_sense_is_told_over_the_callback() {
     let stack = Stack::shared();
-    let (_, mut phone, _, mut bob_phone, conversation) = pair(&stack).await;
+    let Pair { alice_phone: mut phone, mut bob_phone, conversation, .. } = pair(&stack).await;
     bob_phone.joins(&conversation).await;
     let start = |conversation: &str| json!({ "action": "typing_start", "conversationId": conversation });
     assert_eq!(phone.is_refused(start(&conversation)).await.0, Code::Forbidden);
@@ -63,7 +63,7 @@ async fn who_has_not_joined_or_makes_no_sense_is_told_over_the_callback() {
 #[tokio::test]
 async fn an_expired_token_types_nothing() {
     let stack = Stack::shared();
-    let (alice, _, _, mut bob_phone, conversation) = pair(&stack).await;
+    let Pair { alice, mut bob_phone, conversation, .. } = pair(&stack).await;
     bob_phone.joins(&conversation).await;
     let mut claims = alice.claims();
     claims["exp"] = crate::harness::user::seconds_from_now(-10).into();

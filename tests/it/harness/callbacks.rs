@@ -8,10 +8,10 @@ use axum::body::{Body, to_bytes};
 use axum::extract::Request;
 use axum::http::{Method, Response, StatusCode};
 use percent_encoding::percent_decode_str;
-use tokio::net::TcpListener;
 use tokio::sync::Notify;
 
 use super::dynamodb::caller;
+use super::stand_in::StandIn;
 
 /// What happens to pushes to a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,14 +63,14 @@ struct State {
 impl Callbacks {
     /// Starts one that knows no gateway yet: its URL has to be known before the gateway starts.
     pub(crate) async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}/v1", listener.local_addr().unwrap());
+        let stand_in = StandIn::bind().await;
+        let url = format!("{}/v1", stand_in.url());
         let inner = Arc::new(Inner { state: Mutex::default(), released: Notify::new() });
         let callbacks = Self { url, inner, http: reqwest::Client::new() };
         let serving = callbacks.clone();
         let routes =
             axum::Router::new().fallback(async move |request: Request| serving.answer(request).await);
-        tokio::spawn(async move { axum::serve(listener, routes).await });
+        stand_in.serves(routes);
         callbacks
     }
 

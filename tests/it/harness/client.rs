@@ -78,6 +78,14 @@ impl Frame {
     }
 }
 
+/// The answer to a join.
+#[derive(Debug)]
+pub(crate) struct Joined {
+    pub(crate) conversation_id: String,
+    pub(crate) last_seq: i64,
+    pub(crate) online_user_ids: Vec<String>,
+}
+
 impl Client {
     /// Opens a connection with this token in the query string; the status if it is refused.
     pub(crate) async fn connect(stack: &Stack, token: &str) -> Result<Self, u16> {
@@ -166,8 +174,15 @@ impl Client {
         }
     }
 
-    pub(crate) async fn joins(&mut self, conversation: &str) -> Event {
-        self.asks(json!({ "action": "join_conversation", "conversationId": conversation })).await
+    pub(crate) async fn joins(&mut self, conversation: &str) -> Joined {
+        match self.asks(json!({ "action": "join_conversation", "conversationId": conversation })).await {
+            Event::JoinedConversation { conversation_id, last_seq, online_user_ids } => Joined {
+                conversation_id: conversation_id.to_string(),
+                last_seq: last_seq.0,
+                online_user_ids: online_user_ids.into_iter().map(String::from).collect(),
+            },
+            other => panic!("answered with {other:?}"),
+        }
     }
 
     /// Sends a message and gets it back as it is stored.

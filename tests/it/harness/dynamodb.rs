@@ -9,8 +9,9 @@ use axum::extract::Request;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Response};
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
 use tokio::sync::Notify;
+
+use super::stand_in::StandIn;
 
 /// How many items each function has asked for, or written, with each call, as policies name them.
 pub(crate) type Asked = BTreeMap<(String, String), usize>;
@@ -57,8 +58,8 @@ struct State {
 impl DynamoDb {
     /// Starts one that knows no DynamoDB yet: its URL has to be known before the stack starts.
     pub(crate) async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
+        let stand_in = StandIn::bind().await;
+        let url = stand_in.url();
         let dynamodb = Self {
             url,
             state: Arc::new(Mutex::new(State {
@@ -79,7 +80,7 @@ impl DynamoDb {
         let serving = dynamodb.clone();
         let routes =
             axum::Router::new().fallback(async move |request: Request| serving.answer(request).await);
-        tokio::spawn(async move { axum::serve(listener, routes).await });
+        stand_in.serves(routes);
         dynamodb
     }
 

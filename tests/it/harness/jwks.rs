@@ -14,7 +14,8 @@ use base64::prelude::BASE64_STANDARD;
 use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
+
+use super::stand_in::StandIn;
 
 /// A provider that is up.
 #[derive(Clone, Debug)]
@@ -49,14 +50,14 @@ pub(crate) struct Key {
 impl Provider {
     /// Starts one that has these keys.
     pub(crate) async fn start(keys: &[&Key]) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}/jwks.json", listener.local_addr().unwrap());
+        let stand_in = StandIn::bind().await;
+        let url = format!("{}/jwks.json", stand_in.url());
         let state = State { keys: Vec::new(), answers: Answers::AtOnce, asked: 0 };
         let provider = Self { url, state: Arc::new(Mutex::new(state)) };
         provider.has_keys(keys);
         let serving = provider.clone();
         let routes = Router::new().route("/jwks.json", get(async move || serving.answer().await));
-        tokio::spawn(async move { axum::serve(listener, routes).await });
+        stand_in.serves(routes);
         provider
     }
 

@@ -9,6 +9,7 @@ pub(crate) mod processes;
 pub(crate) mod secrets;
 pub(crate) mod socket;
 pub(crate) mod stack;
+mod stand_in;
 pub(crate) mod user;
 
 pub(crate) use client::{Client, Frame};

@@ -8,7 +8,8 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
+
+use super::stand_in::StandIn;
 
 /// The stand-in.
 #[derive(Clone, Debug)]
@@ -20,13 +21,12 @@ pub(crate) struct SecretsManager {
 impl SecretsManager {
     /// Starts one that keeps nothing yet.
     pub(crate) async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let manager =
-            Self { url: format!("http://{}", listener.local_addr().unwrap()), secrets: Arc::default() };
+        let stand_in = StandIn::bind().await;
+        let manager = Self { url: stand_in.url(), secrets: Arc::default() };
         let serving = manager.clone();
         let answer = async move |headers: HeaderMap, body: String| serving.answer(&headers, &body);
         let routes = axum::Router::new().route("/", post(answer));
-        tokio::spawn(async move { axum::serve(listener, routes).await });
+        stand_in.serves(routes);
         manager
     }
 

@@ -96,12 +96,21 @@ impl User {
     }
 }
 
-/// Two users who have connected once, so that each is known, and their conversation.
-pub(crate) async fn pair(stack: &Arc<Stack>) -> (User, Client, User, Client, String) {
+/// Two users with a conversation, each connected with a phone.
+pub(crate) struct Pair {
+    pub(crate) alice: User,
+    pub(crate) alice_phone: Client,
+    pub(crate) bob: User,
+    pub(crate) bob_phone: Client,
+    pub(crate) conversation: String,
+}
+
+/// Connects two new users, and makes their conversation.
+pub(crate) async fn pair(stack: &Arc<Stack>) -> Pair {
     let (alice, bob) = (stack.user("Alice"), stack.user("Bob"));
     let (alice_phone, bob_phone) = tokio::join!(alice.connects(), bob.connects());
     let (_, conversation) = alice.asks_for_conversation_with(&bob).await;
-    (alice, alice_phone, bob, bob_phone, conversation)
+    Pair { alice, alice_phone, bob, bob_phone, conversation }
 }
 
 /// As a token says when it expires.
