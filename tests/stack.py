@@ -1,5 +1,6 @@
 """Runs `cargo dev` for the suites that are not Rust."""
 
+import fcntl
 import os
 import secrets
 import shutil
@@ -58,11 +59,15 @@ class Stack:
 
 
 def environment(folder, *packages):
-    """The Python of a virtual environment with these packages, which is made if need be."""
+    """The Python of a virtual environment with these packages, which is made if need be. Suites that share one take turns."""
     folder = ROOT / folder
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    turn = folder.with_suffix(".lock").open("w")
+    fcntl.flock(turn, fcntl.LOCK_EX)
     if not (folder / "bin/python").exists():
         subprocess.run([sys.executable, "-m", "venv", folder], check=True)
     subprocess.run([folder / "bin/pip", "install", "--quiet", "--disable-pip-version-check", *packages], check=True)
+    turn.close()
     return folder / "bin"
 
 
