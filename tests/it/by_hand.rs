@@ -1,5 +1,4 @@
-//! Functions that are invoked by hand: each has an event in `tests/events`, as API Gateway or EventBridge
-//! would send it.
+//! Functions that are invoked by hand, with the events in `tests/events`.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -10,7 +9,7 @@ use crate::harness::Stack;
 
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
-/// What stands in the files where a token belongs: those do not last.
+/// The placeholder of tokens in these files, since tokens expire.
 const PLACEHOLDER: &str = "a token: cargo dev token alice";
 
 fn event(function: &str, token: &str) -> Value {
@@ -19,7 +18,7 @@ fn event(function: &str, token: &str) -> Value {
     serde_json::from_str(&text.replace(PLACEHOLDER, token)).unwrap()
 }
 
-/// What a function makes of its event, in a word: the error, the status, or the type of the frame.
+/// The result of a function in one word: the error, the status, or the type of the frame.
 async fn outcome(stack: &Stack, function: &str, token: &str) -> String {
     let url = stack.invocations(function);
     let answer =
@@ -44,7 +43,7 @@ async fn every_function_has_an_event_that_it_understands() {
     let (stack, _database) = Stack::own(&[]).await;
     let stack = std::sync::Arc::new(stack);
     let token = stack.user("Alice").token();
-    // In this order: whoever is connected can ping, and whoever has left cannot.
+    // In this order: a ping needs a connection, and comes before the disconnect.
     let expected = [
         ("migrate", "done"),
         ("connect", "200"),

@@ -1,4 +1,4 @@
-//! A connection drops, and nothing is missed.
+//! A connection breaks, and no message is missed.
 
 use protocol::Event;
 use serde_json::json;

@@ -1,4 +1,4 @@
-//! Who gets a connection, and how long they keep it.
+//! Connections: who may open one, and how long it lasts.
 
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use protocol::Code;
@@ -171,7 +171,7 @@ async fn a_secret_is_rotated_without_refusing_anybody() {
         let token = signed(&alice, Algorithm::HS256, secret);
         assert_eq!(Client::connect(&stack, &token).await.unwrap_err(), 401);
     }
-    // What the local gateway signs is signed with the first.
+    // The local gateway signs with the first secret.
     let answer: Value =
         reqwest::get(stack.http("/dev/token?user=alice")).await.unwrap().json().await.unwrap();
     let token = answer["token"].as_str().unwrap();
@@ -253,13 +253,13 @@ fn signed(user: &User, algorithm: Algorithm, secret: &str) -> String {
     jsonwebtoken::encode(&Header::new(algorithm), &user.claims(), &key).unwrap()
 }
 
-/// A valid token whose header names another algorithm and whose signature is left out.
+/// A token whose header names the algorithm `none`, without a signature.
 fn unsigned(user: &User, algorithm: &str) -> String {
     let token = relabelled(user, algorithm);
     token[..=token.rfind('.').unwrap()].to_owned()
 }
 
-/// A token with a header that names another algorithm, signed with the secret all the same.
+/// A token whose header names another algorithm, signed with the secret.
 fn relabelled(user: &User, algorithm: &str) -> String {
     let token = user.token();
     let payload = token.split('.').nth(1).unwrap();

@@ -1,4 +1,4 @@
-//! What infra/README.md says that an action costs is what it was seen to use.
+//! The costs in infra/README.md are computed from what an action uses.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use crate::harness::dynamodb::DynamoDb;
 use crate::harness::user::{Pair, pair};
 use crate::harness::{Stack, eventually};
 
-/// The actions that the table is about, in the order of its columns.
+/// The actions in the table, in the order of its columns.
 const ACTIONS: [&str; 3] = ["send_message", "mark_read", "ping"];
 
 /// What an update of a user's lease is billed: the item, and its place in the index, which moves (Developer

@@ -1,4 +1,4 @@
-//! Databases that are not on this machine: they are verified, and their passwords change.
+//! Databases on other machines: their certificates are verified, and their passwords may change.
 
 use std::fs::Permissions;
 use std::os::unix::fs::{PermissionsExt, chown};
@@ -16,7 +16,7 @@ use crate::harness::stack::{folder, run_to_end};
 use crate::harness::user::{Pair, pair};
 use crate::harness::{Client, Database, Frame, Stack, StackOptions, children, eventually};
 
-/// An authority, and what a server called `localhost` shows of it.
+/// A certificate authority, and the certificate of a server called `localhost`.
 fn certificates(folder: &Path) -> (PathBuf, PathBuf, PathBuf) {
     let mut params = CertificateParams::default();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -84,7 +84,7 @@ async fn what_is_not_on_this_machine_is_encrypted_and_verified() {
     assert!(no_file.contains("sslrootcert /nowhere/roots.pem"), "{no_file}");
 }
 
-// The stand-in has to answer while the stack starts, for which the story waits.
+// The stand-in has to answer while the stack starts.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_password_is_changed_while_the_functions_run() {
     let secrets = SecretsManager::start().await;

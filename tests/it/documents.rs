@@ -1,4 +1,4 @@
-//! The documents of the APIs are those that the types make, and what people read.
+//! The API documents are those that the types generate, and they are served.
 
 use crate::harness::Stack;
 

@@ -1,4 +1,4 @@
-//! Frames that make no sense are answered, and the connection lives on.
+//! Invalid frames are answered, and the connection stays open.
 
 use protocol::Code;
 use serde_json::json;
@@ -63,14 +63,14 @@ async fn what_a_frame_should_not_hold_is_told_with_its_id() {
         let Frame::Error(answer) = phone.is_answered("it").await else { panic!("{odd:.20} is no content") };
         assert_eq!(answer.error.code, Code::InvalidRequest);
         assert!(answer.error.message.starts_with("content: "), "{}", answer.error.message);
-        // A field that is not ours may hold anything.
+        // An unknown field may hold anything.
         phone.sends_text(&send(&format!(r#""extra":{odd},"content":"hi""#))).await;
         assert!(matches!(phone.is_answered("it").await, Frame::Event(_)), "{odd:.20}");
     }
-    // Of a frame that is no JSON the id is answered if it comes before what is wrong.
+    // The `id` of a frame that is not JSON is answered if it comes before the error.
     phone.sends_text(r#"{"id":"it","action":"send_message","content":"#).await;
     assert!(matches!(phone.is_answered("it").await, Frame::Error(_)));
-    // So are bodies of the HTTP API.
+    // The same for bodies of the HTTP API.
     let user = stack.user("Carol");
     user.connects().await.closes().await;
     let body = format!(r#"{{"extra":[1e400,"\ud83d",{nested}],"otherUserId":"{}"}}"#, user.id);

@@ -1,4 +1,4 @@
-//! Processes are killed, and the service goes on.
+//! Processes are killed, and the service continues.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ async fn a_function_killed_in_the_middle_fails_one_frame_only() {
     bob_phone.joins(&conversation).await;
     alice_phone.says(&conversation, "before").await;
 
-    // Somebody holds the conversation's row, so the send has to wait inside Postgres.
+    // The conversation's row is locked, so the send waits in Postgres.
     let mut holder = connect(&database.url).await;
     let lock = holder.transaction().await.unwrap();
     lock.execute("select from conversations where id::text = $1 for update", &[&conversation]).await.unwrap();

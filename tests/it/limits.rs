@@ -1,4 +1,4 @@
-//! Nobody does too much of anything in a minute.
+//! Rate limits.
 
 use futures_util::future::join_all;
 use protocol::Code;
@@ -8,7 +8,7 @@ use crate::harness::database::connect;
 use crate::harness::user::{Pair, pair};
 use crate::harness::{Client, Frame, Stack, eventually};
 
-/// Sends, and what came of it: the `seq`, or the refusal.
+/// Sends a message: the `seq`, or the refusal.
 async fn tries(client: &mut Client, conversation: &str, id: &str) -> Result<i64, (Code, Option<u64>)> {
     let asked = client
         .sends(json!({

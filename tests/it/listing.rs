@@ -1,4 +1,4 @@
-//! Lists over HTTP: conversations, and the messages of one.
+//! Lists over HTTP: conversations, and messages of a conversation.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -154,7 +154,7 @@ async fn looking_at_a_conversation_marks_it_as_read_and_says_so_once() {
     assert!(!alice_phone.has_heard().await.iter().any(|event| read(event).is_some()), "nothing changed");
 }
 
-/// Made by hand: so many people would take long to connect.
+/// Inserted directly, since so many users would take long to connect.
 async fn has_conversations(alice: &User, count: i64) {
     let made = connect(alice.stack.postgres_url())
         .await
@@ -198,7 +198,7 @@ async fn a_page_has_50_conversations_by_default_and_a_pong_100() {
     );
 }
 
-/// As Postgres itself says what each statement reads: index scans, and never many more rows than are shown.
+/// As Postgres reports: each statement uses index scans, and never reads many more rows than it returns.
 #[tokio::test]
 async fn pages_cost_the_same_however_long_a_conversation_or_a_list_is() {
     let folder = folder();
@@ -243,7 +243,7 @@ async fn pages_cost_the_same_however_long_a_conversation_or_a_list_is() {
 
     let log = find(folder.path(), "data.log").expect("the server writes one");
     let before = std::fs::read_to_string(&log).unwrap().len();
-    // Often enough for Postgres to settle on a plan that fits all parameters.
+    // Often enough for Postgres to choose a generic plan.
     for _ in 0..7 {
         let page = alice.lists_conversations("").await;
         alice.lists_conversations(&format!("?cursor={}", page.next_cursor.unwrap())).await;

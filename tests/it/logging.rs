@@ -1,4 +1,4 @@
-//! What the functions write: enough to run the service, and nothing private.
+//! The log: enough to operate the service, and nothing private.
 
 use std::collections::BTreeMap;
 
@@ -107,7 +107,7 @@ async fn tokens_and_what_people_say_are_in_no_line() {
     phone.sends_message(message.clone()).await;
     phone.sends_message(message).await;
     alice.reads(&conversation, "").await;
-    // Refusals repeat what was sent, to the one who sent it.
+    // A refusal repeats what the client sent, to the client only.
     for frame in [
         json!({ "action": secret }),
         json!({ "action": "send_message", "conversationId": secret, "content": secret }),

@@ -1,4 +1,4 @@
-//! The database is brought up to date.
+//! Migrations.
 
 use serde_json::Value;
 
@@ -18,7 +18,7 @@ async fn two_runs_at_once_apply_each_migration_once() {
     let database = Database::create().await;
     let start = |url: String| {
         tokio::task::spawn_blocking(move || {
-            // It is ready only if its own run of migrate was a success.
+            // The stack is ready only if its own `migrate` succeeded.
             Stack::start(&StackOptions { database_url: Some(&url), ..StackOptions::default() })
         })
     };

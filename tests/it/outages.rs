@@ -1,4 +1,4 @@
-//! What everything depends on goes away, and comes back.
+//! Dependencies go away, and come back.
 
 use std::sync::Arc;
 
@@ -51,7 +51,7 @@ async fn postgres_goes_away_and_comes_back() {
     phone.sends(json!({ "action": "typing_start", "conversationId": conversation })).await;
     bob_phone.hears(|event| matches!(event, Event::UserTyping { .. }).then_some(())).await;
 
-    // A disconnect is left to the sweep, and is no error of the function.
+    // The sweep does the work of a failed disconnect, so it is no error of the function.
     bob_laptop.closes().await;
     let left = || stack.log().lines().any(|line| line.contains("disconnect: unavailable"));
     eventually("a disconnect finds no Postgres", async || left()).await;
@@ -80,7 +80,7 @@ async fn postgres_goes_away_and_comes_back() {
     assert_eq!(bob_phone.receives_message().await.seq.0, 2);
     alice.connects().await.asks(json!({ "action": "ping" })).await;
     assert_eq!(alice.lists_conversations("").await.conversations[0].last_seq.0, 2);
-    // By now the gateway has had its answer to that disconnect.
+    // By now the disconnect has ended.
     assert!(!stack.log().contains("$disconnect failed"));
 }
 

@@ -13,11 +13,11 @@ use crate::harness::dynamodb::DynamoDb;
 use crate::harness::user::{Pair, pair, seconds_from_now};
 use crate::harness::{Client, PATIENCE, Stack, User, eventually};
 
-/// What a function may do, or does, by its name.
+/// The calls of each function.
 type Calls = BTreeSet<(String, String)>;
 
-/// A gone connection is forgotten only if its `$connect` cannot be running any more, and a lease ends by
-/// itself: both are told by the clock.
+/// A gone connection is forgotten only if its `$connect` has surely ended, and a lease ends by itself. Both
+/// take time.
 const UNTIL_OLD: Duration = Duration::from_secs(31);
 const LEASE: Duration = Duration::from_secs(60);
 
@@ -35,20 +35,20 @@ async fn every_function_may_do_what_it_does_and_nothing_else() {
     dynamodb.pass_on_to(&stack.dynamodb_url);
     callbacks.pass_on_to(stack.port);
 
-    // Connections that are to become old, and some that are to run out.
+    // Connections that become old, and connections whose leases end.
     let Pair { alice, alice_phone: mut phone, bob, mut bob_phone, conversation } = pair(&stack).await;
     let victims: Vec<_> = (0..6).map(|number| stack.user(&format!("Victim{number}"))).collect();
     let mut old = join_all(victims.iter().map(|victim| victim.connects())).await;
     let (grace, henry, forgetful) = (stack.user("Grace"), stack.user("Henry"), stack.user("Forgetful"));
     let _asleep = [grace.connects().await, henry.connects().await, forgetful.connects().await];
-    // Whoever closes these clears what they left: no `$disconnect` comes first.
+    // The function that closes these also removes their items, before their `$disconnect`.
     for sleeper in [&grace, &forgetful] {
         callbacks.has(&stack.connection_of(sleeper).await, Fate::LeftOpen);
     }
     let mut awake = henry.connects().await;
     let opened = Instant::now();
 
-    // Whoever's token has expired is told so, and the connection is closed.
+    // An expired token is refused, and the connection is closed.
     let mut claims = alice.claims();
     claims["exp"] = json!(seconds_from_now(2));
     let token = alice.token_with(&claims);
@@ -65,18 +65,18 @@ async fn every_function_may_do_what_it_does_and_nothing_else() {
     phone.joins(&conversation).await;
     bob_phone.joins(&conversation).await;
     phone.sends(json!({ "action": "typing_start", "conversationId": conversation })).await;
-    // Who has not joined is refused after a second look.
+    // To refuse typing takes a second read.
     phone.asks(json!({ "action": "leave_conversation", "conversationId": conversation })).await;
     phone.is_refused(json!({ "action": "typing_start", "conversationId": conversation })).await;
     alice.lists_conversations("").await;
-    // One more than a user may have closes the oldest.
+    // One connection more than a user may have closes the oldest.
     let crowd = stack.user("Crowd");
     let mut crowded = Vec::new();
     for _ in 0..9 {
         crowded.push(crowd.connects().await);
     }
 
-    // A callback that answers 410 makes whoever called forget the connection.
+    // A callback that answers 410 makes the function forget the connection.
     tokio::time::sleep_until(opened + UNTIL_OLD).await;
     for client in old.iter_mut().chain([&mut phone, &mut bob_phone, &mut awake]) {
         client.asks(json!({ "action": "ping" })).await;
@@ -88,7 +88,7 @@ async fn every_function_may_do_what_it_does_and_nothing_else() {
     let goes = async |victim: &User| callbacks.has(&stack.connection_of(victim).await, Fate::Gone);
     old[0].joins(&conversations[0]).await;
     goes(&victims[0]).await;
-    // Again until it is done: on a busy machine a push may run out of time, and then it tells nothing.
+    // Repeated until it is done: on a busy machine a push may time out.
     let forgets = |function: &str| {
         dynamodb.has_been_asked().contains_key(&(function.to_owned(), "dynamodb:DeleteItem".to_owned()))
     };
@@ -115,11 +115,11 @@ async fn every_function_may_do_what_it_does_and_nothing_else() {
     guest.closes().await;
     drop(visitor);
 
-    // Of one that was forgotten a ping finds no lease, and reads why.
+    // The ping of a forgotten connection finds no lease.
     old[0].sends(json!({ "action": "ping" })).await;
     old[0].is_closed_whenever().await;
 
-    // Leases that ran out are cleared by the user's next connect or disconnect, and by the sweep.
+    // The user's next connect or disconnect, or the sweep, removes expired leases.
     tokio::time::sleep_until(opened + LEASE + Duration::from_secs(1)).await;
     grace.connects().await.closes().await;
     awake.closes().await;
@@ -142,7 +142,7 @@ async fn every_function_may_do_what_it_does_and_nothing_else() {
     assert!(beyond.is_empty(), "the template does not allow {beyond:?}");
 }
 
-/// What the roles in the template allow, besides logs and secrets.
+/// The calls that the roles in the template allow, besides logs and secrets.
 fn allowed() -> Calls {
     let text =
         std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../infra/template.yaml")).unwrap();
@@ -179,7 +179,7 @@ fn allowed() -> Calls {
     calls
 }
 
-/// What is given to an intrinsic function in its short form.
+/// The argument of an intrinsic function in its short form.
 fn argument(value: &Value) -> &str {
     match value {
         Value::Tagged(tagged) => tagged.value.as_str().unwrap_or_default(),

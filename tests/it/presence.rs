@@ -1,4 +1,4 @@
-//! Who is online, and who is told.
+//! Presence: which users are online, and who is told.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -79,7 +79,7 @@ async fn as_many_go_online_as_offline_whatever_happens_at_once() {
     let comings_and_goings = (0..15).map(|_| async { alice.connects().await.closes().await });
     futures_util::future::join_all(comings_and_goings).await;
     let bob = tokio::sync::Mutex::new((bob_phone, Vec::new()));
-    // On a machine with enough else to do a push may run out of time, and the log says so.
+    // On a busy machine a push may time out, and the log says so.
     let all_arrived =
         || stack.lines().iter().all(|(_, line)| line["PushesFailed"].as_f64().unwrap_or(0.0) == 0.0);
     eventually("everything is told and Alice is offline", async || {
@@ -104,7 +104,7 @@ async fn as_many_go_online_as_offline_whatever_happens_at_once() {
     alice_phone.asks(json!({ "action": "ping" })).await;
 }
 
-/// Pings until `done`, so that this client's own lease holds. Where that is a time, a lease has to run out in
+/// Pings until `done`, so that this client's lease stays valid.
 /// it: only time does that.
 async fn pings_until<T>(client: &mut Client, done: impl Future<Output = T>) -> T {
     tokio::pin!(done);
@@ -155,7 +155,7 @@ async fn a_lost_disconnect_is_made_up_for_by_the_sweep() {
     let Pair { alice, alice_phone, mut bob_phone, .. } = pair(&stack).await;
     let alices = transition(&alice.id);
 
-    // The function has to wait inside Postgres, and is killed there.
+    // The function waits in Postgres, and is killed there.
     let mut holder = connect(&database.url).await;
     let lock = holder.transaction().await.unwrap();
     lock.execute("lock table conversations in access exclusive mode", &[]).await.unwrap();
@@ -201,8 +201,8 @@ async fn a_device_that_missed_its_time_does_not_come_back_behind_everybodys_back
         pings_until(&mut living, tokio::time::sleep(Duration::from_secs(4))).await;
     })
     .await;
-    // The silent one's lease has run out; the other one's disconnect takes her offline, and the silent one
-    // with her.
+    // The lease of the silent connection has expired. The disconnect of the other one takes her offline, and
+    // removes the silent one.
     living.into_inner().closes().await;
     assert!(!bob_phone.hears(&alices).await.0);
     silent.is_closed().await;
@@ -239,7 +239,7 @@ async fn a_transition_whose_answer_was_lost_is_told_once_all_the_same() {
     assert!(bob_phone.has_heard().await.iter().all(|event| alices(event).is_none()), "and never twice");
 }
 
-/// A disconnect that has read her item before she opened another device, and writes it after that.
+/// A disconnect that read her item before she opened another device, and writes it after that.
 #[tokio::test]
 async fn a_disconnect_that_is_overtaken_by_a_connect_announces_nothing() {
     let dynamodb = DynamoDb::start().await;
@@ -263,7 +263,7 @@ async fn a_disconnect_that_is_overtaken_by_a_connect_announces_nothing() {
     assert!(!bob_phone.hears(&alices).await.0, "now she is gone");
 }
 
-/// Closes a connection whose `$disconnect` makes the transition, and can do nothing more.
+/// Closes a connection whose `$disconnect` makes the transition and is then cut off from DynamoDB.
 async fn closes_without_announcing(stack: &Stack, dynamodb: &DynamoDb, user: &User, phone: Client) {
     dynamodb.holds_changes_by("disconnect", &user.id);
     phone.closes().await;
@@ -276,7 +276,7 @@ async fn closes_without_announcing(stack: &Stack, dynamodb: &DynamoDb, user: &Us
     dynamodb.refuses(None);
 }
 
-/// An announcement counts as lost after half a minute, so this takes as long.
+/// An announcement is overdue after half a minute, so this takes as long.
 #[tokio::test]
 async fn an_announcement_that_was_lost_is_made_by_the_sweep() {
     let dynamodb = DynamoDb::start().await;
@@ -290,7 +290,7 @@ async fn an_announcement_that_was_lost_is_made_by_the_sweep() {
     assert_eq!(stack.invokes("sweep_connections").await["swept"], 0, "it may still be at it");
 
     tokio::time::sleep(Duration::from_secs(31)).await;
-    // The schedule's own sweep may come first.
+    // The schedule's own sweep may be first.
     stack.invokes("sweep_connections").await;
     let (online, went) = bob_phone.hears(&alices).await;
     assert!(!online);
@@ -300,7 +300,7 @@ async fn an_announcement_that_was_lost_is_made_by_the_sweep() {
     assert!(online && came > went);
 }
 
-/// The lost announcement is older than what somebody has read who was not there for the newer one.
+/// A late announcement is older than what others have read meanwhile.
 #[tokio::test]
 async fn an_announcement_that_is_late_hides_nothing_newer() {
     let dynamodb = DynamoDb::start().await;
@@ -321,7 +321,7 @@ async fn an_announcement_that_is_late_hides_nothing_newer() {
     let _alice_phone = alice.connects().await;
     assert_eq!(callbacks.pushes_to(Fate::Failed), 3, "the newer one is lost on its way to his phone");
     callbacks.has(&bobs, Fate::Passed);
-    // Clocks may differ, so who opens within 100 ms of a transition is told of it all the same.
+    // Clocks may differ, so a connection that opens within 100 ms of a transition is told of it.
     tokio::time::sleep(Duration::from_millis(200)).await;
     let mut bob_laptop = bob.connects().await;
     assert!(bob_phone.has_heard().await.iter().all(|event| alices(event).is_none()));
@@ -347,7 +347,7 @@ async fn a_ghost_beside_a_living_device_is_closed_by_the_next_connect() {
     living.asks(json!({ "action": "ping" })).await;
 }
 
-/// The real schedule, so this takes a minute; nothing else here does.
+/// The real schedule: this takes a minute.
 #[tokio::test]
 async fn the_sweep_runs_by_itself_every_minute() {
     let (stack, _database) = Stack::own_with(&[("LEASE_SECONDS", "1")]).await;

@@ -1,4 +1,4 @@
-//! Pushes that fail hurt nobody but the one they were for.
+//! Failed pushes affect no other push.
 
 use std::time::Duration;
 
@@ -104,7 +104,7 @@ async fn a_dead_connection_is_forgotten_but_not_one_that_may_be_about_to_open() 
 
     // Only time makes a connection old.
     tokio::time::sleep(Duration::from_secs(31)).await;
-    // API Gateway is known to say so of an open connection now and then.
+    // API Gateway is known to do so for open connections now and then.
     callbacks.next_have(&[]);
     callbacks.has(&stack.connection_of(&bob).await, Fate::GoneOnce);
     let sent = phone.says(&conversation, "3.1").await;
@@ -117,7 +117,7 @@ async fn a_dead_connection_is_forgotten_but_not_one_that_may_be_about_to_open() 
     phone.says(&conversation, "5").await;
     assert_eq!(callbacks.pushes_to(Fate::Gone), asked, "it is forgotten everywhere");
     callbacks.next_have(&[]);
-    // What it sends is still a success, for it is committed; then it is told to come again.
+    // Its message is committed, so it is a success; then it is told to reconnect.
     assert_eq!(bob_phone.says(&conversation, "am I here?").await.seq.0, 8);
     let Frame::Error(told) = bob_phone.receives_where(|frame| matches!(frame, Frame::Error(_))).await else {
         unreachable!()
@@ -133,7 +133,7 @@ async fn a_connection_in_its_connect_is_not_forgotten_by_a_push_that_meets_410()
     callbacks.pass_on_to(stack.port);
     let Pair { alice, alice_phone, mut bob_phone, conversation, .. } = pair(&stack).await;
     bob_phone.joins(&conversation).await;
-    // So that the function is warm when it matters.
+    // So that the function is warm.
     bob_phone.says(&conversation, "see you").await;
     alice_phone.closes().await;
     bob_phone.hears(|event| matches!(event, protocol::Event::UserOffline { .. }).then_some(())).await;

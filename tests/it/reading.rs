@@ -9,7 +9,7 @@ use crate::harness::database::connect;
 use crate::harness::user::{Pair, pair};
 use crate::harness::{Client, Stack};
 
-/// Where, by whom, up to which place.
+/// The conversation, the reader, and the `seq`.
 fn read(event: &Event) -> Option<(String, String, i64)> {
     match event {
         Event::MessagesRead { conversation_id, reader_id, up_to_seq, .. } => {
@@ -91,8 +91,8 @@ async fn what_cannot_be_read_is_refused() {
     );
 }
 
-/// The counts are moved by arithmetic while both sides send and read at once from two devices each; a recount
-/// has to agree.
+/// Unread counts are moved by arithmetic while both users send and read at once from two devices each. A
+/// recount has to agree.
 #[tokio::test]
 async fn unread_counts_stay_exact_while_messages_and_reads_race() {
     let stack = Stack::shared();
@@ -104,7 +104,7 @@ async fn unread_counts_stay_exact_while_messages_and_reads_race() {
             for (at, client) in
                 [&mut alice_phone, &mut bob_phone, &mut alice_laptop, &mut bob_laptop].into_iter().enumerate()
             {
-                // Every mixture comes up over the rounds.
+                // All interleavings occur over the rounds.
                 let frame = match (step * 7 + at * 3 + round * 5) % 4 {
                     0 | 1 => {
                         json!({ "action": "send_message", "conversationId": conversation, "content": "x" })
@@ -118,7 +118,7 @@ async fn unread_counts_stay_exact_while_messages_and_reads_race() {
                 asked.push((at, client.sends(frame).await));
             }
         }
-        // Looking at the conversation marks by a statement of its own.
+        // Reading the conversation marks messages with another statement.
         let (alices, bobs) =
             tokio::join!(alice.reads(&conversation, ""), bob.reads(&conversation, "?limit=1"));
         assert!(alices.messages.len() + bobs.messages.len() > 0);

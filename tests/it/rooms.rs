@@ -1,4 +1,4 @@
-//! Joining and leaving.
+//! Joining and leaving conversations.
 
 use protocol::{Code, Event};
 use serde_json::json;
@@ -37,7 +37,7 @@ async fn a_join_tells_where_the_conversation_stands() {
 async fn a_connection_joins_at_most_100_conversations() {
     let stack = Stack::shared();
     let Pair { alice, alice_phone: mut phone, .. } = pair(&stack).await;
-    // Made by hand: a hundred people would have to connect for it.
+    // Inserted directly, since a hundred users would have to connect.
     let database = connect(stack.postgres_url()).await;
     let made = database
         .query(
@@ -68,7 +68,7 @@ async fn a_connection_joins_at_most_100_conversations() {
     );
 }
 
-/// Every item of the table, as DynamoDB itself tells it.
+/// All items of the table, from DynamoDB itself.
 async fn table(stack: &Stack) -> String {
     let scan = reqwest::Client::new()
         .post(&stack.dynamodb_url)
@@ -93,7 +93,7 @@ async fn nothing_is_left_of_a_connection_that_has_closed() {
     phone.joins(&conversation).await;
     let before = table(&stack).await;
     assert_eq!(before.matches("CONN#").count(), 2);
-    // Her own item, her connection's, her lease's place in the conversation.
+    // Her own item, that of her connection, and that of the conversation.
     assert_eq!(before.matches(&alice.id).count(), 3, "{before}");
     phone.closes().await;
     bob_phone.closes().await;

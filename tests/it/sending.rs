@@ -119,7 +119,7 @@ async fn who_has_not_joined_hears_that_there_is_something() {
     assert!(!phone.has_heard().await.iter().any(|event| updated(event).is_some()), "it has joined");
     assert!(bob_phone.has_received().await.is_empty(), "it has not");
 
-    // A repeat of what is not the latest message any more is no news to those who only follow the list.
+    // A repeat of an older message is not pushed to those who have not joined.
     let first = phone
         .sends_message(json!({ "conversationId": conversation, "content": "4", "clientMessageId": "4" }))
         .await;

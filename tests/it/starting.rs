@@ -1,4 +1,4 @@
-//! What a person sees of `cargo dev` when something is wrong: one clear line, and exit status 1.
+//! What `cargo dev` prints when something is wrong: one clear line, and exit status 1.
 
 use std::net::TcpListener;
 use std::process::Output;
@@ -6,7 +6,7 @@ use std::process::Output;
 use crate::harness::stack::{folder, run_to_end};
 use crate::harness::{Client, Stack};
 
-/// The one line, without what the steps before it said.
+/// The line with the error.
 fn refusal(output: &Output) -> String {
     assert_eq!(output.status.code(), Some(1));
     let said = String::from_utf8_lossy(&output.stderr);

@@ -1,4 +1,4 @@
-//! Tokens of an identity provider, whose public keys are at a JWKS URL.
+//! Tokens of an identity provider with a JWKS URL.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use crate::harness::jwks::{Answers, Key, Provider};
 use crate::harness::user::seconds_from_now;
 use crate::harness::{Client, Database, Stack, StackOptions};
 
-/// A stack with one process for each function, since each process keeps the keys for itself.
+/// A stack with one process per function, since each process keeps the keys for itself.
 async fn stack_that_trusts(provider: &Provider, more: &[(&str, &str)]) -> (Arc<Stack>, Database) {
     let env = [&[("JWT_JWKS_URL", provider.url.as_str())], more].concat();
     let database = Database::create().await;
@@ -59,7 +59,7 @@ async fn every_kind_of_key_opens_a_connection_and_nothing_else_does() {
         401
     );
 
-    // The public key is no secret: used as one, it must not make a signature.
+    // The public key is not a secret: used as one, it must not verify a signature.
     let AlgorithmParameters::RSA(public) = rsa.public().algorithm else { panic!("it is an RSA key") };
     for secret in [public.n.as_bytes(), stack.secret.as_bytes()] {
         let header = Header { kid: Some("rsa".to_owned()), ..Header::new(Algorithm::HS256) };
@@ -93,7 +93,7 @@ async fn issuer_and_audience_are_checked_when_set() {
     );
     for (issuer, audience) in [
         (json!("https://other.example"), audience.clone()),
-        // One string is wanted, though the right one is among these.
+        // One string is required, even if the right one is in the array.
         (json!(["https://issuer.example"]), audience.clone()),
         (issuer.clone(), json!("other")),
         (Value::Null, audience),
@@ -165,7 +165,7 @@ async fn a_new_key_is_fetched_once_and_invented_ones_are_not_asked_for() {
     assert_eq!(status(&stack, &old.signs(&claims("alice"))).await, 101);
     assert_eq!(provider.was_asked(), 1);
 
-    // Within the minute after a fetch nobody's word makes it ask again.
+    // In the minute after a fetch no unknown key causes another one.
     provider.has_keys(&[&old, &new]);
     for _ in 0..3 {
         assert_eq!(status(&stack, &new.signs(&claims("alice"))).await, 401);

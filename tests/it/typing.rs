@@ -1,4 +1,4 @@
-//! Somebody types.
+//! Typing.
 
 use protocol::{Code, Event};
 use serde_json::json;

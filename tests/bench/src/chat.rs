@@ -1,4 +1,4 @@
-//! Pairs of users: one sends, waits for the answer, and sends again; the other has joined and receives.
+//! Chat: pairs of users of whom one sends, waits for the answer, and sends again, while the other receives.
 
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
@@ -12,17 +12,17 @@ use tokio::time::{interval_at, timeout};
 use crate::measure::{Kind, Times};
 use crate::stack::{Socket, Stack};
 
-/// How many send at once.
+/// The numbers of concurrent senders.
 const SENDERS: [usize; 4] = [1, 8, 32, 64];
 
-/// Messages a second of the load that is not as high as it can be, and how many send them.
+/// The messages per second of the steady load, and its number of senders.
 const RATE: u32 = 200;
 const RATE_SENDERS: u32 = 16;
 
-/// A message that comes later than this after the last send is lost.
+/// A message that is received later than this after the last send counts as lost.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// What was seen at one load.
+/// The measurements of one load.
 #[derive(Debug, Serialize)]
 pub(crate) struct Load {
     pub(crate) name: String,
@@ -46,8 +46,8 @@ pub(crate) struct Load {
     pub(crate) postgres_calls: f64,
     pub(crate) dynamodb_calls: f64,
     pub(crate) pushes: f64,
-    /// Milliseconds of each message's way, as the function takes them: the whole event, what it waits for,
-    /// and what is neither that nor work.
+    /// How the duration of `send_message` is spent, in milliseconds: the whole invocation, its waits, and the
+    /// rest that is neither a wait nor work.
     pub(crate) event_ms: f64,
     pub(crate) postgres_ms: f64,
     pub(crate) dynamodb_ms: f64,
@@ -76,7 +76,7 @@ pub(crate) async fn measure(stack: &Stack, lasting: Duration) -> Vec<Load> {
     for n in 0..most {
         pairs.push(pair(stack, n).await);
     }
-    // Every process that there will be has started, and has been asked once.
+    // Starts every process that there will be, and warms it up.
     pairs = run("warming up", pairs, most, None, Duration::from_secs(2)).await.0;
     let mut loads = Vec::new();
     let closed = SENDERS.map(|senders| (format!("{senders} sending"), senders, None));
@@ -128,8 +128,8 @@ async fn pair(stack: &Stack, n: usize) -> Pair {
     Pair { sender, receiver, conversation }
 }
 
-/// The first `senders` pairs chat; gives the pairs back, how many messages were sent and what was received
-/// of them.
+/// Lets the first `senders` pairs chat. Returns the pairs, the number of messages sent, and what was
+/// received.
 async fn run(
     load: &str,
     mut pairs: Vec<Pair>,
@@ -141,7 +141,7 @@ async fn run(
     let epoch = Instant::now();
     let chatting =
         pairs.into_iter().enumerate().map(|(n, Pair { mut sender, mut receiver, conversation })| {
-            // They take turns.
+            // Pairs take turns.
             let every = every.map(|every| {
                 (every, epoch + every * u32::try_from(n).unwrap() / u32::try_from(senders).unwrap())
             });
@@ -173,7 +173,7 @@ async fn run(
     (pairs, sent, received)
 }
 
-/// Sends one after another, each when it is due if there is a rhythm, and says how many.
+/// Sends one message after another, with a rhythm if there is one. Returns the number of messages.
 async fn send(
     load: &str,
     socket: &mut Socket,
@@ -185,7 +185,7 @@ async fn send(
     let mut ticks = every.map(|(every, first)| interval_at(first.into(), every));
     let mut sent = 0;
     loop {
-        // One that is late counts from when it was due: waiting for the one before it is part of its time.
+        // A late message counts from when it was due: the wait for the one before it is part of its latency.
         let due = match &mut ticks {
             Some(ticks) => ticks.tick().await.into_std(),
             None => Instant::now(),
@@ -207,7 +207,7 @@ async fn send(
     }
 }
 
-/// Receives until all that was sent has come.
+/// Receives until all messages have arrived.
 async fn receive(
     load: &str,
     socket: &mut Socket,
@@ -236,7 +236,7 @@ async fn receive(
         let content = frame["data"]["content"].as_str().unwrap();
         let (n, rest) = content.split_once(' ').unwrap();
         let (sent, of) = rest.split_once(' ').unwrap();
-        // One that was given up in the load before this one may come yet.
+        // A message that the load before gave up may still arrive.
         if of != load {
             continue;
         }
@@ -252,7 +252,7 @@ async fn receive(
     received
 }
 
-/// The mean of a number that is in every line of the log with this text.
+/// The mean of a number in all lines of the log with this text.
 fn per_event(log: &str, text: &str, name: &str) -> f64 {
     let name = format!(" {name}=");
     let lines: Vec<&str> = log.lines().filter(|line| line.contains(text)).collect();

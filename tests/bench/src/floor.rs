@@ -1,4 +1,4 @@
-//! What the machine can do at best: Postgres alone stores messages, asked without anything in between.
+//! The limit of the machine: clients that store messages in Postgres directly.
 
 use std::time::{Duration, Instant};
 
@@ -11,8 +11,7 @@ use crate::stack::Stack;
 
 const CLIENTS: [usize; 2] = [1, 32];
 
-/// As much of a send as no design can do without: a place in the conversation, the message, one more that is
-/// unread.
+/// The least that a send has to do: take a number, store the message, count it as unread.
 const SEND: &str = "
 with taken as (
     update conversations set last_seq = last_seq + 1, last_message_at = clock_timestamp() where id = $1
@@ -23,7 +22,7 @@ with taken as (
 )
 update participants set unread_count = unread_count + 1 where conversation_id = $1 and user_id <> $3";
 
-/// What so many clients stored, each in a conversation of its own.
+/// What so many clients have stored, each in its own conversation.
 #[derive(Debug, Serialize)]
 pub(crate) struct Floor {
     pub(crate) clients: usize,
@@ -44,7 +43,7 @@ pub(crate) async fn measure(stack: &Stack, lasting: Duration) -> Vec<Floor> {
     all
 }
 
-/// Stores one message after the other, and says how long each took.
+/// Stores one message after another. Returns their durations.
 async fn send(stack: &Stack, user: String, until: Instant) -> Vec<Duration> {
     let postgres = stack.postgres().await;
     let (other, conversation) = (format!("{user}-other"), Uuid::new_v4());

@@ -1,5 +1,4 @@
-//! Each function alone, behind a Runtime API that does nothing else: how it starts, and what an event costs
-//! it.
+//! Each function alone, behind a minimal Runtime API: how fast it starts, and what an event costs.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -24,11 +23,11 @@ use uuid::Uuid;
 use crate::measure::{Times, cpu, memory};
 use crate::stack::{Stack, token};
 
-/// How often each is started, and how many events one process gets after that.
+/// The number of cold starts of each function, and of events after that.
 const STARTS: usize = 15;
 const EVENTS: usize = 300;
 
-/// In this order: the last one takes away the connection that the others use.
+/// In this order: the last one ends the connection that the others use.
 const FUNCTIONS: [&str; 15] = [
     "migrate",
     "authorize",
@@ -58,23 +57,24 @@ pub(crate) struct Function {
     /// From spawn until its first event is answered.
     pub(crate) first_answer: Times,
     pub(crate) warm: Times,
-    /// Of CPU, for each warm event.
+    /// Processor time of a warm event.
     pub(crate) warm_cpu: f64,
-    /// Of each warm event, what is neither CPU nor a wait for Postgres, DynamoDB or a callback, as the
-    /// function's log says.
+    /// Time of a warm event that is neither processor time nor a wait for Postgres, DynamoDB or a callback,
+    /// from the log of the function.
     pub(crate) warm_idle: f64,
     /// MB.
     pub(crate) resident: f64,
 }
 
-/// What the process that is measured does.
+/// The function of the process that is measured.
 enum Did {
     AskedForAnEvent(Instant),
     Answered(Instant, String),
     Failed(String),
 }
 
-/// A Runtime API for one process: what waits for the next event of one that was killed must not take that of
+/// A Runtime API for one process. A killed process may have left a request, which must not get the next one's
+/// event.
 /// another.
 struct Runtime {
     _server: JoinSet<std::io::Result<()>>,
@@ -89,12 +89,12 @@ struct Serving {
 }
 
 pub(crate) async fn measure(stack: &Stack) -> Vec<Function> {
-    // Those whom the events in `tests/events` name.
+    // The users in `tests/events`.
     let (mut alice, mut bob) = (stack.connects("alice").await, stack.connects("bob").await);
     let conversation = stack.conversation("alice", "bob").await;
     alice.joins(&conversation).await;
     bob.joins(&conversation).await;
-    // Its connection takes what is pushed.
+    // A connection that receives the pushes.
     tokio::spawn(bob.ignores());
     let open: Value = reqwest::get(stack.http("/dev/connections")).await.unwrap().json().await.unwrap();
     let connection = open["connections"]
@@ -118,7 +118,7 @@ pub(crate) async fn measure(stack: &Stack) -> Vec<Function> {
         eprintln!("function: {name}");
         all.push(one(name, name, &variables, &event(name)).await);
         if name == "send_message" {
-            // The stack has no limit, so this is what one costs.
+            // The stack has no rate limit, so this measures its cost.
             let mut limited = variables.clone();
             limited.insert("MAX_MESSAGES_PER_MINUTE".to_owned(), "1000000".to_owned());
             all.push(one("send_message, limited", name, &limited, &event(name)).await);
@@ -132,7 +132,7 @@ async fn one(title: &'static str, name: &str, variables: &BTreeMap<String, Strin
     let (mut first_next, mut first_answer) = (Vec::new(), Vec::new());
     let mut last = None;
     for _ in 0..STARTS {
-        // One at a time: the one before ends here.
+        // One process at a time.
         drop(last.take());
         let mut runtime = serve().await;
         let spawned = Instant::now();
@@ -165,7 +165,7 @@ async fn one(title: &'static str, name: &str, variables: &BTreeMap<String, Strin
     }
 }
 
-/// The mean of what the lines of warm events say.
+/// The mean over the log lines of warm events.
 fn idle(mut log: File) -> f64 {
     log.rewind().unwrap();
     let lines = BufReader::new(log).lines().map_while(Result::ok);
@@ -203,7 +203,7 @@ impl Runtime {
         }
     }
 
-    /// Gives it an event and waits for the answer. What is sent is another message each time.
+    /// Sends an event to the process, and waits for the result. Each message is another one.
     async fn answers(&mut self, event: &str) -> Instant {
         let event = event.replace("my-first", &Uuid::new_v4().to_string());
         self.events.send(event).await.unwrap();

@@ -1,4 +1,4 @@
-//! What becomes of a request when there is more of everything.
+//! Growth: how the duration of a request depends on the number of connections, messages and conversations.
 
 use std::time::{Duration, Instant};
 
@@ -9,10 +9,10 @@ use serde_json::json;
 use crate::measure::Times;
 use crate::stack::{Socket, Stack, token};
 
-/// How often each is asked.
+/// The number of requests of each kind.
 const TIMES: usize = 20;
 
-/// Connections of one user that are opened at once: they all write to that user's item.
+/// The number of connections of one user that are opened at once: all of them write to the user's item.
 const AT_ONCE: usize = 4;
 
 #[derive(Debug, Serialize)]
@@ -25,12 +25,12 @@ pub(crate) struct Growth {
 pub(crate) async fn measure(stack: &Stack) -> Vec<Growth> {
     let mut all = history(stack).await;
     all.extend(list(stack).await);
-    // Comes last: a thousand connections that close keep the stack busy for a while.
+    // This is last: a thousand connections that close keep the stack busy for a while.
     all.extend(fan_out(stack).await);
     all
 }
 
-/// From send until the last of so many connections has it.
+/// From the send until the last of so many connections has received the message.
 async fn fan_out(stack: &Stack) -> Vec<Growth> {
     let mut sender = stack.connects("fan-sender").await;
     let mut connections: Vec<Socket> = vec![stack.connects("fan-receiver").await];
@@ -64,7 +64,7 @@ async fn fan_out(stack: &Stack) -> Vec<Growth> {
     all
 }
 
-/// The newest page, and one in the middle, of a conversation of so many messages.
+/// Two pages of a conversation of so many messages: the newest, and one in the middle.
 async fn history(stack: &Stack) -> Vec<Growth> {
     let postgres = stack.postgres().await;
     drop((stack.connects("long-a").await, stack.connects("long-b").await));
@@ -107,7 +107,7 @@ async fn history(stack: &Stack) -> Vec<Growth> {
     all
 }
 
-/// The first page of a user with so many conversations.
+/// The first page of the list of a user with so many conversations.
 async fn list(stack: &Stack) -> Vec<Growth> {
     let postgres = stack.postgres().await;
     let mut all = Vec::new();
@@ -145,7 +145,7 @@ async fn ask(stack: &Stack, user: &str, path: &str) -> Times {
         let answer = http.get(stack.http(path)).bearer_auth(&token).send().await.unwrap();
         let answer = answer.error_for_status().unwrap();
         answer.bytes().await.unwrap();
-        // The first one opens the connection.
+        // The first request opens the connection.
         if n > 0 {
             times.push(asked.elapsed());
         }

@@ -1,4 +1,4 @@
-//! What Switchboard does in a second, and what it costs: the whole path, on this machine, in one run.
+//! The benchmark: how many messages Switchboard handles per second on this machine, and what they cost.
 //!
 //! `cargo run --release -p bench` starts the stack with optimised functions and a durable Postgres, and takes
 //! its measures one after another, so that none disturbs another. It prints tables and writes

@@ -1,13 +1,13 @@
-//! Times, and what the operating system says of processes.
+//! Durations, and what the operating system reports about processes.
 
 use std::time::Duration;
 
 use serde::Serialize;
 
-/// Clock ticks a second in `/proc`: Linux has 100 on every machine it shows them to programs (`man 5 proc`).
+/// Clock ticks per second in `/proc`: 100 on every Linux machine (`man 5 proc`).
 const TICKS: f64 = 100.0;
 
-/// The middle and the ends of many times, in milliseconds.
+/// The median and the extremes of durations, in milliseconds.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub(crate) struct Times {
     pub(crate) mean: f64,
@@ -28,10 +28,10 @@ impl Times {
     }
 }
 
-/// The parts whose share is told apart.
+/// The parts of the stack that are measured separately.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// The local stack: the gateway, the Runtime API, and DynamoDB in the same process.
+    /// The local stack: the gateway, the Runtime API, and DynamoDB, which is in the same process.
     Gateway,
     Function,
     Postgres,
@@ -41,7 +41,7 @@ pub(crate) enum Kind {
 #[derive(Debug)]
 pub(crate) struct Process {
     pub(crate) kind: Kind,
-    /// Seconds of CPU until now.
+    /// Processor time until now, in seconds.
     cpu: f64,
     memory: Memory,
 }
@@ -49,19 +49,19 @@ pub(crate) struct Process {
 /// MB.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Memory {
-    /// What is in memory of the process, with all it shares with others.
+    /// Resident memory, including what is shared.
     pub(crate) resident: f64,
-    /// The same, but what several share is divided among them: only these can be added up, for Postgres's
-    /// buffers would count for each backend.
+    /// Resident memory with shared pages divided among their processes. Only this can be summed: Postgres's
+    /// buffers would count once for each backend.
     share: f64,
 }
 
-/// What all processes of the stack have used.
+/// The usage of all processes of the stack.
 #[derive(Debug)]
 pub(crate) struct Usage(pub(crate) Vec<Process>);
 
 impl Usage {
-    /// Of the stack whose own process this is, and of everything below it.
+    /// The usage of a process and all its descendants.
     pub(crate) fn now(stack: u32) -> Self {
         let mut found = vec![stack];
         let all: Vec<(u32, u32, f64, String)> = processes();

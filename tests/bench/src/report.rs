@@ -1,4 +1,4 @@
-//! The figures as tables, as JSON and as a plot, beside those of the origin design (DESIGN.md, section 9).
+//! The figures as tables, as JSON and as a plot, beside those of the origin design (tests/bench/README.md).
 
 use std::path::Path;
 
@@ -13,16 +13,16 @@ use crate::functions::Function;
 use crate::growth::Growth;
 use crate::rest::Requests;
 
-/// Messages a second of Socket.IO, Prisma and Postgres in one Node process, on a machine of two cores: at
-/// one sender, and at most.
+/// Messages per second of Socket.IO, Prisma and Postgres in one Node process, on a machine with two cores:
+/// with one sender, and at most.
 const ORIGIN_ONE: f64 = 324.0;
 const ORIGIN_MOST: f64 = 800.0;
 
-/// Sends a second that Postgres alone took where the origin design was measured, by so many clients (through
+/// Sends per second of Postgres alone on the machine of the origin design, by the number of clients (with
 /// pgbench).
 const ORIGIN_FLOOR: [(usize, u32); 2] = [(1, 1500), (32, 4500)];
 
-/// Requests a second of the origin design's HTTP API with 16 clients.
+/// Requests per second of the origin design's HTTP API, with 16 clients.
 const ORIGIN_REST: [(&str, u32); 3] = [("list", 805), ("history", 545), ("find-or-create", 607)];
 
 #[derive(Debug, Default, Serialize)]
@@ -211,13 +211,13 @@ impl Report {
         );
     }
 
-    /// What did not come as it should, however fast.
+    /// Messages that were lost, duplicated or out of order.
     pub(crate) fn failures(&self) -> usize {
         self.chat.iter().map(|load| load.lost + load.duplicated).sum::<usize>()
             + self.rest.iter().map(|requests| requests.failed).sum::<usize>()
     }
 
-    /// `bench.json`, and the plot of the whole path as `bench.svg`.
+    /// Writes `bench.json`, and the plot of the whole path as `bench.svg`.
     pub(crate) fn write(&self, folder: &Path) {
         std::fs::create_dir_all(folder).unwrap();
         std::fs::write(folder.join("bench.json"), serde_json::to_string_pretty(self).unwrap()).unwrap();
@@ -229,7 +229,7 @@ impl Report {
         }
     }
 
-    /// Messages a second by how many send.
+    /// Messages per second, by the number of senders.
     fn plot(&self, path: &Path) -> Result<(), Box<dyn std::error::Error>> {
         let loads: Vec<&Load> = self.chat.iter().filter(|load| load.name.ends_with("sending")).collect();
         let points: Vec<_> =

@@ -1,4 +1,4 @@
-//! The HTTP API, asked as quickly as it answers: 200 users, 1,000 conversations, 100,000 messages.
+//! The HTTP API under load: 200 users, 1,000 conversations, 100,000 messages.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -16,7 +16,7 @@ use crate::stack::{Stack, token};
 const USERS: usize = 200;
 const CLIENTS: [usize; 2] = [1, 16];
 
-/// What was seen of one request, by so many clients.
+/// The measurements of one request, by the number of clients.
 #[derive(Debug, Serialize)]
 pub(crate) struct Requests {
     pub(crate) request: &'static str,
@@ -26,7 +26,7 @@ pub(crate) struct Requests {
     pub(crate) failed: usize,
 }
 
-/// What the requests are about.
+/// The data that the requests are about.
 struct World {
     http: Client,
     stack_url: String,
@@ -34,7 +34,7 @@ struct World {
     conversations: Vec<Conversation>,
 }
 
-/// The numbers of its users, and a message in its middle.
+/// The numbers of its two users, and a message in the middle.
 struct Conversation {
     id: Uuid,
     users: (usize, usize),
@@ -57,7 +57,7 @@ impl Request {
         (Self::Find, "find-or-create"),
     ];
 
-    /// The `n`th request: another conversation each time, asked for by one of its users.
+    /// The `n`th request: each is about another conversation, by one of its users.
     fn of(self, world: &World, n: usize) -> RequestBuilder {
         let Conversation { id, users: (one, other), middle } =
             &world.conversations[n * 7 % world.conversations.len()];
@@ -80,7 +80,7 @@ pub(crate) async fn measure(stack: &Stack, lasting: Duration) -> Vec<Requests> {
     let world = Arc::new(world(stack).await);
     let mut all = Vec::new();
     for (request, name) in Request::ALL {
-        // Starts the processes, and reads what is not in memory yet.
+        // Starts the processes, and fills the caches.
         run(&world, request, 16, Duration::from_millis(500)).await;
         for clients in CLIENTS {
             eprintln!("REST: {name}, {clients} clients");
@@ -125,7 +125,7 @@ async fn run(
 
 async fn world(stack: &Stack) -> World {
     let postgres = stack.postgres().await;
-    // Everyone talks with the five who come next: a thousand conversations of a hundred messages.
+    // Each user has a conversation with the next five: a thousand conversations of a hundred messages.
     postgres
         .batch_execute(
             "insert into users (id, name, display_name)

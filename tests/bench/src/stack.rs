@@ -1,4 +1,4 @@
-//! The stack that is measured, and the people who use it.
+//! The stack that is measured, and its users.
 
 use std::collections::BTreeMap;
 use std::fs::{File, Permissions};
@@ -20,7 +20,7 @@ use crate::measure::Usage;
 
 const SECRET: &str = "a secret that lasts as long as a benchmark and signs nothing else";
 
-/// Whoever waits longer than this waits for ever.
+/// What takes longer than this never ends.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(crate) struct Stack {
@@ -31,7 +31,7 @@ pub(crate) struct Stack {
 }
 
 impl Stack {
-    /// Builds what is not built yet, with optimisation if this is optimised, and starts it.
+    /// Builds the stack, optimised if this is, and starts it.
     pub(crate) fn start() -> Self {
         raise_open_files();
         let folder = tempfile::Builder::new()
@@ -49,7 +49,7 @@ impl Stack {
             .args(release)
             .args(["--ephemeral", "--port", "0", "--stop-with-stdin", "--data-dir"])
             .arg(folder.path())
-            // The throttle of the stage is part of the path, but not what limits it.
+            // The throttle of the stage stays in the path, but must not limit the load.
             .args(["--parameter-overrides", "FrameRate=100000", "RequestRate=100000"])
             .env("JWT_SECRET", SECRET)
             .env("MAX_MESSAGES_PER_MINUTE", "0")
@@ -85,12 +85,12 @@ impl Stack {
         Usage::now(self.child.id())
     }
 
-    /// What the functions have written until now.
+    /// The log of the functions.
     pub(crate) fn log(&self) -> String {
         log(&self.folder)
     }
 
-    /// The variables of the functions, as they are written down for whoever runs one by hand.
+    /// The variables of the functions, from the file that `cargo dev` writes.
     pub(crate) fn variables(&self) -> BTreeMap<String, String> {
         let text = std::fs::read_to_string(self.folder.path().join("functions.env")).unwrap();
         let pairs = text.lines().filter_map(|line| line.split_once('='));
@@ -104,7 +104,7 @@ impl Stack {
         client
     }
 
-    /// The conversation of two users who have connected once.
+    /// The conversation of two users who have connected before.
     pub(crate) async fn conversation(&self, from: &str, with: &str) -> String {
         let request = reqwest::Client::new().post(self.http("/api/conversations/find-or-create"));
         let request = request.bearer_auth(token(from)).json(&json!({ "otherUserId": with }));
@@ -127,7 +127,7 @@ impl Drop for Stack {
     }
 }
 
-/// A token that outlives the run.
+/// A token that is valid for the whole run.
 pub(crate) fn token(user: &str) -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
     let claims = json!({ "sub": user, "exp": now + 3600, "name": format!("{user} Example") });
@@ -154,7 +154,7 @@ impl Socket {
         }
     }
 
-    /// Takes what comes until the connection is closed.
+    /// Ignores frames until the connection is closed.
     pub(crate) async fn ignores(mut self) {
         while let Some(Ok(_)) = self.0.next().await {}
     }

@@ -1,4 +1,4 @@
-//! The places in a list that clients hand back, and the ids in paths and queries.
+//! Cursors of lists, and ids in paths and queries.
 #![no_main]
 
 use domain::{ActivityCursor, ConnectionId, ConversationId, MessageId, UserId};

@@ -1,4 +1,4 @@
-//! What API Gateway and the authorizer say of a connection.
+//! Events of a connection, as API Gateway and the authorizer make them.
 #![no_main]
 
 use aws_lambda_events::apigw::ApiGatewayWebsocketProxyRequest;

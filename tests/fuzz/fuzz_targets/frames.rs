@@ -1,4 +1,4 @@
-//! What clients send: every action's frame, and the bodies of the HTTP API.
+//! Frames of every action, and bodies of the HTTP API.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,5 +1,4 @@
-//! What clients say in an HTTP request: its token, path, query and body. The rest of an event is the
-//! gateway's word.
+//! HTTP requests: token, path, query and body. API Gateway makes the rest of the event.
 #![no_main]
 
 use std::sync::LazyLock;

@@ -1,5 +1,5 @@
-//! Small functions that each do one thing, so that what API Gateway and Lambda do can be seen from outside.
-//! `template.yaml` beside this folder puts them behind routes.
+//! Small functions that make the behaviour of API Gateway and Lambda visible. `template.yaml` has their
+//! routes.
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -17,7 +17,7 @@ pub async fn run<F: Future<Output = Result<Value, Error>>>(handle: impl Fn(Value
         .await
 }
 
-/// What an event tells a function by `name`: in itself, in its query string, or in its body's JSON.
+/// The value of `name` in an event: in the event itself, in its query string, or in the JSON of its body.
 pub fn told(event: &Value, name: &str) -> Option<Value> {
     let in_query = event["queryStringParameters"].get(name).and_then(Value::as_str);
     let in_query = in_query.map(|text| serde_json::from_str(text).unwrap_or_else(|_| text.into()));
@@ -29,7 +29,7 @@ pub fn told(event: &Value, name: &str) -> Option<Value> {
     event.get(name).cloned().or(in_query).or_else(|| body?.get(name).cloned())
 }
 
-/// Waits as many milliseconds as the event says under `ms`.
+/// Waits for the milliseconds that the event has as `ms`.
 pub async fn wait(event: &Value) {
     let ms = told(event, "ms").and_then(|ms| ms.as_u64()).unwrap_or_default();
     tokio::time::sleep(std::time::Duration::from_millis(ms)).await;

@@ -1,4 +1,4 @@
-//! Holds what the clients saw, what the database has and what was promised against each other.
+//! Compares what the clients saw with the database, and both with what was promised.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,14 +12,14 @@ use crate::harness::database::connect;
 use crate::harness::processes::{sockets_of, sockets_to};
 use crate::harness::{children, eventually};
 
-/// How long presence may take to be right: until the last lease has ended, and then some.
+/// The time limit for presence to be right: the last lease has to end first.
 const PRESENCE_PATIENCE: Duration = Duration::from_secs(4 * LEASE.as_secs());
 
-/// Each process may have two, one of which replaces the other.
+/// A process may hold two connections, of which one replaces the other.
 const CONNECTIONS_PER_PROCESS: usize = 2;
 
-/// Every acknowledged message is stored exactly once, `seq` has no gaps, and everybody has everything in
-/// order. Prints the counts, and says what is wrong.
+/// Checks that every acknowledged message is stored exactly once, that `seq` has no gaps, and that every
+/// device has every message in order. Prints the counts, and returns what is wrong.
 pub(super) async fn messages(world: &World, devices: &[Device]) -> Vec<String> {
     let mut wrong = Vec::new();
     let postgres = connect(&world.database.url).await;
@@ -80,7 +80,7 @@ pub(super) async fn messages(world: &World, devices: &[Device]) -> Vec<String> {
             }
         }
     }
-    // What is counted along with the messages.
+    // What else is counted.
     let miscounted = "select c.id::text from conversations c
          where c.last_seq <> (select count(*) from messages m where m.conversation_id = c.id)
             or exists (select from participants p where p.conversation_id = c.id and p.unread_count <>
@@ -132,15 +132,15 @@ fn user_leaves(user: usize) -> bool {
     user % 4 == 1
 }
 
-/// Whether one device leaves: besides those users', some phones whose users stay with their laptops.
+/// Whether a device leaves: those of users who leave, and some phones whose users stay with their laptops.
 fn leaves(device: &Device) -> bool {
     user_leaves(device.user) || device.user.is_multiple_of(2 * SECOND_DEVICE) && device.name == "phone"
 }
 
-/// Everybody learns who is there. Then some leave, of them some without a word that anyone hears, and come
-/// back; those who stay are told so, and the service says the same.
+/// All devices learn who is online. Then some leave, of them some without a `$disconnect`, and come back. The
+/// others have to be told so, and the lists have to agree.
 pub(super) async fn presence(world: &World, devices: &mut [Device]) -> Vec<String> {
-    // Who has lost the connection meanwhile would have none to leave.
+    // A device that has lost its connection meanwhile could not close it.
     join_all(devices.iter_mut().map(Device::catches_up)).await;
     let told_otherwise = match all_are_there(world, devices).await {
         Ok(told_otherwise) => told_otherwise,
@@ -148,7 +148,7 @@ pub(super) async fn presence(world: &World, devices: &mut [Device]) -> Vec<Strin
     };
 
     let leaving = devices.iter_mut().filter(|device| leaves(device));
-    // Of those who leave, every second one's `$disconnect` gets lost.
+    // The `$disconnect` of every second device that leaves is lost.
     let (mut lost, mut heard): (Vec<_>, Vec<_>) = leaving.partition(|device| device.user % 8 < 2);
     let lost_before = lost_disconnects(world);
     world.dynamodb.refuses(Some("disconnect"));
@@ -161,8 +161,7 @@ pub(super) async fn presence(world: &World, devices: &mut [Device]) -> Vec<Strin
     let (left, unheard) = (lost.len() + heard.len(), lost.len());
     let mut wrong = converges(world, devices, |device| !leaves(device), user_leaves).await;
     if wrong.is_empty() {
-        // They had been told of everybody's presence by other means before: that somebody comes is only
-        // announced.
+        // They knew of everybody from lists before. That a user comes back is only announced.
         wrong = converges(world, devices, |_| true, |_| false).await;
     }
     if wrong.is_empty() {
@@ -181,8 +180,7 @@ pub(super) async fn presence(world: &World, devices: &mut [Device]) -> Vec<Strin
     wrong
 }
 
-/// Keeps some devices connected until those who stayed all the time were told who is there, and the service
-/// says the same.
+/// Keeps devices connected until those that stayed were told who is online, and the lists agree.
 async fn converges(
     world: &World,
     devices: &mut [Device],
@@ -204,8 +202,8 @@ async fn converges(
     }
 }
 
-/// Waits until everybody is there, as far as everybody can read, and says of how many contacts something else
-/// had been announced: that is done once, and got lost with what it ran into.
+/// Waits until all users are online, as the lists say. Returns the number of contacts of whom something else
+/// was announced: an announcement may be lost in the trouble.
 async fn all_are_there(world: &World, devices: &mut [Device]) -> Result<usize, Vec<String>> {
     let until = Instant::now() + PRESENCE_PATIENCE;
     let mut told_otherwise = 0;
@@ -228,12 +226,12 @@ async fn all_are_there(world: &World, devices: &mut [Device]) -> Result<usize, V
     }
 }
 
-/// One that fails is followed by another, as the schedule has it.
+/// A failed sweep is followed by another one, as by the schedule.
 async fn sweeps(world: &World) -> Result<(), String> {
     world.stack().tries_to_invoke("sweep_connections").await.map(drop)
 }
 
-/// Where the service is wrong about who is there.
+/// The contacts of a device whose presence is wrong in its lists.
 async fn misread(world: &World, device: &Device, has_left: impl Fn(usize) -> bool) -> Vec<String> {
     let listed = match device.reads_who_is_there().await {
         Ok(listed) => listed,
@@ -244,7 +242,7 @@ async fn misread(world: &World, device: &Device, has_left: impl Fn(usize) -> boo
     others.filter(is_wrong).map(|other| format!("user {} misreads user {other}", device.user)).collect()
 }
 
-/// Where it has announced something else.
+/// The contacts of a device whose presence was announced wrongly.
 fn was_told_wrong(world: &World, device: &Device, has_left: impl Fn(usize) -> bool) -> Vec<String> {
     let others = device.conversations.values();
     let told = |other: usize| device.online.get(&world.user(other).id).map(|(_, is_online)| *is_online);
@@ -252,18 +250,18 @@ fn was_told_wrong(world: &World, device: &Device, has_left: impl Fn(usize) -> bo
     others.filter(is_wrong).map(|other| format!("user {} was told wrong of {other}", device.user)).collect()
 }
 
-/// How often `$disconnect` could not be carried out.
+/// How many `$disconnect` events failed.
 fn lost_disconnects(world: &World) -> usize {
     let lines = world.stack().lines();
     lines.iter().filter(|(name, line)| name == "disconnect" && line["outcome"] == "unavailable").count()
 }
 
-/// Watches, as long as there is trouble, that no process holds more connections to Postgres than it may.
+/// Watches during the trouble that no process holds too many connections to Postgres.
 pub(super) async fn connections_while_troubled(world: &World) -> Vec<String> {
     let (mut wrong, mut most, mut looked) = (Vec::new(), 0, 0);
     while world.is_troubled() {
         sleep(Duration::from_millis(500)).await;
-        // One that is being closed is none that is held, so two looks have to agree.
+        // A connection that is being closed does not count, so it has to be seen twice.
         let first = connections(world);
         sleep(Duration::from_millis(50)).await;
         for (process, count) in connections(world) {
@@ -283,7 +281,7 @@ pub(super) async fn connections_while_troubled(world: &World) -> Vec<String> {
     wrong
 }
 
-/// The same in the end, and that none is left when the processes are gone.
+/// The same at the end. Also checks that no connection is left when the processes have ended.
 pub(super) async fn connections_at_the_end(world: &World) -> Vec<String> {
     let held = connections(world);
     let too_many = held.iter().filter(|(_, count)| **count > CONNECTIONS_PER_PROCESS);
@@ -307,7 +305,7 @@ pub(super) async fn connections_at_the_end(world: &World) -> Vec<String> {
     wrong
 }
 
-/// How many connections to Postgres each process of a function has.
+/// The number of connections to Postgres of each function's process.
 fn connections(world: &World) -> BTreeMap<(u32, String), usize> {
     let (_, port) = world.database.url.rsplit_once(':').expect("it names a port");
     let port = port.split('/').next().and_then(|port| port.parse().ok()).expect("it is a number");

@@ -1,5 +1,5 @@
-//! A client that behaves as the documentation says: it repeats what was not answered, drops what it has,
-//! fetches what it misses, and renews its lease.
+//! A client that follows the documentation: it repeats what was not answered, drops duplicates, fetches what
+//! it misses, and renews its lease.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -19,18 +19,18 @@ use tokio_tungstenite::tungstenite;
 use super::{LEASE, NEIGHBOURS, SECOND_DEVICE, USERS, World};
 use crate::harness::{Client, Frame};
 
-/// A frame that is not answered for this long is sent again.
+/// After this a frame without an answer is sent again.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(3);
 
 const PING_EVERY: Duration = Duration::from_secs(LEASE.as_secs() / 4);
 
-/// How long all may take that has to work once nothing fails any more.
+/// The time limit of everything that has to succeed after the trouble.
 const CALM_PATIENCE: Duration = Duration::from_secs(60);
 
-/// How long it stays between two things that it does.
+/// The pause between two actions.
 const PAUSE: std::ops::Range<u64> = 200..600;
 
-/// What a device has of a message.
+/// A message on a device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Seen {
     pub(super) id: String,
@@ -38,7 +38,7 @@ pub(super) struct Seen {
     pub(super) content: String,
 }
 
-/// A message that it wants to send, until that is answered.
+/// A message that is to be sent, until it is answered.
 #[derive(Debug)]
 struct Outgoing {
     conversation: String,
@@ -46,7 +46,7 @@ struct Outgoing {
     next_try: Instant,
 }
 
-/// What it went through.
+/// What happened to the device.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Counts {
     pub(super) sent_again: usize,
@@ -62,50 +62,50 @@ pub(super) struct Counts {
     pub(super) unleased: usize,
 }
 
-/// One phone or laptop of a user.
+/// A phone or a laptop of a user.
 #[derive(Debug)]
 pub(super) struct Device {
     world: Arc<World>,
     rng: StdRng,
     pub(super) user: usize,
     pub(super) name: String,
-    /// The user's conversations, and with whom.
+    /// The user's conversations, with the other user of each.
     pub(super) conversations: BTreeMap<String, usize>,
-    /// Those of others.
+    /// Conversations of others.
     foreign: Vec<String>,
-    /// Each conversation, in order and without gaps.
+    /// The messages of each conversation, in order and without gaps.
     pub(super) has: BTreeMap<String, Vec<Seen>>,
-    /// How many messages it has heard there are.
+    /// The latest `seq` of each conversation that the device knows of.
     heard_of: BTreeMap<String, usize>,
     outgoing: Option<Outgoing>,
-    /// The conversation and `seq` of each message that it was told is stored, and what it is.
+    /// The conversation, the `seq` and the message of each send that was acknowledged.
     pub(super) acknowledged: BTreeMap<String, (String, usize, Seen)>,
-    /// All that it has ever tried to send, and where.
+    /// The conversation of each message that the device tried to send.
     pub(super) tried: BTreeMap<String, String>,
-    /// Who is there, as far as it was told, and the version of that.
+    /// The presence of contacts as announced, with the version.
     pub(super) online: HashMap<String, (u64, bool)>,
     connection: Option<Client>,
     joined: BTreeSet<String>,
     next_ping: Instant,
     next_join: Instant,
-    /// How many pings it has sent; each is named by its number.
+    /// The number of pings sent, which is also the id of the last one.
     pings: usize,
-    /// The last of them that was answered.
+    /// The last ping that was answered.
     ponged: usize,
     last_ping: Instant,
-    /// When its lease ends, as far as it knows.
+    /// When the lease ends, as far as the device knows.
     leased_until: Instant,
-    /// Whether its lease had ended since it asked who is there: what was announced meanwhile it was not told.
+    /// Whether the lease had ended since the last list: announcements may have been missed.
     was_unleased: bool,
     pub(super) counts: Counts,
-    /// What may not happen, but did.
+    /// What must not happen, but did.
     pub(super) wrong: Vec<String>,
 }
 
 impl Device {
-    /// Those of all users, who all know each other's conversations.
+    /// All devices of all users. Each knows the ids of all conversations.
     pub(super) async fn all(world: &Arc<World>, seed: u64) -> Vec<Self> {
-        // Whoever has connected once is known.
+        // A user has to have connected once.
         let known = join_all((0..USERS).map(async |n| world.user(n).connects().await)).await;
         let mut conversations = vec![BTreeMap::new(); USERS];
         for one in 0..USERS {
@@ -165,7 +165,7 @@ impl Device {
         }
     }
 
-    /// Sends, receives, is cut off and comes back, as long as something may fail.
+    /// Sends, receives, is cut off and reconnects during the trouble.
     pub(super) async fn chats(mut self) -> Self {
         while self.world.is_troubled() {
             self.keeps_connected().await;
@@ -175,7 +175,7 @@ impl Device {
                 None => self.sends_another().await,
             }
             self.does_something_else().await;
-            // Before it has heard what became of all that.
+            // Before it knows the results.
             let socket_is_cut = self.rng.random_bool(0.02);
             if socket_is_cut {
                 self.is_cut_off();
@@ -186,7 +186,7 @@ impl Device {
         self
     }
 
-    /// Goes on until what it wanted to send is stored and all conversations are joined.
+    /// Continues until its message is stored and all conversations are joined.
     pub(super) async fn settles(&mut self) {
         let until = Instant::now() + CALM_PATIENCE;
         while self.outgoing.is_some() || self.joined.len() < self.conversations.len() {
@@ -201,7 +201,7 @@ impl Device {
         }
     }
 
-    /// Asks where its conversations stand, and fetches what it misses.
+    /// Asks for the state of its conversations, and fetches what it misses.
     pub(super) async fn catches_up(&mut self) {
         let until = Instant::now() + CALM_PATIENCE;
         let before = self.pings;
@@ -215,22 +215,22 @@ impl Device {
         }
     }
 
-    /// Asks who is there: an announcement that got lost is not repeated. Says of how many it had been told
-    /// otherwise.
+    /// Reads who is online, since a lost announcement is not repeated. Returns the number of contacts of whom
+    /// something else was announced.
     pub(super) async fn asks_who_is_there(&mut self) -> Result<usize, String> {
         let mut told_otherwise = 0;
         let read = self.reads_who_is_there().await?;
         self.was_unleased = false;
         for (other, is_online) in read {
             let told = self.online.entry(other).or_default();
-            // Nobody was announced to it by version 0.
+            // Version 0 stands for no announcement.
             told_otherwise += usize::from(told.0 > 0 && told.1 != is_online);
             told.1 = is_online;
         }
         Ok(told_otherwise)
     }
 
-    /// Who of its contacts is there, as the list of its conversations has it.
+    /// The contacts and their presence, from the list of conversations.
     pub(super) async fn reads_who_is_there(&self) -> Result<BTreeMap<String, bool>, String> {
         let asked = self.gets("/api/conversations?limit=100").await.map_err(|error| error.to_string())?;
         let answer = asked.error_for_status().map_err(|error| error.to_string())?;
@@ -243,8 +243,8 @@ impl Device {
         Ok(others.map(|other| (other.user.id.to_string(), other.online)).collect())
     }
 
-    /// Keeps its lease for a while. If that has ended, for this machine was busy with something else, it asks
-    /// again.
+    /// Keeps its lease for a while. If the lease ended meanwhile, because this machine was busy, reads who is
+    /// online.
     pub(super) async fn stays(&mut self, lasting: Duration) {
         self.keeps_connected().await;
         self.listens_for(lasting).await;
@@ -253,7 +253,7 @@ impl Device {
         }
     }
 
-    /// Closes the connection as one should.
+    /// Closes the connection with a close frame.
     pub(super) async fn leaves(&mut self) {
         if let Some(connection) = self.connection.take() {
             connection.closes().await;
@@ -262,7 +262,7 @@ impl Device {
         }
     }
 
-    /// Connects if there is no connection, renews the lease and joins what is not joined.
+    /// Connects, renews the lease, and joins the conversations that are not joined.
     async fn keeps_connected(&mut self) {
         let now = Instant::now();
         if self.connection.is_none() {
@@ -297,7 +297,7 @@ impl Device {
         }
     }
 
-    /// The id of its last ping.
+    /// The id of the last ping.
     fn ping(&self) -> String {
         format!("ping {}", self.pings)
     }
@@ -369,7 +369,7 @@ impl Device {
         self.sends(frame).await;
     }
 
-    /// Asks for messages of others.
+    /// Asks for the messages of others.
     async fn peeks_into(&mut self, foreign: &str) {
         let Ok(answer) = self.gets(&format!("/api/conversations/{foreign}/messages")).await else { return };
         match answer.status().as_u16() {
@@ -403,7 +403,7 @@ impl Device {
                 Ok(None) => self.connection = None,
             }
         }
-        // Nobody connects without a pause in between.
+        // A client pauses before it reconnects.
         sleep_until(until).await;
     }
 
@@ -430,13 +430,13 @@ impl Device {
                         self.tries_again_in(Duration::from_millis(wait), Some(&id));
                     }
                     Code::Forbidden if id == "foreign" => self.counts.kept_out += 1,
-                    // A connection that was said to be gone has joined nothing any more; its next frame tells
-                    // it so.
+                    // A connection that counted as gone has lost its joined conversations. Its next frame
+                    // tells it so.
                     Code::Forbidden if id == "typing_start" => {}
                     code => self.goes_wrong(&format!("{id} was answered {code:?}: {}", frame.error.message)),
                 }
             }
-            // A function was killed over some frame: it does not say which.
+            // A function was killed. The gateway's frame does not say which frame it answers.
             Frame::Gateway(_) => {
                 self.counts.gateway_errors += 1;
                 self.tries_again_in(Duration::from_millis(200), None);
@@ -444,7 +444,7 @@ impl Device {
         }
     }
 
-    /// What could not be done is tried again soon.
+    /// A refused action is repeated soon.
     fn tries_again_in(&mut self, wait: Duration, id: Option<&str>) {
         let at = Instant::now() + wait;
         let is_meant = |name: &str| id.is_none_or(|id| id == name);
@@ -513,7 +513,7 @@ impl Device {
         }
     }
 
-    /// Whom a conversation is with that something was heard of.
+    /// The other user of a conversation.
     fn is_in(&mut self, conversation: &str) -> Option<usize> {
         let other = self.conversations.get(conversation).copied();
         if other.is_none() {
@@ -532,8 +532,7 @@ impl Device {
         }
     }
 
-    /// Notes that one of its own messages is stored, whether that is the answer or is heard over another
-    /// connection.
+    /// Records that a message of its own is stored: from the answer, or from a push to another connection.
     fn is_acknowledged(&mut self, message: &Message) {
         let Some(id) = message.client_message_id.clone().filter(|id| self.tried.contains_key(id)) else {
             return;
@@ -583,7 +582,7 @@ impl Device {
         self.heard_of.iter().any(|(conversation, heard_of)| self.has[conversation].len() < *heard_of)
     }
 
-    /// Fetches what comes after what it has. When that does not work, the next pong tells it again.
+    /// Fetches the messages after the last one it has. If that fails, the next pong is another occasion.
     async fn fetches(&mut self, conversation: &str) {
         loop {
             let query = match self.has[conversation].last() {
@@ -592,7 +591,7 @@ impl Device {
             };
             let Some(mut page) = self.fetches_page(conversation, &query).await else { return };
             if self.has[conversation].is_empty() {
-                // From the newest page to the first message.
+                // From the newest page back to the first message.
                 while page.has_more {
                     let Some(first) = page.messages.first() else { return };
                     let query = format!("?limit=100&before={}", first.id);
@@ -628,8 +627,8 @@ impl Device {
         }
     }
 
-    /// A dependency is down, or a function was killed, which the gateway says in its own words. All else is
-    /// wrong.
+    /// The answer has to be that a dependency is unavailable, or the gateway's own error after a function was
+    /// killed.
     async fn must_be_an_outage(&mut self, answer: Response) {
         let (status, path) = (answer.status().as_u16(), answer.url().path().to_owned());
         // The gateway may end while it answers.
@@ -653,7 +652,7 @@ impl Device {
     }
 }
 
-/// What a message with this client message id says.
+/// The text of the message with this client message id.
 pub(super) fn content(client_message_id: &str) -> String {
     format!("message {client_message_id}")
 }

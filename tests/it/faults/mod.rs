@@ -1,12 +1,12 @@
 //! Everything goes wrong, one thing after another, and nothing is lost.
 //!
-//! People chat for a while, and all that time something fails (`strikes.rs`). They use clients that behave as
-//! the documentation says (`device.rs`). When it is over, what the clients saw is held against the database,
-//! and both against what was promised (`checker.rs`).
+//! Users chat while one thing after another fails (`strikes.rs`). Their clients follow the documentation
+//! (`device.rs`). At the end what the clients saw is compared with the database, and both with what was
+//! promised (`checker.rs`).
 //!
-//! What strikes, when and whom is drawn from a seed. What it hits at that moment is up to the processes, so a
-//! seed that failed may need more than one run to fail again. Processes end here, and not the power: what
-//! Postgres has written survives that as far as its settings say.
+//! A seed determines what fails, when, and whom it hits. Which invocation it hits depends on timing, so a
+//! seed that failed may pass when it is repeated. Processes are killed, but the machine keeps running: what
+//! Postgres has written to the operating system is not lost.
 
 mod checker;
 mod device;
@@ -28,27 +28,27 @@ use strikes::Strikes;
 
 const USERS: usize = 24;
 
-/// Everyone talks with so many who come next, and so with as many who come before.
+/// Each user has a conversation with the next three, and so with the three before.
 const NEIGHBOURS: usize = 3;
 
 /// Every third user has a phone and a laptop.
 const SECOND_DEVICE: usize = 3;
 
-/// Short, so that what a lost `$disconnect` leaves behind runs out while we wait.
+/// Short, so that the lease of a lost `$disconnect` ends during the test.
 pub(crate) const LEASE: Duration = Duration::from_secs(10);
 
-/// What all have to do with.
+/// What all parts share.
 #[derive(Debug)]
 pub(crate) struct World {
     /// The stack that runs now.
     stack: RwLock<Arc<Stack>>,
-    /// The stack that only lends its Postgres and its DynamoDB, which so outlive the other.
+    /// A stack that only provides Postgres and DynamoDB, which outlive the other stack.
     host: Arc<Stack>,
     database: Database,
     callbacks: Callbacks,
     dynamodb: DynamoDb,
     http: reqwest::Client,
-    /// Whether something may still fail.
+    /// Whether something may fail.
     is_troubled: AtomicBool,
 }
 
@@ -57,8 +57,7 @@ impl World {
         let (callbacks, dynamodb) = (Callbacks::start().await, DynamoDb::start().await);
         let host = Arc::new(Stack::start(&StackOptions {
             args: &["--ephemeral"],
-            // Its own functions find no DynamoDB: its sweep would announce to contacts that are not in its
-            // database.
+            // Its functions have no DynamoDB: its sweep would announce to users who are not in its database.
             env: &[("AWS_ENDPOINT_URL_DYNAMODB", "http://127.0.0.1:9")],
             ..StackOptions::default()
         }));
@@ -77,7 +76,7 @@ impl World {
         self.stack.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Starts another stack in the place of one that has ended.
+    /// Starts a stack in the place of one that has ended.
     fn starts_again(&self) {
         let stack = starts(&self.database, &self.callbacks, &self.dynamodb);
         *self.stack.write().unwrap_or_else(PoisonError::into_inner) = stack;
@@ -108,7 +107,7 @@ async fn nothing_is_lost_whatever_fails() {
     let rounds = variable("FAULTS_ROUNDS").map_or(2, |text| text.parse().expect("FAULTS_ROUNDS is a number"));
     let seeds = variable("FAULTS_SEEDS").map_or(1..=1, |text| seeds(&text));
     for seed in seeds {
-        // Before anything can go wrong, since a panic says nothing of it.
+        // Printed first, since a panic does not tell it.
         println!(
             "FAULTS_SEEDS={seed} FAULTS_ROUNDS={rounds} cargo test --test it -- --ignored --nocapture faults"
         );
@@ -117,7 +116,7 @@ async fn nothing_is_lost_whatever_fails() {
     }
 }
 
-/// Runs a seed, prints what happened, and says what is wrong.
+/// Runs a seed, prints what happened, and returns what is wrong.
 async fn run(seed: u64, rounds: usize) -> Vec<String> {
     let world = World::begins().await;
     let mut server = Server::of(&world.host);
@@ -135,14 +134,13 @@ async fn run(seed: u64, rounds: usize) -> Vec<String> {
     println!("{strikes}");
     wrong.extend(strikes.wrong());
 
-    // It is calm again: everyone sends what they have not got rid of, and only then is known what there is to
-    // fetch.
+    // After the trouble: all devices first send what they have not sent, then fetch what they miss.
     devices = chatted.into_iter().map(Result::unwrap).collect();
     join_all(devices.iter_mut().map(Device::settles)).await;
     join_all(devices.iter_mut().map(Device::catches_up)).await;
     wrong.extend(checker::messages(&world, &devices).await);
     if !wrong.is_empty() {
-        // It is worth more than what could still be said.
+        // A lost message matters more than anything below.
         return wrong;
     }
     wrong.extend(checker::presence(&world, &mut devices).await);

@@ -1,4 +1,4 @@
-//! What fails, one after another, in an order that is drawn.
+//! The faults, in a random order.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -34,7 +34,7 @@ enum Fault {
     RestartedGateway,
 }
 
-/// Those that happen more often in life, and disturb less, are there more often.
+/// Faults that are frequent in practice and disturb little are there more than once.
 const DECK: [Fault; 13] = [
     Fault::KilledFunctions,
     Fault::KilledFunctions,
@@ -51,37 +51,37 @@ const DECK: [Fault; 13] = [
     Fault::RestartedGateway,
 ];
 
-/// What a function has to wait for when it is killed, and so how far it has got.
+/// What a function waits for when it is killed, and so how far it has got.
 #[derive(Clone, Copy, Debug)]
 enum Held {
-    /// Nothing: it is struck wherever it is.
+    /// Nothing: it is killed wherever it is.
     Nothing,
-    /// Nothing is stored yet.
+    /// The commit: nothing is stored.
     Commit,
-    /// What it was told is stored, and nobody knows.
+    /// The read of the recipients: the message is stored, and nobody is told.
     Recipients,
-    /// Some may have heard of it.
+    /// The pushes: some may have arrived.
     Pushes,
 }
 
 const HELD: [Held; 4] = [Held::Nothing, Held::Commit, Held::Recipients, Held::Pushes];
 
-/// What strikes, and what has struck.
+/// The faults, and what they have hit.
 #[derive(Debug)]
 pub(super) struct Strikes {
     world: Arc<World>,
-    /// What strikes when.
+    /// Decides what fails when.
     rng: StdRng,
-    /// Whom it strikes: how often that is drawn depends on who is there.
+    /// Decides whom it hits. Apart, since the number of draws depends on who is there.
     whom: StdRng,
     struck: BTreeMap<Fault, usize>,
     killed_processes: usize,
     killed_backends: usize,
-    /// How many events were being handled by a process that was killed.
+    /// The number of events whose process was killed.
     killed_events: usize,
-    /// How many pushes did not go as they should.
+    /// The number of pushes that failed or were delayed.
     troubled_pushes: usize,
-    /// Where functions failed by themselves.
+    /// Failures of functions that no fault explains.
     mistakes: Vec<String>,
 }
 
@@ -100,13 +100,13 @@ impl Strikes {
         }
     }
 
-    /// Strikes with everything that there is, so many times; then all is well again.
+    /// Runs all faults so many times, and ends them.
     pub(super) async fn strike(&mut self, server: &mut Server, rounds: usize) {
         for _ in 0..rounds {
             let mut deck = DECK;
             deck.shuffle(&mut self.rng);
             for fault in deck {
-                // So that people get to chat in between.
+                // Users chat in between.
                 self.passes(500..1500).await;
                 self.strikes_with(fault, server).await;
                 *self.struck.entry(fault).or_default() += 1;
@@ -137,7 +137,7 @@ impl Strikes {
         }
     }
 
-    /// What has hit nothing, and what happened although nothing struck.
+    /// Faults that have hit nothing, and failures that no fault explains.
     pub(super) fn wrong(&self) -> Vec<String> {
         let hits = [
             ("an event", self.killed_events),
@@ -149,7 +149,7 @@ impl Strikes {
         ];
         let missed = hits.into_iter().filter(|(_, hits)| *hits == 0);
         let mut wrong: Vec<_> = missed.map(|(what, _)| format!("{what} was hit by nothing")).collect();
-        // Each process handles one at a time.
+        // A process handles one event at a time.
         if self.killed_events > self.killed_processes {
             wrong.push("more events ended with their process than processes were killed".to_owned());
         }
@@ -157,7 +157,7 @@ impl Strikes {
         wrong
     }
 
-    /// Notes what a stack says that became of its events.
+    /// Collects the outcomes of events from the log of a stack.
     fn looks_back_at(&mut self, stack: &Stack) {
         let reports = stack.records("platform.report");
         self.killed_events +=
@@ -167,13 +167,13 @@ impl Strikes {
         self.mistakes.extend(mistakes.map(|(function, line)| format!("{function} failed: {line}")));
     }
 
-    /// Lets some time pass, in milliseconds.
+    /// Waits for a random time, in milliseconds.
     async fn passes(&mut self, some: std::ops::Range<u64>) {
         sleep(Duration::from_millis(self.rng.random_range(some))).await;
     }
 
-    /// Kills all processes of two functions in the middle of what they do. The one that stores messages has
-    /// most to lose, so it is always among them.
+    /// Kills all processes of two functions while they work. One of them is always `send_message`, which has
+    /// most to lose.
     async fn kills_functions(&mut self) {
         let held = *HELD.choose(&mut self.rng).expect("there are some");
         let (mut locking, mut stalled) = (None, Vec::new());
@@ -210,7 +210,7 @@ impl Strikes {
         server.starts().await;
     }
 
-    /// One process of Postgres is killed, whereupon Postgres ends all and recovers.
+    /// Kills one process of Postgres, which then ends all others and recovers.
     async fn kills_a_backend(&mut self) {
         let serving = "select pid from pg_stat_activity
              where datname = current_database() and pid <> pg_backend_pid()
@@ -219,7 +219,7 @@ impl Strikes {
         let observer = connect(url).await;
         let rows = observer.query(serving, &[]).await.unwrap();
         let pids: Vec<i32> = rows.iter().map(|row| row.get(0)).collect();
-        // It may have ended by itself just now.
+        // It may have ended by itself.
         let is_killed = |pid: &i32| kill(Pid::from_raw(*pid), Signal::SIGKILL).is_ok();
         if pids.choose(&mut self.whom).is_some_and(is_killed) {
             self.killed_backends += 1;
@@ -235,7 +235,7 @@ impl Strikes {
         self.world.dynamodb.is(Mood::Well);
     }
 
-    /// Half of the connections cannot be pushed to as they should.
+    /// Makes pushes to half of the connections fail.
     async fn troubles_callbacks(&mut self) {
         const TROUBLES: [Fate; 5] = [Fate::Gone, Fate::Stalled, Fate::Throttled, Fate::Flooded, Fate::Failed];
         let mut troubled = self.connections().await;

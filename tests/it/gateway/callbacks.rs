@@ -1,4 +1,4 @@
-//! `@connections`: what callers of the management API are told.
+//! The `@connections` API, as its callers see it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -69,7 +69,7 @@ async fn callers_learn_what_became_of_their_post() {
 async fn a_connection_is_there_as_soon_as_its_client_knows() {
     let stack = Stack::own_gateway(&[]);
     let mut socket = Socket::open(&stack, "main").await.unwrap();
-    // Nobody has sent anything yet, so the id is asked for.
+    // Nothing was sent to the connection yet, so its id is looked up.
     let all: Value = reqwest::get(stack.http("/dev/connections")).await.unwrap().json().await.unwrap();
     let id = all["connections"][0]["connectionId"].as_str().unwrap();
     let posted = reqwest::Client::new().post(connection_url(&stack, "main", id)).body("welcome").send();
@@ -174,7 +174,7 @@ async fn a_client_that_does_not_read_harms_nobody_else() {
     assert_eq!(post(&lively_id, "still there".to_owned()).await, StatusCode::OK);
     assert_eq!(lively.receives().await, "still there");
     assert!(refused.elapsed() < Duration::from_secs(5), "nobody waited for the other");
-    // In the end it is closed, though it still does not read.
+    // At the end it is closed, although it still does not read.
     let url = connection_url(&stack, "main", &stuck_id);
     let closed = async || client.get(&url).send().await.unwrap().status() == StatusCode::GONE;
     eventually_within(Duration::from_secs(60), "it is closed", closed).await;

@@ -1,4 +1,4 @@
-//! How a connection ends, and what `$disconnect` is told of it.
+//! How connections end, and the event that `$disconnect` gets.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use super::{connection_url, id_of, recorded};
 use crate::harness::{Socket, Stack};
 
-/// The code and the reason that `$disconnect` was told.
+/// The code and the reason in the event of `$disconnect`.
 async fn told(stack: &Stack, id: &str) -> (u64, String) {
     let event = recorded(stack, "$disconnect", id).await;
     let context = &event["requestContext"];
@@ -29,14 +29,14 @@ async fn an_idle_connection_is_closed() {
     let url = connection_url(&stack, "main", &pushed_id);
     let pushing = async {
         for _ in 0..5 {
-            // Quiet for a while, but not as long as the limit.
+            // Idle for less than the limit.
             tokio::time::sleep(Duration::from_secs(1)).await;
             assert_eq!(client.post(&url).body("awake").send().await.unwrap().status(), 200);
             assert_eq!(pushed_to.receives().await, "awake", "a push counts as activity");
         }
     };
     let closing = async {
-        // Half of the limit: were the Ping activity, the end would come that much later.
+        // Half of the limit: if a Ping counted as activity, the connection would end that much later.
         tokio::time::sleep(Duration::from_millis(1600)).await;
         idle.is_ponged().await;
         let closed = idle.is_closed().await;

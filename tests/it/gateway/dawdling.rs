@@ -1,4 +1,4 @@
-//! Clients that send as slowly as they can, to keep sockets and memory for themselves.
+//! Clients that are as slow as they can be, to occupy sockets and memory.
 
 use std::time::{Duration, Instant};
 

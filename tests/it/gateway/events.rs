@@ -1,4 +1,4 @@
-//! What functions are told.
+//! The events that functions get.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! How a connection begins, or does not.
+//! Handshakes, accepted and refused.
 
 use std::time::{Duration, Instant};
 

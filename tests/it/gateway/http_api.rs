@@ -1,4 +1,4 @@
-//! The HTTP API: routes, answers, refusals.
+//! The HTTP API: routes, responses, refusals.
 
 use reqwest::{Client, Method, Response};
 use serde_json::{Value, json};
@@ -9,13 +9,13 @@ async fn get(stack: &Stack, path: &str) -> Response {
     reqwest::get(stack.http(path)).await.unwrap()
 }
 
-/// What becomes of a request: its status and its body.
+/// The status and the body of a response.
 async fn outcome(answer: Response) -> (u16, String) {
     assert!(answer.headers().contains_key("apigw-requestid"), "every answer has an id");
     (answer.status().as_u16(), answer.text().await.unwrap())
 }
 
-/// What the gateway says by itself.
+/// A response of the gateway itself.
 fn message(status: u16, text: &str) -> (u16, String) {
     (status, json!({ "message": text }).to_string())
 }

@@ -1,4 +1,4 @@
-//! Lambda: processes, their ends, and the Invoke API.
+//! Lambda: processes, how they end, and the Invoke API.
 
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,7 @@ async fn invoke(stack: &Stack, function: &str, payload: &Value) -> Response {
     Client::new().post(stack.invocations(function)).body(payload.to_string()).send().await.unwrap()
 }
 
-/// The result of a function that succeeds.
+/// The result of a successful invocation.
 async fn result(stack: &Stack, function: &str, payload: &Value) -> Value {
     let answer = invoke(stack, function, payload).await;
     assert_eq!(answer.status(), 200);
@@ -22,7 +22,7 @@ async fn result(stack: &Stack, function: &str, payload: &Value) -> Value {
     answer.json().await.unwrap()
 }
 
-/// The error of one that does not: its type and message, without the request id.
+/// The error of a failed invocation: its type, and its message without the request id.
 async fn failure(stack: &Stack, function: &str, payload: &Value) -> (String, String) {
     let answer = invoke(stack, function, payload).await;
     assert_eq!(answer.status(), 200, "a function's error is no error of Lambda");

@@ -1,4 +1,4 @@
-//! What becomes of a message.
+//! Messages: how they are routed and answered.
 
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
@@ -13,7 +13,7 @@ async fn open(stack: &Stack) -> Socket {
     Socket::open(stack, "main").await.expect("everybody may come in")
 }
 
-/// The frame that the gateway itself makes, byte for byte.
+/// The frame that the gateway itself sends, byte for byte.
 async fn is_told(socket: &mut Socket, id: &str, frame: &str, message: &str) {
     let said = socket.asks(frame).await;
     let request_id = serde_json::from_str::<Value>(&said).unwrap()["requestId"].as_str().unwrap().to_owned();

@@ -1,5 +1,5 @@
-//! The local gateway against `reference/apigateway.md`: what a client, a function or an SDK can tell of API
-//! Gateway and Lambda. The functions are those of `tests/gateway`, each of which does one thing.
+//! The local gateway, compared with what is known of API Gateway and Lambda. `tests/gateway` has the
+//! functions.
 
 mod callbacks;
 mod closing;
@@ -18,19 +18,19 @@ use serde_json::{Value, json};
 
 use crate::harness::{Socket, Stack, eventually};
 
-/// The id of a connection of the stage `main`, as its events tell it.
+/// The id of a connection of the stage `main`, from its events.
 async fn id_of(socket: &mut Socket) -> String {
     socket.sends(json!({ "action": "echo" }).to_string()).await;
     let event = socket.receives_json().await;
     event["requestContext"]["connectionId"].as_str().unwrap().to_owned()
 }
 
-/// Where callbacks to a connection go.
+/// The URL of the callbacks to a connection.
 fn connection_url(stack: &Stack, stage: &str, id: &str) -> String {
     stack.http(&format!("/{stage}/@connections/{}", utf8_percent_encode(id, NON_ALPHANUMERIC)))
 }
 
-/// The event that a function wrote down which concerns this connection.
+/// The event of this connection that a function has logged.
 async fn recorded(stack: &Stack, route_key: &str, id: &str) -> Value {
     let find = || {
         let events = stack.lines().into_iter().map(|(_, line)| line["event"].clone());

@@ -1,11 +1,11 @@
-//! Templates that are run, and those that are refused.
+//! Templates that run, and templates that are refused.
 
 use serde_json::json;
 
 use crate::harness::Stack;
 use crate::harness::stack::{folder, run_to_end};
 
-/// What is said of a template that cannot be run.
+/// The error of a template that cannot run.
 fn refusal(resources: &str, args: &[&str]) -> String {
     let folder = folder();
     let template = folder.path().join("template.yaml");
@@ -18,7 +18,7 @@ fn refusal(resources: &str, args: &[&str]) -> String {
     last.strip_prefix(&format!("error: {path}: ")).unwrap_or(&last).to_owned()
 }
 
-/// A function, and whatever else.
+/// A template with a function and other resources.
 fn with_function(resources: &str) -> String {
     format!(
         "Resources:

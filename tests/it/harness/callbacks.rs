@@ -1,5 +1,4 @@
-//! A stand-in between the functions and the gateway's callbacks, which passes everything on, except where a
-//! story wants trouble.
+//! A proxy between the functions and the gateway's callbacks, which makes trouble when told to.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
@@ -18,23 +17,23 @@ use super::stand_in::StandIn;
 pub(crate) enum Fate {
     /// They arrive.
     Passed,
-    /// They are answered as if there were no such connection.
+    /// They are answered 410.
     Gone,
-    /// The first is answered as if there were no such connection; the next arrives.
+    /// The first is answered 410; the next arrives.
     GoneOnce,
-    /// They arrive, but what closes the connection does not, although it is answered so.
+    /// They arrive, but the call that closes the connection does not, although it is answered with success.
     LeftOpen,
     /// They are not answered.
     Stalled,
-    /// The first is answered that there are too many; the next arrives.
+    /// The first is answered 429; the next arrives.
     Throttled,
-    /// They are answered that there are too many, however often they are tried.
+    /// They are answered 429.
     Flooded,
-    /// They are answered that the gateway made a mistake.
+    /// They are answered 500.
     Failed,
 }
 
-/// The stand-in.
+/// The proxy.
 #[derive(Clone, Debug)]
 pub(crate) struct Callbacks {
     pub(crate) url: String,
@@ -51,17 +50,17 @@ struct Inner {
 #[derive(Debug, Default)]
 struct State {
     port: u16,
-    /// For the connections that are pushed to next, in the order they come up.
+    /// The fates of the connections that are pushed to next, in order.
     next: Vec<Fate>,
     fates: HashMap<String, Fate>,
     pushes: HashMap<String, usize>,
-    /// How often the gateway said that there is no such connection.
+    /// How often the gateway itself answered 410.
     gone: usize,
     called: BTreeMap<(String, String), usize>,
 }
 
 impl Callbacks {
-    /// Starts one that knows no gateway yet: its URL has to be known before the gateway starts.
+    /// Starts a proxy. Its URL has to be known before the gateway starts.
     pub(crate) async fn start() -> Self {
         let stand_in = StandIn::bind().await;
         let url = format!("{}/v1", stand_in.url());
@@ -74,32 +73,31 @@ impl Callbacks {
         callbacks
     }
 
-    /// From now on it passes pushes on to the gateway at this port.
+    /// Passes pushes on to the gateway at this port.
     pub(crate) fn pass_on_to(&self, port: u16) {
         self.inner.state.lock().unwrap().port = port;
     }
 
-    /// The connections that are pushed to for the first time from now on have these fates, and those after
-    /// them none.
+    /// Gives these fates to the connections that are pushed to for the first time from now on.
     pub(crate) fn next_have(&self, fates: &[Fate]) {
         let mut state = self.inner.state.lock().unwrap();
         state.fates.clear();
         state.next = fates.iter().rev().copied().collect();
     }
 
-    /// From now on this connection has this fate, as if it had not been pushed to before.
+    /// Gives a fate to a connection, as if it had not been pushed to before.
     pub(crate) fn has(&self, connection: &str, fate: Fate) {
         let mut state = self.inner.state.lock().unwrap();
         state.fates.insert(connection.to_owned(), fate);
         state.pushes.remove(connection);
     }
 
-    /// Answers what is stalled.
+    /// Answers the pushes that are stalled.
     pub(crate) fn release(&self) {
         self.inner.released.notify_waiters();
     }
 
-    /// How many pushes there were to connections of this fate.
+    /// The number of pushes to connections of this fate.
     pub(crate) fn pushes_to(&self, fate: Fate) -> usize {
         let state = self.inner.state.lock().unwrap();
         state
@@ -157,7 +155,7 @@ impl Callbacks {
         let url = format!("http://127.0.0.1:{port}{}", request.uri());
         let method = request.method().clone();
         let failed = || refused(StatusCode::BAD_GATEWAY, "BadGatewayException");
-        // Whoever pushes may be killed over it.
+        // The caller may be killed meanwhile.
         let Ok(body) = to_bytes(request.into_body(), usize::MAX).await else { return failed() };
         let Ok(passed) = self.http.request(method, url).body(body).send().await else {
             return failed();

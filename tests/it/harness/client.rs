@@ -1,4 +1,4 @@
-//! A connection of a user, over a real socket.
+//! A client with a real socket.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::LazyLock;
@@ -16,14 +16,14 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
 use super::{PATIENCE, Stack};
 
-/// Holds a frame against the AsyncAPI document.
+/// Validates a frame against the AsyncAPI document.
 fn documented(frame: &Value) {
     static MESSAGES: LazyLock<HashMap<String, Validator>> = LazyLock::new(|| {
         let document = documents::asyncapi();
         let messages = document["components"]["messages"].as_object().expect("it has messages");
         let validator = |message: &Value| {
             let mut schema = message["payload"].clone();
-            // What it refers to.
+            // The schemas that it refers to.
             schema["components"] = document["components"].clone();
             jsonschema::options().should_validate_formats(true).build(&schema).expect("it is a schema")
         };
@@ -34,22 +34,22 @@ fn documented(frame: &Value) {
     message.validate(frame).unwrap_or_else(|error| panic!("{name} is not as the document says: {error}"));
 }
 
-/// A client that is connected.
+/// A connected client.
 #[derive(Debug)]
 pub(crate) struct Client {
     socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
-    /// Frames that came while another was waited for.
+    /// Frames that arrived while another one was waited for.
     kept: VecDeque<Frame>,
     asked: u32,
 }
 
-/// What a client got.
+/// A frame that a client received.
 #[expect(clippy::large_enum_variant, reason = "a story holds only a few of them")]
 #[derive(Clone, Debug)]
 pub(crate) enum Frame {
     Event(Answer),
     Error(ErrorFrame),
-    /// Made by the gateway itself.
+    /// Sent by the gateway itself.
     Gateway(Value),
 }
 
@@ -103,7 +103,7 @@ impl Client {
         }
     }
 
-    /// The same, however it ends.
+    /// The same, with any error.
     pub(crate) async fn reach(
         request: impl tungstenite::client::IntoClientRequest + Unpin,
     ) -> Result<Self, tungstenite::Error> {
@@ -111,12 +111,12 @@ impl Client {
         Ok(Self { socket, kept: VecDeque::new(), asked: 0 })
     }
 
-    /// Sends text as it is; whether the connection took it.
+    /// Sends text. Returns whether the connection took it.
     pub(crate) async fn tries(&mut self, text: &str) -> bool {
         self.socket.send(SocketMessage::text(text)).await.is_ok()
     }
 
-    /// The next frame, as long as there is a connection, however long it takes.
+    /// The next frame; `None` if the connection is closed. Without a time limit.
     pub(crate) async fn takes(&mut self) -> Option<Frame> {
         loop {
             match self.socket.next().await?.ok()? {
@@ -142,7 +142,7 @@ impl Client {
         }
     }
 
-    /// Sends a frame with an id of its own.
+    /// Sends a frame with a new id.
     pub(crate) async fn sends(&mut self, mut frame: Value) -> String {
         self.asked += 1;
         let id = format!("frame-{}", self.asked);
@@ -156,7 +156,7 @@ impl Client {
         self.receives_where(|frame| frame.id().as_deref() == Some(id)).await
     }
 
-    /// Sends a frame and gets the event that it caused.
+    /// Sends a frame, and waits for the event that answers it.
     pub(crate) async fn asks(&mut self, frame: Value) -> Event {
         let id = self.sends(frame).await;
         match self.is_answered(&id).await {
@@ -165,7 +165,7 @@ impl Client {
         }
     }
 
-    /// Sends a frame and gets the error that answers it: its code and message.
+    /// Sends a frame, and waits for the error that answers it: code and message.
     pub(crate) async fn is_refused(&mut self, frame: Value) -> (Code, String) {
         let id = self.sends(frame).await;
         match self.is_answered(&id).await {
@@ -185,12 +185,12 @@ impl Client {
         }
     }
 
-    /// Sends a message and gets it back as it is stored.
+    /// Sends a message, and returns it as it is stored.
     pub(crate) async fn says(&mut self, conversation: &str, content: &str) -> Message {
         self.sends_message(json!({ "conversationId": conversation, "content": content })).await
     }
 
-    /// The same with all fields in the caller's hand.
+    /// The same with all fields given.
     pub(crate) async fn sends_message(&mut self, mut fields: Value) -> Message {
         fields["action"] = "send_message".into();
         match self.asks(fields).await {
@@ -199,7 +199,7 @@ impl Client {
         }
     }
 
-    /// The next event that is pushed to this client and that `wanted` makes something of.
+    /// The next pushed event that `wanted` accepts.
     pub(crate) async fn hears<T>(&mut self, wanted: impl Fn(&Event) -> Option<T>) -> T {
         let heard = |frame: &Frame| match frame {
             Frame::Event(Answer { id: None, event }) => wanted(event),
@@ -209,7 +209,7 @@ impl Client {
         heard(&frame).expect("it was just looked at")
     }
 
-    /// The next message that is pushed to this client.
+    /// The next pushed message.
     pub(crate) async fn receives_message(&mut self) -> Message {
         let message = |event: &Event| match event {
             Event::NewMessage(message) => Some(message.clone()),
@@ -218,8 +218,8 @@ impl Client {
         self.hears(message).await
     }
 
-    /// Every event that came until now, unasked. A push is under way no longer when whoever caused it is
-    /// answered, so a frame of this client's own marks the end.
+    /// All events that were pushed until now. Pushes are done when the sender is answered, so a frame of this
+    /// client marks the end.
     pub(crate) async fn has_heard(&mut self) -> Vec<Event> {
         self.is_refused(json!({ "action": "no such action" })).await;
         let kept = self.kept.drain(..);
@@ -244,7 +244,7 @@ impl Client {
         self.receives_where(|_| true).await
     }
 
-    /// The first frame that fits; others are kept for later.
+    /// The first frame that fits; others are kept.
     pub(crate) async fn receives_where(&mut self, fits: impl Fn(&Frame) -> bool) -> Frame {
         if let Some(at) = self.kept.iter().position(&fits) {
             return self.kept.remove(at).expect("it was just found");
@@ -263,7 +263,7 @@ impl Client {
         }
     }
 
-    /// Waits until the connection is closed by the other side; the close code.
+    /// Waits until the other side closes the connection. Returns the close code.
     pub(crate) async fn is_closed(&mut self) -> CloseCode {
         loop {
             match self.next().await {
@@ -275,7 +275,7 @@ impl Client {
         }
     }
 
-    /// The same, however long it takes.
+    /// The same without a time limit.
     pub(crate) async fn is_closed_whenever(&mut self) -> CloseCode {
         while let Some(next) = self.socket.next().await {
             if let SocketMessage::Close(Some(frame)) = next.expect("the connection is sound") {

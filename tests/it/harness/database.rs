@@ -1,4 +1,4 @@
-//! Postgres, as the stories look into it.
+//! Databases of stories.
 
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
@@ -15,11 +15,11 @@ use uuid::Uuid;
 
 use super::{PATIENCE, Stack, children, eventually, has_ended};
 
-/// An empty database on the shared server, or another stack's, gone with that.
+/// An empty database on the server of a stack. It is dropped at the end.
 #[derive(Debug)]
 pub(crate) struct Database {
     pub(crate) url: String,
-    /// Whose server it is on.
+    /// The stack with the server.
     _server: Arc<Stack>,
 }
 
@@ -28,7 +28,7 @@ impl Database {
         Self::on(Stack::shared()).await
     }
 
-    /// One on the server of this stack.
+    /// A new database on the server of this stack.
     pub(crate) async fn on(server: Arc<Stack>) -> Self {
         let name = format!("test_{}", Uuid::new_v4().simple());
         let admin = connect(server.postgres_url()).await;
@@ -45,7 +45,7 @@ pub(crate) async fn connect(url: &str) -> Client {
     client
 }
 
-/// A stack's Postgres, which can be stopped and started again as the same process on the same port.
+/// A stack's Postgres server, which can be stopped, and started again on the same port.
 #[derive(Debug)]
 pub(crate) struct Server {
     url: String,
@@ -64,15 +64,15 @@ impl Server {
         Self { url: stack.postgres_url().to_owned(), arguments, pid, again: None }
     }
 
-    /// Ends it: by `SIGINT` it says goodbye, by `SIGKILL` not.
+    /// Stops it: `SIGINT` is a clean shutdown, `SIGKILL` is not.
     pub(crate) async fn stops(&self, signal: Signal) {
-        // A child that is still there would keep the next one from starting.
+        // A remaining child process would keep the next server from starting.
         let ending: Vec<_> = children(self.pid).into_iter().map(|(pid, _)| pid).chain([self.pid]).collect();
         kill(Pid::from_raw(self.pid.cast_signed()), signal).unwrap();
         eventually("Postgres has stopped", async || ending.iter().all(|pid| has_ended(*pid))).await;
     }
 
-    /// Starts it again, and waits until it takes connections.
+    /// Starts it again, and waits until it accepts connections.
     pub(crate) async fn starts(&mut self) {
         let data =
             PathBuf::from(&self.arguments[self.arguments.iter().position(|word| word == "-D").unwrap() + 1]);
@@ -88,7 +88,7 @@ impl Server {
                 let is_running =
                     self.again.as_mut().is_some_and(|child| matches!(child.try_wait(), Ok(None)));
                 if !is_running {
-                    // One that was killed may not have been reaped yet, and the next one then gives up.
+                    // A killed server may not have been reaped yet, and then the next one gives up.
                     let child = command.spawn().unwrap();
                     self.pid = child.id();
                     self.again = Some(child);
@@ -102,7 +102,7 @@ impl Server {
         timeout(PATIENCE, started).await.expect("Postgres has started");
     }
 
-    /// What we started ourselves.
+    /// The server that this process has started.
     fn ends(&mut self) {
         if let Some(mut child) = self.again.take() {
             let _ = kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGINT);

@@ -1,5 +1,4 @@
-//! A stand-in between the functions and DynamoDB, which passes everything on until it is told to make
-//! trouble.
+//! A proxy between the functions and DynamoDB, which makes trouble when told to.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -13,22 +12,22 @@ use tokio::sync::Notify;
 
 use super::stand_in::StandIn;
 
-/// How many items each function has asked for, or written, with each call, as policies name them.
+/// The number of items that each function has read or written with each call, as policies name the calls.
 pub(crate) type Asked = BTreeMap<(String, String), usize>;
 
-/// How DynamoDB seems to be.
+/// How DynamoDB behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mood {
     Well,
     Throttling,
     Down,
-    /// It does what it is told, and its answers get lost.
+    /// It does what it is told, but its answers are lost.
     Losing,
-    /// It does not answer until it is otherwise.
+    /// It does not answer until it behaves otherwise.
     Stalled,
 }
 
-/// The stand-in.
+/// The proxy.
 #[derive(Clone, Debug)]
 pub(crate) struct DynamoDb {
     pub(crate) url: String,
@@ -41,22 +40,22 @@ pub(crate) struct DynamoDb {
 struct State {
     mood: Mood,
     url: String,
-    /// The function whose calls alone are refused.
+    /// The function whose calls are refused.
     refuses: Option<String>,
     /// The user whose item's next change is carried out without an answer.
     loses: Option<String>,
-    /// The function and the user whose item it does not change until it is let go.
+    /// The function and the user whose item's change is held.
     holds: Option<(String, String)>,
     holding: bool,
     lost: usize,
-    /// How many calls were refused: all the same, and those of one function.
+    /// The numbers of refused calls: because of the mood, and because of the function.
     refused: usize,
     refused_to_one: usize,
     asked: Asked,
 }
 
 impl DynamoDb {
-    /// Starts one that knows no DynamoDB yet: its URL has to be known before the stack starts.
+    /// Starts a proxy. Its URL has to be known before the stack starts.
     pub(crate) async fn start() -> Self {
         let stand_in = StandIn::bind().await;
         let url = stand_in.url();
@@ -84,38 +83,38 @@ impl DynamoDb {
         dynamodb
     }
 
-    /// From now on it passes calls on to the DynamoDB at this URL.
+    /// Passes calls on to the DynamoDB at this URL.
     pub(crate) fn pass_on_to(&self, url: &str) {
         self.state.lock().unwrap().url = url.to_owned();
     }
 
-    /// From now on this is how it seems to be.
+    /// Behaves like this from now on.
     pub(crate) fn is(&self, mood: Mood) {
         self.state.lock().unwrap().mood = mood;
         self.changed.notify_waiters();
     }
 
-    /// From now on this function's calls are refused, and no other's.
+    /// Refuses the calls of this function only.
     pub(crate) fn refuses(&self, function: Option<&str>) {
         self.state.lock().unwrap().refuses = function.map(str::to_owned);
     }
 
-    /// The next change of this user's item is carried out, and its answer is lost.
+    /// Carries out the next change of this user's item, and loses the answer.
     pub(crate) fn loses_the_next_answer_to(&self, user: &str) {
         self.state.lock().unwrap().loses = Some(user.to_owned());
     }
 
-    /// This function's changes of this user's item wait until they are let go, however often they are tried.
+    /// Holds this function's changes of this user's item, and their repeats.
     pub(crate) fn holds_changes_by(&self, function: &str, user: &str) {
         self.state.lock().unwrap().holds = Some((function.to_owned(), user.to_owned()));
     }
 
-    /// Whether a change waits.
+    /// Whether a change is held.
     pub(crate) fn is_holding(&self) -> bool {
         self.state.lock().unwrap().holding
     }
 
-    /// Lets go what waits.
+    /// Releases what is held.
     pub(crate) fn lets_go(&self) {
         let state = &mut *self.state.lock().unwrap();
         (state.holds, state.holding) = (None, false);
@@ -137,7 +136,7 @@ impl DynamoDb {
         self.state.lock().unwrap().refused_to_one
     }
 
-    /// Which function has asked for what, and for how much of it.
+    /// The calls of each function, with their numbers of items.
     pub(crate) fn has_been_asked(&self) -> Asked {
         self.state.lock().unwrap().asked.clone()
     }
@@ -148,7 +147,7 @@ impl DynamoDb {
             head.headers.get("x-amz-target").and_then(|target| target.to_str().ok()?.split('.').next_back());
         let request: Value = serde_json::from_str(body).unwrap_or_default();
         let calls: Vec<(String, usize)> = match call.unwrap_or_default() {
-            // What it does to each item is what has to be allowed.
+            // A policy has to allow what is done to each item.
             "TransactWriteItems" => {
                 let writes = request["TransactItems"].as_array().into_iter().flatten();
                 let kinds =
@@ -170,7 +169,7 @@ impl DynamoDb {
         }
     }
 
-    /// Waits, if this is the change that is to wait.
+    /// Waits if this is a change that is held.
     async fn holds_back(&self, head: &Parts, change: &str) {
         let is_held = |(function, user): &(String, String)| {
             caller(&head.headers).as_ref() == Some(function)
@@ -222,7 +221,7 @@ impl DynamoDb {
             }
         }
         let (head, body) = request.into_parts();
-        // Whoever asks may be killed over it.
+        // The caller may be killed meanwhile.
         let Ok(body) = to_bytes(body, usize::MAX).await else { return refused(500, "InternalServerError") };
         let change = String::from_utf8_lossy(&body).into_owned();
         self.notes(&head, &change);
@@ -238,7 +237,7 @@ impl DynamoDb {
     }
 }
 
-/// The function that signed a request: each has an access key by its name.
+/// The function that signed a request: its access key is its name.
 pub(crate) fn caller(headers: &HeaderMap) -> Option<String> {
     let (_, credential) = headers.get("authorization")?.to_str().ok()?.split_once("Credential=")?;
     credential.split('/').next().map(str::to_owned)

@@ -1,4 +1,4 @@
-//! An identity provider: it signs tokens, and serves its public keys over HTTP.
+//! An identity provider, which signs tokens and serves its public keys.
 
 use std::sync::{Arc, Mutex};
 
@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 use super::stand_in::StandIn;
 
-/// A provider that is up.
+/// The provider.
 #[derive(Clone, Debug)]
 pub(crate) struct Provider {
     pub(crate) url: String,
@@ -39,7 +39,7 @@ pub(crate) enum Answers {
     WithAnError,
 }
 
-/// A key pair that tokens are signed with.
+/// A key pair.
 #[derive(Debug)]
 pub(crate) struct Key {
     pub(crate) id: String,
@@ -48,7 +48,7 @@ pub(crate) struct Key {
 }
 
 impl Provider {
-    /// Starts one that has these keys.
+    /// Starts a provider with these keys.
     pub(crate) async fn start(keys: &[&Key]) -> Self {
         let stand_in = StandIn::bind().await;
         let url = format!("{}/jwks.json", stand_in.url());
@@ -61,23 +61,23 @@ impl Provider {
         provider
     }
 
-    /// From now on these are its keys.
+    /// Serves these keys from now on.
     pub(crate) fn has_keys(&self, keys: &[&Key]) {
         let keys = keys.iter().map(|key| serde_json::to_value(key.public()).unwrap()).collect();
         self.state.lock().unwrap().keys = keys;
     }
 
-    /// Its keys begin with these entries from now on, whatever they are.
+    /// Serves these entries before its keys from now on.
     pub(crate) fn begins_with(&self, entries: &[Value]) {
         self.state.lock().unwrap().keys.splice(..0, entries.iter().cloned());
     }
 
-    /// From now on it answers like this.
+    /// Answers like this from now on.
     pub(crate) fn answers(&self, answers: Answers) {
         self.state.lock().unwrap().answers = answers;
     }
 
-    /// How often it was asked.
+    /// How often its keys were fetched.
     pub(crate) fn was_asked(&self) -> usize {
         self.state.lock().unwrap().asked
     }
@@ -119,17 +119,17 @@ impl Key {
         Self { id: id.to_owned(), algorithm, private }
     }
 
-    /// A token that is signed with this key and says so.
+    /// A token that is signed with this key, and names it.
     pub(crate) fn signs(&self, claims: &Value) -> String {
         self.signs_as(&self.id, claims)
     }
 
-    /// A token that is signed with this key and says that it is with another.
+    /// A token that is signed with this key, and names another one.
     pub(crate) fn signs_as(&self, id: &str, claims: &Value) -> String {
         self.encode(Some(id.to_owned()), claims)
     }
 
-    /// A token that is signed with this key and does not say so.
+    /// A token that is signed with this key, and names none.
     pub(crate) fn signs_anonymously(&self, claims: &Value) -> String {
         self.encode(None, claims)
     }
@@ -139,7 +139,7 @@ impl Key {
         jsonwebtoken::encode(&header, claims, &self.private).unwrap()
     }
 
-    /// The key as everybody may see it.
+    /// The public key.
     pub(crate) fn public(&self) -> Jwk {
         let mut key = Jwk::from_encoding_key(&self.private, self.algorithm).unwrap();
         key.common.key_id = Some(self.id.clone());

@@ -1,4 +1,4 @@
-//! What the stories are told with: a running stack, its users, and their clients.
+//! The harness of the stories: a running stack, its users, and their clients.
 
 pub(crate) mod callbacks;
 mod client;
@@ -21,19 +21,19 @@ pub(crate) use user::User;
 
 use std::time::Duration;
 
-/// How long anything that has to happen may take. Generous: it is only ever reached by what never happens.
+/// The time limit of everything that has to happen. Generous: only what never happens takes so long.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Waits until `done` says so.
+/// Waits until `done` is true.
 pub(crate) async fn eventually(what: &str, done: impl AsyncFn() -> bool) {
     eventually_within(PATIENCE, what, done).await;
 }
 
-/// The same for what takes its time by the clock.
+/// The same with another time limit.
 pub(crate) async fn eventually_within(patience: Duration, what: &str, done: impl AsyncFn() -> bool) {
     let waiting = async {
         while !done().await {
-            // Nobody tells us when it happens, so we have to look.
+            // Nothing tells when it happens.
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };

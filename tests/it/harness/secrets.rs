@@ -1,4 +1,4 @@
-//! A stand-in for Secrets Manager, which knows one call.
+//! A stand-in for Secrets Manager, with one call.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -19,7 +19,7 @@ pub(crate) struct SecretsManager {
 }
 
 impl SecretsManager {
-    /// Starts one that keeps nothing yet.
+    /// Starts one without secrets.
     pub(crate) async fn start() -> Self {
         let stand_in = StandIn::bind().await;
         let manager = Self { url: stand_in.url(), secrets: Arc::default() };
@@ -30,7 +30,7 @@ impl SecretsManager {
         manager
     }
 
-    /// From now on this is the secret of this name; the ARN that it has.
+    /// Stores a secret with this name. Returns its ARN.
     pub(crate) fn keeps(&self, name: &str, value: &str) -> String {
         let arn = format!("arn:aws:secretsmanager:us-east-1:000000000000:secret:{name}-AbCdEf");
         self.secrets.lock().unwrap().insert(arn.clone(), value.to_owned());

@@ -1,4 +1,4 @@
-//! A connection to the gateway, whoever is behind it.
+//! A connection to the gateway, whatever functions are behind it.
 
 use futures_util::{SinkExt, StreamExt};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
@@ -15,14 +15,14 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
 use super::{PATIENCE, Stack};
 
-/// What a URL cannot hold as it is, in paths that stories write readably.
+/// Characters of readable paths that a URL cannot hold.
 const URL: &AsciiSet = &CONTROLS.add(b'"').add(b'{').add(b'}').add(b' ');
 
 /// An open connection.
 #[derive(Debug)]
 pub(crate) struct Socket {
     stream: WebSocketStream<MaybeTlsStream<TcpStream>>,
-    /// What the handshake was answered.
+    /// The response to the handshake.
     pub(crate) response: Response,
 }
 
@@ -58,7 +58,7 @@ impl Socket {
         }
     }
 
-    /// The same, however it ends.
+    /// The same, with any error.
     pub(crate) async fn handshake(
         stack: &Stack,
         path: &str,
@@ -114,13 +114,13 @@ impl Socket {
         self.receives().await
     }
 
-    /// Whether a Ping is answered.
+    /// Sends a Ping, and waits for the Pong.
     pub(crate) async fn is_ponged(&mut self) {
         self.sends_frame(Message::Ping("are you there?".into())).await;
         assert_eq!(self.next().await, Message::Pong("are you there?".into()));
     }
 
-    /// Waits until the other side closes the connection: the code and the reason.
+    /// Waits until the other side closes the connection: code and reason.
     pub(crate) async fn is_closed(&mut self) -> (CloseCode, String) {
         loop {
             if let Message::Close(frame) = self.next().await {
@@ -130,7 +130,7 @@ impl Socket {
         }
     }
 
-    /// Closes the connection; the other side has to answer with the same.
+    /// Closes the connection. The other side has to answer with the same close frame.
     pub(crate) async fn closes(mut self, frame: Option<CloseFrame>) {
         self.stream.close(frame.clone()).await.expect("the connection is open");
         loop {

@@ -20,7 +20,7 @@ pub(crate) struct Stack {
     child: Mutex<Child>,
     pub(crate) pid: u32,
     pub(crate) port: u16,
-    /// Where Postgres is, if the template's functions need one.
+    /// The URL of Postgres, if the functions need it.
     postgres_url: Option<String>,
     pub(crate) dynamodb_url: String,
     pub(crate) secret: String,
@@ -28,29 +28,28 @@ pub(crate) struct Stack {
     _folder: Option<TempDir>,
 }
 
-/// Runs the functions of `tests/gateway` instead of ours.
+/// The arguments that run the functions of `tests/gateway`.
 const GATEWAY: [&str; 3] = ["--ephemeral", "--template", "tests/gateway/template.yaml"];
 
-/// What a story wants otherwise than usual.
+/// The options of a stack.
 #[derive(Debug, Default)]
 pub(crate) struct StackOptions<'a> {
     pub(crate) args: &'a [&'a str],
     pub(crate) env: &'a [(&'a str, &'a str)],
-    /// The database to use; without one the stack runs a server of its own.
+    /// The database. Without one the stack runs a server.
     pub(crate) database_url: Option<&'a str>,
-    /// Where the data is kept, if it is to outlive the stack.
+    /// The data directory, if it has to outlive the stack.
     pub(crate) data_dir: Option<&'a Path>,
 }
 
 impl Stack {
-    /// The stack that all stories share which need no other: users and conversations are theirs alone, so
-    /// they do not meet.
+    /// The stack of all stories that need no other one. Their users are their own, so they do not meet.
     pub(crate) fn shared() -> Arc<Self> {
         static SHARED: Mutex<Weak<Stack>> = Mutex::new(Weak::new());
         Self::shared_in(&SHARED, &["--ephemeral"])
     }
 
-    /// The one that all stories of the gateway itself share.
+    /// The stack of all stories about the gateway.
     pub(crate) fn gateway() -> Arc<Self> {
         static SHARED: Mutex<Weak<Stack>> = Mutex::new(Weak::new());
         Self::shared_in(&SHARED, &GATEWAY)
@@ -72,7 +71,7 @@ impl Stack {
         stack
     }
 
-    /// A stack of one's own, with a database of its own on the shared server.
+    /// A new stack, with a new database on the shared server.
     pub(crate) async fn own(args: &[&str]) -> (Self, Database) {
         let database = Database::create().await;
         let options = StackOptions { args, database_url: Some(&database.url), ..StackOptions::default() };
@@ -87,12 +86,12 @@ impl Stack {
         (Arc::new(Self::start(&options)), database)
     }
 
-    /// Invokes a function by its name, as EventBridge or an operator does.
+    /// Invokes a function by name, as EventBridge or an operator does.
     pub(crate) async fn invokes(&self, function: &str) -> serde_json::Value {
         self.tries_to_invoke(function).await.unwrap_or_else(|error| panic!("{function}: {error}"))
     }
 
-    /// The same, or what the function says went wrong.
+    /// The same; the error if the function fails.
     pub(crate) async fn tries_to_invoke(&self, function: &str) -> Result<serde_json::Value, String> {
         let url = self.invocations(function);
         let answer = reqwest::Client::new().post(url).body("{}").send().await.expect("the stack is running");
@@ -102,7 +101,7 @@ impl Stack {
         Ok(answer.json().await.expect("a function answers in JSON"))
     }
 
-    /// Starts a stack and waits for its `ready` line.
+    /// Starts a stack, and waits until it is ready.
     pub(crate) fn start(options: &StackOptions<'_>) -> Self {
         let folder = options.data_dir.is_none().then(folder);
         let data_dir =
@@ -155,12 +154,12 @@ impl Stack {
         }
     }
 
-    /// A user whom no other story knows.
+    /// A new user.
     pub(crate) fn user(self: &Arc<Self>, name: &str) -> User {
         User::new(self.clone(), name)
     }
 
-    /// The id of the connection of a user who has one.
+    /// The id of the connection of a connected user.
     pub(crate) async fn connection_of(&self, user: &User) -> String {
         let all = reqwest::get(self.http("/dev/connections")).await.expect("the stack is running");
         let all: serde_json::Value = all.json().await.expect("it is JSON");
@@ -169,7 +168,7 @@ impl Stack {
         own.and_then(|own| own["connectionId"].as_str()).expect("they are connected").to_owned()
     }
 
-    /// Where a function is invoked.
+    /// The URL of a function in the Invoke API.
     pub(crate) fn invocations(&self, function: &str) -> String {
         self.http(&format!("/2015-03-31/functions/{function}/invocations"))
     }
@@ -182,17 +181,17 @@ impl Stack {
         format!("http://127.0.0.1:{}{path}", self.port)
     }
 
-    /// What the stack and its functions have written until now.
+    /// The log of the stack and its functions.
     pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(&self.log).expect("it was made at the start")
     }
 
-    /// The lines of JSON that functions have written until now, with the name of the function.
+    /// The JSON lines of functions, each with the name of the function.
     pub(crate) fn lines(&self) -> Vec<(String, serde_json::Value)> {
         self.records("function")
     }
 
-    /// What was said of the log's entries of one type, with the name of the function.
+    /// The log records of a type, each with the name of the function.
     pub(crate) fn records(&self, of_type: &str) -> Vec<(String, serde_json::Value)> {
         let entries = self.log();
         let entries = entries.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
@@ -228,7 +227,7 @@ impl Drop for Stack {
     }
 }
 
-/// Runs `cargo dev` where it is expected to end by itself, and soon.
+/// Runs a `cargo dev` that is expected to end by itself.
 pub(crate) fn run_to_end(args: &[&str]) -> Output {
     let folder = folder();
     let child = command(args)
@@ -245,7 +244,7 @@ pub(crate) fn run_to_end(args: &[&str]) -> Output {
         let late =
             has_ended.recv_timeout(std::time::Duration::from_secs(60)) == Err(RecvTimeoutError::Timeout);
         if late {
-            // It may have children, which it ends by itself.
+            // It ends its children itself.
             let _ = kill(pid, Signal::SIGTERM);
         }
         late
@@ -270,7 +269,7 @@ pub(crate) fn folder() -> TempDir {
 fn command(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO"));
     command.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/..")).arg("--quiet").arg("dev").args(args);
-    // What the person who runs the tests has set is for their stack, not for these.
+    // Variables of the user who runs the tests must not affect the stacks.
     for variable in [
         "AWS_ENDPOINT_URL_DYNAMODB",
         "AWS_ENDPOINT_URL_SECRETS_MANAGER",

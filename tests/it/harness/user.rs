@@ -1,4 +1,4 @@
-//! A person with a token.
+//! Users, with their tokens.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::{Client, Stack};
 
-/// Somebody who uses the service.
+/// A user.
 #[derive(Clone, Debug)]
 pub(crate) struct User {
     pub(crate) stack: Arc<Stack>,
@@ -44,7 +44,7 @@ impl User {
         self.token_with(&self.claims())
     }
 
-    /// A token that says what it is told to, rightly signed.
+    /// A token with these claims and a valid signature.
     pub(crate) fn token_with(&self, claims: &Value) -> String {
         let key = EncodingKey::from_secret(self.stack.secret.as_bytes());
         jsonwebtoken::encode(&Header::new(Algorithm::HS256), claims, &key).expect("claims are JSON")
@@ -86,7 +86,7 @@ impl User {
         answer.json().await.expect("it answers as the protocol says")
     }
 
-    /// Asks for the conversation with `other`: the status and the answer.
+    /// Asks for the conversation with `other`. Returns the status and the id.
     pub(crate) async fn asks_for_conversation_with(&self, other: &User) -> (u16, String) {
         let answer =
             self.posts("/api/conversations/find-or-create", &json!({ "otherUserId": other.id })).await;
@@ -113,7 +113,7 @@ pub(crate) async fn pair(stack: &Arc<Stack>) -> Pair {
     Pair { alice, alice_phone, bob, bob_phone, conversation }
 }
 
-/// As a token says when it expires.
+/// A time in seconds since 1970, as tokens have it.
 pub(crate) fn seconds_from_now(seconds: i64) -> i64 {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
     now.as_secs().cast_signed() + seconds

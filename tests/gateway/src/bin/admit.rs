@@ -1,4 +1,4 @@
-//! An authorizer of an HTTP API: lets those in who say `yes`, and tells how often it was asked.
+//! An authorizer of an HTTP API. Allows requests that say `yes`, and returns how often it was asked.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -1,4 +1,4 @@
-//! An authorizer that lets everybody in, or to `RESOURCE` only, and hands on values that are no strings.
+//! An authorizer that allows everything, or `RESOURCE` only. Its context has values that are not strings.
 
 use lambda_runtime::Error;
 use serde_json::json;

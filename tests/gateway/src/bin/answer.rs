@@ -1,4 +1,4 @@
-//! Answers what it is told to: by `ANSWER`, else by the event, else that all is well.
+//! Returns `ANSWER`, or the answer in the event, or a success.
 
 use lambda_runtime::Error;
 use serde_json::json;

@@ -1,4 +1,4 @@
-//! Answers with as many bytes as it is told to.
+//! Returns as many bytes as the event says.
 
 use lambda_runtime::Error;
 

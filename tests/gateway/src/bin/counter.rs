@@ -1,5 +1,5 @@
-//! Counts its events in memory, and in a file in `/tmp` of a name that it is told; then waits if it is told
-//! to.
+//! Counts its events in memory, and in a file in `/tmp` that the event names. Then waits if the event says
+//! so.
 
 use std::fs::OpenOptions;
 use std::io::Write;

@@ -1,4 +1,4 @@
-//! An authorizer that lets nobody in.
+//! An authorizer that denies everything.
 
 use lambda_runtime::Error;
 use serde_json::json;

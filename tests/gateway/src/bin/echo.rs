@@ -1,4 +1,4 @@
-//! Answers with its event, and knows its client context.
+//! Returns its event and its client context.
 
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! Answers with its environment.
+//! Returns its environment.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Exits in the middle of an event, with the status that it is told.
+//! Exits in the middle of an event, with the status that the event says.
 
 use lambda_runtime::Error;
 

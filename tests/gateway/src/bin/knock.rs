@@ -1,4 +1,4 @@
-//! Posts to the connection that is just being opened, and answers with the status that it got.
+//! Posts to the connection that is being opened, and returns the status of the post.
 
 use lambda_runtime::Error;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};

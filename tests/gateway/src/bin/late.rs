@@ -1,4 +1,4 @@
-//! Takes long to start, as `INIT_MS` says.
+//! Takes `INIT_MS` milliseconds to start.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Works on many events at once, and tells how many it was working on.
+//! Handles many events at once, and returns how many.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

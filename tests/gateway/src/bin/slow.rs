@@ -1,4 +1,4 @@
-//! Takes as long as it is told, then answers with its event's body.
+//! Takes as long as the event says, then returns the body of the event.
 
 use lambda_runtime::Error;
 use serde_json::{Value, json};
