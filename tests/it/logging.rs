@@ -72,6 +72,46 @@ async fn every_invocation_has_one_line_and_its_metrics() {
     assert!(metrics[0]["CommitLatency"].as_f64().unwrap() > 0.0);
 }
 
+/// Time that is neither work nor a wait for another process: a timer, even one of zero, takes a millisecond of it
+/// each time. The lowest of several counts, since a busy machine may take a process from its processor.
+#[tokio::test]
+async fn a_warm_function_waits_for_nothing_else() {
+    let (stack, _database) = Stack::own(&["--max-instances", "1"]).await;
+    let stack = std::sync::Arc::new(stack);
+    let Pair { alice, alice_phone: mut phone, bob, mut bob_phone, conversation } = pair(&stack).await;
+    bob_phone.joins(&conversation).await;
+    let about = |action: &str| json!({ "action": action, "conversationId": conversation });
+    for _ in 0..10 {
+        phone.joins(&conversation).await;
+        phone.asks(json!({ "action": "ping" })).await;
+        phone.says(&conversation, "hi").await;
+        bob_phone.asks(about("mark_read")).await;
+        phone.sends(about("typing_start")).await;
+        bob_phone.hears(|event| matches!(event, protocol::Event::UserTyping { .. }).then_some(())).await;
+        alice.lists_conversations("").await;
+        alice.reads(&conversation, "").await;
+        alice.asks_for_conversation_with(&bob).await;
+        phone.asks(about("leave_conversation")).await;
+    }
+    let lines = stack.lines();
+    for function in [
+        "join_conversation",
+        "ping",
+        "send_message",
+        "mark_read",
+        "typing",
+        "list_conversations",
+        "list_messages",
+        "find_or_create_conversation",
+        "leave_conversation",
+    ] {
+        let idle =
+            lines.iter().filter(|(of, _)| of == function).filter_map(|(_, line)| line["idle_ms"].as_f64());
+        let lowest = idle.fold(f64::INFINITY, f64::min);
+        assert!(lowest < 0.5, "{function} idles for {lowest} ms at least");
+    }
+}
+
 #[tokio::test]
 async fn a_refused_token_is_counted_apart_from_one_that_cannot_be_verified() {
     let key = Key::es256("only");

@@ -63,7 +63,6 @@ async fn cargo_build(folder: &Path, binaries: &BTreeSet<&str>, release: bool) ->
     let mut cargo = cargo(folder);
     // Packages are not named, so that features are resolved over the whole workspace, as in every other
     // build.
-    // other build here.
     cargo.arg("build").args(binaries.iter().flat_map(|binary| ["--bin", binary]));
     if release {
         cargo.arg("--release");

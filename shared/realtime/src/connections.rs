@@ -18,8 +18,8 @@ use futures_util::future::{BoxFuture, try_join_all};
 use crate::dynamodb::{Measured, dynamodb_failure, unless_condition_failed};
 use crate::rules::{Decision, Happened, decide, was_carried_out};
 use crate::table::{
-    EXPIRES_AT, Item, KEY, Lease, ONLINE, SWEEP_AT, TTL, UNANNOUNCED, USER_ID, VERSION, connection_key,
-    lease_attribute, member_attribute, millis, now, number, room_key, rooms, ttl, user_key,
+    EXPIRES_AT, Item, KEY, Lease, ONLINE, OPERATION_TIMEOUT, SWEEP_AT, TTL, UNANNOUNCED, USER_ID, VERSION,
+    connection_key, lease_attribute, member_attribute, millis, now, number, room_key, rooms, ttl, user_key,
 };
 use crate::target::Target;
 use crate::user_item::{Token, Transition, UserItem};
@@ -106,7 +106,7 @@ impl Connections {
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(Duration::from_millis(500))
             .operation_attempt_timeout(Duration::from_secs(1))
-            .operation_timeout(Duration::from_secs(3))
+            .operation_timeout(OPERATION_TIMEOUT)
             .build();
         let retries =
             RetryConfig::standard().with_max_attempts(3).with_initial_backoff(Duration::from_millis(50));

@@ -90,7 +90,7 @@ impl Announcer {
         // All at once: clients order them by version.
         let frames = transitions.iter().flat_map(|transition| {
             let frame = frame(&event(user, *transition));
-            let told = targets.iter().filter(|target| !target.opened_after(transition.at));
+            let told = targets.iter().filter(|target| !target.opened_after_write(transition.at));
             told.map(move |target| (target.clone(), frame.clone()))
         });
         deliver(&self.connections, &self.push, frames.collect()).await;

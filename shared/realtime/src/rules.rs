@@ -168,7 +168,7 @@ fn sweep(seen: &UserItem, now: Millis, token: Token) -> Decision {
         let expired = take_expired(&mut next, now);
         return Decision { expired, ..write(next, Some(goes), owed, now, token) };
     }
-    if owed.is_empty() {
+    if owed.is_empty() && next == *seen {
         return Decision::nothing();
     }
     if owed.last() < seen.transition.as_ref() {

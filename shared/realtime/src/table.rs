@@ -49,6 +49,9 @@ pub(crate) const SHARDS: u32 = 8;
 /// added for differing clocks.
 const TIME_TO_LIVE: Duration = Duration::from_secs(3 * 60 * 60);
 
+/// The time limit of a call, with its retries.
+pub(crate) const OPERATION_TIMEOUT: Duration = Duration::from_secs(3);
+
 pub(crate) type Item = HashMap<String, AttributeValue>;
 
 pub(crate) fn user_key(id: &UserId) -> AttributeValue {

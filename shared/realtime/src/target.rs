@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use domain::{ConnectionId, ConversationId, UserId};
 
-use crate::table::{Lease, Millis, millis, now};
+use crate::table::{Lease, Millis, OPERATION_TIMEOUT, millis, now};
 use crate::user_item::UserItem;
 
 /// A connection that a frame may be pushed to.
@@ -25,10 +25,11 @@ impl Target {
         Self { connection, user: user.clone(), lease: Some(lease), room: None }
     }
 
-    /// Whether it opened after something had happened, whatever the clocks of two machines differ by.
-    pub(crate) fn opened_after(&self, at: Millis) -> bool {
-        const CLOCKS_DIFFER_BY: Millis = 100;
-        self.lease.is_some_and(|lease| lease.opened_at > at + CLOCKS_DIFFER_BY)
+    /// Whether it opened after a write that was decided `at` some time: then its client has read what was
+    /// written. The write may have taken its whole time limit, and the clocks of two machines differ.
+    pub(crate) fn opened_after_write(&self, at: Millis) -> bool {
+        const CLOCKS_DIFFER_BY: Duration = Duration::from_secs(1);
+        self.lease.is_some_and(|lease| lease.opened_at > at + millis(OPERATION_TIMEOUT + CLOCKS_DIFFER_BY))
     }
 
     /// Whether its `$connect` may not have ended: until then a push to it is answered 410.

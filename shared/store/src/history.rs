@@ -37,7 +37,8 @@ pub struct Marked {
     pub participants: Participants,
     /// What was read.
     pub read: Read,
-    /// Whether any of them was unread before.
+    /// Whether any of them was unread before, or may have been: an earlier try of the same call may have marked
+    /// them without an answer.
     pub changed: bool,
 }
 
@@ -65,7 +66,13 @@ impl Store {
         reader: &UserId,
         up_to: Option<Seq>,
     ) -> Result<Option<Marked>, Failure> {
-        self.run(|connection| async move { mark_read(&connection, conversation, reader, up_to).await }).await
+        let (mut marked, repeated) = self
+            .run_counted(
+                |connection| async move { mark_read(&connection, conversation, reader, up_to).await },
+            )
+            .await?;
+        marked.iter_mut().for_each(|marked| marked.changed |= repeated);
+        Ok(marked)
     }
 
     /// Reads at most `limit` messages, and marks the messages of the other participant as read.
@@ -80,10 +87,13 @@ impl Store {
         part: Part,
         limit: usize,
     ) -> Result<Found, Failure> {
-        self.run(
-            |connection| async move { read_history(&connection, conversation, reader, part, limit).await },
-        )
-        .await
+        let call =
+            |connection| async move { read_history(&connection, conversation, reader, part, limit).await };
+        let (mut found, repeated) = self.run_counted(call).await?;
+        if let Found::History(history) = &mut found {
+            history.marked.changed |= repeated;
+        }
+        Ok(found)
     }
 }
 

@@ -153,15 +153,22 @@ impl Store {
     where
         F: Future<Output = Result<T, tokio_postgres::Error>>,
     {
+        self.run_counted(call).await.map(|(done, _)| done)
+    }
+
+    /// The same. Also returns whether the call was repeated, so that an earlier try may have been committed.
+    pub(crate) async fn run_counted<T, F>(&self, call: impl Fn(Connection) -> F) -> Result<(T, bool), Failure>
+    where
+        F: Future<Output = Result<T, tokio_postgres::Error>>,
+    {
         let calling = async {
             let mut tried = 1;
             loop {
                 match self.try_once(&call).await {
                     // The first try may have been committed on a connection that died before it answered, and
                     // the second may then lose a race against it.
-                    // lost against that.
                     Err(Attempt::LostRace(_) | Attempt::Dead(_)) if tried < TRIES => tried += 1,
-                    done => return done.map_err(Attempt::into_failure),
+                    done => return done.map(|done| (done, tried > 1)).map_err(Attempt::into_failure),
                 }
             }
         };

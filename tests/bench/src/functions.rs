@@ -75,7 +75,6 @@ enum Did {
 
 /// A Runtime API for one process. A killed process may have left a request, which must not get the next one's
 /// event.
-/// another.
 struct Runtime {
     _server: JoinSet<std::io::Result<()>>,
     address: String,

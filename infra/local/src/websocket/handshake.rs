@@ -96,6 +96,8 @@ impl Inner {
         };
         let result: ConnectResult = serde_json::from_slice(&result).map_err(|_| StatusCode::BAD_GATEWAY)?;
         match StatusCode::from_u16(result.status_code) {
+            // Not a final status.
+            Ok(status) if status.is_informational() => Err(StatusCode::BAD_GATEWAY.into()),
             Ok(status) if status.is_success() => Ok((peer, result.subprotocol(headers))),
             Ok(status) => Err(status.into()),
             Err(_) => Err(StatusCode::BAD_GATEWAY.into()),
@@ -151,7 +153,7 @@ fn accept_connection(
 
 /// Whether a request asks for an upgrade to WebSocket.
 pub(crate) fn asks_for_websocket(headers: &HeaderMap) -> bool {
-    has(headers, header::UPGRADE, "websocket")
+    has(headers, header::CONNECTION, "upgrade") && has(headers, header::UPGRADE, "websocket")
 }
 
 /// The `Sec-WebSocket-Accept` of a valid handshake.
@@ -159,8 +161,7 @@ fn accept_key(request: &Request) -> Option<String> {
     let headers = request.headers();
     let wanted = request.method() == "GET"
         && request.version() == Version::HTTP_11
-        && has(headers, header::CONNECTION, "upgrade")
-        && has(headers, header::UPGRADE, "websocket")
+        && asks_for_websocket(headers)
         && has(headers, header::SEC_WEBSOCKET_VERSION, "13");
     let key = headers.get(header::SEC_WEBSOCKET_KEY)?;
     wanted.then(|| derive_accept_key(key.as_bytes()))

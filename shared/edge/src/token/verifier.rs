@@ -28,7 +28,8 @@
 //! | `kty`, `crv` | RSA, EC with P-256, or OKP with Ed25519; keys of other types are skipped |
 //! | `use`, `key_ops`, `alg` | optional: have to allow signatures with the algorithm of that type |
 //! | `kid` | together with the algorithm it names keys; several with one name are all tried |
-//! | `n`, `e`, `x`, `y` | have to be of the right length: at least 2,048 bits for RSA, 256 for the others |
+//! | `n`, `x`, `y` | have to be of the right length: at least 2,048 bits for RSA, 256 for the others |
+//! | `e` | any number |
 //! | `x5u`, `x5c`, `x5t`, `x5t#S256` | ignored; a key with a malformed one is skipped |
 //! | others | ignored |
 //!
@@ -184,8 +185,9 @@ impl Verifier {
 /// The secrets in a value of `JWT_SECRET`: the value itself, or the strings of a JSON array.
 fn secrets(value: &str) -> Result<Vec<String>, &'static str> {
     let Ok(list) = serde_json::from_str::<Vec<serde_json::Value>>(value) else {
-        // A value that begins like this is meant as an array.
-        return match value.trim_start().starts_with("[\"") {
+        // A value that begins with a bracket and a quote is meant as an array.
+        let rest = value.trim_start().strip_prefix('[').map(str::trim_start);
+        return match rest.is_some_and(|rest| rest.starts_with('"')) {
             true => Err("begins like a JSON array, and is none"),
             false => Ok(vec![value.to_owned()]),
         };
