@@ -72,8 +72,8 @@ async fn every_invocation_has_one_line_and_its_metrics() {
     assert!(metrics[0]["CommitLatency"].as_f64().unwrap() > 0.0);
 }
 
-/// Time that is neither work nor a wait for another process: a timer, even one of zero, takes a millisecond of it
-/// each time. The lowest of several counts, since a busy machine may take a process from its processor.
+/// Time that is neither work nor a wait for another process: a timer, even one of zero, takes a millisecond
+/// of it each time. The lowest of several counts, since a busy machine may take a process from its processor.
 #[tokio::test]
 async fn a_warm_function_waits_for_nothing_else() {
     let (stack, _database) = Stack::own(&["--max-instances", "1"]).await;

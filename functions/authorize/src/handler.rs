@@ -1,4 +1,5 @@
-//! Decides who may connect. Its context is part of every later event of the connection.
+//! Decides whether a client may connect. The context that it returns is part of later events of the
+//! connection.
 
 use std::collections::HashMap;
 

@@ -1,5 +1,5 @@
 //! Removes the lease of the connection, and takes it out of the conversations that it joined. If the user has
-//! no other connection, their contacts are told.
+//! no other connection, it is announced to their contacts.
 //!
 //! The contacts are read first: while Postgres is down the lease stays, and the sweep does this later.
 

@@ -1,5 +1,5 @@
 //! The statement that reads the page also marks the messages of the other participant as read. If any was
-//! unread, the connections of both participants are told.
+//! unread, `messages_read` is pushed to both participants.
 
 use domain::ConversationId;
 use edge::Error;

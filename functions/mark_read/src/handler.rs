@@ -1,4 +1,4 @@
-//! If any message was unread, the other connections of both participants are told.
+//! If any message was unread, `messages_read` is pushed to the other connections of both participants.
 
 use edge::Error;
 use edge::websocket::{Caller, Reply};

@@ -1,5 +1,5 @@
 //! Time passing writes nothing, and `$disconnect` may be lost. So this looks for users whose leases have all
-//! expired.
+//! expired, and for announcements that are overdue.
 
 use std::time::{Duration, Instant};
 
@@ -22,13 +22,13 @@ pub(crate) struct State {
     pub(crate) announcer: Announcer,
 }
 
-/// The number of users who were swept.
+/// The number of users of whom there was something to announce.
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
     swept: usize,
 }
 
-/// A failure is only logged: the user is found again by the next sweep.
+/// A failure to sweep a user is only logged: the user is found again by the next sweep.
 pub(crate) async fn handle(state: &State) -> Result<Report, Failure> {
     let began = Instant::now();
     let due = state.announcer.connections.due_users().await?;

@@ -69,7 +69,8 @@ pub(crate) fn is_path(path: &str) -> bool {
     path.contains("/@connections/") || path.contains("/%40connections/")
 }
 
-/// The answer to a call for a stage that does not exist. AWS does not tell it from an unknown path.
+/// The answer to a callback or a handshake for a stage that does not exist. AWS answers an unknown path in
+/// the same way.
 pub(crate) fn forbidden() -> Response {
     failed(StatusCode::FORBIDDEN, "ForbiddenException", Some(json!({ "message": "Forbidden" })))
 }

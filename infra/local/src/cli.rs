@@ -20,7 +20,7 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Prints a token for the local secret
+    /// Prints a token that is signed with the local secret
     Token(TokenArgs),
     /// Ends the child processes of the stack when it is killed; started by the stack
     #[command(name = crate::keeper::ARGUMENT, hide = true)]

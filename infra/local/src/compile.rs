@@ -1,4 +1,4 @@
-//! Builds the functions with cargo, in one call.
+//! Builds the functions with cargo, in one call for each folder.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

@@ -27,7 +27,7 @@ pub(crate) const MAX_PAYLOAD: usize = 6 * 1024 * 1024 + 100;
 /// The pauses before an asynchronous event is repeated.
 const RETRY_DELAYS: [Duration; 2] = [Duration::from_secs(60), Duration::from_secs(120)];
 
-/// Why a function has not finished before the others.
+/// Why a function that is invoked at the start has failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum NotStarted {
     #[error("{0} failed: {1}")]
@@ -89,7 +89,7 @@ impl Lambda {
         }
     }
 
-    /// The ARN of a function with this name, whether or not it exists.
+    /// The ARN of a function with this name, whether or not it exists; for a remote endpoint the name.
     fn arn(&self, function: &str) -> String {
         match self {
             Self::Host(host) => host.arn(function),
@@ -97,7 +97,7 @@ impl Lambda {
         }
     }
 
-    /// Whether there is a function with this name.
+    /// Whether there is a function with this name. A remote endpoint is only asked at the invocation.
     pub(crate) fn has(&self, function: &str) -> bool {
         match self {
             Self::Host(host) => host.has(function),

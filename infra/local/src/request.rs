@@ -52,8 +52,8 @@ pub(crate) fn list<'h>(headers: &'h HeaderMap, name: &HeaderName) -> impl Iterat
     lines.flat_map(|line| line.split(',')).map(str::trim).filter(|member| !member.is_empty())
 }
 
-/// The number of bytes in an id. In Base64 it ends with `=`, which shows clients that do not encode it in
-/// URLs.
+/// The number of bytes in an id. In Base64 it ends with `=`, so a client that does not encode it in URLs
+/// fails here too.
 const ID_BYTES: usize = 11;
 
 /// A fresh id of a connection, a message or a request.

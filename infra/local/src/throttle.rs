@@ -23,7 +23,7 @@ impl Buckets {
     }
 }
 
-/// The rest of a route's burst.
+/// The token bucket of a route.
 #[derive(Debug)]
 struct Bucket {
     throttle: Throttle,

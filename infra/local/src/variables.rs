@@ -24,7 +24,8 @@ pub(crate) const JWT_SECRET: &str = "JWT_SECRET";
 /// The file in the data directory.
 const FILE: &str = "functions.env";
 
-/// Every variable of a function can be overridden by the same variable of this process.
+/// The values that stand in for an AWS account. The variables of this process override those of the
+/// functions; `DATABASE_URL` and `JWT_SECRET` are set by the stack.
 pub(crate) fn values(args: &StackArgs, port: u16, secret: &str) -> Values {
     let text =
         |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));

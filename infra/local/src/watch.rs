@@ -42,7 +42,7 @@ pub(crate) struct Changes {
 }
 
 impl Changes {
-    /// Watches the workspace of `built`, except hidden files, the folder of cargo, and `data_dir`.
+    /// Watches the workspace of `built`, except hidden files, cargo's target folder, and `data_dir`.
     pub(crate) fn watch(built: &Built, data_dir: &Path, template: &Path) -> Result<Self, WatchError> {
         let (changes, events) = mpsc::unbounded_channel();
         let mut watcher = new_debouncer(QUIET, None, move |result: DebounceEventResult| {

@@ -15,7 +15,8 @@ const MISTAKES: [&str; 6] = [
     "ValidationException",
 ];
 
-/// The failure that an SDK error stands for. All codes but [`MISTAKES`] may succeed later.
+/// The failure that an SDK error stands for. Calls that fail otherwise than by [`MISTAKES`] may succeed
+/// later.
 pub fn failure<E>(dependency: Dependency, error: &SdkError<E>) -> Failure
 where
     E: Error + ProvideErrorMetadata + 'static,

@@ -80,7 +80,7 @@ impl Secret {
         }
     }
 
-    /// The value, as it was fetched last.
+    /// The value. A fetched one is fetched again after [`MAX_AGE`].
     ///
     /// # Errors
     ///
@@ -103,8 +103,8 @@ impl Secret {
         }
     }
 
-    /// The value that replaced `refused`. `None` if the secret has not changed, or was looked up a moment
-    /// ago.
+    /// The value that replaced `refused`. `None` if the secret was given, has not changed, could not be
+    /// looked up, or was looked up a moment ago.
     pub async fn replaced(&self, refused: &str) -> Option<Arc<str>> {
         let Source::Kept { client, arn, latest } = &*self.0 else { return None };
         let mut latest = latest.lock().await;

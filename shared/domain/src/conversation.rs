@@ -83,7 +83,8 @@ impl FromStr for ActivityCursor {
     type Err = NotACursor;
     fn from_str(text: &str) -> Result<Self, NotACursor> {
         let (microseconds, id) = text.split_once('_').ok_or(NotACursor)?;
-        // No activity is before 1970, and Postgres holds fewer years than this type.
+        // Times before 1970 are refused: no activity is older, and this type reaches further back than
+        // Postgres.
         let microseconds: i64 = microseconds.parse().ok().filter(|since| *since >= 0).ok_or(NotACursor)?;
         let activity =
             Timestamp::from_unix_timestamp_nanos(i128::from(microseconds) * 1000).map_err(|_| NotACursor)?;

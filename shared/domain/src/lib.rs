@@ -1,7 +1,7 @@
 //! The values that messages, users and conversations are made of.
 //!
-//! Pure: no I/O, no AWS, no SQL. A value of one of these types has been checked by its `parse`, so no other
-//! code checks it again.
+//! Pure: no I/O, no AWS, no SQL. A value from outside has been checked by the `parse` of its type, one from
+//! the database before it was stored. No other code checks it again.
 
 mod conversation;
 mod failure;

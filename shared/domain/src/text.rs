@@ -20,7 +20,7 @@ pub enum Invalid {
     /// It has a U+0000, which Postgres cannot hold in text.
     #[error("must not contain U+0000")]
     Nul,
-    /// It has a control character, which takes six bytes in JSON and has no use in a name.
+    /// It has a control character, which may take six bytes in JSON and has no use in a name.
     #[error("must not contain control characters")]
     Control,
     /// It is not a UUID.
@@ -57,7 +57,7 @@ macro_rules! text_newtype {
             ///
             /// # Errors
             ///
-            /// The text is too long, or is not such a value.
+            /// The text is empty, too long, contains U+0000, or fails the check of the type.
             pub fn parse(text: impl Into<String>) -> Result<Self, crate::Invalid> {
                 let check: fn(String) -> Result<String, crate::Invalid> = $check;
                 crate::text::bounded(text.into(), $limit).and_then(check).map(Self)

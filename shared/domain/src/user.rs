@@ -1,10 +1,12 @@
 //! Users and their profiles.
+//!
+//! The limits keep the JSON of a whole profile under the 8 KB that API Gateway allows for the context of an
+//! authorizer.
 
 use crate::text::text_newtype;
 use crate::{Invalid, UserId};
 
-/// The limits below keep the JSON of a whole profile under the 8 KB that API Gateway allows for the context
-/// of an authorizer.
+/// Refuses control characters.
 fn printable(text: String) -> Result<String, Invalid> {
     if text.chars().any(char::is_control) { Err(Invalid::Control) } else { Ok(text) }
 }
@@ -22,7 +24,8 @@ text_newtype! {
     AvatarUrl, 1000, printable
 }
 
-/// What a token says of its user. `None` means that the token has no such claim, and keeps the stored value.
+/// The profile of a user: as a token has it (`None`: no such claim, so the stored value stays), or as it is
+/// stored (`None`: no value).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Profile {
     /// The full name.

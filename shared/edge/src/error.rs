@@ -7,7 +7,7 @@ use std::time::Duration;
 use domain::{Failure, FailureKind};
 use protocol::{Code, Refused};
 
-/// Why a request is refused.
+/// Why a request fails.
 #[derive(Debug)]
 pub struct Error {
     /// The code on which the client branches.
@@ -16,7 +16,7 @@ pub struct Error {
     pub message: Cow<'static, str>,
     /// When to try again, if that is known.
     pub retry_after: Option<Duration>,
-    /// Whether the request has no token at all. Else its token is refused.
+    /// Whether an `unauthenticated` request has no token at all, rather than one that is refused.
     pub token_is_missing: bool,
     /// Whether the connection is closed after this.
     pub ends_connection: bool,
@@ -86,7 +86,7 @@ impl Error {
         Self { ends_connection: true, ..Self::rate_limited(message, RETRY_AFTER) }
     }
 
-    /// The lease of the connection is gone, so that nobody can reach it. The client has to connect again.
+    /// The lease of the connection is gone, so no push reaches it. The client has to connect again.
     pub fn connection_lost() -> Self {
         let error = Self::new(Code::Unavailable, "this connection is no longer known: connect again");
         Self { ends_connection: true, ..error }
@@ -112,7 +112,7 @@ impl From<Refused> for Error {
 }
 
 impl Error {
-    /// Whether the client is the cause, so that the same request fails again.
+    /// Whether the service is not at fault, so that there is no cause to log.
     pub fn is_refusal(&self) -> bool {
         self.cause.is_none()
     }

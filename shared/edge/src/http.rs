@@ -52,7 +52,7 @@ where
     .await
 }
 
-/// The route key of the template, without its parameters.
+/// The route key as in the template, with the names of path parameters; `?` if there is none.
 fn route(request: &Request) -> &str {
     match request.request_context_ref() {
         Some(RequestContext::ApiGatewayV2(context)) => context.route_key.as_deref().unwrap_or("?"),
@@ -140,7 +140,7 @@ pub(crate) fn status(code: Code) -> StatusCode {
     }
 }
 
-/// In whole seconds (RFC 9110, section 10.2.3), rounded up.
+/// In whole seconds (RFC 9110, section 10.2.3): always the next one, so that no client repeats too early.
 fn retry_after(wait: Option<Duration>) -> Option<(HeaderName, String)> {
     wait.map(|wait| (header::RETRY_AFTER, (wait.as_secs() + 1).to_string()))
 }

@@ -1,6 +1,9 @@
 //! The log and the metrics of a function.
-//! The log is JSON lines on standard output, one for each invocation. The metrics are lines in CloudWatch's
-//! embedded format. Lines hold ids, outcomes and durations, never tokens, bodies or message content.
+//!
+//! The log is JSON lines on standard output: one for each invocation, and one for each warning or error. The
+//! metrics are lines in CloudWatch's embedded format. Lines hold ids, outcomes and durations, never tokens,
+//! bodies or message content.
+//!
 //! Code that measures something emits a `tracing` event with the target `measured`. The fields of these
 //! events are summed until the invocation ends; a process handles one invocation at a time. A span with that
 //! target is a wait for another process.
@@ -54,8 +57,8 @@ static MEASUREMENTS: Mutex<BTreeMap<&'static str, (u64, u64)>> = Mutex::new(BTre
 /// The waits of the invocation.
 static WAITS: Mutex<Waits> = Mutex::new(Waits { open: 0, since: None, waited: Duration::ZERO });
 
-/// Sets up the log with the level of `RUST_LOG`, `info` by default. The SDKs and the HTTP stack log from
-/// `warn` on.
+/// Sets up the log with the targets and levels of `RUST_LOG`. Without it, or if it cannot be read: `info`,
+/// and `warn` for the SDKs, the HTTP stack, the Postgres client and the Lambda runtime.
 pub fn init() {
     let quiet = "info,aws_config=warn,aws_smithy_runtime=warn,hyper=warn,tokio_postgres=warn,Lambda=warn";
     // Not an `EnvFilter`, which needs a regular expression engine.
@@ -235,7 +238,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Measuring {
 struct Waits {
     /// How many waits are open.
     open: usize,
-    /// When the first of the open waits began.
+    /// When the first of the overlapping waits began; `None` if none is open.
     since: Option<Clocks>,
     /// How long at least one wait was open while the thread did not work.
     waited: Duration,

@@ -22,7 +22,7 @@ pub struct Claims {
     pub expires_at: u64,
 }
 
-/// The names of the authorizer context, which every event of a connection carries.
+/// The names in the authorizer context. A `$disconnect` may carry `PRINCIPAL_ID` only.
 pub mod context {
     /// The user.
     pub const USER_ID: &str = "userId";

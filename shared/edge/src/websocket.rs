@@ -61,7 +61,7 @@ async fn serve_frames<T: DeserializeOwned>(
         let connection = &caller.connection_id;
         let (id, frame) = protocol::read_frame(received.body());
         let replied = received.observe(async {
-            // No leeway as for a token that is presented: this connection has used it since it opened.
+            // Unlike at the handshake there is no leeway: it is for clocks that differ when a token is new.
             match caller.token_expires_at <= Timestamp::now_utc() {
                 true => Err(Error::token_expired()),
                 false => handle(&caller, frame?).await,
@@ -91,7 +91,7 @@ async fn serve_frames<T: DeserializeOwned>(
 /// Serves `$default`: the frames that no other route takes. Each is answered with the error of `refuse`.
 ///
 /// An expired token does not close the connection here, since nothing is done for its owner. The next frame
-/// of another route does.
+/// of another route closes it.
 ///
 /// # Errors
 ///
@@ -125,7 +125,7 @@ pub async fn connect(
     .await
 }
 
-/// Serves `$disconnect`, whose answer goes nowhere. An internal error makes Lambda count the event as failed;
+/// Serves `$disconnect`, whose answer is ignored. An internal error makes Lambda count the event as failed;
 /// an unavailable dependency does not, since the sweep does the work later.
 ///
 /// # Errors

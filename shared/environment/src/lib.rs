@@ -1,7 +1,8 @@
 //! Environment variables.
 //!
-//! Whatever is configured has a `from_env` that reads its own variables; only `main` calls it. A variable
-//! that is set to the empty string counts as unset.
+//! What is configured has a `from_env` that reads its variables. `main` calls it, or the `from_env` of what
+//! contains it; `main` itself reads the limits of its function. A variable that is set to the empty string
+//! counts as unset.
 
 use std::fmt::Display;
 use std::str::FromStr;

@@ -17,13 +17,14 @@ pub enum Code {
     Unauthenticated,
     /// The token was valid when the connection opened, and has expired since.
     TokenExpired,
-    /// The caller does not take part in the conversation, or there is no such conversation.
+    /// The caller does not take part in the conversation, there is no such conversation, or this connection
+    /// has not joined it.
     Forbidden,
     /// What the request names does not exist.
     NotFound,
-    /// The caller has sent too many requests.
+    /// The caller has sent too many requests, or has too many connections.
     RateLimited,
-    /// A dependency of the service is down; to try again may help.
+    /// A dependency of the service is down, or this connection is not known any more; to try again may help.
     Unavailable,
     /// The service has made a mistake.
     Internal,

@@ -61,7 +61,7 @@ pub enum Event {
         user_id: UserId,
         /// As in `user_online`.
         version: u64,
-        /// When the user was last connected.
+        /// When the user went offline.
         last_seen_at: Time,
     },
     /// A participant is typing in a conversation that this connection has joined.

@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 /// The maximum length of a frame's `id`, in characters.
 const FRAME_ID_LIMIT: usize = 64;
 
-/// The maximum length of an error message, in characters.
+/// The maximum length of the reason for refusing a field, in characters. A longer one is cut.
 const LONGEST_REASON: usize = 200;
 
 /// The client's name for a frame. The answer carries it.
@@ -55,7 +55,7 @@ pub struct JoinConversation {
     pub conversation_id: ConversationId,
 }
 
-/// `leave_conversation`: this connection does not want them any more.
+/// `leave_conversation`: this connection does not want the messages of a conversation any more.
 #[derive(Clone, Debug, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
@@ -158,7 +158,8 @@ pub struct AnyFrame {
 #[error("{0}")]
 pub struct Refused(pub String);
 
-/// Reads a frame: its `id`, if that can be read although the rest cannot, and its content.
+/// Reads a frame: its `id`, if that can be read, even if the rest cannot; and its content, or why it is
+/// refused.
 pub fn read_frame<T: DeserializeOwned>(body: &str) -> (Option<FrameId>, Result<T, Refused>) {
     let (fields, whole) = Fields::read(body, "the frame");
     match fields.field::<Option<FrameId>>("id") {

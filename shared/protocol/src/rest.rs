@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Message, Time, User};
 
-/// `POST /api/conversations/find-or-create`.
+/// The body of `POST /api/conversations/find-or-create`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
@@ -23,7 +23,7 @@ pub struct FoundConversation {
     pub conversation_id: ConversationId,
 }
 
-/// `GET /api/conversations`: the caller's conversations, newest activity first.
+/// The answer to `GET /api/conversations`: the user's conversations, newest activity first.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
@@ -67,7 +67,7 @@ pub struct OtherUser {
     pub last_seen_at: Option<Time>,
 }
 
-/// `GET /api/conversations/{conversationId}/messages`: messages, oldest first.
+/// The answer to `GET /api/conversations/{conversationId}/messages`: messages, oldest first.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]

@@ -8,7 +8,7 @@ use tokio::time::timeout;
 /// How long the work may hold up a request. Each of its calls has a time limit of its own.
 const TIMEOUT: Duration = Duration::from_secs(4);
 
-/// Does what a request does not depend on: a failure or a timeout is logged, and nothing else.
+/// Does what a request does not depend on: a failure or a timeout is logged, and `None` is returned.
 pub async fn best_effort<T>(what: &'static str, work: impl Future<Output = Result<T, Failure>>) -> Option<T> {
     match timeout(TIMEOUT, work).await {
         Ok(done) => logged(what, done),

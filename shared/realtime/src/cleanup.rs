@@ -1,4 +1,4 @@
-//! What connections leave behind whose leases have ended.
+//! Closes connections that have lost their leases, and removes what they left in the table.
 
 use domain::ConnectionId;
 use futures_util::future::join_all;

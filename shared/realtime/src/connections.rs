@@ -82,7 +82,8 @@ impl Unannounced {
 pub enum Pinged {
     /// The lease is renewed.
     Renewed,
-    /// There is no such connection: it was swept, or forgotten after a 410.
+    /// There is no such connection: its lease was removed, because it expired, was one too many, or was gone
+    /// (410).
     NotConnected,
 }
 
@@ -177,7 +178,7 @@ impl Connections {
         })
     }
 
-    /// Removes transitions that were announced from the item.
+    /// Removes from the item the transitions that were announced.
     pub(crate) async fn announced(&self, unannounced: Unannounced) -> Result<(), Failure> {
         let Some((token, _)) = unannounced.duty else { return Ok(()) };
         // The item most likely has not changed since it was written, so it is not read first.
@@ -227,8 +228,9 @@ impl Connections {
         Ok(self.user(user).await?.leases.contains_key(connection))
     }
 
-    /// Removes the lease of a connection that turned out to be gone (410). The online mark stays, and the
-    /// sweep announces.
+    /// Removes the lease of a connection that turned out to be gone (410), and takes it out of its
+    /// conversations. The online mark stays: if this was the last lease, the sweep takes the user offline and
+    /// announces it.
     ///
     /// # Errors
     ///
@@ -241,8 +243,8 @@ impl Connections {
 
     /// Renews the lease of a connection that has one, even if it has expired.
     ///
-    /// This is one write without a read. It does what [`Happened::Pings`] does to an item without unannounced
-    /// transitions.
+    /// Usually this is one write without a read, which does what [`Happened::Pings`] does to an item without
+    /// unannounced transitions.
     ///
     /// # Errors
     ///

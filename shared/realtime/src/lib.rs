@@ -1,7 +1,7 @@
 //! Who is connected, which conversations they joined, and how a frame reaches them.
 //!
-//! [`Connections`] is the DynamoDB table and the only place that knows its attributes; [`Push`] is the API
-//! Gateway connection callback. Both clients live as long as the process and are shared by all its events.
+//! [`Connections`] is the DynamoDB table; no other crate knows its attributes. [`Push`] is the API Gateway
+//! connection callback. Both clients live as long as the process and are shared by all its events.
 
 mod best_effort;
 mod cleanup;

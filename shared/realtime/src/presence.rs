@@ -1,4 +1,4 @@
-//! Presence: which users are online, and who is told of a change.
+//! Presence: which users are online, and to whom a change is announced.
 
 use std::collections::HashMap;
 use std::str::FromStr;
@@ -20,10 +20,10 @@ use crate::user_item::{Transition, UserItem};
 /// The maximum number of items in one read of DynamoDB.
 const BATCH: usize = 100;
 
-/// The users who are told that a user went online or offline.
+/// The users to whom it is announced that a user went online or offline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PresenceAudience {
-    /// The users who share a conversation with them.
+    /// The users who share a conversation with them, at most the 500 with the latest activity.
     Contacts,
     /// All users who are online, which suits small deployments.
     Everyone,
@@ -56,7 +56,7 @@ pub struct Announcer {
     pub connections: Connections,
     /// The connection callbacks.
     pub push: Push,
-    /// The users who are told.
+    /// The users to whom a change is announced.
     pub audience: PresenceAudience,
 }
 
@@ -74,7 +74,8 @@ impl Announcer {
         })
     }
 
-    /// Announces transitions of a user, to their `contacts` if those are the audience.
+    /// Announces transitions of a user, to their `contacts` if those are the audience, and then removes them
+    /// from the item.
     ///
     /// # Errors
     ///

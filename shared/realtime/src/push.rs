@@ -59,7 +59,7 @@ impl Push {
     ///
     /// The variable is not set.
     pub fn from_env(sdk: &SdkConfig) -> Result<Self, Misconfigured> {
-        // Retried are broken connections (after a freeze), 429 and 5xx.
+        // Retries broken sockets (after a freeze), 429 and 5xx.
         Self::with(sdk, RetryConfig::standard().with_max_attempts(3), true)
     }
 
@@ -86,8 +86,9 @@ impl Push {
         Ok(Self { client: Client::from_conf(config), doubts_gone })
     }
 
-    /// Sends each frame to its target, concurrently, and returns the targets that are gone. A target that
-    /// answers 410 is tried once more, unless it may still be opening: such a target is never forgotten.
+    /// Sends each frame to its target, concurrently, and returns the targets that are gone. A push that is
+    /// answered 410 is tried once more, unless this is [`Self::once_from_env`], or the target may still be
+    /// opening: the caller must not forget such a target.
     pub async fn fan_out(&self, frames: Vec<(Target, Bytes)>) -> Vec<Target> {
         if frames.is_empty() {
             return Vec::new();

@@ -33,16 +33,17 @@ pub enum Joined {
     Joined,
     /// The connection has joined the maximum number of conversations.
     TooMany,
-    /// There is no such connection: it was swept, or forgotten after a 410.
+    /// There is no such connection: its lease was removed, because it expired, was one too many, or was gone
+    /// (410).
     NotConnected,
 }
 
 /// The result of a leave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Left {
-    /// The connection has not joined the conversation any more, if it had.
+    /// The connection is not in the conversation, whether or not it had joined it.
     Left,
-    /// There is no such connection: it was swept, or forgotten after a 410.
+    /// There is no such connection, as in [`Joined::NotConnected`].
     NotConnected,
 }
 
@@ -60,7 +61,7 @@ pub struct Audience {
 impl Audience {
     /// Whether the table has a connection of a participant.
     ///
-    /// It does not have one that was swept, or forgotten after a 410.
+    /// It does not have one whose lease was removed.
     pub fn knows(&self, connection: &ConnectionId) -> bool {
         self.known.contains(connection)
     }
@@ -132,8 +133,9 @@ impl Connections {
         Err(Failure::unavailable(Dependency::DynamoDb, "every try of a transaction met another write"))
     }
 
-    /// The connections that an event of a conversation is pushed to, read in one consistent batch: a
-    /// connection is either in the item of the conversation, or in that of its user.
+    /// The connections that an event of a conversation is pushed to. All items come from one batch of
+    /// consistent reads: a connection that joins meanwhile is found in the item of the conversation, or else
+    /// as another connection of its user.
     ///
     /// # Errors
     ///

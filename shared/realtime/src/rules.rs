@@ -10,9 +10,9 @@
 //! - the sweep finds and takes over a transition whose maker died before it was announced;
 //! - transitions alternate, each has a higher version than the one before, and each is announced. Frames may
 //!   overtake each other, so a client drops a frame with a lower version than one before;
-//! - a late announcement does not outdate a client that has read presence since. A transition is pushed to
-//!   connections that opened before it (`presence.rs`), and what the sweep takes over is followed by the last
-//!   transition, even if that was announced before.
+//! - a late announcement does not override newer presence that a client has read. A transition is not pushed
+//!   to connections that surely opened after its write (`presence.rs`), and what the sweep takes over is
+//!   followed by the last transition, even if that was announced before.
 
 use std::collections::BTreeMap;
 
@@ -27,7 +27,8 @@ mod model;
 /// An event of a user.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Happened {
-    /// A connection is about to open. More than `max_connections` end the oldest.
+    /// A connection is about to open. If the user then has more than `max_connections`, the oldest lose their
+    /// leases.
     Connects {
         /// The connection.
         connection: ConnectionId,
@@ -93,7 +94,7 @@ pub(crate) fn decide(seen: &UserItem, happened: &Happened, now: Millis, token: T
 /// Whether an attempt to write was carried out, judged by what is read after it. Its answer may have been
 /// lost.
 pub(crate) fn was_carried_out(attempt: &Decision, seen: &UserItem) -> bool {
-    // An attempt that makes no transition leaves no token. To decide anew has the same result then, except
+    // An attempt that announces nothing leaves no token. To decide anew has the same result then, except
     // for the connections that it ended.
     attempt.announce.as_ref().is_some_and(|(token, _)| seen.unannounced.contains_key(token))
 }
@@ -119,8 +120,8 @@ fn connect(
     Decision { expired, surplus: by_age, ..write(next, goes, Vec::new(), now, token) }
 }
 
-/// If no lease is valid then, the user goes offline and the expired leases are removed too: a connection that
-/// missed its time does not come back by itself.
+/// Removes the lease of the connection and all expired leases: a connection that missed its time does not
+/// come back by itself. If no lease is left, the user goes offline.
 fn disconnect(seen: &UserItem, connection: &ConnectionId, now: Millis, token: Token) -> Decision {
     let mut next = seen.clone();
     let held = next.leases.remove(connection).is_some();
@@ -133,8 +134,8 @@ fn disconnect(seen: &UserItem, connection: &ConnectionId, now: Millis, token: To
     Decision { expired, ..write(next, goes, Vec::new(), now, token) }
 }
 
-/// Renews a lease, even if it has expired. Only the lease of a user who is online: nothing but a connect
-/// takes a user online.
+/// Renews a lease, even if it has expired. It does nothing for a user who is offline: only a connect takes a
+/// user online.
 fn ping(seen: &UserItem, connection: &ConnectionId, expires_at: Millis) -> Decision {
     let mut next = seen.clone();
     match next.leases.get_mut(connection) {
@@ -196,8 +197,8 @@ impl Decision {
         Self { write: Some(next), ..Self::nothing() }
     }
 
-    /// Adds what an attempt has ended of which it is not known whether it was carried out: if it was, nobody
-    /// else closes those connections.
+    /// Adds the connections that an earlier attempt ended. It is unknown whether that attempt was carried
+    /// out; if it was, nothing else closes them.
     pub(crate) fn after(mut self, attempt: Self) -> Self {
         let is_there =
             |id: &ConnectionId| self.write.as_ref().is_some_and(|item| item.leases.contains_key(id));

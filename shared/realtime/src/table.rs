@@ -9,9 +9,8 @@
 //!
 //! `CONN#<connectionId>`, a connection: `userId`; `rooms`, the set of joined conversations; `ttl`.
 //!
-//! `ROOM#<conversationId>`, a conversation: `member#<connectionId>` for each joined connection, with its
-//! user;
-//! `ttl`.
+//! `ROOM#<conversationId>`, a conversation: `ttl`, and `member#<connectionId>` for each joined connection,
+//! with its user.
 //!
 //! Times are milliseconds since 1970, except `ttl`, which DynamoDB expects in seconds. The sparse index
 //! `online` holds the users who are marked online or have unannounced transitions, in the order in which the
@@ -95,7 +94,7 @@ pub(crate) fn number(value: impl ToString) -> AttributeValue {
     AttributeValue::N(value.to_string())
 }
 
-/// Milliseconds since 1970.
+/// Milliseconds: a time since 1970, or a duration.
 pub(crate) type Millis = u64;
 
 pub(crate) fn now() -> Millis {

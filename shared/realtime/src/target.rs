@@ -32,7 +32,7 @@ impl Target {
         self.lease.is_some_and(|lease| lease.opened_at > at + millis(OPERATION_TIMEOUT + CLOCKS_DIFFER_BY))
     }
 
-    /// Whether its `$connect` may not have ended: until then a push to it is answered 410.
+    /// Whether its `$connect` may still be running: until it ends, a push is answered 410.
     pub(crate) fn may_be_opening(&self) -> bool {
         const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
         self.lease.is_some_and(|lease| now() < lease.opened_at + millis(CONNECT_TIMEOUT))

@@ -64,7 +64,7 @@ pub(crate) struct Transition {
     pub(crate) version: u64,
     /// When it was made.
     pub(crate) at: Millis,
-    /// When the user was last seen, if they went offline.
+    /// When the user went offline, if they did.
     pub(crate) offline_since: Option<Millis>,
 }
 

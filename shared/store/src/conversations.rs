@@ -22,7 +22,7 @@ pub struct Conversation {
     pub participants: Participants,
 }
 
-/// A conversation and its latest message.
+/// A conversation, and the number of its latest message.
 #[derive(Clone, Copy, Debug)]
 pub struct Head {
     /// The conversation.
@@ -51,7 +51,7 @@ pub struct Summary {
 /// The result of a find-or-create.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FindOrCreate {
-    /// The two users have had a conversation.
+    /// The two users already have a conversation.
     Found(ConversationId),
     /// The conversation was created.
     Created(ConversationId),
@@ -59,7 +59,7 @@ pub enum FindOrCreate {
     NoSuchUser,
     /// The caller has created too many conversations in this minute.
     TooMany {
-        /// When the minute ends.
+        /// The time until the minute ends.
         retry_after: Duration,
     },
 }
@@ -124,7 +124,7 @@ impl Store {
     }
 }
 
-/// Checks the participant by the primary key: one row is read, whether or not it is found.
+/// Finds the row by its primary key, then checks the participant: at most one row is read.
 async fn conversation_of(
     connection: &Connection,
     id: ConversationId,

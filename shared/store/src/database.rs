@@ -13,7 +13,8 @@ use crate::tls::{Roots, Tls};
 pub(crate) struct Database {
     pub(crate) config: Config,
     pub(crate) tls: Tls,
-    /// Whether every statement runs on the same server connection, so that prepared statements can be kept.
+    /// Whether a transaction pooler is in between. Two statements may then run on different server
+    /// connections, so none is prepared.
     pub(crate) is_pooled_by_transaction: bool,
 }
 
@@ -61,7 +62,8 @@ impl Database {
         let tls = match ssl_mode {
             None if config.get_hosts().iter().all(is_this_machine) => Tls::Off,
             Some("disable") => Tls::Off,
-            // Encryption without a verified server is of no use, so all encrypting modes of libpq verify.
+            // Encryption without a verified server is of no use, so `require` and `verify-ca` verify as
+            // `verify-full` does.
             None | Some("require" | "verify-ca" | "verify-full") => Tls::Verified { roots },
             Some(_) => {
                 return Err(InvalidDatabaseUrl("sslmode has to be verify-full or disable".to_owned()));

@@ -5,9 +5,9 @@
 -- $6, $7 the two users in the order of the pair    $8 id of the conversation if it is made
 -- $9 conversations that a caller may make in a minute; 0 for any number
 --
--- A new user, the conversation and its participants are stored together or not at all. If both sides ask at
--- once, the later statement violates conversations_pair_key, aborts as a whole, and finds the conversation when
--- it is repeated.
+-- A new user, the conversation and its participants are stored together or not at all. If both users ask at
+-- once, the later statement violates conversations_pair_key, aborts as a whole, and finds the conversation
+-- when it is repeated.
 with
     said (id, name, display_name, avatar_url) as (
         values ($1, $2, $3, $4)

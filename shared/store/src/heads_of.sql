@@ -1,4 +1,4 @@
--- The last seq of the conversations of a user with the latest activity.
+-- The conversations of a user that have the latest activity, each with its last seq.
 --
 -- $1 user    $2 number of conversations
 --

@@ -37,8 +37,8 @@ pub struct Marked {
     pub participants: Participants,
     /// What was read.
     pub read: Read,
-    /// Whether any of them was unread before, or may have been: an earlier try of the same call may have marked
-    /// them without an answer.
+    /// Whether any of them was unread before, or may have been: an earlier try of the same call may have
+    /// marked them without an answer.
     pub changed: bool,
 }
 

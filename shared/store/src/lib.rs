@@ -1,12 +1,13 @@
-//! Postgres. No other crate contains SQL.
+//! Postgres. No other crate of the service contains SQL, except the lock and the migrations of
+//! `functions/migrate`.
 //!
-//! A statement is sent by `Connection`, not by a `GenericClient`, since it decides how.
+//! Statements go through `pool::Connection`, not a `GenericClient`: it decides whether to prepare them.
 //!
 //! A statement of more than a few lines is a file, which psql can execute.
 //!
 //! Every call is one round trip on a pooled connection, which keeps its prepared statements. Every statement
-//! may be executed twice: if the server has ended the connection, the call is repeated on a new one, although
-//! the first try may have been committed.
+//! may be executed up to three times: a call is repeated if the server has ended its connection, although
+//! that try may have been committed, or if it lost a race.
 
 mod conversations;
 mod database;

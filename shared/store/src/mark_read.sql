@@ -1,4 +1,5 @@
--- Marks the messages of the other side as read, up to a seq. Returns nothing to one who takes no part.
+-- Marks the messages of the other participant as read, up to a seq. Returns nothing to a user who does not
+-- take part.
 --
 -- $1 conversation    $2 reader    $3 the last seq to mark
 --

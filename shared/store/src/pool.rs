@@ -32,6 +32,7 @@ const STATEMENT_TIMEOUT: Duration = Duration::from_secs(3);
 /// User Guide, "Scaling to Zero ACUs").
 const SESSION_CONNECT_TIMEOUT: Duration = Duration::from_secs(40);
 
+/// The time limit that the server has for a statement: a little less than [`STATEMENT_TIMEOUT`].
 const SERVER_TIMEOUT: Duration = Duration::from_millis(2800);
 
 /// The time limit of a call with all its tries.
@@ -45,7 +46,8 @@ const TRIES: usize = 3;
 const TRUSTED_FOR: Duration = Duration::from_secs(30);
 const CHECK_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// Where the database is: `postgres://user:password@host:port/database`, as libpq writes it, or an ARN.
+/// The variable with the URL of the database as libpq writes it, its JSON form, or the ARN of a secret that
+/// holds either.
 const DATABASE_URL: &str = "DATABASE_URL";
 
 /// The value of `DATABASE_URL`.
@@ -228,7 +230,7 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// The URL cannot be had or read, or the database refuses the connection.
+    /// The URL cannot be fetched or read, or the database refuses the connection.
     pub async fn open(url: &Secret) -> Result<Self, Box<dyn Error + Send + Sync>> {
         let url = url.value().await.map_err(|failure| format!("{failure}: {}", failure.cause))?;
         let Database { mut config, tls, is_pooled_by_transaction } = Database::parse(&url)?;
@@ -308,7 +310,7 @@ enum Attempt {
     LostRace(tokio_postgres::Error),
     /// The connection was dead. Another one may not be.
     Dead(tokio_postgres::Error),
-    /// The URL of the database cannot be had.
+    /// The URL of the database cannot be fetched or used.
     Failed(Failure),
     /// The database cannot serve now.
     Unavailable(Box<dyn Error + Send + Sync>),
@@ -362,7 +364,7 @@ fn server_stopping(code: &SqlState) -> bool {
 }
 
 /// Connection exceptions (08), insufficient resources (53), operator intervention (57: shutting down,
-/// starting up).
+/// starting up, a statement that timed out).
 fn unavailable(code: &SqlState) -> bool {
     ["08", "53", "57"].iter().any(|class| code.code().starts_with(class))
 }

@@ -1,5 +1,5 @@
--- Reads a page of a conversation, and marks all messages of the other side as read. Returns nothing to one who
--- takes no part. A cursor that is not in the conversation finds no page and marks nothing.
+-- Reads a page of a conversation, and marks all messages of the other participant as read. Returns nothing to
+-- a user who does not take part. A cursor that is not in the conversation finds no page and marks nothing.
 --
 -- $1 conversation    $2 reader
 -- $3 cursor: the id of a message, or null
@@ -34,7 +34,7 @@ with
         set unread_count = unread_count - (select count(*) from marked)
         where conversation_id = $1 and user_id = $2 and exists (select from marked)
     ),
-    -- One of the two is not executed, by $4.
+    -- $4 selects one of the two; the other is not executed.
     found as (
         (
             select id, conversation_id, seq, sender_id, content, client_message_id, created_at, read_at
@@ -64,7 +64,7 @@ with
         cross join moment
         left join marked on marked.id = found.id
     ),
-    -- Two rows by their keys, whatever the planner thinks of joining a page of messages to all users.
+    -- Two rows by their keys: the planner might otherwise join the page to all users.
     senders as materialized (
         select users.id, users.name, users.display_name, users.avatar_url
         from conversation

@@ -32,7 +32,7 @@ pub enum Sending {
     NotAParticipant,
     /// The sender has sent too many messages in this minute.
     TooMany {
-        /// When the minute ends.
+        /// The time until the minute ends.
         retry_after: Duration,
     },
 }

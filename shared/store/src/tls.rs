@@ -15,7 +15,7 @@ pub(crate) enum Tls {
     /// It is not encrypted.
     Off,
     /// As with libpq's `verify-full`: the certificate has to be for the host name, and signed by one of these
-    /// roots, or of those in the package.
+    /// roots, or, if there are none, by one of those in the package.
     Verified { roots: Option<Roots> },
 }
 

@@ -6,7 +6,7 @@ use tokio_postgres::types::Type;
 use crate::pool::{Connection, Store};
 use crate::rows;
 
-/// The number of contacts that are told of a user's presence: those with the latest activity.
+/// The number of contacts to whom a user's presence is announced: those with the latest activity.
 const CONTACTS: i64 = 500;
 
 impl Store {

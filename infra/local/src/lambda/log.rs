@@ -68,7 +68,7 @@ impl LogTail {
 
 const CLOCK: &[BorrowedFormatItem<'_>] = format_description!("[hour]:[minute]:[second].[subsecond digits:3]");
 
-/// The time in UTC, with milliseconds, like the functions' own lines.
+/// Date and time in UTC, with milliseconds.
 const TIMESTAMP: &[BorrowedFormatItem<'_>] =
     format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
 
@@ -160,7 +160,7 @@ fn readable(line: &str) -> Option<String> {
         Some(other) => other.to_string(),
         None => String::new(),
     };
-    // The fields that are in the prefix.
+    // The fields that the prefix shows, and the target.
     for name in ["timestamp", "request_id", "requestId", "target"] {
         text(name);
     }
@@ -187,8 +187,8 @@ fn timestamp() -> String {
     OffsetDateTime::now_utc().format(TIMESTAMP).expect("every part of the format exists")
 }
 
-/// Uses colours only on a terminal. If the terminal is gone, the functions must go on: they block until their
-/// lines are read.
+/// Uses colours only on a terminal. Write errors are ignored: functions block until their lines are read,
+/// even if the terminal is gone.
 fn print(line: &str) {
     static IN_COLOUR: LazyLock<bool> =
         LazyLock::new(|| AutoStream::choice(&std::io::stderr()) != ColorChoice::Never);

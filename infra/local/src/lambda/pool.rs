@@ -159,7 +159,7 @@ impl FunctionPool {
     }
 
     /// Sends an event to an idle process. If there is none, the event waits, and a process is added if there
-    /// are fewer than `max_instances`.
+    /// are fewer than `max_instances`: the caller has to start it.
     pub(super) fn dispatch(
         self: &Arc<Self>,
         mut event: Event,
@@ -286,7 +286,7 @@ impl Instance {
         }
     }
 
-    /// Gives it no more events. It ends when it has finished those it has.
+    /// Ends the process if it has no events. Otherwise [`Self::finish`] does, after the last one.
     fn retire(&self) {
         let state = self.lock();
         if state.is_free() {

@@ -20,7 +20,7 @@ const INIT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The maximum length of a line in bytes; a longer line is split (CloudWatch's quota of a log event).
 const MAX_LINE: u64 = 256 * 1024;
 
-/// The same for a Managed Instance.
+/// The time limit until a process of a Managed Instance asks for its first event.
 const MANAGED_INIT_TIMEOUT: Duration = Duration::from_secs(130);
 
 /// Why a process has ended.

@@ -49,7 +49,7 @@ pub(crate) struct WebSocketApi {
     pub(crate) routes: BTreeMap<String, Route>,
 }
 
-/// An authorizer of a WebSocket API.
+/// An authorizer: its function, and what it needs of a request.
 #[derive(Clone, Debug)]
 pub(crate) struct Authorizer {
     pub(crate) function: String,

@@ -25,7 +25,7 @@ use super::route::route;
 const MAX_FRAME: usize = 32 * 1024;
 const MAX_MESSAGE: usize = 128 * 1024;
 
-/// The time limit of writing a frame to a client that reads slowly or not at all.
+/// How long a frame may take from being queued to being written, if the client reads slowly or not at all.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The time limit of the answer to a close frame.

@@ -1,4 +1,4 @@
-//! Events of a WebSocket API. As on AWS, empty keys are absent.
+//! Events of a WebSocket API. As on AWS, empty keys are absent, except in the event of the authorizer.
 
 use axum::http::HeaderMap;
 use serde_json::{Map, Value, json};

@@ -119,7 +119,7 @@ impl Fetched {
     }
 }
 
-/// Keys of other kinds are skipped.
+/// The key, if it verifies RS256, ES256 or EdDSA signatures; keys of other kinds are skipped.
 fn usable(key: &RawValue) -> Option<Key> {
     let key: Jwk = serde_json::from_str(key.get()).ok()?;
     if key.common.public_key_use.as_ref().is_some_and(|used_for| *used_for != PublicKeyUse::Signature) {

@@ -71,8 +71,8 @@ enum Keys {
 }
 
 impl Verifier {
-    /// Reads `JWT_JWKS_URL` or else `JWT_SECRET` (a secret, or a JSON array of secrets), and `JWT_ISSUER` and
-    /// `JWT_AUDIENCE`, which are checked if they are set.
+    /// Reads `JWT_JWKS_URL` or else `JWT_SECRET` (a secret, a JSON array of secrets, or the ARN of either),
+    /// and `JWT_ISSUER` and `JWT_AUDIENCE`, which are checked if they are set.
     ///
     /// # Errors
     ///
@@ -168,7 +168,7 @@ impl Verifier {
         let mut validation = Validation::new(algorithm);
         validation.leeway = LEEWAY;
         validation.validate_nbf = true;
-        // A claim that is checked only if it is present is not checked.
+        // A configured claim is required: otherwise a token without it would pass.
         let checked = [("iss", &self.issuer), ("aud", &self.audience)];
         validation.required_spec_claims = ["exp", "sub"]
             .into_iter()
@@ -214,7 +214,7 @@ fn has_critical_extensions(token: &str) -> bool {
     }
     let header = token.split('.').next().unwrap_or_default();
     let header = BASE64_URL_SAFE_NO_PAD.decode(header).unwrap_or_default();
-    // A header that cannot be read is refused elsewhere.
+    // A header that cannot be read counts as having it, and is refused.
     serde_json::from_slice::<Header>(&header).map_or(true, |header| header.crit.is_some())
 }
 

@@ -7,8 +7,8 @@
 //! happen, the connections that are open keep pinging until all other leases have expired and the sweep has
 //! come by, and the user has to be what was announced last.
 //!
-//! To read an item and to write it are one step: who reads an item that somebody else writes then fails to
-//! write it, which changes nothing, and reads it again.
+//! To read an item and to write it is one step: a write fails if another invocation has written the item
+//! since it was read, which changes nothing, and the item is read again.
 
 use std::collections::BTreeMap;
 
@@ -22,7 +22,7 @@ use crate::user_item::{ANNOUNCED_WITHIN, Token, Transition, UserItem};
 /// A lease lasts as long as three times what the sweep waits for.
 const LEASE: Millis = 3 * ANNOUNCED_WITHIN;
 
-/// A user with so many connections, of which each opens once.
+/// The model: one user with `connections` connections, each of which opens once.
 #[derive(Clone, Debug)]
 struct Presence {
     connections: usize,
@@ -48,7 +48,7 @@ struct Budget {
     kills: u8,
     /// How many connections break off and are found to be gone, without a disconnect.
     gone: u8,
-    /// How many receivers ask for a list, of which nothing that was announced before had come to them.
+    /// How often a receiver reads presence without having received an earlier announcement.
     looks: u8,
     /// How often time passes by a lease's length while something is still to happen.
     lapses: u8,
@@ -63,21 +63,22 @@ struct State {
     budget: Budget,
     /// The transitions that the item has made, and which of them were announced.
     made: BTreeMap<Transition, bool>,
-    /// What a receiver shows, who drops a frame with a lower version than one before.
+    /// What a receiver shows that drops a frame with a lower version than one before.
     shown: Option<Transition>,
-    /// What the last one shows who has asked for a list while nothing was happening.
+    /// What the receiver shows that last read presence while no invocation was running.
     looked: Option<Looked>,
-    /// Whether something was announced that has not happened, or twice although nobody was killed.
+    /// Whether something was announced that has not happened, or twice although nothing disturbed the run.
     announced_wrongly: bool,
     /// Who moved the mark last, which only the old way to recognise a write asks for.
     moved_by: Option<Happened>,
-    /// Whether an invocation was killed, or time has passed: then the sweep has to come by.
+    /// Whether an invocation was killed, a connection broke off, or the time of a lease has passed: then the
+    /// sweep has work to do.
     disturbed: bool,
     /// Whether all that could happen has happened, and the sweep has come by.
     settled: bool,
 }
 
-/// What a receiver shows who has read from a list who is connected, and hears what is announced from then on.
+/// What a receiver shows that has read presence from a list, and gets announcements from then on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Looked {
     online: bool,
@@ -123,9 +124,9 @@ enum Action {
     Go(usize),
     /// The same, but the answer to its write is lost.
     GoWithoutAnswer(usize),
-    /// Kills an invocation, and has its event delivered once more or not.
+    /// Kills an invocation, and delivers its event again if the flag is set.
     Kill(usize, bool),
-    /// A connection breaks off, and a push to it is answered so.
+    /// A connection breaks off, and a push to it is answered 410.
     BreakOff(usize),
     Look,
     Lapse,
@@ -153,7 +154,7 @@ fn connection(number: usize) -> ConnectionId {
     ConnectionId::parse(["X", "Y", "Z"][number]).unwrap()
 }
 
-/// An invocation decides once on each version that it reads.
+/// Unique: an invocation decides once on each version.
 fn token(invocation: &str, seen: &UserItem) -> Token {
     Token(format!("{invocation}{}", seen.version))
 }
@@ -250,7 +251,7 @@ impl State {
             self.moved_by = matches!(model.was_it_me, WasItMe::ByConnection).then(|| happened.clone());
         }
         if matches!(model.was_it_me, WasItMe::ByConnection) {
-            // By the token, nobody who has failed to write the item can take that for a success.
+            // By token, an invocation that has failed to write the item cannot take that for a success.
             for other in
                 self.invocations.iter_mut().filter(|other| other.step == Step::Write { before: None })
             {
@@ -264,7 +265,7 @@ impl State {
 
     fn announce(&mut self, transition: Transition) {
         match self.made.get_mut(&transition) {
-            // Who takes over from somebody who was killed cannot know how far that one had come.
+            // An invocation that takes over from a killed one cannot know what that one announced.
             Some(announced) => {
                 self.announced_wrongly |= std::mem::replace(announced, true) && !self.disturbed;
             }
@@ -349,7 +350,7 @@ impl Model for Presence {
         let quiet = state.invocations.is_empty();
         for (at, socket) in state.connections.iter().enumerate() {
             match socket {
-                // They are alike, so they come in one order.
+                // Unopened connections are interchangeable, so they open in order.
                 Socket::Unopened if !state.connections[..at].contains(&Socket::Unopened) => {
                     actions.push(Action::Connect(at));
                 }
@@ -377,7 +378,8 @@ impl Model for Presence {
                 actions.extend([false, true].map(|repeated| Action::Kill(at, repeated)));
             }
         }
-        // What is announced while they ask is for those who opened before it.
+        // Presence is read only while no invocation is running: announcements then under way do not reach new
+        // connections.
         if quiet && state.budget.looks > 0 {
             actions.push(Action::Look);
         }
@@ -441,7 +443,7 @@ impl Model for Presence {
 
     fn properties(&self) -> Vec<Property<Self>> {
         vec![
-            // Each moves the mark, so those that have happened alternate, and so do their announcements.
+            // Each transition changes the mark, so transitions alternate, and so do their announcements.
             Property::always("what is announced has happened, and is announced once", |_, state: &State| {
                 !state.announced_wrongly
             }),

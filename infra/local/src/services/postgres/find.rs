@@ -10,7 +10,7 @@ use super::error::PostgresError;
 use super::install::{has_server, install};
 use crate::file_error::{At, FileError};
 
-/// Postgres refuses to run as root.
+/// The user that the server runs as if root runs the stack: Postgres refuses to run as root.
 const UNPRIVILEGED: &str = "nobody";
 
 /// The binaries, the folder and the user of a server.
@@ -24,7 +24,7 @@ pub(crate) struct Installation {
     pub(super) run_as: Option<User>,
 }
 
-/// Finds the server's binaries, or installs them below `data_dir`.
+/// Finds the server's binaries, or installs them in the folder of the cluster.
 pub(crate) async fn find(data_dir: &Path) -> Result<Installation, PostgresError> {
     let (home, run_as) = home(data_dir)?;
     let binaries = match installed().into_iter().find(|folder| has_server(folder)) {
@@ -35,7 +35,8 @@ pub(crate) async fn find(data_dir: &Path) -> Result<Installation, PostgresError>
 }
 
 /// The folder of the cluster, and the user that the server runs as. If root runs the stack, that is another
-/// user, who must be able to reach the folder: root's home is closed to it, and then the folder is elsewhere.
+/// user. If that user cannot reach `data_dir` (below root's home, for example), the folder is in
+/// `/var/lib/switchboard`.
 fn home(data_dir: &Path) -> Result<(PathBuf, Option<User>), PostgresError> {
     make_folder(data_dir)?;
     let inside = data_dir.join("postgres");
@@ -62,7 +63,8 @@ fn make_folder(folder: &Path) -> Result<(), FileError> {
     fs::create_dir_all(folder).at(folder)
 }
 
-/// The folders where a server may be installed; the newest version of Debian's packages first.
+/// The folders where a server may be installed: those of `PATH`, of Debian's packages (the newest version
+/// first), and of Homebrew.
 fn installed() -> Vec<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut debian: Vec<_> = fs::read_dir("/usr/lib/postgresql")
