@@ -246,6 +246,9 @@ def check_database():
     for option, output in outputs.items():
         assert option in recipe and f"`{output}`" in recipe and output in template["Outputs"], f"the recipe to restore: {option}"
     assert "--serverless-v2-scaling-configuration" in recipe and "--master-user-password" in recipe
+    used_up = {query["Id"]: query.get("Expression") for query in resources["ConnectionsUsedUp"]["Properties"]["Metrics"]}
+    # 80 % of 189 for each unit is above 2,000, the ceiling while MinCapacity is below 1, from 14 units on.
+    assert used_up["percent"] == "MAX([ofcapacity, ofceiling])" and used_up["ofceiling"] == "100 * connections / 2000", used_up
     return f"{len(alarms)} alarms of the database"
 
 
