@@ -325,6 +325,7 @@ async fn an_announcement_that_is_late_hides_nothing_newer() {
     let mut bob_laptop = bob.connects().await;
     assert!(bob_phone.has_heard().await.iter().all(|event| alices(event).is_none()));
 
+    // Only time makes an announcement overdue: half a minute, of which some seconds have passed.
     tokio::time::sleep(Duration::from_secs(27)).await;
     stack.invokes("sweep_connections").await;
     let mut heard = [bob_phone.hears(&alices).await, bob_phone.hears(&alices).await];
@@ -356,6 +357,7 @@ async fn a_connection_that_opens_during_a_disconnect_is_told_of_it() {
     dynamodb.holds_changes_by("disconnect", &alice.id);
     alice_phone.closes().await;
     eventually("the disconnect is about to write", async || dynamodb.is_holding()).await;
+    // The write takes longer than it usually does, and longer than clocks differ.
     tokio::time::sleep(Duration::from_millis(300)).await;
     let mut bob_laptop = bob.connects().await;
     assert_eq!(bob_laptop.joins(&conversation).await.online_user_ids.len(), 2, "she is online until then");

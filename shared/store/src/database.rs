@@ -21,7 +21,7 @@ pub(crate) struct Database {
 /// The URL cannot be read. It has a password, so this error does not repeat it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a Postgres URL: {0}")]
-pub struct InvalidDatabaseUrl(pub(crate) String);
+pub(crate) struct InvalidDatabaseUrl(pub(crate) String);
 
 impl Database {
     /// Reads `postgres://user:password@host:port/database?…`, or the JSON that Secrets Manager attaches to a

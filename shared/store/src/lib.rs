@@ -19,7 +19,6 @@ mod tls;
 mod users;
 
 pub use conversations::{Conversation, FindOrCreate, Head, Summary};
-pub use database::InvalidDatabaseUrl;
 pub use history::{Found, History, Marked, Part};
 pub use pool::{Session, Store, url_from_env};
 pub use send::{Sending, Sent};

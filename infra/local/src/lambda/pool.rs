@@ -409,7 +409,7 @@ impl Drop for AbortOnDrop {
     }
 }
 
-/// Ends an event that a Managed Instance is still handling.
+/// Ends an event of a Managed Instance once its time limit is over. The process goes on.
 async fn expire(instance: Arc<Instance>, request_id: Uuid, timeout: Duration) {
     tokio::time::sleep(timeout).await;
     instance.finish(request_id, Err(InvokeError::timed_out(request_id, timeout)));

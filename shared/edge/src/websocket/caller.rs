@@ -115,7 +115,8 @@ mod tests {
             let event = json!({ "requestContext": { "authorizer": authorizer, "connectionId": connection } });
             // The runtime refuses an event that cannot be deserialized.
             let Ok(event) = serde_json::from_value::<ApiGatewayWebsocketProxyRequest>(event) else {
-                return Ok(()) };
+                return Ok(());
+            };
             if let Ok(caller) = caller(&event) {
                 prop_assert_eq!(Some(caller.user_id.as_str()), user.as_str());
                 prop_assert_eq!(Some(caller.connection_id.as_str()), connection.as_str());
