@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use harness::Stack;
 use serde_json::Value;
 
-use crate::harness::Stack;
+use crate::people::User;
 
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
@@ -42,7 +43,7 @@ async fn outcome(stack: &Stack, function: &str, token: &str) -> String {
 async fn every_function_has_an_event_that_it_understands() {
     let (stack, _database) = Stack::own(&[]).await;
     let stack = std::sync::Arc::new(stack);
-    let token = stack.user("Alice").token();
+    let token = User::of(&stack, "Alice").token();
     // In this order: a ping needs a connection, and comes before the disconnect.
     let expected = [
         ("migrate", "done"),

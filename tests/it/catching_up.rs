@@ -1,10 +1,10 @@
 //! A connection breaks, and no message is missed.
 
+use harness::Stack;
 use protocol::Event;
 use serde_json::json;
 
-use crate::harness::Stack;
-use crate::harness::user::{Pair, pair};
+use crate::people::{Pair, pair};
 
 #[tokio::test]
 async fn a_ping_tells_where_the_conversations_stand() {

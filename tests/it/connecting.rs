@@ -1,19 +1,18 @@
 //! Connections: who may open one, and how long it lasts.
 
+use harness::{Stack, connect, eventually, seconds_from_now};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use protocol::Code;
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
-use crate::harness::database::connect;
-use crate::harness::user::{Pair, pair, seconds_from_now};
-use crate::harness::{Client, Frame, Stack, User, eventually};
+use crate::people::{Client, Frame, Pair, User, pair};
 
 #[tokio::test]
 async fn a_token_opens_a_connection_from_the_query_string_or_a_header() {
     let stack = Stack::shared();
-    let alice = stack.user("Alice");
+    let alice = User::of(&stack, "Alice");
     alice.connects().await.closes().await;
 
     let mut request = format!("ws://127.0.0.1:{}/v1", stack.port).into_client_request().unwrap();
@@ -24,7 +23,7 @@ async fn a_token_opens_a_connection_from_the_query_string_or_a_header() {
 #[tokio::test]
 async fn without_a_valid_token_the_handshake_is_refused() {
     let stack = Stack::shared();
-    let alice = stack.user("Alice");
+    let alice = User::of(&stack, "Alice");
     let refused =
         async |token: &str| Client::connect(&stack, token).await.expect_err("nobody vouches for this token");
     let without = |claim: &str| {
@@ -122,7 +121,7 @@ async fn the_oldest_of_too_many_connections_is_closed() {
 #[tokio::test]
 async fn how_many_connections_are_too_many_can_be_set() {
     let (stack, _database) = Stack::own_with(&[("MAX_CONNECTIONS_PER_USER", "1")]).await;
-    let alice = stack.user("Alice");
+    let alice = User::of(&stack, "Alice");
     let mut first = alice.connects().await;
     let mut second = alice.connects().await;
     assert_eq!(first.is_closed().await, CloseCode::Normal);
@@ -163,7 +162,7 @@ async fn a_secret_is_rotated_without_refusing_anybody() {
     let [new, old, other] = ["new", "old", "other"].map(|name| name.repeat(16));
     let secrets = json!([new, old]).to_string();
     let (stack, _database) = Stack::own_with(&[("JWT_SECRET", &secrets)]).await;
-    let alice = stack.user("Alice");
+    let alice = User::of(&stack, "Alice");
     for secret in [&new, &old] {
         Client::connect(&stack, &signed(&alice, Algorithm::HS256, secret)).await.expect("both are good");
     }
@@ -183,7 +182,7 @@ async fn a_secret_is_rotated_without_refusing_anybody() {
 #[tokio::test]
 async fn what_a_token_should_not_say_is_refused() {
     let stack = Stack::shared();
-    let alice = stack.user("Alice");
+    let alice = User::of(&stack, "Alice");
     let status = async |token: &str| match Client::connect(&stack, token).await {
         Ok(client) => {
             client.closes().await;
@@ -229,7 +228,7 @@ async fn what_a_token_should_not_say_is_refused() {
 #[tokio::test]
 async fn a_401_says_how_to_authenticate() {
     let stack = Stack::shared();
-    let alice = stack.user("Alice");
+    let alice = User::of(&stack, "Alice");
     let challenge = async |authorization: Option<&str>| {
         let mut request = reqwest::Client::new().get(stack.http("/api/conversations"));
         if let Some(authorization) = authorization {

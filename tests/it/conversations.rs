@@ -1,14 +1,15 @@
 //! Two people find their conversation.
 
+use harness::Stack;
 use serde_json::{Value, json};
 
-use crate::harness::Stack;
+use crate::people::User;
 
 #[tokio::test]
 async fn both_sides_ask_at_once_and_get_the_same_conversation() {
     let stack = Stack::shared();
     for _ in 0..10 {
-        let (alice, bob) = (stack.user("Alice"), stack.user("Bob"));
+        let (alice, bob) = (User::of(&stack, "Alice"), User::of(&stack, "Bob"));
         tokio::join!(alice.connects(), bob.connects());
         let ((alices_status, alices), (bobs_status, bobs)) =
             tokio::join!(alice.asks_for_conversation_with(&bob), bob.asks_for_conversation_with(&alice));
@@ -23,7 +24,7 @@ async fn both_sides_ask_at_once_and_get_the_same_conversation() {
 #[tokio::test]
 async fn a_user_may_ask_before_ever_connecting() {
     let stack = Stack::shared();
-    let (alice, bob) = (stack.user("Alice"), stack.user("Bob"));
+    let (alice, bob) = (User::of(&stack, "Alice"), User::of(&stack, "Bob"));
     bob.connects().await;
     assert_eq!(alice.asks_for_conversation_with(&bob).await.0, 201);
 }
@@ -31,7 +32,7 @@ async fn a_user_may_ask_before_ever_connecting() {
 #[tokio::test]
 async fn what_cannot_be_a_conversation_is_refused() {
     let stack = Stack::shared();
-    let (alice, stranger) = (stack.user("Alice"), stack.user("Stranger"));
+    let (alice, stranger) = (User::of(&stack, "Alice"), User::of(&stack, "Stranger"));
     let refused = async |body: Value| {
         let answer = alice.posts("/api/conversations/find-or-create", &body).await;
         let status = answer.status().as_u16();

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use harness::{Stack, eventually};
 use protocol::Event;
 use serde_json::json;
 
-use crate::harness::callbacks::Callbacks;
-use crate::harness::dynamodb::DynamoDb;
-use crate::harness::user::{Pair, pair};
-use crate::harness::{Stack, eventually};
+use crate::people::{Pair, pair};
+use crate::stand_ins::callbacks::Callbacks;
+use crate::stand_ins::dynamodb::DynamoDb;
 
 /// The actions in the table, in the order of its columns.
 const ACTIONS: [&str; 3] = ["send_message", "mark_read", "ping"];

@@ -5,16 +5,14 @@ use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use nix::unistd::{User, geteuid};
+use harness::{Database, Stack, StackOptions, children, connect, eventually, folder, run_to_end};
+use nix::unistd::geteuid;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::harness::database::connect;
-use crate::harness::secrets::SecretsManager;
-use crate::harness::stack::{folder, run_to_end};
-use crate::harness::user::{Pair, pair};
-use crate::harness::{Client, Database, Frame, Stack, StackOptions, children, eventually};
+use crate::people::{Client, Frame, Pair, User, pair};
+use crate::stand_ins::secrets::SecretsManager;
 
 /// A certificate authority, and the certificate of a server called `localhost`.
 fn certificates(folder: &Path) -> (PathBuf, PathBuf, PathBuf) {
@@ -32,7 +30,7 @@ fn certificates(folder: &Path) -> (PathBuf, PathBuf, PathBuf) {
     let key = write("server.key", key.serialize_pem());
     std::fs::set_permissions(&key, Permissions::from_mode(0o600)).unwrap();
     if geteuid().is_root() {
-        let server = User::from_name("nobody").unwrap().expect("whom Postgres runs as");
+        let server = nix::unistd::User::from_name("nobody").unwrap().expect("whom Postgres runs as");
         chown(&key, Some(server.uid.as_raw()), Some(server.gid.as_raw())).unwrap();
     }
     (write("authority.pem", authority.pem()), write("server.pem", server.pem()), key)
@@ -133,14 +131,14 @@ async fn the_password_is_changed_while_the_functions_run() {
 #[tokio::test]
 async fn the_token_secret_is_changed_while_the_functions_run() {
     let secrets = SecretsManager::start().await;
-    let sign = |secret: &str, user: &crate::harness::User| {
+    let sign = |secret: &str, user: &User| {
         let key = jsonwebtoken::EncodingKey::from_secret(secret.as_bytes());
         jsonwebtoken::encode(&jsonwebtoken::Header::default(), &user.claims(), &key).unwrap()
     };
     let arn = secrets.keeps("tokens", "the first secret, of 32 bytes and more");
     let (stack, _database) =
         Stack::own_with(&[("AWS_ENDPOINT_URL_SECRETS_MANAGER", &secrets.url), ("JWT_SECRET", &arn)]).await;
-    let alice = stack.user("Alice");
+    let alice = User::of(&stack, "Alice");
     let (first, second) = (
         sign("the first secret, of 32 bytes and more", &alice),
         sign("the second secret, of 32 bytes and more", &alice),

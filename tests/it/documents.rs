@@ -1,6 +1,6 @@
 //! The API documents are those that the types generate, and they are served.
 
-use crate::harness::Stack;
+use harness::Stack;
 
 #[test]
 fn what_is_checked_in_is_what_the_types_say() {

@@ -1,15 +1,15 @@
 //! Invalid frames are answered, and the connection stays open.
 
+use harness::Stack;
 use protocol::Code;
 use serde_json::json;
 
-use crate::harness::user::{Pair, pair};
-use crate::harness::{Frame, Stack};
+use crate::people::{Frame, Pair, User, pair};
 
 #[tokio::test]
 async fn nonsense_is_answered_and_the_connection_lives_on() {
     let stack = Stack::shared();
-    let mut phone = stack.user("Alice").connects().await;
+    let mut phone = User::of(&stack, "Alice").connects().await;
     let cases = [
         ("hello", "the frame must be JSON: expected value at line 1 column 1"),
         ("[]", "the frame must be a JSON object"),
@@ -37,7 +37,7 @@ async fn nonsense_is_answered_and_the_connection_lives_on() {
 #[tokio::test]
 async fn an_answer_carries_the_id_of_its_frame() {
     let stack = Stack::shared();
-    let mut phone = stack.user("Alice").connects().await;
+    let mut phone = User::of(&stack, "Alice").connects().await;
     let longest = "é".repeat(64);
     phone.sends_text(&json!({ "id": longest, "action": "fly" }).to_string()).await;
     assert!(matches!(phone.is_answered(&longest).await, Frame::Error(_)));
@@ -71,12 +71,12 @@ async fn what_a_frame_should_not_hold_is_told_with_its_id() {
     phone.sends_text(r#"{"id":"it","action":"send_message","content":"#).await;
     assert!(matches!(phone.is_answered("it").await, Frame::Error(_)));
     // The same for bodies of the HTTP API.
-    let user = stack.user("Carol");
+    let user = User::of(&stack, "Carol");
     user.connects().await.closes().await;
     let body = format!(r#"{{"extra":[1e400,"\ud83d",{nested}],"otherUserId":"{}"}}"#, user.id);
     let answer = reqwest::Client::new()
         .post(stack.http("/api/conversations/find-or-create"))
-        .bearer_auth(stack.user("Dave").token())
+        .bearer_auth(User::of(&stack, "Dave").token())
         .body(body)
         .send()
         .await

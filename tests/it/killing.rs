@@ -2,14 +2,12 @@
 
 use std::sync::Arc;
 
+use harness::{Stack, StackOptions, children, connect, eventually, folder, has_ended};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::json;
 
-use crate::harness::database::connect;
-use crate::harness::stack::folder;
-use crate::harness::user::{Pair, pair};
-use crate::harness::{Frame, Stack, StackOptions, children, eventually, has_ended};
+use crate::people::{Frame, Pair, pair};
 
 #[tokio::test]
 async fn a_function_killed_in_the_middle_fails_one_frame_only() {

@@ -1,12 +1,11 @@
 //! Rate limits.
 
 use futures_util::future::join_all;
+use harness::{Stack, connect, eventually};
 use protocol::Code;
 use serde_json::{Value, json};
 
-use crate::harness::database::connect;
-use crate::harness::user::{Pair, pair};
-use crate::harness::{Client, Frame, Stack, eventually};
+use crate::people::{Client, Frame, Pair, User, pair};
 
 /// Sends a message: the `seq`, or the refusal.
 async fn tries(client: &mut Client, conversation: &str, id: &str) -> Result<i64, (Code, Option<u64>)> {
@@ -77,8 +76,8 @@ async fn a_user_sends_so_many_messages_in_a_minute_and_no_more() {
 async fn a_user_makes_so_many_conversations_in_a_minute_and_no_more() {
     let (stack, _database) =
         Stack::own_with(&[("MAX_CONVERSATIONS_PER_MINUTE", "2"), ("MAX_MESSAGES_PER_MINUTE", "0")]).await;
-    let alice = stack.user("Alice");
-    let others: Vec<_> = (0..3).map(|number| stack.user(&format!("Other{number}"))).collect();
+    let alice = User::of(&stack, "Alice");
+    let others: Vec<_> = (0..3).map(|number| User::of(&stack, &format!("Other{number}"))).collect();
     let mut phone = alice.connects().await;
     join_all(others.iter().map(|other| other.connects())).await;
     let (status, conversation) = alice.asks_for_conversation_with(&others[0]).await;

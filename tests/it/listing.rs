@@ -3,14 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use harness::{Stack, StackOptions, connect, folder};
 use protocol::rest::MessagePage;
 use protocol::{ErrorBody, Event};
 use serde_json::json;
 
-use crate::harness::database::connect;
-use crate::harness::stack::folder;
-use crate::harness::user::{Pair, pair};
-use crate::harness::{Stack, StackOptions, User};
+use crate::people::{Pair, User, pair};
 
 async fn refused(user: &User, path: &str) -> (u16, serde_json::Value, String) {
     let answer = user.gets(path).await;
@@ -26,11 +24,11 @@ fn contents(page: &MessagePage) -> Vec<i64> {
 #[tokio::test]
 async fn conversations_come_with_the_newest_activity_first() {
     let stack = Stack::shared();
-    let alice = stack.user("Alice");
+    let alice = User::of(&stack, "Alice");
     let mut phone = alice.connects().await;
     let mut conversations = Vec::new();
     for name in ["Bob", "Carol", "Dave"] {
-        let other = stack.user(name);
+        let other = User::of(&stack, name);
         let connection = other.connects().await;
         conversations.push((alice.asks_for_conversation_with(&other).await.1, other, connection));
     }
@@ -180,7 +178,7 @@ async fn has_conversations(alice: &User, count: i64) {
 #[tokio::test]
 async fn a_page_has_50_conversations_by_default_and_a_pong_100() {
     let stack = Stack::shared();
-    let alice = stack.user("Alice");
+    let alice = User::of(&stack, "Alice");
     let mut phone = alice.connects().await;
     has_conversations(&alice, 120).await;
     let first = alice.lists_conversations("").await;
@@ -322,7 +320,7 @@ async fn what_is_no_page_is_refused() {
     }
     let nonsense = refused(&alice, "/api/conversations/nonsense/messages").await;
     assert_eq!(nonsense, says(400, "invalid_request", "conversationId: must be a UUID"));
-    let mallory = stack.user("Mallory");
+    let mallory = User::of(&stack, "Mallory");
     let stranger = refused(&mallory, &messages).await;
     let unknown = refused(&mallory, &format!("/api/conversations/{}/messages", uuid::Uuid::now_v7())).await;
     assert_eq!((stranger.0, stranger.1.clone()), (403, json!("forbidden")));

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use harness::{Stack, eventually};
 use serde_json::{Value, json};
 
-use crate::harness::jwks::{Answers, Key, Provider};
-use crate::harness::user::{Pair, pair};
-use crate::harness::{Client, Stack, eventually};
+use crate::people::{Client, Pair, User, pair};
+use crate::stand_ins::jwks::{Answers, Key, Provider};
 
 #[tokio::test]
 async fn every_invocation_has_one_line_and_its_metrics() {
@@ -122,7 +122,7 @@ async fn a_refused_token_is_counted_apart_from_one_that_cannot_be_verified() {
         lines.filter_map(|(_, line)| line[metric].as_f64()).sum::<f64>()
     };
     provider.answers(Answers::WithAnError);
-    let token = key.signs(&stack.user("Alice").claims());
+    let token = key.signs(&User::of(&stack, "Alice").claims());
     assert_eq!(Client::connect(&stack, &token).await.unwrap_err(), 500);
     eventually("it is counted", async || counted("TokensUnverified") == 1.0).await;
     assert_eq!(counted("TokensRefused"), 0.0);
@@ -159,7 +159,7 @@ async fn tokens_and_what_people_say_are_in_no_line() {
     phone.sends_text(secret).await;
     phone.receives().await;
     let mut claims = alice.claims();
-    claims["exp"] = crate::harness::user::seconds_from_now(-100).into();
+    claims["exp"] = harness::seconds_from_now(-100).into();
     let expired = alice.token_with(&claims);
     Client::connect(&stack, &expired).await.expect_err("it has expired");
     let answer = reqwest::Client::new()

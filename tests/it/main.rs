@@ -3,7 +3,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a story that cannot go on fails")]
 
-mod harness;
+mod people;
+mod stand_ins;
 
 mod by_hand;
 mod catching_up;

@@ -1,9 +1,7 @@
 //! Migrations.
 
+use harness::{Database, Stack, StackOptions, connect};
 use serde_json::Value;
-
-use crate::harness::database::connect;
-use crate::harness::{Database, Stack, StackOptions};
 
 #[tokio::test]
 async fn a_second_run_changes_nothing() {

@@ -2,15 +2,13 @@
 
 use std::sync::Arc;
 
+use harness::{Server, Stack, StackOptions, eventually, folder};
 use nix::sys::signal::Signal;
 use protocol::{Code, Event};
 use serde_json::json;
 
-use crate::harness::database::Server;
-use crate::harness::dynamodb::{DynamoDb, Mood};
-use crate::harness::stack::folder;
-use crate::harness::user::{Pair, pair};
-use crate::harness::{Client, Frame, Stack, StackOptions, eventually};
+use crate::people::{Client, Frame, Pair, pair};
+use crate::stand_ins::dynamodb::{DynamoDb, Mood};
 
 async fn is_unavailable(client: &mut Client, frame: serde_json::Value) {
     let id = client.sends(frame.clone()).await;

@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use harness::{PATIENCE, Stack, eventually, seconds_from_now};
 use serde_json::json;
 use serde_norway::Value;
 use tokio::time::Instant;
 
-use crate::harness::callbacks::{Callbacks, Fate};
-use crate::harness::dynamodb::DynamoDb;
-use crate::harness::user::{Pair, pair, seconds_from_now};
-use crate::harness::{Client, PATIENCE, Stack, User, eventually};
+use crate::people::{Client, Pair, User, pair};
+use crate::stand_ins::callbacks::{Callbacks, Fate};
+use crate::stand_ins::dynamodb::DynamoDb;
 
 /// The calls of each function.
 type Calls = BTreeSet<(String, String)>;
@@ -37,13 +37,14 @@ async fn every_function_may_do_what_it_does_and_nothing_else() {
 
     // Connections that become old, and connections whose leases end.
     let Pair { alice, alice_phone: mut phone, bob, mut bob_phone, conversation } = pair(&stack).await;
-    let victims: Vec<_> = (0..6).map(|number| stack.user(&format!("Victim{number}"))).collect();
+    let victims: Vec<_> = (0..6).map(|number| User::of(&stack, &format!("Victim{number}"))).collect();
     let mut old = join_all(victims.iter().map(|victim| victim.connects())).await;
-    let (grace, henry, forgetful) = (stack.user("Grace"), stack.user("Henry"), stack.user("Forgetful"));
+    let (grace, henry, forgetful) =
+        (User::of(&stack, "Grace"), User::of(&stack, "Henry"), User::of(&stack, "Forgetful"));
     let _asleep = [grace.connects().await, henry.connects().await, forgetful.connects().await];
     // The function that closes these also removes their items, before their `$disconnect`.
     for sleeper in [&grace, &forgetful] {
-        callbacks.has(&stack.connection_of(sleeper).await, Fate::LeftOpen);
+        callbacks.has(&stack.connection_of(&sleeper.id).await, Fate::LeftOpen);
     }
     let mut awake = henry.connects().await;
     let opened = Instant::now();
@@ -70,7 +71,7 @@ async fn every_function_may_do_what_it_does_and_nothing_else() {
     phone.is_refused(json!({ "action": "typing_start", "conversationId": conversation })).await;
     alice.lists_conversations("").await;
     // One connection more than a user may have closes the oldest.
-    let crowd = stack.user("Crowd");
+    let crowd = User::of(&stack, "Crowd");
     let mut crowded = Vec::new();
     for _ in 0..9 {
         crowded.push(crowd.connects().await);
@@ -85,7 +86,7 @@ async fn every_function_may_do_what_it_does_and_nothing_else() {
     for victim in &victims[..3] {
         conversations.push(alice.asks_for_conversation_with(victim).await.1);
     }
-    let goes = async |victim: &User| callbacks.has(&stack.connection_of(victim).await, Fate::Gone);
+    let goes = async |victim: &User| callbacks.has(&stack.connection_of(&victim.id).await, Fate::Gone);
     old[0].joins(&conversations[0]).await;
     goes(&victims[0]).await;
     // Repeated until it is done: on a busy machine a push may time out.
@@ -110,7 +111,7 @@ async fn every_function_may_do_what_it_does_and_nothing_else() {
     }
     goes(&victims[3]).await;
     let visitor = bob.connects().await;
-    let guest = stack.user("Guest").connects().await;
+    let guest = User::of(&stack, "Guest").connects().await;
     goes(&victims[4]).await;
     guest.closes().await;
     drop(visitor);

@@ -3,17 +3,16 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use harness::{Stack, children, connect, eventually};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use protocol::Event;
 use serde_json::json;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
-use crate::harness::callbacks::{Callbacks, Fate};
-use crate::harness::database::connect;
-use crate::harness::dynamodb::DynamoDb;
-use crate::harness::user::{Pair, pair};
-use crate::harness::{Client, Stack, User, children, eventually};
+use crate::people::{Client, Pair, User, pair};
+use crate::stand_ins::callbacks::{Callbacks, Fate};
+use crate::stand_ins::dynamodb::DynamoDb;
 
 /// `true` for online, and the version.
 fn transition(user: &str) -> impl Fn(&Event) -> Option<(bool, u64)> {
@@ -28,7 +27,7 @@ fn transition(user: &str) -> impl Fn(&Event) -> Option<(bool, u64)> {
 async fn contacts_are_told_once_of_each_transition() {
     let (stack, _database) = Stack::own_with(&[]).await;
     let Pair { alice, alice_phone, bob, mut bob_phone, .. } = pair(&stack).await;
-    let mut stranger = stack.user("Stranger").connects().await;
+    let mut stranger = User::of(&stack, "Stranger").connects().await;
     let mut bob_laptop = bob.connects().await;
     let alices = transition(&alice.id);
 
@@ -58,7 +57,7 @@ async fn contacts_are_told_once_of_each_transition() {
 #[tokio::test]
 async fn everyone_is_told_where_everyone_is_the_audience() {
     let (stack, _database) = Stack::own_with(&[("PRESENCE_AUDIENCE", "everyone")]).await;
-    let (alice, stranger) = (stack.user("Alice"), stack.user("Stranger"));
+    let (alice, stranger) = (User::of(&stack, "Alice"), User::of(&stack, "Stranger"));
     let mut stranger_phone = stranger.connects().await;
     let alices = transition(&alice.id);
     let alice_phone = alice.connects().await;
@@ -183,7 +182,7 @@ async fn a_lost_disconnect_is_made_up_for_by_the_sweep() {
 #[tokio::test]
 async fn a_ping_keeps_a_connection_alive() {
     let (stack, _database) = Stack::own_with(&[("LEASE_SECONDS", "2")]).await;
-    let mut phone = stack.user("Alice").connects().await;
+    let mut phone = User::of(&stack, "Alice").connects().await;
     pings_until(&mut phone, tokio::time::sleep(Duration::from_secs(3))).await;
     assert_eq!(stack.invokes("sweep_connections").await["swept"], 0);
 }
@@ -315,7 +314,7 @@ async fn an_announcement_that_is_late_hides_nothing_newer() {
     let alices = transition(&alice.id);
 
     closes_without_announcing(&stack, &dynamodb, &alice, alice_phone).await;
-    let bobs = stack.connection_of(&bob).await;
+    let bobs = stack.connection_of(&bob.id).await;
     callbacks.has(&bobs, Fate::Failed);
     let _alice_phone = alice.connects().await;
     assert_eq!(callbacks.pushes_to(Fate::Failed), 3, "the newer one is lost on its way to his phone");
@@ -338,7 +337,7 @@ async fn an_announcement_that_is_late_hides_nothing_newer() {
 #[tokio::test]
 async fn a_ghost_beside_a_living_device_is_closed_by_the_next_connect() {
     let (stack, _database) = Stack::own_with(&[("LEASE_SECONDS", "2")]).await;
-    let alice = stack.user("Alice");
+    let alice = User::of(&stack, "Alice");
     let (mut silent, mut living) = (alice.connects().await, alice.connects().await);
     pings_until(&mut living, tokio::time::sleep(Duration::from_secs(3))).await;
     assert_eq!(stack.invokes("sweep_connections").await["swept"], 0, "she is online");
@@ -369,7 +368,7 @@ async fn a_connection_that_opens_during_a_disconnect_is_told_of_it() {
 #[tokio::test]
 async fn the_sweep_runs_by_itself_every_minute() {
     let (stack, _database) = Stack::own_with(&[("LEASE_SECONDS", "1")]).await;
-    let mut phone = stack.user("Alice").connects().await;
+    let mut phone = User::of(&stack, "Alice").connects().await;
     let closed = tokio::time::timeout(Duration::from_secs(75), phone.is_closed_whenever()).await;
     assert_eq!(closed.expect("the schedule says every minute"), CloseCode::Normal);
 }

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use harness::{Stack, eventually};
 use protocol::Code;
 use serde_json::json;
 
-use crate::harness::callbacks::{Callbacks, Fate};
-use crate::harness::user::{Pair, pair};
-use crate::harness::{Client, Frame, Stack, User, eventually};
+use crate::people::{Client, Frame, Pair, User, pair};
+use crate::stand_ins::callbacks::{Callbacks, Fate};
 
 async fn joined(user: &User, conversation: &str, count: usize) -> Vec<Client> {
     let mut clients = join_all((0..count).map(|_| user.connects())).await;
@@ -106,7 +106,7 @@ async fn a_dead_connection_is_forgotten_but_not_one_that_may_be_about_to_open() 
     tokio::time::sleep(Duration::from_secs(31)).await;
     // API Gateway is known to do so for open connections now and then.
     callbacks.next_have(&[]);
-    callbacks.has(&stack.connection_of(&bob).await, Fate::GoneOnce);
+    callbacks.has(&stack.connection_of(&bob.id).await, Fate::GoneOnce);
     let sent = phone.says(&conversation, "3.1").await;
     assert_eq!(bob_phone.receives_message().await, sent, "it is tried once more");
     let sent = phone.says(&conversation, "3.2").await;

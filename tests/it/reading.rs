@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
+use harness::{Stack, connect};
 use protocol::{Code, Event};
 use serde_json::json;
 
-use crate::harness::database::connect;
-use crate::harness::user::{Pair, pair};
-use crate::harness::{Client, Frame, Stack};
+use crate::people::{Client, Frame, Pair, User, pair};
 
 /// The conversation, the reader, and the `seq`.
 fn read(event: &Event) -> Option<(String, String, i64)> {
@@ -76,7 +75,7 @@ async fn both_sides_learn_how_far_somebody_has_read() {
 async fn what_cannot_be_read_is_refused() {
     let stack = Stack::shared();
     let Pair { conversation, .. } = pair(&stack).await;
-    let mut mallory = stack.user("Mallory").connects().await;
+    let mut mallory = User::of(&stack, "Mallory").connects().await;
     let mark = |conversation: &str, up_to: serde_json::Value| {
         json!({ "action": "mark_read",
         "conversationId": conversation, "upToSeq": up_to })

@@ -1,11 +1,10 @@
 //! Joining and leaving conversations.
 
+use harness::{Stack, connect, eventually};
 use protocol::{Code, Event};
 use serde_json::json;
 
-use crate::harness::database::connect;
-use crate::harness::user::{Pair, pair};
-use crate::harness::{Stack, eventually};
+use crate::people::{Pair, pair};
 
 #[tokio::test]
 async fn joining_twice_is_joining_once() {

@@ -2,14 +2,13 @@
 
 use std::collections::BTreeSet;
 
+use harness::{Stack, connect};
 use protocol::{Code, Event};
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use uuid::Uuid;
 
-use crate::harness::Stack;
-use crate::harness::database::connect;
-use crate::harness::user::{Pair, pair};
+use crate::people::{Pair, User, pair};
 
 #[tokio::test]
 async fn a_message_is_stored_and_received() {
@@ -197,7 +196,7 @@ async fn fifty_sends_at_once_get_the_numbers_1_to_50() {
     let mut seqs = BTreeSet::new();
     for (alices, bobs) in asked {
         for answer in [alice_phone.is_answered(&alices).await, bob_phone.is_answered(&bobs).await] {
-            let crate::harness::Frame::Event(protocol::Answer { event: Event::NewMessage(message), .. }) =
+            let crate::people::Frame::Event(protocol::Answer { event: Event::NewMessage(message), .. }) =
                 answer
             else {
                 panic!("answered with {answer:?}");
@@ -249,7 +248,7 @@ async fn content_that_is_none_is_refused_and_says_why() {
     let long = json!({ "id": "long", "action": "send_message", "conversationId": conversation,
         "content": "a".repeat(40 * 1024) });
     phone.sends_in_frames(&long.to_string(), 32 * 1024).await;
-    let crate::harness::Frame::Error(answer) = phone.is_answered("long").await else {
+    let crate::people::Frame::Error(answer) = phone.is_answered("long").await else {
         panic!("it is too long")
     };
     assert_eq!(answer.error.code, Code::InvalidRequest);
@@ -287,7 +286,7 @@ async fn other_fields_are_refused_by_name_too() {
 #[tokio::test]
 async fn a_frame_beyond_32_kb_closes_the_connection() {
     let stack = Stack::shared();
-    let mut phone = stack.user("Alice").connects().await;
+    let mut phone = User::of(&stack, "Alice").connects().await;
     phone.sends_text(&"a".repeat(33 * 1024)).await;
     assert_eq!(phone.is_closed().await, CloseCode::Size);
 }
@@ -296,7 +295,7 @@ async fn a_frame_beyond_32_kb_closes_the_connection() {
 async fn a_stranger_and_an_unknown_conversation_are_told_the_same() {
     let stack = Stack::shared();
     let Pair { conversation, .. } = pair(&stack).await;
-    let mut mallory = stack.user("Mallory").connects().await;
+    let mut mallory = User::of(&stack, "Mallory").connects().await;
     let unknown = Uuid::now_v7().to_string();
     let mut told = BTreeSet::new();
     for conversation in [&conversation, &unknown] {

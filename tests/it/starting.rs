@@ -1,10 +1,10 @@
 //! What `cargo dev` prints when something is wrong: one clear line, and exit status 1.
 
+use harness::{Stack, folder, run_to_end};
 use std::net::TcpListener;
 use std::process::Output;
 
-use crate::harness::stack::{folder, run_to_end};
-use crate::harness::{Client, Stack};
+use crate::people::Client;
 
 /// The line with the error.
 fn refusal(output: &Output) -> String {

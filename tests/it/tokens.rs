@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
+use harness::{Database, Stack, StackOptions, seconds_from_now};
 use jsonwebtoken::jwk::AlgorithmParameters;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::{Value, json};
 
-use crate::harness::jwks::{Answers, Key, Provider};
-use crate::harness::user::seconds_from_now;
-use crate::harness::{Client, Database, Stack, StackOptions};
+use crate::people::Client;
+use crate::stand_ins::jwks::{Answers, Key, Provider};
 
 /// A stack with one process per function, since each process keeps the keys for itself.
 async fn stack_that_trusts(provider: &Provider, more: &[(&str, &str)]) -> (Arc<Stack>, Database) {

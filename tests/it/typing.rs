@@ -1,10 +1,10 @@
 //! Typing.
 
+use harness::Stack;
 use protocol::{Code, Event};
 use serde_json::json;
 
-use crate::harness::user::{Pair, pair};
-use crate::harness::{Client, Frame, Stack};
+use crate::people::{Client, Frame, Pair, pair};
 
 async fn types(client: &mut Client, action: &str, conversation: &str) {
     client.sends(json!({ "action": action, "conversationId": conversation })).await;
@@ -66,7 +66,7 @@ async fn an_expired_token_types_nothing() {
     let Pair { alice, mut bob_phone, conversation, .. } = pair(&stack).await;
     bob_phone.joins(&conversation).await;
     let mut claims = alice.claims();
-    claims["exp"] = crate::harness::user::seconds_from_now(-10).into();
+    claims["exp"] = harness::seconds_from_now(-10).into();
     let mut phone = Client::connect(&stack, &alice.token_with(&claims)).await.unwrap();
     types(&mut phone, "typing_start", &conversation).await;
     let Frame::Error(told) = phone.receives_where(|frame| matches!(frame, Frame::Error(_))).await else {

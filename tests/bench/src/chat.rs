@@ -4,13 +4,14 @@ use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
+use harness::{Socket, Stack};
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::sync::oneshot;
 use tokio::time::{interval_at, timeout};
 
-use crate::measure::{Kind, Times};
-use crate::stack::{Socket, Stack};
+use crate::measure::{Kind, Times, Usage};
+use crate::stack::{ask, connect, conversation, join};
 
 /// The numbers of concurrent senders.
 const SENDERS: [usize; 4] = [1, 8, 32, 64];
@@ -84,9 +85,9 @@ pub(crate) async fn measure(stack: &Stack, lasting: Duration) -> Vec<Load> {
         (format!("{RATE}/s"), RATE_SENDERS as usize, Some(Duration::from_secs(1) * RATE_SENDERS / RATE));
     for (name, senders, every) in closed.into_iter().chain([open]) {
         eprintln!("chat: {name}");
-        let (before, written, began) = (stack.usage(), stack.log().len(), Instant::now());
+        let (before, written, began) = (Usage::now(stack.pid), stack.log().len(), Instant::now());
         let (returned, sent, received) = run(&name, pairs, senders, every, lasting).await;
-        let (took, after) = (began.elapsed(), stack.usage());
+        let (took, after) = (began.elapsed(), Usage::now(stack.pid));
         pairs = returned;
         let messages = sent as f64;
         let cpu = |kind| (after.cpu(kind) - before.cpu(kind)) * 1e3 / messages;
@@ -122,9 +123,9 @@ pub(crate) async fn measure(stack: &Stack, lasting: Duration) -> Vec<Load> {
 
 async fn pair(stack: &Stack, n: usize) -> Pair {
     let (alice, bob) = (format!("sender-{n}"), format!("receiver-{n}"));
-    let (sender, mut receiver) = tokio::join!(stack.connects(&alice), stack.connects(&bob));
-    let conversation = stack.conversation(&alice, &bob).await;
-    receiver.joins(&conversation).await;
+    let (sender, mut receiver) = tokio::join!(connect(stack, &alice), connect(stack, &bob));
+    let conversation = conversation(stack, &alice, &bob).await;
+    join(&mut receiver, &conversation).await;
     Pair { sender, receiver, conversation }
 }
 
@@ -201,7 +202,7 @@ async fn send(
             "content": content,
             "clientMessageId": uuid::Uuid::new_v4(),
         });
-        let answer = socket.asks(frame).await;
+        let answer = ask(socket, frame).await;
         assert_eq!(answer["type"], "new_message", "{answer}");
         sent += 1;
     }
@@ -223,7 +224,7 @@ async fn receive(
                 expected = all.ok();
                 continue;
             }
-            frame = timeout(PATIENCE, socket.receives()) => match frame {
+            frame = timeout(PATIENCE, socket.receives_json()) => match frame {
                 Ok(frame) => frame,
                 Err(_) if expected.is_some() => break,
                 Err(_) => continue,
@@ -252,10 +253,10 @@ async fn receive(
     received
 }
 
-/// The mean of a number in all lines of the log with this text.
-fn per_event(log: &str, text: &str, name: &str) -> f64 {
-    let name = format!(" {name}=");
-    let lines: Vec<&str> = log.lines().filter(|line| line.contains(text)).collect();
-    let number = |line: &&str| line.split_once(&name)?.1.split_whitespace().next()?.parse::<f64>().ok();
-    lines.iter().filter_map(number).sum::<f64>() / lines.len() as f64
+/// The mean of a number in all records of the log with this message.
+fn per_event(log: &str, message: &str, name: &str) -> f64 {
+    let entries = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let records = entries.filter(|entry| entry["record"]["message"] == message);
+    let numbers: Vec<f64> = records.filter_map(|entry| entry["record"][name].as_f64()).collect();
+    numbers.iter().sum::<f64>() / numbers.len() as f64
 }

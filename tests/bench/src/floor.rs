@@ -3,11 +3,11 @@
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
+use harness::{Stack, connect};
 use serde::Serialize;
 use uuid::Uuid;
 
 use crate::measure::Times;
-use crate::stack::Stack;
 
 const CLIENTS: [usize; 2] = [1, 32];
 
@@ -45,7 +45,7 @@ pub(crate) async fn measure(stack: &Stack, lasting: Duration) -> Vec<Floor> {
 
 /// Stores one message after another. Returns their durations.
 async fn send(stack: &Stack, user: String, until: Instant) -> Vec<Duration> {
-    let postgres = stack.postgres().await;
+    let postgres = connect(stack.postgres_url()).await;
     let (other, conversation) = (format!("{user}-other"), Uuid::new_v4());
     postgres
         .batch_execute(&format!(

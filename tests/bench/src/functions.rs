@@ -12,6 +12,7 @@ use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::{get, post};
+use harness::Stack;
 use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::process::{Child, Command};
@@ -21,7 +22,7 @@ use tokio::time::timeout;
 use uuid::Uuid;
 
 use crate::measure::{Times, cpu, memory};
-use crate::stack::{Stack, token};
+use crate::stack::{connect, conversation, join, token, variables};
 
 /// The number of cold starts of each function, and of events after that.
 const STARTS: usize = 15;
@@ -89,29 +90,23 @@ struct Serving {
 
 pub(crate) async fn measure(stack: &Stack) -> Vec<Function> {
     // The users in `tests/events`.
-    let (mut alice, mut bob) = (stack.connects("alice").await, stack.connects("bob").await);
-    let conversation = stack.conversation("alice", "bob").await;
-    alice.joins(&conversation).await;
-    bob.joins(&conversation).await;
+    let (mut alice, mut bob) = (connect(stack, "alice").await, connect(stack, "bob").await);
+    let conversation = conversation(stack, "alice", "bob").await;
+    join(&mut alice, &conversation).await;
+    join(&mut bob, &conversation).await;
     // A connection that receives the pushes.
-    tokio::spawn(bob.ignores());
-    let open: Value = reqwest::get(stack.http("/dev/connections")).await.unwrap().json().await.unwrap();
-    let connection = open["connections"]
-        .as_array()
-        .and_then(|all| all.iter().find(|connection| connection["authorizer"]["principalId"] == "alice"))
-        .and_then(|connection| connection["connectionId"].as_str())
-        .unwrap_or_else(|| panic!("alice is not in {open}"))
-        .to_owned();
+    tokio::spawn(async move { while bob.next_whenever().await.is_some() {} });
+    let connection = stack.connection_of("alice").await;
     let event = |name: &str| {
         let text = std::fs::read_to_string(
             Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../events/{name}.json")),
         )
         .unwrap();
-        text.replace("a token: cargo dev token alice", &token("alice"))
+        text.replace("a token: cargo dev token alice", &token(stack, "alice"))
             .replace("QQFxqeZfIAMCKRA=", &connection)
             .replace("0197f1c0-0000-7000-8000-000000000000", &conversation)
     };
-    let variables = stack.variables();
+    let variables = variables(stack);
     let mut all = Vec::new();
     for name in FUNCTIONS {
         eprintln!("function: {name}");

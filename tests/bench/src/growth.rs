@@ -3,11 +3,12 @@
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
+use harness::{Socket, Stack, connect as connect_to_postgres};
 use serde::Serialize;
 use serde_json::json;
 
 use crate::measure::Times;
-use crate::stack::{Socket, Stack, token};
+use crate::stack::{connect, conversation, join, token};
 
 /// The number of requests of each kind.
 const TIMES: usize = 20;
@@ -32,17 +33,17 @@ pub(crate) async fn measure(stack: &Stack) -> Vec<Growth> {
 
 /// From the send until the last of so many connections has received the message.
 async fn fan_out(stack: &Stack) -> Vec<Growth> {
-    let mut sender = stack.connects("fan-sender").await;
-    let mut connections: Vec<Socket> = vec![stack.connects("fan-receiver").await];
-    let conversation = stack.conversation("fan-sender", "fan-receiver").await;
-    connections[0].joins(&conversation).await;
+    let mut sender = connect(stack, "fan-sender").await;
+    let mut connections: Vec<Socket> = vec![connect(stack, "fan-receiver").await];
+    let conversation = conversation(stack, "fan-sender", "fan-receiver").await;
+    join(&mut connections[0], &conversation).await;
     let mut all = Vec::new();
     for size in [1, 10, 100, 1000] {
         eprintln!("growth: fan-out to {size}");
         while connections.len() < size {
             let opening = (0..AT_ONCE.min(size - connections.len())).map(async |_| {
-                let mut socket = stack.connects("fan-receiver").await;
-                socket.joins(&conversation).await;
+                let mut socket = connect(stack, "fan-receiver").await;
+                join(&mut socket, &conversation).await;
                 socket
             });
             connections.extend(join_all(opening).await);
@@ -52,10 +53,10 @@ async fn fan_out(stack: &Stack) -> Vec<Growth> {
             let sent = Instant::now();
             let frame =
                 json!({ "action": "send_message", "conversationId": conversation, "content": n.to_string() });
-            sender.sends(&frame).await;
+            sender.sends(frame.to_string()).await;
             let receiving = connections
                 .iter_mut()
-                .map(async |socket| while socket.receives().await["type"] != "new_message" {});
+                .map(async |socket| while socket.receives_json().await["type"] != "new_message" {});
             join_all(receiving).await;
             times.push(sent.elapsed());
         }
@@ -66,9 +67,9 @@ async fn fan_out(stack: &Stack) -> Vec<Growth> {
 
 /// Two pages of a conversation of so many messages: the newest, and one in the middle.
 async fn history(stack: &Stack) -> Vec<Growth> {
-    let postgres = stack.postgres().await;
-    drop((stack.connects("long-a").await, stack.connects("long-b").await));
-    let conversation = stack.conversation("long-a", "long-b").await;
+    let postgres = connect_to_postgres(stack.postgres_url()).await;
+    drop((connect(stack, "long-a").await, connect(stack, "long-b").await));
+    let conversation = conversation(stack, "long-a", "long-b").await;
     let mut all = Vec::new();
     let mut have = 0;
     for size in [1_000, 10_000, 100_000, 1_000_000_usize] {
@@ -109,7 +110,7 @@ async fn history(stack: &Stack) -> Vec<Growth> {
 
 /// The first page of the list of a user with so many conversations.
 async fn list(stack: &Stack) -> Vec<Growth> {
-    let postgres = stack.postgres().await;
+    let postgres = connect_to_postgres(stack.postgres_url()).await;
     let mut all = Vec::new();
     for size in [10, 100, 1_000, 10_000_usize] {
         eprintln!("growth: {size} conversations");
@@ -138,7 +139,7 @@ async fn list(stack: &Stack) -> Vec<Growth> {
 }
 
 async fn ask(stack: &Stack, user: &str, path: &str) -> Times {
-    let (http, token) = (reqwest::Client::new(), token(user));
+    let (http, token) = (reqwest::Client::new(), token(stack, user));
     let mut times: Vec<Duration> = Vec::new();
     for n in 0..=TIMES {
         let asked = Instant::now();

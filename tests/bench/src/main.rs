@@ -22,7 +22,6 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::report::Report;
-use crate::stack::Stack;
 
 /// Measures Switchboard on this machine.
 #[derive(Debug, Parser)]
@@ -57,7 +56,7 @@ enum Part {
 async fn main() -> ExitCode {
     let args = Args::parse();
     let seconds = std::time::Duration::from_secs(args.seconds);
-    let stack = Stack::start();
+    let stack = stack::start();
     let mut report = Report::default();
     for part in [Part::Floor, Part::Chat, Part::Rest, Part::Functions, Part::Growth] {
         if !args.only.contains(&part) {

@@ -5,13 +5,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
+use harness::{Stack, connect};
 use reqwest::{Client, RequestBuilder};
 use serde::Serialize;
 use serde_json::json;
 use uuid::Uuid;
 
 use crate::measure::Times;
-use crate::stack::{Stack, token};
+use crate::stack::token;
 
 const USERS: usize = 200;
 const CLIENTS: [usize; 2] = [1, 16];
@@ -124,7 +125,7 @@ async fn run(
 }
 
 async fn world(stack: &Stack) -> World {
-    let postgres = stack.postgres().await;
+    let postgres = connect(stack.postgres_url()).await;
     // Each user has a conversation with the next five: a thousand conversations of a hundred messages.
     postgres
         .batch_execute(
@@ -169,7 +170,7 @@ async fn world(stack: &Stack) -> World {
     World {
         http: Client::new(),
         stack_url: stack.http(""),
-        tokens: (0..USERS).map(|n| token(&user(n))).collect(),
+        tokens: (0..USERS).map(|n| token(stack, &user(n))).collect(),
         conversations,
     }
 }

@@ -4,13 +4,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use harness::{children, connect, eventually, sockets_of, sockets_to};
 use tokio::time::{Instant, sleep};
 
 use super::device::{Counts, Device, Seen, content, place};
 use super::{LEASE, SECOND_DEVICE, World};
-use crate::harness::database::connect;
-use crate::harness::processes::{sockets_of, sockets_to};
-use crate::harness::{children, eventually};
 
 /// The time limit for presence to be right: the last lease has to end first.
 const PRESENCE_PATIENCE: Duration = Duration::from_secs(4 * LEASE.as_secs());

@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_tungstenite::tungstenite;
 
 use super::{LEASE, NEIGHBOURS, SECOND_DEVICE, USERS, World};
-use crate::harness::{Client, Frame};
+use crate::people::{Client, Frame};
 
 /// After this a frame without an answer is sent again.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(3);

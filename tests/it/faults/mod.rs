@@ -18,11 +18,11 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use harness::{Database, Server, Stack, StackOptions};
 
-use crate::harness::callbacks::Callbacks;
-use crate::harness::database::Server;
-use crate::harness::dynamodb::DynamoDb;
-use crate::harness::{Database, Stack, StackOptions, User};
+use crate::people::User;
+use crate::stand_ins::callbacks::Callbacks;
+use crate::stand_ins::dynamodb::DynamoDb;
 use device::Device;
 use strikes::Strikes;
 

@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use harness::{Server, Stack, children, connect, eventually};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use rand::rngs::StdRng;
@@ -15,10 +16,8 @@ use tokio::time::sleep;
 use tokio_postgres::NoTls;
 
 use super::World;
-use crate::harness::callbacks::Fate;
-use crate::harness::database::{Server, connect};
-use crate::harness::dynamodb::Mood;
-use crate::harness::{Stack, children, eventually};
+use crate::stand_ins::callbacks::Fate;
+use crate::stand_ins::dynamodb::Mood;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Fault {

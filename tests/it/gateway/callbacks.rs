@@ -9,11 +9,11 @@ use aws_sdk_apigatewaymanagement::config::{BehaviorVersion, Credentials, Region}
 use aws_sdk_apigatewaymanagement::operation::post_to_connection::PostToConnectionError;
 use aws_sdk_apigatewaymanagement::primitives::Blob;
 use axum::http::StatusCode;
+use harness::{Socket, Stack, eventually, eventually_within};
 use serde_json::Value;
 use tokio::net::TcpListener;
 
 use super::{connection_url, id_of};
-use crate::harness::{Socket, Stack, eventually, eventually_within};
 
 const KB: usize = 1024;
 

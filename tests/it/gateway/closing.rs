@@ -2,11 +2,11 @@
 
 use std::time::{Duration, Instant};
 
+use harness::{Socket, Stack};
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
 use super::{connection_url, id_of, recorded};
-use crate::harness::{Socket, Stack};
 
 /// The code and the reason in the event of `$disconnect`.
 async fn told(stack: &Stack, id: &str) -> (u64, String) {

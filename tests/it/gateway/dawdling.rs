@@ -3,11 +3,10 @@
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
+use harness::{Socket, Stack};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{interval, timeout};
-
-use crate::harness::{Socket, Stack};
 
 /// Sends the beginning, then a byte four times a second for ever; returns what was answered until the gateway
 /// closed the socket, and when that was.

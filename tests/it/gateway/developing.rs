@@ -2,10 +2,8 @@
 
 use std::path::Path;
 
+use harness::{Socket, Stack, StackOptions, eventually, folder};
 use serde_json::json;
-
-use crate::harness::stack::folder;
-use crate::harness::{Socket, Stack, StackOptions, eventually};
 
 /// A function without dependencies, which is built in a moment: the Runtime API is only HTTP.
 const FUNCTION: &str = r##"

@@ -1,9 +1,9 @@
 //! The events that functions get.
 
+use harness::{Socket, Stack, eventually_within};
 use serde_json::{Value, json};
 
 use super::{keys, recorded};
-use crate::harness::{Socket, Stack, eventually_within};
 
 /// The members of a `requestContext` that every event of a connection has.
 const CONTEXT: [&str; 13] = [

@@ -2,13 +2,12 @@
 
 use std::time::{Duration, Instant};
 
+use harness::{Socket, Stack};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Error;
 use tokio_tungstenite::tungstenite::error::{ProtocolError, SubProtocolError};
 use uuid::Uuid;
-
-use crate::harness::{Socket, Stack};
 
 async fn refused(stack: &Stack, path: &str) -> u16 {
     Socket::open(stack, path).await.expect_err("it is refused").status
@@ -76,7 +75,7 @@ async fn without_its_identity_source_an_authorizer_is_not_asked() {
         let events = stack.lines().into_iter().filter(|(function, _)| function == "allow");
         events.filter(|(_, line)| line["event"]["queryStringParameters"]["mark"] == mark).count()
     };
-    crate::harness::eventually("the authorizer was asked", async || asked() > 0).await;
+    harness::eventually("the authorizer was asked", async || asked() > 0).await;
     assert_eq!(asked(), 1);
 }
 

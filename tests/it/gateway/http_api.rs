@@ -1,9 +1,8 @@
 //! The HTTP API: routes, responses, refusals.
 
+use harness::Stack;
 use reqwest::{Client, Method, Response};
 use serde_json::{Value, json};
-
-use crate::harness::Stack;
 
 async fn get(stack: &Stack, path: &str) -> Response {
     reqwest::get(stack.http(path)).await.unwrap()
@@ -157,7 +156,7 @@ async fn pages_come_after_what_an_api_serves() {
     assert_eq!(long_id.status(), 401);
     // A WebSocket is not a page, wherever it asks for one.
     for path in ["", "docs/", "nowhere", "api/conversations"] {
-        let refused = crate::harness::Socket::open(&stack, path).await.expect_err("there is no such stage");
+        let refused = harness::Socket::open(&stack, path).await.expect_err("there is no such stage");
         assert_eq!(refused.status, 403, "{path}");
     }
 }

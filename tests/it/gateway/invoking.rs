@@ -4,11 +4,10 @@ use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use harness::{Stack, eventually, eventually_within};
 use reqwest::{Client, Response};
 use serde_json::{Value, json};
 use uuid::Uuid;
-
-use crate::harness::{Stack, eventually, eventually_within};
 
 async fn invoke(stack: &Stack, function: &str, payload: &Value) -> Response {
     Client::new().post(stack.invocations(function)).body(payload.to_string()).send().await.unwrap()
@@ -183,7 +182,7 @@ async fn a_timeout_kills_the_process_and_keeps_the_files() {
     );
     let after = result(&stack, "counter", &count(0)).await;
     assert_eq!((&after["count"], &after["kept"]), (&json!(1), &json!(4)), "its memory is lost, /tmp is not");
-    assert!(crate::harness::has_ended(u32::try_from(first["process"].as_u64().unwrap()).unwrap()));
+    assert!(harness::has_ended(u32::try_from(first["process"].as_u64().unwrap()).unwrap()));
     std::fs::remove_file(format!("/tmp/{name}")).unwrap();
 }
 

@@ -3,10 +3,9 @@
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
+use harness::{Socket, Stack, eventually, raise_open_files};
 use serde_json::json;
 use tokio::time::{interval, timeout};
-
-use crate::harness::{Socket, Stack, eventually};
 
 const CONNECTIONS: usize = 2000;
 const MESSAGES_PER_SECOND: u32 = 200;
@@ -95,11 +94,4 @@ async fn two_thousand_connections_lose_nothing_and_leak_nothing() {
         all["connections"].as_array().unwrap().len()
     };
     eventually("every connection ends", async || open().await == 0).await;
-}
-
-/// Each connection is an open file here too.
-fn raise_open_files() {
-    use nix::sys::resource::{Resource, getrlimit, setrlimit};
-    let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
-    setrlimit(Resource::RLIMIT_NOFILE, most, most).unwrap();
 }

@@ -1,11 +1,11 @@
 //! Messages: how they are routed and answered.
 
+use harness::{Socket, Stack};
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
 use super::id_of;
-use crate::harness::{Socket, Stack};
 
 const KB: usize = 1024;
 

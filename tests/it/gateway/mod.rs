@@ -13,10 +13,9 @@ mod load;
 mod messages;
 mod templates;
 
+use harness::{Socket, Stack, eventually};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
-
-use crate::harness::{Socket, Stack, eventually};
 
 /// The id of a connection of the stage `main`, from its events.
 async fn id_of(socket: &mut Socket) -> String {

@@ -1,9 +1,7 @@
 //! Templates that run, and templates that are refused.
 
+use harness::{Stack, folder, run_to_end};
 use serde_json::json;
-
-use crate::harness::Stack;
-use crate::harness::stack::{folder, run_to_end};
 
 /// The error of a template that cannot run.
 fn refusal(resources: &str, args: &[&str]) -> String {

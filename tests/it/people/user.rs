@@ -1,15 +1,14 @@
 //! Users, with their tokens.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
 
-use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use harness::{Stack, seconds_from_now};
 use protocol::rest::{ConversationPage, FoundConversation, MessagePage};
 use reqwest::Response;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{Client, Stack};
+use super::Client;
 
 /// A user.
 #[derive(Clone, Debug)]
@@ -20,9 +19,10 @@ pub(crate) struct User {
 }
 
 impl User {
-    pub(super) fn new(stack: Arc<Stack>, name: &str) -> Self {
+    /// A new user of a stack.
+    pub(crate) fn of(stack: &Arc<Stack>, name: &str) -> Self {
         Self {
-            stack,
+            stack: stack.clone(),
             id: format!("{}-{}", name.to_lowercase(), Uuid::new_v4().simple()),
             name: name.to_owned(),
         }
@@ -46,8 +46,7 @@ impl User {
 
     /// A token with these claims and a valid signature.
     pub(crate) fn token_with(&self, claims: &Value) -> String {
-        let key = EncodingKey::from_secret(self.stack.secret.as_bytes());
-        jsonwebtoken::encode(&Header::new(Algorithm::HS256), claims, &key).expect("claims are JSON")
+        self.stack.token(claims)
     }
 
     /// Opens a connection.
@@ -107,14 +106,8 @@ pub(crate) struct Pair {
 
 /// Connects two new users, and makes their conversation.
 pub(crate) async fn pair(stack: &Arc<Stack>) -> Pair {
-    let (alice, bob) = (stack.user("Alice"), stack.user("Bob"));
+    let (alice, bob) = (User::of(stack, "Alice"), User::of(stack, "Bob"));
     let (alice_phone, bob_phone) = tokio::join!(alice.connects(), bob.connects());
     let (_, conversation) = alice.asks_for_conversation_with(&bob).await;
     Pair { alice, alice_phone, bob, bob_phone, conversation }
-}
-
-/// A time in seconds since 1970, as tokens have it.
-pub(crate) fn seconds_from_now(seconds: i64) -> i64 {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
-    now.as_secs().cast_signed() + seconds
 }

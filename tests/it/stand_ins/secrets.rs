@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use serde_json::{Value, json};
 
-use super::stand_in::StandIn;
+use super::StandIn;
 
 /// The stand-in.
 #[derive(Clone, Debug)]

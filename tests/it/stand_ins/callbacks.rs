@@ -9,8 +9,8 @@ use axum::http::{Method, Response, StatusCode};
 use percent_encoding::percent_decode_str;
 use tokio::sync::Notify;
 
+use super::StandIn;
 use super::dynamodb::caller;
-use super::stand_in::StandIn;
 
 /// What happens to pushes to a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -13,23 +13,25 @@ use tokio::time::timeout;
 use tokio_postgres::{Client, NoTls};
 use uuid::Uuid;
 
-use super::{PATIENCE, Stack, children, eventually, has_ended};
+use crate::{PATIENCE, Stack, children, eventually, has_ended};
 
 /// An empty database on the server of a stack. It is dropped at the end.
 #[derive(Debug)]
-pub(crate) struct Database {
-    pub(crate) url: String,
+pub struct Database {
+    /// Its URL.
+    pub url: String,
     /// The stack with the server.
     _server: Arc<Stack>,
 }
 
 impl Database {
-    pub(crate) async fn create() -> Self {
+    /// A new database on the server of the shared stack.
+    pub async fn create() -> Self {
         Self::on(Stack::shared()).await
     }
 
     /// A new database on the server of this stack.
-    pub(crate) async fn on(server: Arc<Stack>) -> Self {
+    pub async fn on(server: Arc<Stack>) -> Self {
         let name = format!("test_{}", Uuid::new_v4().simple());
         let admin = connect(server.postgres_url()).await;
         admin.batch_execute(&format!("create database {name}")).await.expect("we are the superuser");
@@ -39,7 +41,7 @@ impl Database {
 }
 
 /// A connection to the database at `url`.
-pub(crate) async fn connect(url: &str) -> Client {
+pub async fn connect(url: &str) -> Client {
     let (client, connection) = tokio_postgres::connect(url, NoTls).await.expect("Postgres is running");
     tokio::spawn(connection);
     client
@@ -47,7 +49,7 @@ pub(crate) async fn connect(url: &str) -> Client {
 
 /// A stack's Postgres server, which can be stopped, and started again on the same port.
 #[derive(Debug)]
-pub(crate) struct Server {
+pub struct Server {
     url: String,
     arguments: Vec<String>,
     pid: u32,
@@ -55,7 +57,8 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    pub(crate) fn of(stack: &Stack) -> Self {
+    /// The server that `stack` runs.
+    pub fn of(stack: &Stack) -> Self {
         let (pid, _) =
             children(stack.pid).into_iter().find(|(_, name)| name == "postgres").expect("it is running");
         let command = std::fs::read_to_string(format!("/proc/{pid}/cmdline"))
@@ -65,7 +68,7 @@ impl Server {
     }
 
     /// Stops it: `SIGINT` is a clean shutdown, `SIGKILL` is not.
-    pub(crate) async fn stops(&self, signal: Signal) {
+    pub async fn stops(&self, signal: Signal) {
         // A remaining child process would keep the next server from starting.
         let ending: Vec<_> = children(self.pid).into_iter().map(|(pid, _)| pid).chain([self.pid]).collect();
         kill(Pid::from_raw(self.pid.cast_signed()), signal).unwrap();
@@ -73,7 +76,7 @@ impl Server {
     }
 
     /// Starts it again, and waits until it accepts connections.
-    pub(crate) async fn starts(&mut self) {
+    pub async fn starts(&mut self) {
         let data =
             PathBuf::from(&self.arguments[self.arguments.iter().position(|word| word == "-D").unwrap() + 1]);
         let owner = std::fs::metadata(&data).unwrap();

@@ -6,24 +6,30 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc::RecvTimeoutError;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::{Duration, SystemTime};
 
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::TempDir;
 use uuid::Uuid;
 
-use super::{Database, User};
+use crate::Database;
 
 /// A running `cargo dev`.
 #[derive(Debug)]
-pub(crate) struct Stack {
+pub struct Stack {
     child: Mutex<Child>,
-    pub(crate) pid: u32,
-    pub(crate) port: u16,
+    /// The process id of the gateway.
+    pub pid: u32,
+    /// The port of the gateway.
+    pub port: u16,
     /// The URL of Postgres, if the functions need it.
     postgres_url: Option<String>,
-    pub(crate) dynamodb_url: String,
-    pub(crate) secret: String,
+    /// The endpoint of DynamoDB.
+    pub dynamodb_url: String,
+    /// The secret that signs its tokens.
+    pub secret: String,
     log: PathBuf,
     _folder: Option<TempDir>,
 }
@@ -33,30 +39,36 @@ const GATEWAY: [&str; 3] = ["--ephemeral", "--template", "tests/gateway/template
 
 /// The options of a stack.
 #[derive(Debug, Default)]
-pub(crate) struct StackOptions<'a> {
-    pub(crate) args: &'a [&'a str],
-    pub(crate) env: &'a [(&'a str, &'a str)],
+pub struct StackOptions<'a> {
+    /// More arguments of `cargo dev`.
+    pub args: &'a [&'a str],
+    /// Variables of its functions.
+    pub env: &'a [(&'a str, &'a str)],
     /// The database. Without one the stack runs a server.
-    pub(crate) database_url: Option<&'a str>,
+    pub database_url: Option<&'a str>,
     /// The data directory, if it has to outlive the stack.
-    pub(crate) data_dir: Option<&'a Path>,
+    pub data_dir: Option<&'a Path>,
+    /// Whether Postgres waits for the disk. Stories do without, which is quicker.
+    pub durable: bool,
+    /// Whether the stack and its functions are optimised.
+    pub optimised: bool,
 }
 
 impl Stack {
     /// The stack of all stories that need no other one. Their users are their own, so they do not meet.
-    pub(crate) fn shared() -> Arc<Self> {
+    pub fn shared() -> Arc<Self> {
         static SHARED: Mutex<Weak<Stack>> = Mutex::new(Weak::new());
         Self::shared_in(&SHARED, &["--ephemeral"])
     }
 
     /// The stack of all stories about the gateway.
-    pub(crate) fn gateway() -> Arc<Self> {
+    pub fn gateway() -> Arc<Self> {
         static SHARED: Mutex<Weak<Stack>> = Mutex::new(Weak::new());
         Self::shared_in(&SHARED, &GATEWAY)
     }
 
     /// The same with more arguments, for one story.
-    pub(crate) fn own_gateway(args: &[&str]) -> Arc<Self> {
+    pub fn own_gateway(args: &[&str]) -> Arc<Self> {
         let args = &[&GATEWAY, args].concat();
         Arc::new(Self::start(&StackOptions { args, ..StackOptions::default() }))
     }
@@ -72,7 +84,7 @@ impl Stack {
     }
 
     /// A new stack, with a new database on the shared server.
-    pub(crate) async fn own(args: &[&str]) -> (Self, Database) {
+    pub async fn own(args: &[&str]) -> (Self, Database) {
         let database = Database::create().await;
         let options = StackOptions { args, database_url: Some(&database.url), ..StackOptions::default() };
         let stack = Self::start(&options);
@@ -80,19 +92,22 @@ impl Stack {
     }
 
     /// The same with variables set for its functions.
-    pub(crate) async fn own_with(env: &[(&str, &str)]) -> (Arc<Self>, Database) {
+    pub async fn own_with(env: &[(&str, &str)]) -> (Arc<Self>, Database) {
         let database = Database::create().await;
         let options = StackOptions { env, database_url: Some(&database.url), ..StackOptions::default() };
         (Arc::new(Self::start(&options)), database)
     }
 
     /// Invokes a function by name, as EventBridge or an operator does.
-    pub(crate) async fn invokes(&self, function: &str) -> serde_json::Value {
+    pub async fn invokes(&self, function: &str) -> serde_json::Value {
         self.tries_to_invoke(function).await.unwrap_or_else(|error| panic!("{function}: {error}"))
     }
 
-    /// The same; the error if the function fails.
-    pub(crate) async fn tries_to_invoke(&self, function: &str) -> Result<serde_json::Value, String> {
+    /// The same without a panic if the function fails.
+    ///
+    /// # Errors
+    /// What the function says of its failure.
+    pub async fn tries_to_invoke(&self, function: &str) -> Result<serde_json::Value, String> {
         let url = self.invocations(function);
         let answer = reqwest::Client::new().post(url).body("{}").send().await.expect("the stack is running");
         if answer.headers().contains_key("x-amz-function-error") {
@@ -102,16 +117,17 @@ impl Stack {
     }
 
     /// Starts a stack, and waits until it is ready.
-    pub(crate) fn start(options: &StackOptions<'_>) -> Self {
+    pub fn start(options: &StackOptions<'_>) -> Self {
         let folder = options.data_dir.is_none().then(folder);
         let data_dir =
             options.data_dir.unwrap_or_else(|| folder.as_ref().expect("made if none is given").path());
         let log = data_dir.join("stack.log");
         let secret = format!("{}{}", Uuid::new_v4(), Uuid::new_v4());
-        let mut child = command(options.args)
+        let hasty = ["--postgres-setting", "fsync=off", "--postgres-setting", "full_page_writes=off"];
+        let mut child = command(options.args, options.optimised)
             .args(["--port", "0", "--stop-with-stdin", "--data-dir"])
             .arg(data_dir)
-            .args(["--postgres-setting", "fsync=off", "--postgres-setting", "full_page_writes=off"])
+            .args(if options.durable { &[][..] } else { &hasty })
             .args(if options.args.contains(&"--log-format") { &[][..] } else { &["--log-format", "json"] })
             .args(options.database_url.iter().flat_map(|url| ["--database-url", url]))
             .env("JWT_SECRET", &secret)
@@ -154,45 +170,53 @@ impl Stack {
         }
     }
 
-    /// A new user.
-    pub(crate) fn user(self: &Arc<Self>, name: &str) -> User {
-        User::new(self.clone(), name)
+    /// A token with these claims and a valid signature.
+    pub fn token(&self, claims: &serde_json::Value) -> String {
+        let key = EncodingKey::from_secret(self.secret.as_bytes());
+        jsonwebtoken::encode(&Header::new(Algorithm::HS256), claims, &key).expect("claims are JSON")
     }
 
     /// The id of the connection of a connected user.
-    pub(crate) async fn connection_of(&self, user: &User) -> String {
+    pub async fn connection_of(&self, user: &str) -> String {
         let all = reqwest::get(self.http("/dev/connections")).await.expect("the stack is running");
         let all: serde_json::Value = all.json().await.expect("it is JSON");
         let all = all["connections"].as_array().expect("it is a list");
-        let own = all.iter().find(|connection| connection["authorizer"]["principalId"] == user.id.as_str());
+        let own = all.iter().find(|connection| connection["authorizer"]["principalId"] == user);
         own.and_then(|own| own["connectionId"].as_str()).expect("they are connected").to_owned()
     }
 
     /// The URL of a function in the Invoke API.
-    pub(crate) fn invocations(&self, function: &str) -> String {
+    pub fn invocations(&self, function: &str) -> String {
         self.http(&format!("/2015-03-31/functions/{function}/invocations"))
     }
 
-    pub(crate) fn postgres_url(&self) -> &str {
+    /// The URL of the database.
+    pub fn postgres_url(&self) -> &str {
         self.postgres_url.as_deref().expect("printed before `ready`")
     }
 
-    pub(crate) fn http(&self, path: &str) -> String {
+    /// The data directory.
+    pub fn data_dir(&self) -> &Path {
+        self.log.parent().expect("the log is in it")
+    }
+
+    /// The URL of a path of the HTTP API.
+    pub fn http(&self, path: &str) -> String {
         format!("http://127.0.0.1:{}{path}", self.port)
     }
 
     /// The log of the stack and its functions.
-    pub(crate) fn log(&self) -> String {
+    pub fn log(&self) -> String {
         std::fs::read_to_string(&self.log).expect("it was made at the start")
     }
 
     /// The JSON lines of functions, each with the name of the function.
-    pub(crate) fn lines(&self) -> Vec<(String, serde_json::Value)> {
+    pub fn lines(&self) -> Vec<(String, serde_json::Value)> {
         self.records("function")
     }
 
     /// The log records of a type, each with the name of the function.
-    pub(crate) fn records(&self, of_type: &str) -> Vec<(String, serde_json::Value)> {
+    pub fn records(&self, of_type: &str) -> Vec<(String, serde_json::Value)> {
         let entries = self.log();
         let entries = entries.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
         entries
@@ -201,11 +225,13 @@ impl Stack {
             .collect()
     }
 
-    pub(crate) fn signal(&self, signal: Signal) {
+    /// Sends a signal to the gateway.
+    pub fn signal(&self, signal: Signal) {
         kill(Pid::from_raw(self.pid.cast_signed()), signal).expect("it is running");
     }
 
-    pub(crate) fn wait(&self) -> ExitStatus {
+    /// Waits until the gateway ends.
+    pub fn wait(&self) -> ExitStatus {
         self.child().wait().expect("it is our child")
     }
 
@@ -228,9 +254,9 @@ impl Drop for Stack {
 }
 
 /// Runs a `cargo dev` that is expected to end by itself.
-pub(crate) fn run_to_end(args: &[&str]) -> Output {
+pub fn run_to_end(args: &[&str]) -> Output {
     let folder = folder();
-    let child = command(args)
+    let child = command(args, false)
         .arg("--data-dir")
         .arg(folder.path())
         .stdin(Stdio::null())
@@ -256,7 +282,7 @@ pub(crate) fn run_to_end(args: &[&str]) -> Output {
 }
 
 /// A temporary folder that another user may enter: Postgres runs as one when the tests run as root.
-pub(crate) fn folder() -> TempDir {
+pub fn folder() -> TempDir {
     use std::fs::Permissions;
     use std::os::unix::fs::PermissionsExt;
     tempfile::Builder::new()
@@ -266,9 +292,12 @@ pub(crate) fn folder() -> TempDir {
         .expect("there is a temporary folder")
 }
 
-fn command(args: &[&str]) -> Command {
+fn command(args: &[&str], optimised: bool) -> Command {
     let mut command = Command::new(env!("CARGO"));
-    command.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/..")).arg("--quiet").arg("dev").args(args);
+    // What `cargo dev` stands for has no options of cargo's own.
+    let dev: &[_] =
+        if optimised { &["run", "--release", "--bin", "local", "--", "--release"] } else { &["dev"] };
+    command.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../..")).arg("--quiet").args(dev).args(args);
     // Variables of the user who runs the tests must not affect the stacks.
     for variable in [
         "AWS_ENDPOINT_URL_DYNAMODB",
@@ -297,6 +326,12 @@ fn command(args: &[&str]) -> Command {
         command.env_remove(variable);
     }
     command
+}
+
+/// A time in seconds since 1970, as tokens have it.
+pub fn seconds_from_now(seconds: i64) -> i64 {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    now.as_secs().cast_signed() + seconds
 }
 
 fn tail(log: &Path) -> String {

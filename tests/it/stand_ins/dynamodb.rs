@@ -10,7 +10,7 @@ use axum::http::{HeaderMap, Response};
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
-use super::stand_in::StandIn;
+use super::StandIn;
 
 /// The number of items that each function has read or written with each call, as policies name the calls.
 pub(crate) type Asked = BTreeMap<(String, String), usize>;

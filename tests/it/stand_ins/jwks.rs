@@ -15,7 +15,7 @@ use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::{Value, json};
 
-use super::stand_in::StandIn;
+use super::StandIn;
 
 /// The provider.
 #[derive(Clone, Debug)]

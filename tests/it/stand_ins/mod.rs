@@ -1,24 +1,29 @@
-//! A server that stands in for something that a stack calls, on a free port.
+//! Servers that stand in for what a stack calls, each on a free port: they can fail as the real ones do.
+
+pub(crate) mod callbacks;
+pub(crate) mod dynamodb;
+pub(crate) mod jwks;
+pub(crate) mod secrets;
 
 use axum::Router;
 use tokio::net::TcpListener;
 
 /// A port for a server that does not serve yet, so that what it serves may know its address.
 #[derive(Debug)]
-pub(super) struct StandIn(TcpListener);
+struct StandIn(TcpListener);
 
 impl StandIn {
-    pub(super) async fn bind() -> Self {
+    async fn bind() -> Self {
         Self(TcpListener::bind("127.0.0.1:0").await.unwrap())
     }
 
     /// Its URL, without a path.
-    pub(super) fn url(&self) -> String {
+    fn url(&self) -> String {
         format!("http://{}", self.0.local_addr().unwrap())
     }
 
     /// Serves until the story ends.
-    pub(super) fn serves(self, routes: Router) {
+    fn serves(self, routes: Router) {
         tokio::spawn(async move { axum::serve(self.0, routes).await });
     }
 }

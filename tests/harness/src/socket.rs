@@ -13,34 +13,42 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::{CloseCode, Data, O
 use tokio_tungstenite::tungstenite::{self, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
-use super::{PATIENCE, Stack};
+use crate::{PATIENCE, Stack};
 
 /// Characters of readable paths that a URL cannot hold.
 const URL: &AsciiSet = &CONTROLS.add(b'"').add(b'{').add(b'}').add(b' ');
 
 /// An open connection.
 #[derive(Debug)]
-pub(crate) struct Socket {
+pub struct Socket {
     stream: WebSocketStream<MaybeTlsStream<TcpStream>>,
     /// The response to the handshake.
-    pub(crate) response: Response,
+    pub response: Response,
 }
 
 /// A handshake that failed.
 #[derive(Debug)]
-pub(crate) struct Refused {
-    pub(crate) status: u16,
-    pub(crate) error_type: Option<String>,
+pub struct Refused {
+    /// The status of the response.
+    pub status: u16,
+    /// Its header `x-amzn-errortype`.
+    pub error_type: Option<String>,
 }
 
 impl Socket {
     /// Opens a connection to `path`, which begins with the stage.
-    pub(crate) async fn open(stack: &Stack, path: &str) -> Result<Self, Refused> {
+    ///
+    /// # Errors
+    /// If the handshake is answered with another status.
+    pub async fn open(stack: &Stack, path: &str) -> Result<Self, Refused> {
         Self::open_with(stack, path, &[]).await
     }
 
     /// The same with headers.
-    pub(crate) async fn open_with(
+    ///
+    /// # Errors
+    /// The same.
+    pub async fn open_with(
         stack: &Stack,
         path: &str,
         headers: &[(&'static str, &str)],
@@ -59,7 +67,10 @@ impl Socket {
     }
 
     /// The same, with any error.
-    pub(crate) async fn handshake(
+    ///
+    /// # Errors
+    /// What went wrong with the handshake.
+    pub async fn handshake(
         stack: &Stack,
         path: &str,
         headers: &[(&'static str, &str)],
@@ -69,22 +80,35 @@ impl Socket {
         for (name, value) in headers {
             request.headers_mut().append(*name, value.parse().unwrap());
         }
+        Self::connect(request).await
+    }
+
+    /// Opens a connection to a URL or with a request of the caller's own.
+    ///
+    /// # Errors
+    /// What went wrong with the handshake.
+    pub async fn connect(request: impl IntoClientRequest + Unpin) -> Result<Self, tungstenite::Error> {
         let (stream, response) = tokio_tungstenite::connect_async(request).await?;
         Ok(Self { stream, response })
     }
 
+    /// Sends text as it is. Returns whether the connection took it.
+    pub async fn tries(&mut self, text: impl Into<String>) -> bool {
+        self.stream.send(Message::text(text.into())).await.is_ok()
+    }
+
     /// Sends text as it is.
-    pub(crate) async fn sends(&mut self, text: impl Into<String>) {
-        self.stream.send(Message::text(text.into())).await.expect("the connection is open");
+    pub async fn sends(&mut self, text: impl Into<String>) {
+        assert!(self.tries(text).await, "the connection is open");
     }
 
     /// Sends one frame of any kind.
-    pub(crate) async fn sends_frame(&mut self, frame: Message) {
+    pub async fn sends_frame(&mut self, frame: Message) {
         self.stream.send(frame).await.expect("the connection is open");
     }
 
     /// Sends one message in frames of at most `size` bytes, as far as the other side lets it.
-    pub(crate) async fn sends_in_frames(&mut self, text: &str, size: usize) {
+    pub async fn sends_in_frames(&mut self, text: &str, size: usize) {
         let pieces: Vec<_> = text.as_bytes().chunks(size).collect();
         for (at, piece) in pieces.iter().enumerate() {
             let kind = if at == 0 { Data::Text } else { Data::Continue };
@@ -96,7 +120,7 @@ impl Socket {
     }
 
     /// The next message.
-    pub(crate) async fn receives(&mut self) -> String {
+    pub async fn receives(&mut self) -> String {
         match self.next().await {
             Message::Text(text) => text.to_string(),
             other => panic!("waited for text and got {other:?}"),
@@ -104,24 +128,24 @@ impl Socket {
     }
 
     /// The next message, which is JSON.
-    pub(crate) async fn receives_json(&mut self) -> Value {
+    pub async fn receives_json(&mut self) -> Value {
         serde_json::from_str(&self.receives().await).expect("it is JSON")
     }
 
     /// Sends text and gets the next message.
-    pub(crate) async fn asks(&mut self, text: impl Into<String>) -> String {
+    pub async fn asks(&mut self, text: impl Into<String>) -> String {
         self.sends(text).await;
         self.receives().await
     }
 
     /// Sends a Ping, and waits for the Pong.
-    pub(crate) async fn is_ponged(&mut self) {
+    pub async fn is_ponged(&mut self) {
         self.sends_frame(Message::Ping("are you there?".into())).await;
         assert_eq!(self.next().await, Message::Pong("are you there?".into()));
     }
 
     /// Waits until the other side closes the connection: code and reason.
-    pub(crate) async fn is_closed(&mut self) -> (CloseCode, String) {
+    pub async fn is_closed(&mut self) -> (CloseCode, String) {
         loop {
             if let Message::Close(frame) = self.next().await {
                 let CloseFrame { code, reason } = frame.expect("the gateway always says why");
@@ -131,7 +155,7 @@ impl Socket {
     }
 
     /// Closes the connection. The other side has to answer with the same close frame.
-    pub(crate) async fn closes(mut self, frame: Option<CloseFrame>) {
+    pub async fn closes(mut self, frame: Option<CloseFrame>) {
         self.stream.close(frame.clone()).await.expect("the connection is open");
         loop {
             if let Message::Close(answer) = self.next().await {
@@ -141,8 +165,14 @@ impl Socket {
         }
     }
 
-    async fn next(&mut self) -> Message {
+    /// Whatever comes next. Panics if nothing comes, or the connection is not open any more.
+    pub async fn next(&mut self) -> Message {
         let next = timeout(PATIENCE, self.stream.next()).await.expect("something comes");
         next.expect("the connection is open").expect("the connection is sound")
+    }
+
+    /// The same without a time limit; `None` if the connection ended or broke.
+    pub async fn next_whenever(&mut self) -> Option<Message> {
+        self.stream.next().await?.ok()
     }
 }

@@ -7,20 +7,20 @@ use nix::sys::signal::kill;
 use nix::unistd::Pid;
 
 /// The processes that `parent` started, with the names of their programs.
-pub(crate) fn children(parent: u32) -> Vec<(u32, String)> {
+pub fn children(parent: u32) -> Vec<(u32, String)> {
     let all = if cfg!(target_os = "linux") { from_proc() } else { from_ps() };
     all.into_iter().filter(|(_, of, _)| *of == parent).map(|(pid, _, name)| (pid, name)).collect()
 }
 
 /// Whether a process is no more. A zombie is none: it runs nothing.
-pub(crate) fn has_ended(pid: u32) -> bool {
+pub fn has_ended(pid: u32) -> bool {
     let zombie = std::fs::read_to_string(format!("/proc/{pid}/stat"))
         .is_ok_and(|stat| stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('Z')));
     zombie || kill(Pid::from_raw(pid.cast_signed()), None).is_err()
 }
 
 /// The sockets of this machine that lead to a port on it over IPv4, by their inode. Linux alone tells.
-pub(crate) fn sockets_to(port: u16) -> BTreeSet<u64> {
+pub fn sockets_to(port: u16) -> BTreeSet<u64> {
     if !cfg!(target_os = "linux") {
         return BTreeSet::new();
     }
@@ -31,7 +31,7 @@ pub(crate) fn sockets_to(port: u16) -> BTreeSet<u64> {
 }
 
 /// Those that a process has open.
-pub(crate) fn sockets_of(pid: u32) -> BTreeSet<u64> {
+pub fn sockets_of(pid: u32) -> BTreeSet<u64> {
     let open = std::fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
     let links = open.filter_map(|entry| std::fs::read_link(entry.path()).ok());
     links
@@ -65,4 +65,11 @@ fn from_ps() -> Vec<(u32, u32, String)> {
             Some((pid, parent, words.next()?.rsplit('/').next()?.to_owned()))
         })
         .collect()
+}
+
+/// Raises this process's limit of open files as far as it goes: each connection is one.
+pub fn raise_open_files() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+    setrlimit(Resource::RLIMIT_NOFILE, most, most).unwrap();
 }

@@ -3,18 +3,13 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::LazyLock;
 
-use futures_util::{SinkExt, StreamExt};
+use harness::{PATIENCE, Socket, Stack};
 use jsonschema::Validator;
 use protocol::{Answer, Code, ErrorFrame, Event, Message};
 use serde_json::{Value, json};
-use tokio::net::TcpStream;
 use tokio::time::timeout;
-use tokio_tungstenite::tungstenite::protocol::frame::Frame as RawFrame;
-use tokio_tungstenite::tungstenite::protocol::frame::coding::{CloseCode, Data, OpCode};
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{self, Message as SocketMessage};
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
-
-use super::{PATIENCE, Stack};
 
 /// Validates a frame against the AsyncAPI document.
 fn documented(frame: &Value) {
@@ -37,7 +32,7 @@ fn documented(frame: &Value) {
 /// A connected client.
 #[derive(Debug)]
 pub(crate) struct Client {
-    socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    socket: Socket,
     /// Frames that arrived while another one was waited for.
     kept: VecDeque<Frame>,
     asked: u32,
@@ -107,19 +102,18 @@ impl Client {
     pub(crate) async fn reach(
         request: impl tungstenite::client::IntoClientRequest + Unpin,
     ) -> Result<Self, tungstenite::Error> {
-        let (socket, _) = tokio_tungstenite::connect_async(request).await?;
-        Ok(Self { socket, kept: VecDeque::new(), asked: 0 })
+        Ok(Self { socket: Socket::connect(request).await?, kept: VecDeque::new(), asked: 0 })
     }
 
     /// Sends text. Returns whether the connection took it.
     pub(crate) async fn tries(&mut self, text: &str) -> bool {
-        self.socket.send(SocketMessage::text(text)).await.is_ok()
+        self.socket.tries(text).await
     }
 
     /// The next frame; `None` if the connection is closed. Without a time limit.
     pub(crate) async fn takes(&mut self) -> Option<Frame> {
         loop {
-            match self.socket.next().await?.ok()? {
+            match self.socket.next_whenever().await? {
                 SocketMessage::Text(text) => return Some(Frame::read(&text)),
                 SocketMessage::Close(_) => return None,
                 _ => {}
@@ -129,17 +123,12 @@ impl Client {
 
     /// Sends text as it is.
     pub(crate) async fn sends_text(&mut self, text: &str) {
-        self.socket.send(SocketMessage::text(text)).await.expect("the connection is open");
+        self.socket.sends(text).await;
     }
 
     /// Sends one message in frames of at most `size` bytes.
     pub(crate) async fn sends_in_frames(&mut self, text: &str, size: usize) {
-        let pieces: Vec<_> = text.as_bytes().chunks(size).collect();
-        for (at, piece) in pieces.iter().enumerate() {
-            let kind = if at == 0 { Data::Text } else { Data::Continue };
-            let frame = RawFrame::message(piece.to_vec(), OpCode::Data(kind), at + 1 == pieces.len());
-            self.socket.send(SocketMessage::Frame(frame)).await.expect("the connection is open");
-        }
+        self.socket.sends_in_frames(text, size).await;
     }
 
     /// Sends a frame with a new id.
@@ -277,8 +266,8 @@ impl Client {
 
     /// The same without a time limit.
     pub(crate) async fn is_closed_whenever(&mut self) -> CloseCode {
-        while let Some(next) = self.socket.next().await {
-            if let SocketMessage::Close(Some(frame)) = next.expect("the connection is sound") {
+        while let Some(next) = self.socket.next_whenever().await {
+            if let SocketMessage::Close(Some(frame)) = next {
                 return frame.code;
             }
         }
@@ -287,8 +276,8 @@ impl Client {
 
     /// Closes the connection.
     pub(crate) async fn closes(mut self) {
-        self.socket.close(None).await.expect("the connection is open");
-        while let Some(Ok(_)) = self.socket.next().await {}
+        self.socket.sends_frame(SocketMessage::Close(None)).await;
+        while self.socket.next_whenever().await.is_some() {}
     }
 
     /// Drops the socket without a close frame.
@@ -297,8 +286,8 @@ impl Client {
     }
 
     async fn next(&mut self) -> SocketMessage {
-        let next = timeout(PATIENCE, self.socket.next()).await;
+        let next = timeout(PATIENCE, self.socket.next_whenever()).await;
         let next = next.unwrap_or_else(|_| panic!("nothing came any more; kept: {:?}", self.kept));
-        next.expect("the connection is open").expect("the connection is sound")
+        next.expect("the connection is open and sound")
     }
 }
