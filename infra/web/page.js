@@ -1,4 +1,4 @@
-// The page: signs somebody in with a local token, and shows their conversations. All it knows of the service it knows
+// The page: signs a user in with a development token, and shows their conversations. It reaches the service only
 // through the client.
 
 import { html, render, useCallback, useEffect, useLayoutEffect, useReducer, useRef, useState } from "./vendor/preact-htm.js";
@@ -9,10 +9,10 @@ const nameOf = (user) => user.displayName || user.name || user.id;
 
 const graphemes = new Intl.Segmenter(undefined, { granularity: "grapheme" });
 
-/** What a person sees as the first letter, which may be several code points. @param {string} name */
+/** The first letter as a person sees it, which may be several code points. @param {string} name */
 const initialOf = (name) => [...graphemes.segment(name)][0]?.segment.toUpperCase() ?? "";
 
-/** How many characters the service counts in a message: code points. @param {string} text */
+/** The length of a message as the service counts it: in code points. @param {string} text */
 const lengthOf = (text) => [...text].length;
 
 /** @param {string} iso */
@@ -22,7 +22,7 @@ function timeOf(iso) {
   return at.toLocaleString([], today ? { timeStyle: "short" } : { dateStyle: "short", timeStyle: "short" });
 }
 
-/** The client of a tab: several tabs are several devices, and may be several people. */
+/** The client of this tab. Each tab is a device of its own, and may be of another user. */
 function clientFor({ user, name }) {
   const origin = location.origin;
   return new Switchboard({
@@ -71,7 +71,7 @@ function SignIn({ signIn }) {
   `;
 }
 
-/** Draws again whenever the client tells something. */
+/** Renders again at each event of the client. */
 function useClient(person) {
   const [chat] = useState(() => clientFor(person));
   const [, redraw] = useReducer((count) => count + 1, 0);
@@ -85,7 +85,7 @@ function useClient(person) {
         if (userId !== chat.userId) after[typing ? "add" : "delete"](conversationId);
         return after;
       });
-    // What the banner says besides that there is no connection.
+    // The error that the banner shows while connected.
     const complain = ({ detail }) => {
       const unreachable = detail.code === "disconnected" || detail instanceof TypeError;
       setProblem(unreachable ? "" : detail.message);
@@ -123,7 +123,7 @@ function Chat({ person, signOut }) {
     const unsent = chat.outgoing.size;
     if (!unsent || confirm(`${unsent} of your messages are not sent yet, and would be lost. Sign out?`)) signOut();
   };
-  // On a phone the list comes back; whoever uses the keyboard goes on where they were.
+  // On a phone the list is shown again: the focus returns to the conversation that was open.
   const back = () => {
     choose(null);
     setTimeout(() => document.getElementById(`entry-${selected}`)?.focus());
@@ -146,7 +146,7 @@ function Chat({ person, signOut }) {
   `;
 }
 
-/** The banner, and what a screen reader hears of the connection. Short interruptions are not worth one. */
+/** The banner, and the announcement of the connection to screen readers. Short interruptions get neither. */
 function Connection({ chat, problem }) {
   const away = chat.state !== "online";
   const [shown, show] = useState(false);
@@ -236,12 +236,12 @@ function Conversation({ chat, id, summary, typing, back, gone }) {
   const [conversation, setConversation] = useState(null);
   const composer = useRef(null);
   useEffect(() => {
-    // One that is not there (any more), such as after the service was started anew.
+    // The conversation does not exist any more, such as after a restart with an empty database.
     chat.open(id).then(setConversation, gone);
     composer.current?.focus();
     return () => void chat.close(id).catch(() => {});
   }, [id]);
-  // What is on the screen is read, if somebody looks at it.
+  // Messages on the screen count as read while the page has the focus.
   const unread = summary?.unreadCount ?? 0;
   useEffect(() => {
     const read = () => document.hasFocus() && chat.markRead(id).catch(() => {});
@@ -281,7 +281,7 @@ function Messages({ chat, id, conversation }) {
   const outgoing = [...chat.outgoing.values()].filter((one) => one.conversationId === id);
   const oldest = messages[0]?.id ?? "";
 
-  // The newest stay in sight, and so does what one writes; older ones that are put before them push nothing away.
+  // Keep the newest messages in sight, and the scroll position when older ones are put before them.
   useLayoutEffect(() => {
     const { current: box } = list;
     if (outgoing.length > sentHere.current) place.current.atEnd = true;
@@ -291,7 +291,7 @@ function Messages({ chat, id, conversation }) {
     else if (before && before !== oldest) box.scrollTop += box.scrollHeight - height;
     place.current = { atEnd, height: box.scrollHeight, oldest };
   });
-  // A keyboard that comes up takes room from below.
+  // An on-screen keyboard takes room from below.
   useEffect(() => {
     const { current: box } = list;
     const observer = new ResizeObserver(() => place.current.atEnd && (box.scrollTop = box.scrollHeight));
@@ -351,11 +351,11 @@ function Outgoing({ chat, one }) {
   `;
 }
 
-/** The service's limit on a message, in characters, and from where on it is shown. */
+/** The service's limit of a message's length, in characters, and the length from which on a counter is shown. */
 const LONGEST = 2000;
 const COUNTED_FROM = 1800;
 
-/** What was begun and not sent, by conversation. */
+/** Drafts, by conversation. */
 const drafts = new Map();
 
 function Composer({ chat, id, field }) {
@@ -365,7 +365,7 @@ function Composer({ chat, id, field }) {
   const send = (event) => {
     event.preventDefault();
     if (!text.trim() || length > LONGEST) return;
-    // What becomes of it is shown beside the message.
+    // The result is shown beside the message.
     chat.send(id, text).catch(() => {});
     setText("");
     field.current.focus();

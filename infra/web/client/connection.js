@@ -2,22 +2,22 @@
 
 // @ts-check
 
-/** How long an answer may take. Longer than the service's own limits together. */
+/** The time limit of an answer, in milliseconds: longer than the service's own limits together. */
 const ANSWER_TIMEOUT_MS = 25_000;
-/** And a handshake. */
+/** The time limit of a handshake, in milliseconds. */
 const OPEN_TIMEOUT_MS = 15_000;
 
-/** The shortest and the longest time that the service may ask to wait. */
+/** The bounds of `retryAfterMs`: values outside are raised or lowered to them. */
 const SHORTEST_WAIT_MS = 100;
 const LONGEST_WAIT_MS = 120_000;
 
-/** API Gateway closes a connection over a larger frame, and a browser sends each message as one. In bytes. */
+/** The largest frame in bytes. API Gateway closes the connection over a larger one, and browsers do not split messages. */
 const LARGEST_FRAME = 32 * 1024;
 
-/** Close codes (RFC 6455, section 7.4.1) that say that something which was sent is why. */
+/** The close codes (RFC 6455, section 7.4.1) that blame a frame of this client. */
 const BLAMES_WHAT_WAS_SENT = new Set([1002, 1003, 1007, 1008, 1009, 1010]);
 
-/** What the service or the way to it refused. */
+/** An error of the service, or of the way to it. */
 export class SwitchboardError extends Error {
   /**
    * @param {string} code one of the service's codes, or `timeout` or `disconnected`
@@ -46,9 +46,9 @@ export class Connection {
   #waiting = new Map();
   #count = 0;
   #ended = false;
-  /** How many frames have come. */
+  /** The number of frames received. */
   #received = 0;
-  /** Whether it was closed because of something that was sent on it. */
+  /** Whether it was closed because of a frame that was sent on it. */
   wasBlamed = false;
 
   /**
@@ -66,7 +66,7 @@ export class Connection {
   }
 
   /**
-   * Why a frame could never be sent, if that is so.
+   * The error of a frame that is too large to be sent; undefined if it can be sent.
    *
    * @param {string} action
    * @param {object} fields
@@ -89,11 +89,11 @@ export class Connection {
   static open(url, WebSocketClass, listener) {
     return new Promise((resolve, reject) => {
       const socket = new WebSocketClass(url);
-      // Browsers do not tell why.
+      // Browsers do not tell the reason.
       const failed = () => {
         clearTimeout(timer);
         socket.onopen = socket.onclose = null;
-        // An error after a failure changes nothing.
+        // Errors after the first one change nothing.
         socket.onerror = () => {};
         socket.close();
         reject(new SwitchboardError("disconnected", "the connection was not opened", { retryable: true }));
@@ -101,18 +101,18 @@ export class Connection {
       const timer = setTimeout(failed, OPEN_TIMEOUT_MS);
       socket.onopen = () => {
         clearTimeout(timer);
-        // A close follows.
+        // A close event follows.
         socket.onerror = () => {};
         resolve(new Connection(socket, listener));
       };
-      // Some runtimes fire only one of them when a handshake fails.
+      // Some runtimes fire only one of the two when a handshake fails.
       socket.onclose = socket.onerror = failed;
     });
   }
 
   /**
-   * Sends a frame and waits for its answer: the data of the event that it caused. A connection on which an answer does not
-   * come is dead, whatever the socket says, and ends.
+   * Sends a frame, and resolves with the data of the event that answers it. A connection on which an answer is overdue is
+   * dead, whatever the socket says, and is closed.
    *
    * @param {string} action
    * @param {object} [fields]
@@ -128,7 +128,7 @@ export class Connection {
       const late = () => {
         this.#waiting.delete(id);
         reject(new SwitchboardError("timeout", `${action} was not answered in time`, { retryable: true }));
-        // A ping only asks whether the connection is alive, which any other frame shows too.
+        // A ping asks whether the connection is alive, and any other frame shows that too.
         if (action !== "ping" || this.#received === received) this.close();
       };
       this.#waiting.set(id, { resolve, reject, timer: setTimeout(late, timeoutMs) });
@@ -138,7 +138,7 @@ export class Connection {
   }
 
   /**
-   * Sends a frame that is not answered.
+   * Sends a frame that gets no answer.
    *
    * @param {string} action
    * @param {object} [fields]
@@ -147,7 +147,7 @@ export class Connection {
     if (!Connection.refusal(action, fields)) this.#send({ action, ...fields });
   }
 
-  /** Whether answers are still to come. */
+  /** Whether answers are outstanding. */
   get busy() {
     return this.#waiting.size > 0;
   }
@@ -160,7 +160,7 @@ export class Connection {
 
   /** @param {object} frame */
   #send(frame) {
-    // What is sent while the socket closes gets no answer: its end rejects whatever waits.
+    // A frame that is sent while the socket closes gets no answer; the end of the connection rejects it.
     if (this.#socket.readyState === 1) this.#socket.send(JSON.stringify(frame));
   }
 
@@ -184,7 +184,7 @@ export class Connection {
     try {
       this.#listener.event(frame);
     } catch (error) {
-      // The next frame may be right.
+      // Skip it: the next frame may be valid.
       this.#listener.problem(new SwitchboardError("gateway", `the service sent a malformed ${frame.type}: ${error}`));
     }
   }
@@ -203,7 +203,7 @@ export class Connection {
 }
 
 /**
- * Reads a frame, which is a JSON object in text; undefined if it is anything else.
+ * Parses a frame; undefined if it is not a JSON object in text.
  *
  * @param {unknown} text
  * @returns {Frame | undefined}
@@ -218,7 +218,7 @@ function readFrame(text) {
 }
 
 /**
- * The error of an error frame. What is missing or malformed in it is left out.
+ * The error in an error frame. Missing and malformed fields are left out.
  *
  * @param {Frame} frame
  */

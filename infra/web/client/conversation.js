@@ -1,4 +1,4 @@
-// The messages of one conversation, complete and in order whatever order they come in.
+// The messages of one conversation, kept complete and in order, whatever order they arrive in.
 
 // @ts-check
 
@@ -10,13 +10,13 @@
  */
 
 export class Conversation {
-  /** In order and without gaps: from the oldest that was fetched to the latest. @type {Message[]} */
+  /** The messages from the oldest fetched one to the latest, in order and without gaps. @type {Message[]} */
   messages = [];
-  /** Whether there are older ones. */
+  /** Whether there are older messages to fetch. */
   hasMore = true;
-  /** Those that came before the ones between, by `seq`. @type {Map<number, Message>} */
+  /** Messages after a gap, by `seq`; they wait until it is filled. @type {Map<number, Message>} */
   #early = new Map();
-  /** The latest place that is known to exist. */
+  /** The highest `seq` that is known to exist. */
   #known = 0;
   /** Whether the newest messages were fetched. */
   loaded = false;
@@ -30,7 +30,7 @@ export class Conversation {
   /**
    * @param {string} id
    * @param {(query: string) => Promise<Page>} fetch gets a page of messages
-   * @param {(messages: Message[]) => void} added is told of messages that are new at the end
+   * @param {(messages: Message[]) => void} added is called with the messages that are new at the end
    */
   constructor(id, fetch, added) {
     this.id = id;
@@ -38,7 +38,7 @@ export class Conversation {
     this.#added = added;
   }
 
-  /** The place of the latest message that is here. */
+  /** The `seq` of the latest message without a gap before it. */
   get lastSeq() {
     return this.messages.at(-1)?.seq ?? 0;
   }
@@ -59,15 +59,15 @@ export class Conversation {
     const oldest = this.messages[0];
     if (!oldest || !this.hasMore) return;
     const { messages, hasMore } = await this.#fetch(`before=${oldest.id}`);
-    // Somebody may have asked twice.
+    // It may have been called twice at once.
     if (this.messages[0] !== oldest) return;
     this.messages = [...messages.map((message) => this.#marked(message)), ...this.messages];
     this.hasMore = hasMore;
   }
 
   /**
-   * Takes a message that was pushed or sent. What is here already is dropped; what does not follow waits
-   * until the ones between are fetched.
+   * Adds a message that was pushed or sent. Duplicates are dropped; a message after a gap waits until the gap
+   * is filled.
    *
    * @param {Message} message
    */
@@ -77,12 +77,12 @@ export class Conversation {
     this.#known = Math.max(this.#known, message.seq);
     if (!this.loaded) return;
     this.#append();
-    // If that fails, the next message, ping or connection brings it up again.
+    // If that fails, the next message, ping or connection tries again.
     if (this.#early.size > 0) this.catchUp(this.#known).catch(() => {});
   }
 
   /**
-   * Fetches what is missing up to a place; every later call waits for the same work.
+   * Fetches the missing messages up to `lastSeq`. Calls at the same time share the work.
    *
    * @param {number} lastSeq
    */
@@ -94,8 +94,8 @@ export class Conversation {
   }
 
   /**
-   * The other side's messages are read up to a place. Those that come later but are older are read too: frames overtake each
-   * other.
+   * Marks the messages up to `upToSeq` that the reader did not send as read, also those that arrive later, since frames
+   * overtake each other.
    *
    * @param {string} readerId
    * @param {number} upToSeq
@@ -123,7 +123,7 @@ export class Conversation {
       const { messages } = await this.#fetch(last ? `after=${last.id}&limit=100` : "limit=100");
       for (const message of messages) if (message.seq > this.lastSeq) this.#early.set(message.seq, message);
       if (this.messages.length === 0 && messages.length > 0) {
-        // It was empty; what is fetched now need not begin at the very first.
+        // It was empty, so there may be messages before those fetched now.
         this.hasMore = messages[0].seq > 1;
         this.#append(messages[0].seq);
       } else {

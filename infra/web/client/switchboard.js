@@ -6,8 +6,8 @@
 //     const conversation = await chat.open(await chat.find("bob"));
 //     await chat.send(conversation.id, "Hello, Bob!");
 //
-// What has to happen happens once: a message that is not answered is sent again with the same clientMessageId, on
-// the next connection if need be, until the service says that it is stored or that it never will be.
+// Each message is stored exactly once: a send without an answer is repeated with the same clientMessageId, on the next
+// connection if need be, until the service answers that the message is stored or refused.
 
 // @ts-check
 
@@ -19,30 +19,30 @@ export { SwitchboardError };
 const SECOND = 1000;
 const MINUTE = 60 * SECOND;
 
-/** API Gateway closes a connection after two hours: the next one is open before. */
+/** When a connection is replaced: before API Gateway closes it, which it does after two hours. */
 const REPLACE_AFTER_MS = 115 * MINUTE;
-/** And before the token expires, which does nothing from then on: by a minute, or a tenth of a short life. */
+/** A connection is also replaced this long before its token expires; if a tenth of the token's life is less, by that. */
 const BEFORE_EXPIRY_MS = MINUTE;
-/** However short that life is. */
+/** The shortest time until a replacement, however soon the token expires. */
 const SHORTEST_MS = 15 * SECOND;
-/** Keeps the lease, and the connection from being idle. */
+/** The interval of pings. They renew the lease, and keep the connection from being closed as idle. */
 const PING_EVERY_MS = 4 * MINUTE;
-/** How soon to try again after a connection was lost, doubled every time. */
+/** The first pause before a new attempt to connect, which doubles with each failure, and the longest. */
 const FIRST_DELAY_MS = 500;
 const LAST_DELAY_MS = 30 * SECOND;
-/** Others show somebody as typing for 6 seconds after a frame that says so. */
+/** The interval of typing frames while the user types. Other clients show the user as typing for 6 seconds after each. */
 const TYPING_EVERY_MS = 3 * SECOND;
-/** How long the old connection may still get answers when the next one is open. */
+/** How long a replaced connection stays open for answers that are still to come. */
 const OVERLAP_MS = 30 * SECOND;
-/** A connection that has lasted so long was a good one: the next delay is the first again. */
+/** After a connection has lasted this long, pauses between attempts start from the first one again. */
 const GOOD_AFTER_MS = 30 * SECOND;
-/** How long a connection may take to show that it is alive, when there is doubt. */
+/** How long a doubtful connection may take to answer a ping. */
 const CHECK_MS = 5 * SECOND;
-/** No pause is longer, whatever the clock says. */
+/** The longest pause between attempts, whatever the clock says. */
 const LONGEST_PAUSE_MS = 60 * MINUTE;
-/** How often a connection may be closed over a message before it is given up. */
+/** A message over which this many connections were closed has failed. */
 const BLAMED_AT_MOST = 2;
-/** And the HTTP API to answer. */
+/** The time limit of a request to the HTTP API. */
 const REQUEST_TIMEOUT_MS = 15 * SECOND;
 
 /**
@@ -78,11 +78,11 @@ const REQUEST_TIMEOUT_MS = 15 * SECOND;
  * - `problem`: a {@link SwitchboardError} that nobody waits for
  */
 export class Switchboard extends EventTarget {
-  /** Who this is; known once started. @type {string} */
+  /** The id of this user; known once started. @type {string} */
   userId = "";
   /** @type {State} */
   state = "offline";
-  /** What is not stored yet, in the order in which it was sent. @type {Map<string, Outgoing>} */
+  /** The messages that are not stored yet, in the order in which they were sent. @type {Map<string, Outgoing>} */
   outgoing = new Map();
 
   #url;
@@ -99,13 +99,13 @@ export class Switchboard extends EventTarget {
   #attempts = 0;
   /** @type {{token: string, renewAt: number} | undefined} */
   #known;
-  /** Those that only wait for their last answers. @type {Set<Connection>} */
+  /** Replaced connections that only wait for their last answers. @type {Set<Connection>} */
   #retired = new Set();
-  /** What joins and leaves a conversation does so one after the other. @type {Map<string, Promise<unknown>>} */
+  /** The last join or leave of each conversation: the next one waits for it. @type {Map<string, Promise<unknown>>} */
   #membership = new Map();
-  /** How far this user has read. @type {Map<string, number>} */
+  /** The `seq` up to which this user has read, by conversation. @type {Map<string, number>} */
   #readUpTo = new Map();
-  /** How often anything was heard of a conversation. @type {Map<string, number>} */
+  /** The number of events about each conversation, which shows that a listed page is older than an event. @type {Map<string, number>} */
   #heard = new Map();
   /** @type {Map<string, Summary>} */
   #summaries = new Map();
@@ -118,18 +118,18 @@ export class Switchboard extends EventTarget {
   #typists = new Map();
   /** @type {Map<string, number>} */
   #typedAt = new Map();
-  /** The conversations to which something is on its way. @type {Set<string>} */
+  /** The conversations with a send that waits for its answer. @type {Set<string>} */
   #delivering = new Set();
   /** @type {Map<string, {resolve: (message: Message) => void, reject: (error: SwitchboardError) => void}>} */
   #promised = new Map();
   /** How often a connection was closed while this message waited for its answer. @type {Map<string, number>} */
   #blamed = new Map();
   #suspecting = false;
-  /** The connection that is asked whether it is alive. @type {Connection | undefined} */
+  /** The connection that was pinged because it may be dead. @type {Connection | undefined} */
   #checked;
   /** When the next attempt to connect may be made, in milliseconds since 1970. */
   #notBefore = 0;
-  /** How often in a row this client was closed for being the oldest connection. */
+  /** How many times in a row the service closed this client's connection as the user's oldest. */
   #timesReplaced = 0;
   /** Whether the next connection is being opened beside the present one. */
   #replacing = false;
@@ -148,14 +148,14 @@ export class Switchboard extends EventTarget {
 
   // The connection.
 
-  /** Connects, and stays connected until `stop`. Done once it is for the first time. */
+  /** Connects, and stays connected until `stop`. Resolves once connected for the first time. */
   async start() {
     this.#running = true;
     for (const [target, event] of occasions()) target.addEventListener(event, this.#look);
     await this.#connect();
   }
 
-  /** Disconnects. What is not stored yet stays, for the next start. */
+  /** Disconnects. Messages that are not stored yet are kept for the next start. */
   stop() {
     this.#running = false;
     for (const [target, event] of occasions()) target.removeEventListener(event, this.#look);
@@ -169,7 +169,7 @@ export class Switchboard extends EventTarget {
     this.#become("offline");
   }
 
-  /** Looks now whether there is a connection that is alive, and makes one if not. */
+  /** Checks now that the connection is alive, and opens one if there is none. */
   retry() {
     if (!this.#running) return;
     this.#attempts = 0;
@@ -182,12 +182,12 @@ export class Switchboard extends EventTarget {
     } else if (connection !== this.#checked) {
       this.#checked = connection;
       const done = () => (this.#checked = undefined);
-      // Without an answer it ends by itself.
+      // Without an answer the connection ends by itself.
       void connection.ask("ping", {}, CHECK_MS).then((pong) => this.#compare(pong.conversations)).catch(() => {}).finally(done);
     }
   }
 
-  /** For when the network comes or goes, or somebody looks at the page again: a machine that slept has a dead socket. */
+  /** Checks the connection when the network changes or the page is shown again: a machine that slept has a dead socket. */
   #look = () => {
     if (globalThis.document?.visibilityState !== "hidden") this.retry();
   };
@@ -214,7 +214,7 @@ export class Switchboard extends EventTarget {
     }
   }
 
-  /** Waits longer after each failure, and not as long as all the others who lost their connection now. */
+  /** Pauses: longer after each failure, and by chance, so that not all clients that lost their connections return at once. */
   #pause() {
     const backoff = Math.min(FIRST_DELAY_MS * 2 ** this.#attempts++, LAST_DELAY_MS) * (0.5 + this.#random() / 2);
     const delay = Math.min(Math.max(backoff, this.#notBefore - Date.now()), LONGEST_PAUSE_MS);
@@ -230,7 +230,7 @@ export class Switchboard extends EventTarget {
   /** Ends a pause. */
   #wake = () => {};
 
-  /** Opens the next connection, and closes the one before it once that has nothing more to say. */
+  /** Opens the next connection, and closes the one before it once its last answers have come. */
   async #replace() {
     this.#replacing = true;
     try {
@@ -253,7 +253,7 @@ export class Switchboard extends EventTarget {
       this.#WebSocket,
       listener,
     ).catch((error) => {
-      // The token may be why.
+      // The token may be the reason.
       this.#known = undefined;
       throw error;
     });
@@ -261,14 +261,14 @@ export class Switchboard extends EventTarget {
     const before = this.#connection;
     this.#connection = next;
     if (before) this.#retire(before);
-    // What is listed is newer than anything heard before; a service that was started anew counts from 1 again.
+    // The list is newer than all events before it. A service with a new database counts versions from 1 again.
     else this.#presence.clear();
     this.#schedule();
     try {
       await this.#synchronise(next);
       if (this.#connection !== next) throw new SwitchboardError("disconnected", "the connection was lost", { retryable: true });
     } catch (error) {
-      // A connection that cannot be used is as good as none.
+      // A connection on which this fails is of no use.
       if (this.#connection === next) this.#connection = undefined;
       next.close();
       throw error;
@@ -291,7 +291,7 @@ export class Switchboard extends EventTarget {
     for (const timer of Object.values(this.#timers)) clearTimeout(timer);
     const ping = () => {
       this.#timers.ping = setTimeout(ping, PING_EVERY_MS);
-      // An error says that the connection is alive; without an answer it ends by itself.
+      // An error shows that the connection is alive; without an answer it ends by itself.
       void this.#connection?.ask("ping").then((pong) => this.#compare(pong.conversations)).catch(() => {});
     };
     this.#timers.ping = setTimeout(ping, PING_EVERY_MS);
@@ -319,7 +319,7 @@ export class Switchboard extends EventTarget {
     for (const timer of Object.values(this.#timers)) clearTimeout(timer);
     if (!this.#running) return;
     this.#become("offline");
-    // Whoever is connecting just now finds out by itself.
+    // An attempt to connect that is under way takes the new token by itself.
     this.#connecting ??= this.#pause()
       .then(() => this.#tryUntilConnected())
       .finally(() => (this.#connecting = undefined));
@@ -330,7 +330,7 @@ export class Switchboard extends EventTarget {
       const token = await this.#token();
       const claims = JSON.parse(decodeBase64Url(token.split(".")[1] ?? ""));
       this.userId = claims.sub;
-      // By how long it is valid, if it says so: this clock may be wrong.
+      // Counted from the token's own `iat`, if it has one: this clock may be wrong.
       const life = claims.iat === undefined ? claims.exp * SECOND - Date.now() : (claims.exp - claims.iat) * SECOND;
       this.#known = { token, renewAt: Date.now() + life - Math.min(BEFORE_EXPIRY_MS, life / 10) };
     }
@@ -338,7 +338,7 @@ export class Switchboard extends EventTarget {
   }
 
   /**
-   * Brings everything up to date that a connection before this one may have missed.
+   * Fetches everything that earlier connections may have missed.
    *
    * @param {Connection} connection
    */
@@ -348,7 +348,7 @@ export class Switchboard extends EventTarget {
   }
 
   /**
-   * Joins a conversation and fetches what is missing of it. One that cannot be joined is open no longer.
+   * Joins a conversation and fetches its missing messages. A conversation that the service refuses is closed.
    *
    * @param {Connection} connection
    * @param {Conversation} conversation
@@ -358,8 +358,8 @@ export class Switchboard extends EventTarget {
     try {
       const { lastSeq } = await this.#inTurn(id, () => connection.ask("join_conversation", { conversationId: id }));
       integers({ lastSeq });
-      // Only now, so that nothing falls between what is fetched and what is pushed. Fetching marks as read, so it is
-      // done only if something is missing.
+      // After the join, so that no message falls between those fetched and those pushed. Fetching marks messages as read, so
+      // it is done only if some are missing.
       if (!conversation.loaded) await conversation.load();
       await conversation.catchUp(lastSeq);
       this.#emit("messages", id);
@@ -372,7 +372,7 @@ export class Switchboard extends EventTarget {
   }
 
   /**
-   * The service handles frames at the same time, so of a join and a leave the later one waits for the other.
+   * Runs joins and leaves of one conversation one after the other, because the service handles frames concurrently.
    *
    * @template T
    * @param {string} conversationId
@@ -387,7 +387,7 @@ export class Switchboard extends EventTarget {
   }
 
   /**
-   * Holds what is known against where the service says that conversations stand: a push may have been lost.
+   * Compares the service's `lastSeq` of each conversation with what is here, and fetches what a lost push has left out.
    *
    * @param {{conversationId: string, lastSeq: number}[]} heads
    */
@@ -405,7 +405,7 @@ export class Switchboard extends EventTarget {
     return [...this.#summaries.values()].sort((a, b) => activity(b) - activity(a));
   }
 
-  /** How many messages are unread, all conversations together. */
+  /** The number of unread messages in all conversations. */
   get unreadCount() {
     return [...this.#summaries.values()].reduce((sum, { unreadCount }) => sum + unreadCount, 0);
   }
@@ -421,7 +421,7 @@ export class Switchboard extends EventTarget {
   }
 
   /**
-   * The id of the conversation with a user, which is made if there is none.
+   * Finds or creates the conversation with a user, and returns its id.
    *
    * @param {string} otherUserId
    * @returns {Promise<string>}
@@ -434,8 +434,8 @@ export class Switchboard extends EventTarget {
   }
 
   /**
-   * Joins a conversation and fetches its latest messages. From now on it is kept complete. Without a connection the next one
-   * does all that.
+   * Joins a conversation, fetches its latest messages, and keeps it complete until `close`. While offline, this is done by
+   * the next connection.
    *
    * @param {string} conversationId
    * @returns {Promise<Conversation>}
@@ -461,7 +461,7 @@ export class Switchboard extends EventTarget {
     this.#open.set(conversationId, conversation);
     if (!this.#connection) return conversation;
     await this.#join(this.#connection, conversation).catch(() => {
-      // The connection is lost, and the next one joins it; if it is not, a new one is better.
+      // If the connection is lost, the next one joins the conversation; if it is not, a new one is better.
       this.#connection?.close();
     });
     if (!this.#open.has(conversationId)) throw new SwitchboardError("forbidden", "no conversation of yours has this id");
@@ -478,7 +478,7 @@ export class Switchboard extends EventTarget {
     conversationId = canonical(conversationId);
     this.#open.delete(conversationId);
     const leave = async () => {
-      // It may have been opened again.
+      // It may have been opened again meanwhile.
       if (!this.#open.has(conversationId)) await this.#connection?.ask("leave_conversation", { conversationId });
     };
     await this.#inTurn(conversationId, leave);
@@ -510,7 +510,7 @@ export class Switchboard extends EventTarget {
   // Sending.
 
   /**
-   * Sends a message, as often as needed. Done once it is stored.
+   * Sends a message, and repeats that until it is stored or refused. Resolves once it is stored.
    *
    * @param {string} conversationId
    * @param {string} content
@@ -535,7 +535,7 @@ export class Switchboard extends EventTarget {
   }
 
   /**
-   * Sends again what has failed.
+   * Sends a failed message again.
    *
    * @param {string} clientMessageId
    */
@@ -549,7 +549,7 @@ export class Switchboard extends EventTarget {
   }
 
   /**
-   * Gives up what has failed.
+   * Discards a failed message.
    *
    * @param {string} clientMessageId
    */
@@ -564,8 +564,8 @@ export class Switchboard extends EventTarget {
   }
 
   /**
-   * Messages over one of which a connection was closed come first, and alone: if it is closed once more, it is known over
-   * which.
+   * Sends the messages that waited for an answer when a connection was closed over one of them, one at a time: if a
+   * connection is closed again, its message is the reason.
    */
   async #sendSuspects() {
     if (this.#suspecting) return;
@@ -585,8 +585,8 @@ export class Switchboard extends EventTarget {
   }
 
   /**
-   * Sends what is pending in a conversation, one after the other: the service handles frames at the same time, so only
-   * this keeps them in the order in which they were written.
+   * Sends the pending messages of a conversation one after the other, which keeps their order: the service handles frames
+   * concurrently.
    *
    * @param {string} conversationId
    */
@@ -594,7 +594,7 @@ export class Switchboard extends EventTarget {
     if (this.#delivering.has(conversationId) || this.#blamed.size > 0) return;
     this.#delivering.add(conversationId);
     try {
-      // Without a connection the next one goes on.
+      // While offline, the next connection continues.
       for (let outgoing; this.state === "online" && this.#connection && (outgoing = this.#nextTo(conversationId)); ) await this.#try(outgoing);
     } finally {
       this.#delivering.delete(conversationId);
@@ -616,13 +616,13 @@ export class Switchboard extends EventTarget {
       this.#blamed.delete(clientMessageId);
     } catch (caught) {
       const error = /** @type {SwitchboardError} */ (caught);
-      // Another device may have heard of it meanwhile.
+      // The message may have been pushed meanwhile, after another try.
       if (!this.outgoing.has(clientMessageId)) return void this.#blamed.delete(clientMessageId);
       if (connection.wasBlamed) {
         const times = (this.#blamed.get(clientMessageId) ?? 0) + 1;
         this.#blamed.set(clientMessageId, times);
         if (times < BLAMED_AT_MOST) {
-          // A connection that was only waiting for its last answers has a successor, on which it can be sent at once.
+          // If this connection had been replaced, the message can be sent on its successor at once.
           if (this.state === "online") void this.#sendAll();
           return;
         }
@@ -639,7 +639,7 @@ export class Switchboard extends EventTarget {
   }
 
   /**
-   * Marks a message as failed, so that the ones after it are sent.
+   * Marks a message as failed, so that the next ones are sent.
    *
    * @param {Outgoing} outgoing
    * @param {SwitchboardError} error
@@ -667,7 +667,7 @@ export class Switchboard extends EventTarget {
   }
 
   /**
-   * Says that the user is typing; call it on every key.
+   * Tells the others that the user is typing; call it on every key.
    *
    * @param {string} conversationId
    */
@@ -680,7 +680,7 @@ export class Switchboard extends EventTarget {
   }
 
   /**
-   * Says that they have stopped.
+   * Tells the others that the user has stopped typing.
    *
    * @param {string} conversationId
    */
@@ -689,17 +689,17 @@ export class Switchboard extends EventTarget {
     if (this.#typedAt.delete(conversationId)) this.#connection?.tell("typing_stop", { conversationId });
   }
 
-  // What is heard.
+  // Events.
 
   /**
    * @param {Frame} frame
-   * @param {Connection} connection the one that it came on
+   * @param {Connection} connection the connection that it came on
    */
   #hear(frame, connection) {
     const data = frame.data;
     switch (frame.type) {
       case "new_message":
-        // Another device of this user, or the answer to an earlier try.
+        // From another device of this user, or the answer to an earlier try.
         return this.#stored(data);
       case "conversation_updated":
         return this.#update(data);
@@ -715,13 +715,13 @@ export class Switchboard extends EventTarget {
       case "error":
         return this.#refused(errorOf(frame), connection);
       default:
-        // The gateway's own: the frame that it is about is not named, so its answer will be missed.
+        // A frame of the gateway's own does not name the frame that it answers, which will run into its time limit.
         if (frame.message) this.#complain(new SwitchboardError("gateway", frame.message, { retryable: true }));
     }
   }
 
   /**
-   * Takes an error that answers no frame, which mostly tells why the service closes a connection.
+   * Handles an error that answers no frame: usually the reason why the service closes the connection.
    *
    * @param {SwitchboardError} error
    * @param {Connection} connection
@@ -729,22 +729,22 @@ export class Switchboard extends EventTarget {
   #refused(error, connection) {
     if (error.code === "token_expired") this.#known = undefined;
     const isOurs = connection === this.#connection && !this.#replacing;
-    // This was the oldest of too many connections: another one at once would only close somebody else's. If it was closed
-    // for its own successor, there is nothing to wait for.
+    // The user has too many connections and this was the oldest. Connecting at once would close the next oldest, so wait,
+    // unless this connection was already replaced.
     if (error.code === "rate_limited" && isOurs) {
       this.#notBefore = Date.now() + (error.retryAfterMs ?? LAST_DELAY_MS) * 2 ** this.#timesReplaced++;
     }
     this.#complain(error);
   }
 
-  /** @param {Message} message a new one in a conversation that this connection has joined */
+  /** @param {Message} message a new message in a joined conversation */
   #take(message) {
     const { conversationId, senderId, seq } = message;
     this.#typist({ conversationId, userId: senderId }, 0);
     this.#open.get(conversationId)?.add(message);
     const summary = this.#summaries.get(conversationId);
     if (summary && seq <= summary.lastSeq) return;
-    // Of somebody new, or after others that were not heard: who sent those is not known here.
+    // A new conversation, or messages were missed whose senders are not known here.
     if (!summary || seq > summary.lastSeq + 1) return this.#refreshSoon();
     const unreadCount = senderId === this.userId || this.#hasRead(conversationId, seq) ? summary.unreadCount : summary.unreadCount + 1;
     this.#summarise({ ...summary, ...latest(message), unreadCount });
@@ -758,7 +758,7 @@ export class Switchboard extends EventTarget {
     this.#typist({ conversationId, userId: lastMessage.senderId }, 0);
     this.#open.get(conversationId)?.add(lastMessage);
     const summary = this.#summaries.get(conversationId);
-    // One with somebody new.
+    // A new conversation.
     if (!summary) return this.#refreshSoon();
     if (lastSeq < summary.lastSeq) return;
     this.#summarise({ ...summary, ...latest(lastMessage), unreadCount: this.#hasRead(conversationId, lastSeq) ? 0 : unreadCount });
@@ -779,13 +779,13 @@ export class Switchboard extends EventTarget {
     this.#summarise({
       ...summary,
       lastMessage: reads ? { ...lastMessage, readAt } : lastMessage,
-      // There cannot be more unread ones than there are after it.
+      // No more messages can be unread than there are after it.
       unreadCount: mine ? Math.min(summary.unreadCount, Math.max(0, summary.lastSeq - upToSeq)) : summary.unreadCount,
     });
   }
 
   /**
-   * Whether this user has read up to there: another device's word of it may overtake the message.
+   * Whether this user has read up to this `seq`: another device's `messages_read` may overtake the message.
    *
    * @param {string} conversationId
    * @param {number} seq
@@ -832,12 +832,12 @@ export class Switchboard extends EventTarget {
 
   // The HTTP API.
 
-  /** Fetches the first page again: the connection may have missed something. */
+  /** Fetches the first page of the list again: events may have been missed. */
   #refresh() {
     return this.#list("");
   }
 
-  /** The same, where nobody waits for it. */
+  /** The same, in the background. */
   #refreshSoon() {
     void this.#refresh().catch((error) => this.#complain(error));
   }
@@ -861,13 +861,13 @@ export class Switchboard extends EventTarget {
     for (const summary of /** @type {Summary[]} */ (conversations)) {
       const { id, lastMessage } = summary;
       const known = this.#summaries.get(id);
-      // What was heard meanwhile is newer than what was asked for before.
+      // An event that came after the request is newer than the response.
       const newer = known && this.#heard.get(id) !== heard.get(id) && known.lastSeq >= summary.lastSeq;
       const presence = this.#presence.get(summary.otherUser.id);
       const told = presence && presence.version !== versions.get(summary.otherUser.id);
       const { online, lastSeenAt } = told ? presence : summary.otherUser;
       this.#summaries.set(id, { ...(newer ? known : summary), otherUser: { ...summary.otherUser, online, lastSeenAt } });
-      // A read that was missed.
+      // A `messages_read` was missed.
       if (lastMessage?.readAt && lastMessage.senderId === this.userId) {
         this.#open.get(id)?.markRead(summary.otherUser.id, lastMessage.seq, lastMessage.readAt);
       }
@@ -892,7 +892,7 @@ export class Switchboard extends EventTarget {
     const body = await answer.json().catch(() => undefined);
     const isObject = typeof body === "object" && body !== null;
     if (answer.ok && isObject) return body;
-    // Something in between answered, or the answer was cut off.
+    // A proxy answered, or the response was cut off.
     if (answer.ok) throw new SwitchboardError("gateway", `${path} was answered with something else`, { retryable: true });
     if (answer.status === 401) {
       this.#known = undefined;
@@ -904,7 +904,7 @@ export class Switchboard extends EventTarget {
     });
   }
 
-  // Telling.
+  // Events to the page.
 
   /** @param {Summary} summary */
   #summarise(summary) {
@@ -935,7 +935,7 @@ export class Switchboard extends EventTarget {
 }
 
 /**
- * When something last happened in a conversation: its latest message, or that it was made, which its id tells (UUIDv7).
+ * The time of a conversation's latest message, or of its creation, which its id holds (UUIDv7).
  *
  * @param {Summary} summary
  */
@@ -954,7 +954,7 @@ function decodeBase64Url(text) {
   return new TextDecoder().decode(Uint8Array.from(bytes, (c) => c.charCodeAt(0)));
 }
 
-/** The codes of errors that a repeat does not change. */
+/** The codes of errors that a repeat gets again. */
 const REFUSALS = new Set(["invalid_request", "forbidden", "not_found"]);
 
 /** @param {string} field */
@@ -963,7 +963,7 @@ function malformed(field) {
 }
 
 /**
- * Refuses a message that lacks what every message has: without its place the conversation would wait for ever.
+ * Throws if a field that every message has is missing: a message without `seq` would leave a gap that is never filled.
  *
  * @param {any} message
  */
@@ -993,15 +993,15 @@ function canonical(id) {
   return digits.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, "$1-$2-$3-$4-$5");
 }
 
-/** A name for a message. Browsers have `crypto.randomUUID` on encrypted pages and on localhost only. */
+/** A new clientMessageId. Browsers have `crypto.randomUUID` only on encrypted pages and localhost. */
 function newId() {
   const bytes = crypto.getRandomValues(new Uint8Array(16));
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
 /**
- * What may mean that a connection has died without a word, or that a network is back: each a target and its event. None
- * outside of browsers.
+ * The browser's events after which a connection may be dead or a network may be back: each a target and an event name.
+ * Empty outside of browsers.
  *
  * @returns {[EventTarget, string][]}
  */
