@@ -90,7 +90,7 @@ pub(crate) async fn measure(stack: &Stack, lasting: Duration) -> Vec<Load> {
         let (took, after) = (began.elapsed(), Usage::now(stack.pid));
         pairs = returned;
         let messages = sent as f64;
-        let cpu = |kind| (after.cpu(kind) - before.cpu(kind)) * 1e3 / messages;
+        let cpu = |kind| after.cpu_since(&before, kind) * 1e3 / messages;
         let log = stack.log();
         let counted = |name| per_event(&log[written..], "send_message: ok", name);
         loads.push(Load {

@@ -8,16 +8,19 @@
 #![expect(clippy::unwrap_used, reason = "a measurement that cannot go on ends")]
 
 mod chat;
+mod compare;
 mod floor;
 mod functions;
 mod growth;
 mod measure;
+mod origin;
 mod report;
 mod rest;
 mod stack;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::Parser;
 
@@ -30,9 +33,12 @@ struct Args {
     #[arg(long, default_value_t = 6)]
     seconds: u64,
     /// The measures to take
-    #[arg(long, value_enum, num_args = 1.., default_values = ["floor", "chat", "rest", "functions",
+    #[arg(long, value_enum, num_args = 1.., default_values = ["compare", "floor", "chat", "rest", "functions",
         "growth"])]
     only: Vec<Part>,
+    /// How many rounds the comparison takes
+    #[arg(long, default_value_t = 3)]
+    rounds: usize,
     /// Where the figures and the plot are written
     #[arg(long, default_value = "target/bench")]
     out: PathBuf,
@@ -40,6 +46,8 @@ struct Args {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum Part {
+    /// Switchboard beside Postgres alone and the origin design, in turn
+    Compare,
     /// Postgres alone, for what this machine can do at best
     Floor,
     /// Pairs of users who send, at several rates
@@ -56,16 +64,23 @@ enum Part {
 async fn main() -> ExitCode {
     let args = Args::parse();
     let seconds = std::time::Duration::from_secs(args.seconds);
-    let stack = stack::start();
+    let stack = Arc::new(stack::start());
     let mut report = Report::default();
-    for part in [Part::Floor, Part::Chat, Part::Rest, Part::Functions, Part::Growth] {
+    let needs_world = |part| matches!(part, &Part::Compare | &Part::Rest);
+    let world = match args.only.iter().any(needs_world) {
+        true => Some(Arc::new(rest::world(&stack).await)),
+        false => None,
+    };
+    let world = || world.as_ref().expect("made if a part needs it");
+    for part in [Part::Compare, Part::Floor, Part::Chat, Part::Rest, Part::Functions, Part::Growth] {
         if !args.only.contains(&part) {
             continue;
         }
         match part {
+            Part::Compare => report.compare = compare::measure(&stack, world(), seconds, args.rounds).await,
             Part::Floor => report.floor = floor::measure(&stack, seconds / 2).await,
             Part::Chat => report.chat = chat::measure(&stack, seconds).await,
-            Part::Rest => report.rest = rest::measure(&stack, seconds / 2).await,
+            Part::Rest => report.rest = rest::measure(world(), seconds / 2).await,
             Part::Functions => report.functions = functions::measure(&stack).await,
             Part::Growth => report.growth = growth::measure(&stack).await,
         }

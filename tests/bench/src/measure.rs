@@ -41,6 +41,7 @@ pub(crate) enum Kind {
 #[derive(Debug)]
 pub(crate) struct Process {
     pub(crate) kind: Kind,
+    pid: u32,
     /// Processor time until now, in seconds.
     cpu: f64,
     memory: Memory,
@@ -77,14 +78,16 @@ impl Usage {
                 "postgres" | "postmaster" => Kind::Postgres,
                 _ => Kind::Function,
             };
-            Process { kind, cpu, memory: memory(pid) }
+            Process { kind, pid, cpu, memory: memory(pid) }
         });
         Self(processes.collect())
     }
 
-    /// Seconds of CPU.
-    pub(crate) fn cpu(&self, kind: Kind) -> f64 {
-        self.of(kind).map(|process| process.cpu).sum()
+    /// Seconds of CPU since `before`, of the processes that are running now: one that has ended meanwhile took
+    /// its count with it.
+    pub(crate) fn cpu_since(&self, before: &Self, kind: Kind) -> f64 {
+        let had = |pid| before.0.iter().find(|process| process.pid == pid).map_or(0.0, |of| of.cpu);
+        self.of(kind).map(|process| process.cpu - had(process.pid)).sum()
     }
 
     /// MB of all of a kind.

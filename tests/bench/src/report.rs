@@ -1,4 +1,4 @@
-//! The figures as tables, as JSON and as a plot, beside those of the origin design (tests/bench/README.md).
+//! The figures as tables, as JSON and as a plot.
 
 use std::path::Path;
 
@@ -8,25 +8,15 @@ use plotters::prelude::*;
 use serde::Serialize;
 
 use crate::chat::Load;
+use crate::compare::Figure;
 use crate::floor::Floor;
 use crate::functions::Function;
 use crate::growth::Growth;
 use crate::rest::Requests;
 
-/// Messages per second of Socket.IO, Prisma and Postgres in one Node process, on a machine with two cores:
-/// with one sender, and at most.
-const ORIGIN_ONE: f64 = 324.0;
-const ORIGIN_MOST: f64 = 800.0;
-
-/// Sends per second of Postgres alone on the machine of the origin design, by the number of clients (with
-/// pgbench).
-const ORIGIN_FLOOR: [(usize, u32); 2] = [(1, 1500), (32, 4500)];
-
-/// Requests per second of the origin design's HTTP API, with 16 clients.
-const ORIGIN_REST: [(&str, u32); 3] = [("list", 805), ("history", 545), ("find-or-create", 607)];
-
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct Report {
+    pub(crate) compare: Vec<Figure>,
     pub(crate) floor: Vec<Floor>,
     pub(crate) chat: Vec<Load>,
     pub(crate) rest: Vec<Requests>,
@@ -39,17 +29,18 @@ impl Report {
         if cfg!(debug_assertions) {
             println!("\nTHESE FUNCTIONS ARE NOT OPTIMISED: run it with --release to measure anything.");
         }
+        if !self.compare.is_empty() {
+            self.print_comparison();
+        }
         if !self.floor.is_empty() {
-            let head = ["a second", "p50 ms", "p99", "where the origin was measured"];
+            let head = ["a second", "p50 ms", "p99"];
             let mut table = table("Postgres alone", &head);
             for Floor { clients, per_second, times } in &self.floor {
-                let origin = ORIGIN_FLOOR.iter().find(|(of, _)| of == clients);
                 table.add_row([
                     format!("{clients} clients"),
                     format!("{per_second:.0}"),
                     ms(times.p50),
                     ms(times.p99),
-                    origin.map_or_else(String::new, |(_, per_second)| per_second.to_string()),
                 ]);
             }
             show(&table);
@@ -60,10 +51,8 @@ impl Report {
             self.print_costs();
         }
         if !self.rest.is_empty() {
-            let mut table =
-                table("REST", &["clients", "a second", "p50 ms", "p95", "p99", "failed", "origin a second"]);
+            let mut table = table("REST", &["clients", "a second", "p50 ms", "p95", "p99", "failed"]);
             for Requests { request, clients, per_second, times, failed } in &self.rest {
-                let origin = ORIGIN_REST.iter().find(|(name, _)| name == request && *clients == 16);
                 table.add_row([
                     request.to_string(),
                     clients.to_string(),
@@ -72,7 +61,6 @@ impl Report {
                     ms(times.p95),
                     ms(times.p99),
                     failed.to_string(),
-                    origin.map_or_else(String::new, |(_, per_second)| per_second.to_string()),
                 ]);
             }
             show(&table);
@@ -120,6 +108,40 @@ impl Report {
         }
     }
 
+    /// Medians over the rounds, and the least and the largest ratio.
+    fn print_comparison(&self) {
+        let head = ["Switchboard", "yardstick", "", "ratio", "least", "largest"];
+        let mut table = table("beside its yardsticks", &head);
+        let mut named: Vec<(&str, &str)> = Vec::new();
+        for figure in &self.compare {
+            if !named.contains(&(&figure.what, figure.yardstick)) {
+                named.push((&figure.what, figure.yardstick));
+            }
+        }
+        for (what, yardstick) in named {
+            let rounds = self.compare.iter().filter(|of| of.what == what && of.yardstick == yardstick);
+            let sorted = |value: fn(&Figure) -> f64| {
+                let mut values: Vec<f64> = rounds.clone().map(value).collect();
+                values.sort_by(f64::total_cmp);
+                values
+            };
+            let median = |values: &[f64]| values[values.len() / 2];
+            let ratios = sorted(Figure::ratio);
+            let unit = rounds.clone().next().map_or("", |figure| figure.unit);
+            let number = |value: f64| if unit == "ms" { ms(value) } else { format!("{value:.0}") };
+            table.add_row([
+                [what, unit].join(" "),
+                number(median(&sorted(|figure| figure.switchboard))),
+                number(median(&sorted(|figure| figure.of_yardstick))),
+                yardstick.to_owned(),
+                ms(median(&ratios)),
+                ms(ratios[0]),
+                ms(ratios[ratios.len() - 1]),
+            ]);
+        }
+        show(&table);
+    }
+
     fn print_path(&self) {
         let mut table = table(
             "whole path",
@@ -137,8 +159,6 @@ impl Report {
                 load.out_of_order.to_string(),
             ]);
         }
-        table.add_row(["origin, 1 sending", "324", "2.80"]);
-        table.add_row(["origin, at most", "650 to 800"]);
         show(&table);
     }
 
@@ -202,7 +222,6 @@ impl Report {
                 ms(load.pushes),
             ]);
         }
-        table.add_row(["origin", "", "", "1.3 to 1.8", "", "", "230 to 290", "", "", "3 to 4"]);
         show(&table);
         println!("* the process of the gateway holds DynamoDB and the Runtime API too");
         println!(
@@ -234,7 +253,7 @@ impl Report {
         let loads: Vec<&Load> = self.chat.iter().filter(|load| load.name.ends_with("sending")).collect();
         let points: Vec<_> =
             loads.iter().map(|load| (load.senders as f64, load.messages_per_second)).collect();
-        let most = points.iter().map(|(_, rate)| *rate).fold(ORIGIN_MOST, f64::max) * 1.1;
+        let most = points.iter().map(|(_, rate)| *rate).fold(1.0, f64::max) * 1.1;
         let root = SVGBackend::new(path, (720, 420)).into_drawing_area();
         root.fill(&WHITE)?;
         let mut chart = ChartBuilder::on(&root)
@@ -248,13 +267,6 @@ impl Report {
             .draw_series(LineSeries::new(points.iter().copied(), BLUE.stroke_width(2)))?
             .label("Switchboard")
             .legend(|(x, y)| PathElement::new([(x, y), (x + 16, y)], BLUE.stroke_width(2)));
-        chart
-            .draw_series(LineSeries::new(
-                [(1.0, ORIGIN_ONE), (8.0, ORIGIN_MOST), (64.0, ORIGIN_MOST)],
-                RED.stroke_width(2),
-            ))?
-            .label("the origin design, at most")
-            .legend(|(x, y)| PathElement::new([(x, y), (x + 16, y)], RED.stroke_width(2)));
         chart.configure_series_labels().background_style(WHITE).border_style(BLACK).draw()?;
         root.present()?;
         Ok(())

@@ -14,7 +14,7 @@ use uuid::Uuid;
 use crate::measure::Times;
 use crate::stack::token;
 
-const USERS: usize = 200;
+pub(crate) const USERS: usize = 200;
 const CLIENTS: [usize; 2] = [1, 16];
 
 /// The measurements of one request, by the number of clients.
@@ -28,7 +28,7 @@ pub(crate) struct Requests {
 }
 
 /// The data that the requests are about.
-struct World {
+pub(crate) struct World {
     http: Client,
     stack_url: String,
     tokens: Vec<String>,
@@ -42,8 +42,9 @@ struct Conversation {
     middle: Uuid,
 }
 
+/// A kind of request.
 #[derive(Clone, Copy)]
-enum Request {
+pub(crate) enum Request {
     List,
     History,
     Before,
@@ -51,7 +52,7 @@ enum Request {
 }
 
 impl Request {
-    const ALL: [(Self, &'static str); 4] = [
+    pub(crate) const ALL: [(Self, &'static str); 4] = [
         (Self::List, "list"),
         (Self::History, "history"),
         (Self::Before, "history, before"),
@@ -77,15 +78,14 @@ impl Request {
     }
 }
 
-pub(crate) async fn measure(stack: &Stack, lasting: Duration) -> Vec<Requests> {
-    let world = Arc::new(world(stack).await);
+pub(crate) async fn measure(world: &Arc<World>, lasting: Duration) -> Vec<Requests> {
     let mut all = Vec::new();
     for (request, name) in Request::ALL {
         // Starts the processes, and fills the caches.
-        run(&world, request, 16, Duration::from_millis(500)).await;
+        run(world, request, 16, Duration::from_millis(500)).await;
         for clients in CLIENTS {
             eprintln!("REST: {name}, {clients} clients");
-            let (times, failed) = run(&world, request, clients, lasting).await;
+            let (times, failed) = run(world, request, clients, lasting).await;
             let per_second = times.len() as f64 / lasting.as_secs_f64();
             all.push(Requests { request: name, clients, per_second, times: Times::of(times), failed });
         }
@@ -93,7 +93,8 @@ pub(crate) async fn measure(stack: &Stack, lasting: Duration) -> Vec<Requests> {
     all
 }
 
-async fn run(
+/// Lets so many clients ask one after the other. Returns the times, and how many requests failed.
+pub(crate) async fn run(
     world: &Arc<World>,
     request: Request,
     clients: usize,
@@ -124,7 +125,7 @@ async fn run(
     (results.into_iter().flat_map(|(times, _)| times).collect(), failed)
 }
 
-async fn world(stack: &Stack) -> World {
+pub(crate) async fn world(stack: &Stack) -> World {
     let postgres = connect(stack.postgres_url()).await;
     // Each user has a conversation with the next five: a thousand conversations of a hundred messages.
     postgres
@@ -158,23 +159,27 @@ async fn world(stack: &Stack) -> World {
         )
         .await
         .unwrap();
-    let number = |id: &str| id.rsplit('-').next().unwrap().parse().unwrap();
-    let conversations = rows
-        .iter()
-        .map(|row| Conversation {
+    World::new(stack.http(""), (0..USERS).map(|n| token(stack, &user(n))).collect(), &rows)
+}
+
+impl World {
+    /// Rows have the id of a conversation, its users, and a message in the middle.
+    pub(crate) fn new(url: String, tokens: Vec<String>, rows: &[tokio_postgres::Row]) -> Self {
+        let number = |id: &str| id.rsplit('-').next().unwrap().parse().unwrap();
+        let conversation = |row: &tokio_postgres::Row| Conversation {
             id: row.get("id"),
             users: (number(row.get("first_user_id")), number(row.get("second_user_id"))),
             middle: row.get("middle"),
-        })
-        .collect();
-    World {
-        http: Client::new(),
-        stack_url: stack.http(""),
-        tokens: (0..USERS).map(|n| token(stack, &user(n))).collect(),
-        conversations,
+        };
+        Self {
+            http: Client::new(),
+            stack_url: url,
+            tokens,
+            conversations: rows.iter().map(conversation).collect(),
+        }
     }
 }
 
-fn user(n: usize) -> String {
+pub(crate) fn user(n: usize) -> String {
     format!("rest-{n:03}")
 }

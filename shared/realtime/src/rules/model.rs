@@ -507,7 +507,7 @@ fn answers_to_writes_are_lost() {
     holds(2, Budget { sweeps: 1, lost_answers: 2, ..Budget::default() });
 }
 
-/// Takes a minute: `cargo test -p realtime -- --ignored`.
+/// Takes a minute: `cargo test --lib -- --ignored`.
 #[test]
 #[ignore = "takes a minute; CI runs it"]
 fn more_of_everything() {
