@@ -85,7 +85,7 @@ function useClient(person) {
         if (userId !== chat.userId) after[typing ? "add" : "delete"](conversationId);
         return after;
       });
-    // The error that the banner shows while connected.
+    // The error that the banner adds while there is no connection.
     const complain = ({ detail }) => {
       const unreachable = detail.code === "disconnected" || detail instanceof TypeError;
       setProblem(unreachable ? "" : detail.message);
@@ -123,7 +123,7 @@ function Chat({ person, signOut }) {
     const unsent = chat.outgoing.size;
     if (!unsent || confirm(`${unsent} of your messages are not sent yet, and would be lost. Sign out?`)) signOut();
   };
-  // On a phone the list is shown again: the focus returns to the conversation that was open.
+  // On a phone the list is shown again: the focus returns to the entry of the conversation that was open.
   const back = () => {
     choose(null);
     setTimeout(() => document.getElementById(`entry-${selected}`)?.focus());
@@ -281,7 +281,7 @@ function Messages({ chat, id, conversation }) {
   const outgoing = [...chat.outgoing.values()].filter((one) => one.conversationId === id);
   const oldest = messages[0]?.id ?? "";
 
-  // Keep the newest messages in sight, and the scroll position when older ones are put before them.
+  // Keep the newest messages in sight if they are, show one's own, and keep the position when older ones are put before.
   useLayoutEffect(() => {
     const { current: box } = list;
     if (outgoing.length > sentHere.current) place.current.atEnd = true;

@@ -20,7 +20,7 @@ const BLAMES_WHAT_WAS_SENT = new Set([1002, 1003, 1007, 1008, 1009, 1010]);
 /** An error of the service, or of the way to it. */
 export class SwitchboardError extends Error {
   /**
-   * @param {string} code one of the service's codes, or `timeout` or `disconnected`
+   * @param {string} code one of the service's codes, or `timeout`, `disconnected` or `gateway`
    * @param {string} message for people
    * @param {{retryable?: boolean, retryAfterMs?: number}} [more]
    */
@@ -112,7 +112,7 @@ export class Connection {
 
   /**
    * Sends a frame, and resolves with the data of the event that answers it. A connection on which an answer is overdue is
-   * dead, whatever the socket says, and is closed.
+   * dead, whatever the socket says, and is closed; a ping may be answered by any frame.
    *
    * @param {string} action
    * @param {object} [fields]
@@ -160,7 +160,7 @@ export class Connection {
 
   /** @param {object} frame */
   #send(frame) {
-    // A frame that is sent while the socket closes gets no answer; the end of the connection rejects it.
+    // A frame that is sent while the socket closes is dropped; the end of the connection rejects what waits for an answer.
     if (this.#socket.readyState === 1) this.#socket.send(JSON.stringify(frame));
   }
 

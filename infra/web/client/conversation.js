@@ -14,7 +14,7 @@ export class Conversation {
   messages = [];
   /** Whether there are older messages to fetch. */
   hasMore = true;
-  /** Messages after a gap, by `seq`; they wait until it is filled. @type {Map<number, Message>} */
+  /** Messages after a gap or before the first page, by `seq`; they wait until the gap is filled. @type {Map<number, Message>} */
   #early = new Map();
   /** The highest `seq` that is known to exist. */
   #known = 0;
@@ -82,7 +82,8 @@ export class Conversation {
   }
 
   /**
-   * Fetches the missing messages up to `lastSeq`. Calls at the same time share the work.
+   * Fetches the missing messages up to the highest `seq` known, once the first page is here. Calls at the same time share the
+   * work.
    *
    * @param {number} lastSeq
    */

@@ -6,7 +6,7 @@
 //     const conversation = await chat.open(await chat.find("bob"));
 //     await chat.send(conversation.id, "Hello, Bob!");
 //
-// Each message is stored exactly once: a send without an answer is repeated with the same clientMessageId, on the next
+// No message is stored twice: a send without an answer is repeated with the same clientMessageId, on the next
 // connection if need be, until the service answers that the message is stored or refused.
 
 // @ts-check
@@ -122,7 +122,7 @@ export class Switchboard extends EventTarget {
   #delivering = new Set();
   /** @type {Map<string, {resolve: (message: Message) => void, reject: (error: SwitchboardError) => void}>} */
   #promised = new Map();
-  /** How often a connection was closed while this message waited for its answer. @type {Map<string, number>} */
+  /** How often a connection was closed with a code that blames a frame, while this message waited for its answer. @type {Map<string, number>} */
   #blamed = new Map();
   #suspecting = false;
   /** The connection that was pinged because it may be dead. @type {Connection | undefined} */
@@ -214,7 +214,7 @@ export class Switchboard extends EventTarget {
     }
   }
 
-  /** Pauses: longer after each failure, and by chance, so that not all clients that lost their connections return at once. */
+  /** Pauses: longer after each failure, and randomised, so that not all clients that lost their connections return at once. */
   #pause() {
     const backoff = Math.min(FIRST_DELAY_MS * 2 ** this.#attempts++, LAST_DELAY_MS) * (0.5 + this.#random() / 2);
     const delay = Math.min(Math.max(backoff, this.#notBefore - Date.now()), LONGEST_PAUSE_MS);
@@ -319,7 +319,7 @@ export class Switchboard extends EventTarget {
     for (const timer of Object.values(this.#timers)) clearTimeout(timer);
     if (!this.#running) return;
     this.#become("offline");
-    // An attempt to connect that is under way takes the new token by itself.
+    // An attempt to connect that is under way notices the loss by itself, and tries again.
     this.#connecting ??= this.#pause()
       .then(() => this.#tryUntilConnected())
       .finally(() => (this.#connecting = undefined));
@@ -699,7 +699,7 @@ export class Switchboard extends EventTarget {
     const data = frame.data;
     switch (frame.type) {
       case "new_message":
-        // From another device of this user, or the answer to an earlier try.
+        // It may be this user's own, from another device or as the answer to an earlier try.
         return this.#stored(data);
       case "conversation_updated":
         return this.#update(data);
@@ -730,21 +730,21 @@ export class Switchboard extends EventTarget {
     if (error.code === "token_expired") this.#known = undefined;
     const isOurs = connection === this.#connection && !this.#replacing;
     // The user has too many connections and this was the oldest. Connecting at once would close the next oldest, so wait,
-    // unless this connection was already replaced.
+    // unless this connection is being replaced or was.
     if (error.code === "rate_limited" && isOurs) {
       this.#notBefore = Date.now() + (error.retryAfterMs ?? LAST_DELAY_MS) * 2 ** this.#timesReplaced++;
     }
     this.#complain(error);
   }
 
-  /** @param {Message} message a new message in a joined conversation */
+  /** @param {Message} message a new message that was pushed or sent */
   #take(message) {
     const { conversationId, senderId, seq } = message;
     this.#typist({ conversationId, userId: senderId }, 0);
     this.#open.get(conversationId)?.add(message);
     const summary = this.#summaries.get(conversationId);
     if (summary && seq <= summary.lastSeq) return;
-    // A new conversation, or messages were missed whose senders are not known here.
+    // Not listed here yet, or messages were missed whose senders are not known here.
     if (!summary || seq > summary.lastSeq + 1) return this.#refreshSoon();
     const unreadCount = senderId === this.userId || this.#hasRead(conversationId, seq) ? summary.unreadCount : summary.unreadCount + 1;
     this.#summarise({ ...summary, ...latest(message), unreadCount });
@@ -758,7 +758,7 @@ export class Switchboard extends EventTarget {
     this.#typist({ conversationId, userId: lastMessage.senderId }, 0);
     this.#open.get(conversationId)?.add(lastMessage);
     const summary = this.#summaries.get(conversationId);
-    // A new conversation.
+    // Not listed here yet: it is new, or on a later page.
     if (!summary) return this.#refreshSoon();
     if (lastSeq < summary.lastSeq) return;
     this.#summarise({ ...summary, ...latest(lastMessage), unreadCount: this.#hasRead(conversationId, lastSeq) ? 0 : unreadCount });
@@ -867,7 +867,7 @@ export class Switchboard extends EventTarget {
       const told = presence && presence.version !== versions.get(summary.otherUser.id);
       const { online, lastSeenAt } = told ? presence : summary.otherUser;
       this.#summaries.set(id, { ...(newer ? known : summary), otherUser: { ...summary.otherUser, online, lastSeenAt } });
-      // A `messages_read` was missed.
+      // A `messages_read` may have been missed.
       if (lastMessage?.readAt && lastMessage.senderId === this.userId) {
         this.#open.get(id)?.markRead(summary.otherUser.id, lastMessage.seq, lastMessage.readAt);
       }

@@ -23,5 +23,5 @@ create table messages (
     created_at timestamptz not null default current_timestamp,
     read_at timestamptz
 );
-create index on messages (conversation_id, created_at);
-create index on messages (conversation_id, sender_id, read_at);
+create index on messages (conversation_id, created_at, id);
+create index on messages (conversation_id, sender_id) where read_at is null;

@@ -36,7 +36,7 @@ impl Figure {
     }
 }
 
-/// What chats: two users of Switchboard, or of the origin.
+/// Two connected users of Switchboard, or of the origin.
 struct Pair {
     is_origin: bool,
     sender: Socket,
@@ -44,7 +44,7 @@ struct Pair {
     conversation: String,
 }
 
-/// What a load took.
+/// The measurements of a load.
 struct Chat {
     per_second: f64,
     receipt: Times,
@@ -59,17 +59,14 @@ pub(crate) async fn measure(
     stack: &Arc<Stack>,
     world: &Arc<World>,
     lasting: Duration,
-    rounds: usize,
+    rounds: u32,
 ) -> Vec<Figure> {
     let origin = Origin::start(stack).await;
     if origin.is_none() {
-        eprintln!("compare: there is no Node 20 or later, so the origin design is not measured");
+        eprintln!(
+            "compare: there is no Node 20 or later, or npm cannot install the origin design, so it is not measured"
+        );
     }
-    let mut own = pairs(stack, None).await;
-    let mut others = match &origin {
-        Some(origin) => pairs(stack, Some(origin)).await,
-        None => Vec::new(),
-    };
     let their_world = match &origin {
         Some(origin) => Some(Arc::new(origin.world(stack).await)),
         None => None,
@@ -80,19 +77,34 @@ pub(crate) async fn measure(
         eprintln!("compare: round {round} of {rounds}");
         let mut figures = Vec::new();
         for senders in SENDERS {
-            let floor = floor::run(stack, &format!("round-{round}-{senders}"), senders, lasting / 2).await;
-            let (chat, returned) = chat(stack, None, own, senders, lasting).await;
-            own = returned;
+            let floor = floor::run(stack, &format!("round-{round}"), senders, lasting / 2).await;
+            // In turn, so that neither is always the second.
+            let own = async || load(stack, None, senders, lasting).await;
+            let other = async || match &origin {
+                Some(origin) => Some(load(stack, Some(origin), senders, lasting).await),
+                None => None,
+            };
+            let (chat, theirs) = if round % 2 == 0 {
+                let chat = own().await;
+                (chat, other().await)
+            } else {
+                let theirs = other().await;
+                (own().await, theirs)
+            };
             let named = |what: &str| format!("{what}, {senders} senders");
             let mut add = |what: &str, unit, yardstick, switchboard, of_yardstick| {
                 figures.push(Figure { what: named(what), unit, yardstick, switchboard, of_yardstick });
             };
             add("Postgres's processor time a message", "ms", "Postgres alone", chat.cpu_postgres, floor.cpu);
             add("functions' processor time a message", "ms", "Postgres alone", chat.cpu_functions, floor.cpu);
-            add("gateway's and DynamoDB's, the same", "ms", "Postgres alone", chat.cpu_gateway, floor.cpu);
-            if let Some(origin) = &origin {
-                let (theirs, returned) = self::chat(stack, Some(origin), others, senders, lasting).await;
-                others = returned;
+            add(
+                "gateway's and DynamoDB's processor time a message",
+                "ms",
+                "Postgres alone",
+                chat.cpu_gateway,
+                floor.cpu,
+            );
+            if let Some(theirs) = theirs {
                 add("messages a second", "", "origin", chat.per_second, theirs.per_second);
                 add("send to receipt, median", "ms", "origin", chat.receipt.p50, theirs.receipt.p50);
                 let cpu = |of: &Chat| of.cpu_functions + of.cpu_gateway + of.cpu_postgres;
@@ -122,10 +134,10 @@ pub(crate) async fn measure(
     all
 }
 
-async fn pairs(stack: &Stack, origin: Option<&Origin>) -> Vec<Pair> {
-    let most = SENDERS.into_iter().max().unwrap_or_default();
+/// Connects so many pairs. Each load has its own connections: nobody answers pings on idle ones.
+async fn pairs(stack: &Stack, origin: Option<&Origin>, count: usize) -> Vec<Pair> {
     let mut pairs = Vec::new();
-    for n in 0..most {
+    for n in 0..count {
         let (from, to) = (format!("compared-{n}-a"), format!("compared-{n}-b"));
         pairs.push(match origin {
             None => {
@@ -151,15 +163,9 @@ async fn pairs(stack: &Stack, origin: Option<&Origin>) -> Vec<Pair> {
     pairs
 }
 
-/// Lets the first pairs chat: each sends when its message before was acknowledged and received.
-async fn chat(
-    stack: &Stack,
-    origin: Option<&Origin>,
-    mut pairs: Vec<Pair>,
-    senders: usize,
-    lasting: Duration,
-) -> (Chat, Vec<Pair>) {
-    let idle = pairs.split_off(senders);
+/// Lets so many pairs chat: each sends when its message before was acknowledged and received.
+async fn load(stack: &Stack, origin: Option<&Origin>, senders: usize, lasting: Duration) -> Chat {
+    let pairs = pairs(stack, origin, senders).await;
     let usage = || (Usage::now(stack.pid), origin.map(Origin::usage));
     let (before, began) = (usage(), Instant::now());
     let chatting = pairs.into_iter().map(|mut pair| {
@@ -184,29 +190,23 @@ async fn chat(
             (pair, times)
         })
     });
-    let mut times = Vec::new();
-    let mut pairs = Vec::new();
-    for done in join_all(chatting).await {
-        let (pair, of) = done.unwrap();
-        pairs.push(pair);
-        times.extend(of);
-    }
+    // The connections stay open until the usage is taken.
+    let done: Vec<_> = join_all(chatting).await.into_iter().map(Result::unwrap).collect();
     let (took, after) = (began.elapsed(), usage());
-    pairs.extend(idle);
+    let times: Vec<_> = done.iter().flat_map(|(_, times)| times).copied().collect();
     let messages = times.len() as f64;
     let cpu = |kind| after.0.cpu_since(&before.0, kind) * 1e3 / messages;
     let of_origin = match (&before.1, &after.1) {
         (Some(before), Some(after)) => Some(after.cpu_since(before, Kind::Gateway) * 1e3 / messages),
         _ => None,
     };
-    let chat = Chat {
+    Chat {
         per_second: messages / took.as_secs_f64(),
         receipt: Times::of(times),
         cpu_functions: of_origin.unwrap_or_else(|| cpu(Kind::Function)),
         cpu_gateway: if of_origin.is_some() { 0.0 } else { cpu(Kind::Gateway) },
         cpu_postgres: cpu(Kind::Postgres),
-    };
-    (chat, pairs)
+    }
 }
 
 async fn send(socket: &mut Socket, conversation: &str, content: &str) {

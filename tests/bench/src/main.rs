@@ -37,8 +37,8 @@ struct Args {
         "growth"])]
     only: Vec<Part>,
     /// How many rounds the comparison takes
-    #[arg(long, default_value_t = 3)]
-    rounds: usize,
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+    rounds: u32,
     /// Where the figures and the plot are written
     #[arg(long, default_value = "target/bench")]
     out: PathBuf,

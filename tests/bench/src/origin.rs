@@ -13,7 +13,7 @@ use crate::measure::Usage;
 use crate::rest::{USERS, World, user};
 use crate::stack::token;
 
-/// The oldest version of Node that Prisma runs on.
+/// The oldest major version of Node that Prisma runs on.
 const NODE: u32 = 20;
 
 /// The running server.
@@ -24,7 +24,7 @@ pub(crate) struct Origin {
 }
 
 impl Origin {
-    /// Installs and starts the server. `None` if there is no Node, or an older one.
+    /// Installs and starts the server. `None` if there is no Node or an older one, or no npm to install it.
     pub(crate) async fn start(stack: &std::sync::Arc<Stack>) -> Option<Self> {
         let version = Command::new("node").arg("--version").output().ok()?;
         let version = String::from_utf8(version.stdout).ok()?;
@@ -32,7 +32,7 @@ impl Origin {
         if version < NODE {
             return None;
         }
-        let folder = install();
+        let folder = install()?;
         let database = Database::on(stack.clone()).await;
         let schema = include_str!("../origin/schema.sql");
         connect(&database.url).await.batch_execute(schema).await.unwrap();
@@ -57,7 +57,7 @@ impl Origin {
         })
     }
 
-    /// The processor time of its process, in seconds.
+    /// The usage of its process.
     pub(crate) fn usage(&self) -> Usage {
         Usage::now(self.child.id())
     }
@@ -179,8 +179,8 @@ async fn packet(socket: &mut Socket) -> String {
     }
 }
 
-/// Installs the packages and generates the Prisma client, unless that is done. Returns the folder.
-fn install() -> std::path::PathBuf {
+/// Installs the packages and generates the Prisma client. Returns the folder, or `None` if that fails.
+fn install() -> Option<std::path::PathBuf> {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("origin");
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/bench/origin");
     std::fs::create_dir_all(&folder).unwrap();
@@ -192,9 +192,8 @@ fn install() -> std::path::PathBuf {
         command.args(arguments).current_dir(&folder).stdout(Stdio::null());
         // Prisma's schema engine is not in its package. Only migrations use it.
         command.env("PRISMA_SCHEMA_ENGINE_BINARY", "/bin/true").env("CHECKPOINT_DISABLE", "1");
-        assert!(command.status().unwrap().success(), "{program} {arguments:?} failed");
+        command.status().is_ok_and(|status| status.success())
     };
-    run("npm", &["install", "--ignore-scripts", "--no-audit", "--no-fund", "--silent"]);
-    run("npx", &["prisma", "generate", "--no-hints"]);
-    folder
+    let installed = run("npm", &["install", "--ignore-scripts", "--no-audit", "--no-fund", "--silent"]);
+    (installed && run("npx", &["prisma", "generate", "--no-hints"])).then_some(folder)
 }

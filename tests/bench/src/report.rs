@@ -125,7 +125,7 @@ impl Report {
                 values.sort_by(f64::total_cmp);
                 values
             };
-            let median = |values: &[f64]| values[values.len() / 2];
+            let median = |values: &[f64]| (values[(values.len() - 1) / 2] + values[values.len() / 2]) / 2.0;
             let ratios = sorted(Figure::ratio);
             let unit = rounds.clone().next().map_or("", |figure| figure.unit);
             let number = |value: f64| if unit == "ms" { ms(value) } else { format!("{value:.0}") };

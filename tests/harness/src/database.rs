@@ -1,4 +1,4 @@
-//! Databases of stories.
+//! Databases on the server of a stack.
 
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use crate::{PATIENCE, Stack, children, eventually, has_ended};
 
-/// An empty database on the server of a stack. It is dropped at the end.
+/// An empty database on the server of a stack. It lasts as long as the server.
 #[derive(Debug)]
 pub struct Database {
     /// Its URL.
