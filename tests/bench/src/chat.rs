@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use harness::{Socket, Stack};
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::sync::oneshot;
 use tokio::time::{interval_at, timeout};
 
 use crate::measure::{Kind, Times, Usage};
-use crate::stack::{ask, connect, conversation, join};
+use crate::stack::{self, connect, conversation, join};
 
 /// The numbers of concurrent senders.
 const SENDERS: [usize; 4] = [1, 8, 32, 64];
@@ -196,14 +196,7 @@ async fn send(
             return sent;
         }
         let content = format!("{sent} {} {load}", since.as_nanos());
-        let frame = json!({
-            "action": "send_message",
-            "conversationId": conversation,
-            "content": content,
-            "clientMessageId": uuid::Uuid::new_v4(),
-        });
-        let answer = ask(socket, frame).await;
-        assert_eq!(answer["type"], "new_message", "{answer}");
+        stack::send(socket, conversation, &content).await;
         sent += 1;
     }
 }

@@ -1,5 +1,7 @@
-//! Switchboard beside its yardsticks: Postgres alone, and the origin design. All are measured in turn, in several
-//! rounds, because the speed of a machine changes; only ratios within one round count.
+//! Switchboard beside its yardsticks: Postgres alone, and the origin design.
+//!
+//! All are measured in turn, in several rounds, because the speed of a machine changes. Only ratios within
+//! one round count.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -7,13 +9,12 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use harness::{Socket, Stack};
 use serde::Serialize;
-use serde_json::json;
 
 use crate::floor;
 use crate::measure::{Kind, Times, Usage};
 use crate::origin::{self, Origin};
 use crate::rest::{self, World};
-use crate::stack::{ask, connect, conversation, join};
+use crate::stack::{connect, conversation, join, send};
 
 const SENDERS: [usize; 2] = [1, 32];
 
@@ -54,7 +55,7 @@ struct Chat {
     cpu_postgres: f64,
 }
 
-/// Takes all figures in so many rounds. Without Node the origin is left out.
+/// Measures all figures, once in each round. Without Node the origin is left out.
 pub(crate) async fn measure(
     stack: &Arc<Stack>,
     world: &Arc<World>,
@@ -63,9 +64,7 @@ pub(crate) async fn measure(
 ) -> Vec<Figure> {
     let origin = Origin::start(stack).await;
     if origin.is_none() {
-        eprintln!(
-            "compare: there is no Node 20 or later, or npm cannot install the origin design, so it is not measured"
-        );
+        eprintln!("compare: without the origin design, since there is no Node 20, or npm cannot install it");
     }
     let their_world = match &origin {
         Some(origin) => Some(Arc::new(origin.world(stack).await)),
@@ -207,17 +206,6 @@ async fn load(stack: &Stack, origin: Option<&Origin>, senders: usize, lasting: D
         cpu_gateway: if of_origin.is_some() { 0.0 } else { cpu(Kind::Gateway) },
         cpu_postgres: cpu(Kind::Postgres),
     }
-}
-
-async fn send(socket: &mut Socket, conversation: &str, content: &str) {
-    let frame = json!({
-        "action": "send_message",
-        "conversationId": conversation,
-        "content": content,
-        "clientMessageId": uuid::Uuid::new_v4(),
-    });
-    let answer = ask(socket, frame).await;
-    assert_eq!(answer["type"], "new_message", "{answer}");
 }
 
 /// The content of the next pushed message, and when it came.

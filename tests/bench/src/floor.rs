@@ -22,7 +22,7 @@ with taken as (
 )
 update participants set unread_count = unread_count + 1 where conversation_id = $1 and user_id <> $3";
 
-/// What so many clients have stored, each in its own conversation.
+/// The measurements of a number of clients, each with a conversation of its own.
 #[derive(Debug, Serialize)]
 pub(crate) struct Floor {
     pub(crate) clients: usize,
@@ -40,7 +40,7 @@ pub(crate) async fn measure(stack: &Stack, lasting: Duration) -> Vec<Floor> {
     all
 }
 
-/// What clients stored.
+/// The messages that clients stored.
 pub(crate) struct Sent {
     pub(crate) times: Vec<Duration>,
     pub(crate) per_second: f64,

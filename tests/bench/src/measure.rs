@@ -83,8 +83,8 @@ impl Usage {
         Self(processes.collect())
     }
 
-    /// Seconds of CPU since `before`, of the processes that are running now: one that has ended meanwhile took
-    /// its count with it.
+    /// Seconds of CPU since `before`, of the processes that are running now. Processes that have ended
+    /// meanwhile are not counted.
     pub(crate) fn cpu_since(&self, before: &Self, kind: Kind) -> f64 {
         let had = |pid| before.0.iter().find(|process| process.pid == pid).map_or(0.0, |of| of.cpu);
         self.of(kind).map(|process| process.cpu - had(process.pid)).sum()

@@ -1,5 +1,6 @@
-//! The origin design: the server in `tests/bench/origin`, in a Node process beside the stack, with a database of
-//! its own on the stack's Postgres server.
+//! The origin design: the server in `tests/bench/origin`.
+//!
+//! It is a Node process beside the stack, with a database of its own on the stack's Postgres server.
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;

@@ -66,3 +66,15 @@ pub(crate) async fn join(socket: &mut Socket, conversation: &str) {
     let answer = ask(socket, frame).await;
     assert_eq!(answer["type"], "joined_conversation", "{answer}");
 }
+
+/// Sends a message, and waits until it is stored.
+pub(crate) async fn send(socket: &mut Socket, conversation: &str, content: &str) {
+    let frame = json!({
+        "action": "send_message",
+        "conversationId": conversation,
+        "content": content,
+        "clientMessageId": uuid::Uuid::new_v4(),
+    });
+    let answer = ask(socket, frame).await;
+    assert_eq!(answer["type"], "new_message", "{answer}");
+}

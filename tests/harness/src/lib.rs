@@ -28,7 +28,7 @@ pub async fn eventually(what: &str, done: impl AsyncFn() -> bool) {
 pub async fn eventually_within(patience: Duration, what: &str, done: impl AsyncFn() -> bool) {
     let waiting = async {
         while !done().await {
-            // Nothing tells when it happens.
+            // Polled, because a process, a log or a database sends no event when its state changes.
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
