@@ -61,6 +61,7 @@ async fn every_function_has_an_event_that_it_understands() {
         ("find_or_create_conversation", "not_found"),
         ("list_conversations", "200"),
         ("list_messages", "forbidden"),
+        ("manage_conversations", "201"),
     ];
     for (function, word) in expected {
         assert_eq!(outcome(&stack, function, &token).await, word, "{function}");

@@ -134,7 +134,7 @@ async fn who_stops_pinging_goes_offline_once_and_is_closed() {
         _ => None,
     };
     let last_seen_at = bob_phone.hears(left).await;
-    let alice_in_the_list = bob.lists_conversations("").await.conversations.remove(0).other_user;
+    let alice_in_the_list = bob.lists_conversations("").await.conversations.remove(0).other_user.unwrap();
     assert_eq!((alice_in_the_list.online, alice_in_the_list.last_seen_at), (false, Some(last_seen_at)));
     assert_eq!(alice_phone.is_closed().await, CloseCode::Normal);
     pings_until(&mut bob_phone, tokio::time::sleep(Duration::from_secs(1))).await;

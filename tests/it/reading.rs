@@ -22,11 +22,13 @@ async fn unread(stack: &Arc<Stack>, conversation: &str) -> Vec<(String, i64, i64
     let database = connect(stack.postgres_url()).await;
     let rows = database
         .query(
-            "select user_id, unread_count,
+            "select user_id, last_seq - read_up_to - (sent - sent_read),
                     (select count(*) from messages
                      where messages.conversation_id = participants.conversation_id
-                       and messages.sender_id <> participants.user_id and messages.read_at is null)
-             from participants where conversation_id::text = $1 order by user_id",
+                       and messages.sender_id <> participants.user_id
+                       and messages.seq > participants.read_up_to)
+             from participants join conversations on id = conversation_id
+             where conversation_id::text = $1 order by user_id",
             &[&conversation],
         )
         .await

@@ -1,13 +1,13 @@
-//! One statement for the page, then one batch read for the presence of the other participants.
+//! One statement for the page, then one batch read for the presence of the others in conversations of two.
 
-use domain::ActivityCursor;
+use domain::{ActivityCursor, Kind};
 use edge::Error;
 use edge::http::{Request, StatusCode, limit, query};
 use edge::token::Claims;
 use protocol::Time;
-use protocol::rest::{ConversationPage, ConversationSummary, OtherUser};
-use realtime::{Connections, Presence};
-use store::{Store, Summary};
+use protocol::rest::{Conversation, ConversationPage};
+use realtime::Connections;
+use store::Store;
 
 pub(crate) struct State {
     pub(crate) store: Store,
@@ -35,26 +35,16 @@ pub(crate) async fn handle(
     found.truncate(page.limit);
     let next_cursor = found.last().filter(|_| has_more).map(|last| last.cursor.to_string());
 
-    let others: Vec<_> = found.iter().map(|summary| summary.other.id.clone()).collect();
+    let other = |kind: &Kind| match kind {
+        Kind::Direct { other } => Some(other.id.clone()),
+        Kind::Group { .. } => None,
+    };
+    let others: Vec<_> = found.iter().filter_map(|listed| other(&listed.conversation.kind)).collect();
     let presence = state.connections.presence(&others).await?;
-    let conversations = found.into_iter().map(|summary| {
-        let presence = presence.get(&summary.other.id).copied().unwrap_or_default();
-        wire(summary, presence)
+    let conversations = found.into_iter().map(|listed| {
+        let presence = other(&listed.conversation.kind).and_then(|user| presence.get(&user).copied());
+        let presence = presence.unwrap_or_default();
+        Conversation::new(listed.conversation, presence.online, presence.last_seen_at.map(Time))
     });
     Ok((StatusCode::OK, ConversationPage { conversations: conversations.collect(), next_cursor }))
-}
-
-fn wire(summary: Summary, presence: Presence) -> ConversationSummary {
-    ConversationSummary {
-        id: summary.id,
-        other_user: OtherUser {
-            user: summary.other.into(),
-            online: presence.online,
-            last_seen_at: presence.last_seen_at.map(Time),
-        },
-        last_message_at: summary.last_message.as_ref().map(|message| Time(message.created_at)),
-        last_message: summary.last_message.map(Into::into),
-        last_seq: summary.last_seq,
-        unread_count: summary.unread_count,
-    }
 }

@@ -1,13 +1,16 @@
-//! The statement that reads the page also marks the messages of the other participant as read. If any was
-//! unread, `messages_read` is pushed to both participants.
+//! The statement that reads the page also marks all messages as read, unless the request says otherwise. If the
+//! position of the reader has moved, `messages_read` is pushed: in a conversation of two to both, in a group to
+//! the reader.
 
-use domain::ConversationId;
+use std::str::FromStr;
+
+use domain::{ConversationId, MessageId, Seq};
 use edge::Error;
 use edge::http::{Request, StatusCode, limit, path, query};
 use edge::token::Claims;
 use protocol::rest::MessagePage;
-use realtime::{Connections, Push, best_effort, tell_participants};
-use store::{Found, Marked, Part, Store};
+use realtime::{Connections, Push, best_effort, tell};
+use store::{Found, Marked, Part, Place, Store};
 
 pub(crate) struct State {
     pub(crate) store: Store,
@@ -20,18 +23,36 @@ pub(crate) struct Page {
     conversation_id: ConversationId,
     part: Part,
     limit: usize,
+    marks: bool,
+}
+
+/// A cursor: the id of a message, or a `seq`.
+struct Cursor(Place);
+
+impl FromStr for Cursor {
+    type Err = &'static str;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let id = MessageId::parse(text).map(Place::Message);
+        let seq = || text.parse().ok().filter(|seq| *seq >= 0).map(|seq| Place::Seq(Seq(seq)));
+        id.ok().or_else(seq).map(Self).ok_or("must be a UUID or a seq")
+    }
 }
 
 pub(crate) fn read(request: &Request) -> Result<Page, Error> {
     let part = match (query(request, "before")?, query(request, "after")?) {
         (None, None) => Part::Newest,
-        (Some(before), None) => Part::Before(before),
-        (None, Some(after)) => Part::After(after),
+        (Some(Cursor(before)), None) => Part::Before(before),
+        (None, Some(Cursor(after))) => Part::After(after),
         (Some(_), Some(_)) => {
             return Err(Error::invalid_request("before, after: only one of them may be given"));
         }
     };
-    Ok(Page { conversation_id: path(request, "conversationId")?, part, limit: limit(request)? })
+    let marks = match query::<String>(request, "markRead")?.as_deref() {
+        None | Some("true") => true,
+        Some("false") => false,
+        Some(_) => return Err(Error::invalid_request("markRead: must be true or false")),
+    };
+    Ok(Page { conversation_id: path(request, "conversationId")?, part, limit: limit(request)?, marks })
 }
 
 pub(crate) async fn handle(
@@ -40,22 +61,25 @@ pub(crate) async fn handle(
     page: Page,
 ) -> Result<(StatusCode, MessagePage), Error> {
     let reader_id = claims.user_id;
-    let history =
-        match state.store.read_history(page.conversation_id, &reader_id, page.part, page.limit).await? {
-            Found::History(history) => history,
-            Found::NotAParticipant => return Err(Error::not_a_participant()),
-            Found::NoSuchMessage => {
-                return Err(Error::invalid_request(
-                    "before, after: no message of this conversation has this id",
-                ));
-            }
-        };
-    let Marked { participants, read, changed } = history.marked;
+    let Page { conversation_id, part, limit, marks } = page;
+    let history = match state.store.read_history(conversation_id, &reader_id, part, limit, marks).await? {
+        Found::History(history) => history,
+        Found::NotAParticipant => return Err(Error::not_a_participant()),
+        Found::NoSuchMessage => {
+            return Err(Error::invalid_request("before, after: no message of this conversation has this id"));
+        }
+    };
+    let Marked { told, read, changed } = history.marked;
     if changed {
         let event = read.into();
-        let told = tell_participants(&state.connections, &state.push, &participants, None, &event);
-        best_effort("pushing what was read", told).await;
+        let telling = tell(&state.connections, &state.push, &told, None, &event);
+        best_effort("pushing what was read", telling).await;
     }
-    let messages = history.messages.into_iter().map(Into::into).collect();
-    Ok((StatusCode::OK, MessagePage { messages, has_more: history.has_more }))
+    let page = MessagePage {
+        messages: history.messages.into_iter().map(Into::into).collect(),
+        has_more: history.has_more,
+        first_seq: history.first_seq,
+        last_change: history.last_change,
+    };
+    Ok((StatusCode::OK, page))
 }

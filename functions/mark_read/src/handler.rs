@@ -1,9 +1,10 @@
-//! If any message was unread, `messages_read` is pushed to the other connections of both participants.
+//! If the position has moved, `messages_read` is pushed: in a conversation of two to the other connections of
+//! both, in a group to those of the reader.
 
 use edge::Error;
 use edge::websocket::{Caller, Reply};
 use protocol::{Event, MarkRead};
-use realtime::{Connections, Push, best_effort, tell_participants};
+use realtime::{Connections, Push, best_effort, tell};
 use store::Store;
 
 pub(crate) struct State {
@@ -22,7 +23,7 @@ pub(crate) async fn handle(state: &State, caller: &Caller, frame: MarkRead) -> R
     let marked = marked?.ok_or_else(Error::not_a_participant)?;
     let event = Event::from(marked.read);
     if marked.changed {
-        let told = tell_participants(connections, push, &marked.participants, Some(connection_id), &event);
+        let told = tell(connections, push, &marked.told, Some(connection_id), &event);
         best_effort("pushing what was read", told).await;
     }
     Ok(match known {

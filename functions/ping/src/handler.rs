@@ -26,8 +26,11 @@ pub(crate) async fn handle(state: &State, caller: &Caller, _: Ping) -> Result<Re
     if pinged? == Pinged::NotConnected {
         return Err(Error::connection_lost());
     }
-    let conversations =
-        heads?.into_iter().map(|head| Head { conversation_id: head.id, last_seq: head.last_seq });
+    let conversations = heads?.into_iter().map(|head| Head {
+        conversation_id: head.id,
+        last_seq: head.last_seq,
+        last_change: head.last_change,
+    });
     Ok(Reply::Event(Event::Pong {
         server_time: Time(Timestamp::now_utc()),
         token_expires_at: Time(caller.token_expires_at),

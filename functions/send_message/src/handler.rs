@@ -35,10 +35,13 @@ pub(crate) async fn handle(state: &State, caller: &Caller, frame: SendMessage) -
             return Err(Error::rate_limited(message, retry_after));
         }
     };
-    let Sent { message, participants, unread_counts, is_latest } = *sent;
+    let Sent { message, listeners, unread_counts, is_latest } = *sent;
     let message = Message::from(message);
     let pushed = best_effort("pushing a message", async {
-        let audience = state.connections.audience(message.conversation_id, &participants).await?;
+        let audience = state
+            .connections
+            .audience(message.conversation_id, &listeners, &caller.user_id, message.seq)
+            .await?;
         let knows_sender = audience.knows(&caller.connection_id);
         let mut frames = to_joined(&message, audience.joined);
         if is_latest {

@@ -19,11 +19,14 @@ pub(crate) async fn handle(state: &State, caller: &Caller, typing: Typing) -> Re
     let (own, others): (Vec<_>, Vec<_>) =
         room.into_iter().partition(|target| target.connection == caller.connection_id);
     if own.is_empty() {
-        // Only a refusal costs a second read.
-        return Err(match state.connections.knows(&caller.user_id, &caller.connection_id).await? {
-            true => Error::not_joined(),
-            false => Error::connection_lost(),
-        });
+        // Only a refusal and a large conversation cost a second read. In a large one nobody is told who types.
+        let (user, connection) = (&caller.user_id, &caller.connection_id);
+        let joined_large = state.connections.has_joined_large(user, connection, typing.conversation_id);
+        return match joined_large.await? {
+            (true, true) => Ok(Reply::Silent),
+            (true, false) => Err(Error::not_joined()),
+            (false, _) => Err(Error::connection_lost()),
+        };
     }
     let (user_id, conversation_id) = (caller.user_id.clone(), typing.conversation_id);
     let event = frame(&match typing.action {

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use crate::{Schemas, info};
 
 /// What an event tells, and to whom.
-const EVENTS: [(&str, &str); 10] = [
+const EVENTS: [(&str, &str); 12] = [
     ("joined_conversation", "Answers `join_conversation`."),
     ("left_conversation", "Answers `leave_conversation`."),
     (
@@ -18,9 +18,24 @@ const EVENTS: [(&str, &str); 10] = [
     ),
     (
         "conversation_updated",
-        "Somebody sent to one of the user's conversations that this connection has not joined.",
+        "Somebody sent to one of the user's conversations that this connection has not joined. Not in groups of \
+            more than 80 participants: there `pong` tells.",
     ),
-    ("messages_read", "Answers `mark_read`; unasked, the other side or another device of the user has read."),
+    (
+        "conversation_changed",
+        "The title or the avatar of a group has changed. In a group of more than 80 only connections that have \
+            joined it are told.",
+    ),
+    (
+        "participants_changed",
+        "Users were added to a group or removed from it, or have new roles. Those who were added or removed are \
+            told too.",
+    ),
+    (
+        "messages_read",
+        "Answers `mark_read`; unasked, another device of the user has read, or the other side of a conversation \
+            of two.",
+    ),
     ("user_online", "Somebody who shares a conversation with the user has a connection now."),
     (
         "user_offline",
@@ -80,7 +95,7 @@ pub fn document() -> Value {
     action(
         "mark_read",
         Some("messages_read"),
-        "The other side's messages are read, up to a place or all of them.",
+        "The messages are read, up to a place or all of them.",
         read,
     );
     let start = with_action::<Typing>(frame, "typing_start");

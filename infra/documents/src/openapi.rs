@@ -1,7 +1,10 @@
 //! The HTTP API as an OpenAPI 3.1 document.
 
 use protocol::ErrorBody;
-use protocol::rest::{ConversationPage, FindOrCreateConversation, FoundConversation, MessagePage};
+use protocol::rest::{
+    AddParticipants, ChangeConversation, Conversation, ConversationPage, CreateConversation, Done,
+    FindOrCreateConversation, FoundConversation, MessagePage, ParticipantCount, ParticipantPage, SetRole,
+};
 use serde_json::{Value, json};
 
 use crate::{Schemas, info};
@@ -22,8 +25,12 @@ pub fn document() -> Value {
         let known = [
             ("400", "A parameter or the body breaks a rule; the message names it and says why."),
             ("401", "There is no valid token."),
-            ("403", "The caller takes no part in that conversation, or it does not exist: no telling which."),
-            ("404", "There is no such user."),
+            (
+                "403",
+                "The caller takes no part in that conversation, or it does not exist: no telling which. Or only \
+                    its owners may do this.",
+            ),
+            ("404", "There is no such user; the message names one."),
             ("429", "Too many requests."),
             ("500", "A mistake of the service."),
             ("503", "Something that the service needs is down; the same request may succeed later."),
@@ -66,27 +73,29 @@ pub fn document() -> Value {
     let list_messages = json!({
         "operationId": "listMessages",
         "summary": "The messages of a conversation, oldest first",
-        "description": "Without `before` and `after`: the newest. Marks the other side's messages as read, \
-            and tells both sides if any were not.",
+        "description": "Without `before` and `after`: the newest. Marks all messages as read, unless `markRead` is \
+            false.",
         "parameters": [
-            {
-                "name": "conversationId",
-                "in": "path",
-                "required": true,
-                "schema": { "type": "string", "format": "uuid" },
-            },
+            conversation_id(),
             limit(),
             {
                 "name": "before",
                 "in": "query",
-                "description": "The id of a message: those just older than it. Not together with `after`.",
-                "schema": { "type": "string", "format": "uuid" },
+                "description": "The id of a message, or a `seq`: those just older than it. Not together with \
+                    `after`.",
+                "schema": place(),
             },
             {
                 "name": "after",
                 "in": "query",
-                "description": "The id of a message: those just newer than it.",
-                "schema": { "type": "string", "format": "uuid" },
+                "description": "The id of a message, or a `seq`: those just newer than it.",
+                "schema": place(),
+            },
+            {
+                "name": "markRead",
+                "in": "query",
+                "description": "Whether all messages count as read.",
+                "schema": { "type": "boolean", "default": true },
             },
         ],
         "responses": respond(
@@ -112,6 +121,107 @@ pub fn document() -> Value {
             &[&ALWAYS[..], &["400", "404"]].concat(),
         ),
     });
+    let conversation = content(&schemas.of_answer::<Conversation>());
+    let body = |schema: Value| json!({ "required": true, "content": content(&schema) });
+    let create = json!({
+        "operationId": "createConversation",
+        "summary": "A new group",
+        "description": "The caller is its owner. Stores the profile that the token tells.",
+        "requestBody": body(schemas.of_request::<CreateConversation>()),
+        "responses": respond(
+            json!({
+                "200": { "description": "A repeat of a `clientConversationId`: the group that it made.",
+                    "content": conversation },
+                "201": { "description": "It was made.", "content": conversation },
+            }),
+            &[&ALWAYS[..], &["400", "404"]].concat(),
+        ),
+    });
+    let get = json!({
+        "operationId": "getConversation",
+        "summary": "A conversation",
+        "parameters": [conversation_id()],
+        "responses": respond(
+            json!({ "200": { "description": "The conversation as the caller sees it.",
+                "content": conversation } }),
+            &[&ALWAYS[..], &["400", "403"]].concat(),
+        ),
+    });
+    let change = json!({
+        "operationId": "changeConversation",
+        "summary": "Another title or avatar of a group",
+        "description": "Only owners may. A field that is absent stays as it is.",
+        "parameters": [conversation_id()],
+        "requestBody": body(schemas.of_request::<ChangeConversation>()),
+        "responses": respond(
+            json!({ "200": { "description": "The conversation as it is then.", "content": conversation } }),
+            &[&ALWAYS[..], &["400", "403"]].concat(),
+        ),
+    });
+    let list_participants = json!({
+        "operationId": "listParticipants",
+        "summary": "The participants of a conversation, by their ids",
+        "parameters": [
+            conversation_id(),
+            limit(),
+            {
+                "name": "cursor",
+                "in": "query",
+                "description": "The `nextCursor` of the page before.",
+                "schema": { "type": "string" },
+            },
+        ],
+        "responses": respond(
+            json!({ "200": { "description": "One page of them.",
+                "content": content(&schemas.of_answer::<ParticipantPage>()) } }),
+            &[&ALWAYS[..], &["400", "403"]].concat(),
+        ),
+    });
+    let add_participants = json!({
+        "operationId": "addParticipants",
+        "summary": "More participants of a group",
+        "description": "Only owners may. Who takes part already stays as they are. They see the messages that come \
+            after.",
+        "parameters": [conversation_id()],
+        "requestBody": body(schemas.of_request::<AddParticipants>()),
+        "responses": respond(
+            json!({ "200": { "description": "How many there are then.",
+                "content": content(&schemas.of_answer::<ParticipantCount>()) } }),
+            &[&ALWAYS[..], &["400", "403", "404"]].concat(),
+        ),
+    });
+    let set_role = json!({
+        "operationId": "setRole",
+        "summary": "Another role of a participant of a group",
+        "description": "Only owners may. The only owner stays one.",
+        "parameters": [conversation_id()],
+        "requestBody": body(schemas.of_request::<SetRole>()),
+        "responses": respond(
+            json!({ "200": { "description": "It is so.",
+                "content": content(&schemas.of_answer::<Done>()) } }),
+            &[&ALWAYS[..], &["400", "403", "404"]].concat(),
+        ),
+    });
+    let remove_participant = json!({
+        "operationId": "removeParticipant",
+        "summary": "One participant of a group less",
+        "description": "Owners remove others, and everybody may leave, except the only owner while others take \
+            part. With the last participant the conversation and its messages are deleted.",
+        "parameters": [
+            conversation_id(),
+            {
+                "name": "userId",
+                "in": "query",
+                "required": true,
+                "description": "The participant.",
+                "schema": schemas.of_request::<domain::UserId>(),
+            },
+        ],
+        "responses": respond(
+            json!({ "204": { "description": "They do not take part, or did not before." } }),
+            &[&ALWAYS[..], &["400", "403"]].concat(),
+        ),
+    });
     json!({
         "openapi": "3.1.0",
         "info": info(
@@ -122,9 +232,16 @@ pub fn document() -> Value {
         "servers": [{ "url": "http://localhost:8700", "description": "cargo dev" }],
         "security": [{ "token": [] }],
         "paths": {
-            "/api/conversations": { "get": list_conversations },
+            "/api/conversations": { "get": list_conversations, "post": create },
             "/api/conversations/find-or-create": { "post": find_or_create },
+            "/api/conversations/{conversationId}": { "get": get, "patch": change },
             "/api/conversations/{conversationId}/messages": { "get": list_messages },
+            "/api/conversations/{conversationId}/participants": {
+                "get": list_participants,
+                "post": add_participants,
+                "patch": set_role,
+                "delete": remove_participant,
+            },
         },
         "components": {
             "securitySchemes": {
@@ -138,6 +255,19 @@ pub fn document() -> Value {
             "schemas": schemas.into_definitions(),
         },
     })
+}
+
+fn conversation_id() -> Value {
+    json!({
+        "name": "conversationId",
+        "in": "path",
+        "required": true,
+        "schema": { "type": "string", "format": "uuid" },
+    })
+}
+
+fn place() -> Value {
+    json!({ "anyOf": [{ "type": "string", "format": "uuid" }, { "type": "integer", "minimum": 0 }] })
 }
 
 fn limit() -> Value {

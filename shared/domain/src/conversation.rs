@@ -1,4 +1,4 @@
-//! The participants of a conversation, and places in a list of conversations.
+//! Conversations, who takes part in them, and places in a list of conversations.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,7 +6,101 @@ use std::str::FromStr;
 use time::macros::datetime;
 use uuid::Uuid;
 
-use crate::{ConversationId, Timestamp, UserId};
+use crate::text::{printable, text_newtype};
+use crate::{AvatarUrl, ConversationId, Invalid, Message, Seq, Timestamp, User, UserId};
+
+text_newtype! {
+    /// The name of a group: 1 to 200 characters, not only white space.
+    Title, 200, |text| {
+        if text.trim().is_empty() { Err(Invalid::Blank) } else { printable(text) }
+    }
+}
+
+text_newtype! {
+    /// The name that a client gives to a group that it makes, by which a repeat is recognised: 1 to 64
+    /// characters.
+    ClientConversationId, 64, Ok
+}
+
+/// The number of a change of a conversation: 1, 2, 3 and so on without gaps. 0 stands for "before the first".
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[serde(transparent)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Change(pub i64);
+
+/// What a participant may do in a group. In a conversation of two both are members.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub enum Role {
+    /// Changes the title, the avatar and the participants.
+    Owner,
+    /// Reads and writes messages.
+    Member,
+}
+
+impl Role {
+    /// The role as text.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Owner => "owner",
+            Self::Member => "member",
+        }
+    }
+}
+
+/// What a conversation is.
+#[derive(Clone, Debug)]
+pub enum Kind {
+    /// The conversation of two users.
+    Direct {
+        /// The other one.
+        other: User,
+    },
+    /// A conversation that users are added to and removed from.
+    Group {
+        /// The name.
+        title: Title,
+        /// The URL of the picture.
+        avatar_url: Option<AvatarUrl>,
+    },
+}
+
+/// A conversation, as one of its participants sees it.
+#[derive(Clone, Debug)]
+pub struct Conversation {
+    /// The id.
+    pub id: ConversationId,
+    /// What it is.
+    pub kind: Kind,
+    /// The role of the participant.
+    pub role: Role,
+    /// How many users take part.
+    pub participant_count: i32,
+    /// The latest message that the participant sees.
+    pub last_message: Option<Message>,
+    /// The number of the first message that the participant sees.
+    pub first_seq: Seq,
+    /// The number of the latest message, 0 before the first.
+    pub last_seq: Seq,
+    /// The number of the latest change, 0 before the first.
+    pub last_change: Change,
+    /// How many messages the participant has not read.
+    pub unread_count: i64,
+}
+
+/// The users who are told what happens in a conversation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Listeners {
+    /// These: all participants, on all their connections.
+    Participants(Vec<UserId>),
+    /// Those who have joined it, on these connections: it has more than [`MAX_NOTIFIED`] participants.
+    Joined,
+}
+
+/// The most participants of a conversation that are all told what happens in it: that many users and the
+/// room of the conversation are read in one batch.
+pub const MAX_NOTIFIED: i32 = 80;
 
 /// The two participants of a conversation, ordered by the bytes of their ids. So two users have one
 /// conversation, whichever of them asks for it.

@@ -10,7 +10,10 @@ mod message;
 mod text;
 mod user;
 
-pub use conversation::{ActivityCursor, NotACursor, Participants, SameUser};
+pub use conversation::{
+    ActivityCursor, Change, ClientConversationId, Conversation, Kind, Listeners, MAX_NOTIFIED, NotACursor,
+    Participants, Role, SameUser, Title,
+};
 pub use failure::{Dependency, Failure, FailureKind};
 pub use ids::{ConnectionId, ConversationId, MessageId, UserId};
 pub use message::{ClientMessageId, Content, Message, NewMessage, Read, Seq};

@@ -54,7 +54,7 @@ pub struct Message {
     pub client_message_id: Option<ClientMessageId>,
     /// When the message was stored.
     pub created_at: Timestamp,
-    /// When the other participant read it.
+    /// In a conversation of two: when the other participant read it.
     pub read_at: Option<Timestamp>,
 }
 

@@ -43,6 +43,11 @@ pub(crate) fn bounded(text: String, limit: usize) -> Result<String, Invalid> {
     Ok(text)
 }
 
+/// Refuses control characters.
+pub(crate) fn printable(text: String) -> Result<String, Invalid> {
+    if text.chars().any(char::is_control) { Err(Invalid::Control) } else { Ok(text) }
+}
+
 /// Declares a newtype over `String` with a length limit. Values from outside are made by its `parse` only, in
 /// code and by serde.
 macro_rules! text_newtype {

@@ -3,13 +3,8 @@
 //! The limits keep the JSON of a whole profile under the 8 KB that API Gateway allows for the context of an
 //! authorizer.
 
-use crate::text::text_newtype;
-use crate::{Invalid, UserId};
-
-/// Refuses control characters.
-fn printable(text: String) -> Result<String, Invalid> {
-    if text.chars().any(char::is_control) { Err(Invalid::Control) } else { Ok(text) }
-}
+use crate::UserId;
+use crate::text::{printable, text_newtype};
 
 text_newtype! {
     /// A full name, from the claim `name`: 1 to 200 characters.

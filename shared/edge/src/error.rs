@@ -63,6 +63,11 @@ impl Error {
         Self::new(Code::Forbidden, "conversationId: no conversation of yours has this id")
     }
 
+    /// Only owners of the conversation may do this.
+    pub fn not_an_owner() -> Self {
+        Self::new(Code::Forbidden, "conversationId: only its owners may do this")
+    }
+
     /// The connection has not joined the conversation.
     pub fn not_joined() -> Self {
         Self::new(Code::Forbidden, "conversationId: this connection has not joined it")

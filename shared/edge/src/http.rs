@@ -53,7 +53,7 @@ where
 }
 
 /// The route key as in the template, with the names of path parameters; `?` if there is none.
-fn route(request: &Request) -> &str {
+pub fn route(request: &Request) -> &str {
     match request.request_context_ref() {
         Some(RequestContext::ApiGatewayV2(context)) => context.route_key.as_deref().unwrap_or("?"),
         _ => "?",
@@ -83,6 +83,15 @@ pub fn query<T: FromStr<Err: Display>>(request: &Request, name: &str) -> Result<
         [value] => read(name, value).map(Some),
         _ => Err(Error::invalid_request(format!("{name}: must be given once"))),
     }
+}
+
+/// A parameter of the query string that has to be there.
+///
+/// # Errors
+///
+/// As [`query`], or the parameter is not there.
+pub fn required_query<T: FromStr<Err: Display>>(request: &Request, name: &str) -> Result<T, Error> {
+    query(request, name)?.ok_or_else(|| Error::invalid_request(format!("{name}: is missing")))
 }
 
 /// A parameter of the path.
@@ -158,6 +167,9 @@ fn respond(
     body: &impl Serialize,
     headers: [Option<(HeaderName, String)>; 2],
 ) -> Result<Response<Body>, lambda_http::Error> {
+    if status == StatusCode::NO_CONTENT {
+        return Ok(Response::builder().status(status).body(Body::Empty)?);
+    }
     let mut response = Response::builder().status(status).header(header::CONTENT_TYPE, "application/json");
     for (name, value) in headers.into_iter().flatten() {
         response = response.header(name, value);

@@ -1,8 +1,9 @@
 //! Events: what the service sends, as an answer or as a push.
 
-use domain::{ConversationId, Read, Seq, UserId};
+use domain::{Change, ConversationId, Read, Role, Seq, UserId};
 use serde::{Deserialize, Serialize};
 
+use crate::rest::Kind;
 use crate::{FrameId, Message, Time};
 
 /// An event: `{"type", "data"}`.
@@ -16,7 +17,10 @@ pub enum Event {
         conversation_id: ConversationId,
         /// The number of the latest message, 0 before the first.
         last_seq: Seq,
-        /// The participants who are online, the caller included.
+        /// The number of the latest change, 0 before the first.
+        last_change: Change,
+        /// The participants who are online, the caller included; in a conversation of more than 80 only the
+        /// caller.
         online_user_ids: Vec<UserId>,
     },
     /// This connection does not get the messages of the conversation any more.
@@ -37,7 +41,37 @@ pub enum Event {
         /// How many messages of the conversation the user has not read.
         unread_count: i64,
     },
-    /// A participant has read messages.
+    /// The title or the avatar of a group has changed.
+    ConversationChanged {
+        /// The conversation.
+        conversation_id: ConversationId,
+        /// What it is.
+        kind: Kind,
+        /// The name of the group.
+        title: Option<String>,
+        /// The URL of its picture.
+        avatar_url: Option<String>,
+        /// How many users take part.
+        participant_count: i32,
+        /// The number of this change.
+        last_change: Change,
+    },
+    /// Users were added to a group or removed from it, or their roles have changed.
+    ParticipantsChanged {
+        /// The conversation.
+        conversation_id: ConversationId,
+        /// The users who were added.
+        added: Vec<UserId>,
+        /// The users who were removed.
+        removed: Vec<UserId>,
+        /// The roles of those who were added, or have new ones.
+        roles: Vec<RoleOf>,
+        /// How many users take part.
+        participant_count: i32,
+        /// The number of this change.
+        last_change: Change,
+    },
+    /// A participant has read messages. In a group only their own connections get this.
     MessagesRead {
         /// The conversation.
         conversation_id: ConversationId,
@@ -98,7 +132,19 @@ impl From<Read> for Event {
     }
 }
 
-/// The latest message of a conversation, by its number. A client that has fewer messages fetches the rest.
+/// The role of a participant.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct RoleOf {
+    /// The user.
+    pub user_id: UserId,
+    /// The role.
+    pub role: Role,
+}
+
+/// The latest message and the latest change of a conversation, by their numbers. A client that knows fewer
+/// fetches the rest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
@@ -107,6 +153,8 @@ pub struct Head {
     pub conversation_id: ConversationId,
     /// The number of the latest message, 0 before the first.
     pub last_seq: Seq,
+    /// The number of the latest change, 0 before the first.
+    pub last_change: Change,
 }
 
 /// An event that answers a frame: `{"type", "id"?, "data"}`.

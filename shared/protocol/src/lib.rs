@@ -8,7 +8,7 @@ pub mod rest;
 mod timestamp;
 
 pub use error::{Code, ErrorBody, ErrorFrame};
-pub use event::{Answer, Event, Head};
+pub use event::{Answer, Event, Head, RoleOf};
 pub use frame::{
     AnyFrame, FrameId, JoinConversation, LeaveConversation, MarkRead, Ping, Refused, SendMessage, Typing,
     TypingAction, UpToSeq, read_frame, read_object,

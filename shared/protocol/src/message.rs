@@ -26,7 +26,7 @@ pub struct Message {
     pub client_message_id: Option<String>,
     /// When the message was stored.
     pub created_at: Time,
-    /// When the other participant read it.
+    /// In a conversation of two: when the other participant read it.
     pub read_at: Option<Time>,
 }
 

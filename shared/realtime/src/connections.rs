@@ -19,7 +19,7 @@ use crate::dynamodb::{Measured, dynamodb_failure, unless_condition_failed};
 use crate::rules::{Decision, Happened, decide, was_carried_out};
 use crate::table::{
     EXPIRES_AT, Item, KEY, Lease, ONLINE, OPERATION_TIMEOUT, SWEEP_AT, TTL, UNANNOUNCED, USER_ID, VERSION,
-    connection_key, lease_attribute, member_attribute, millis, now, number, room_key, rooms, ttl, user_key,
+    Room, connection_key, lease_attribute, member_attribute, millis, now, number, rooms, ttl, user_key,
 };
 use crate::target::Target;
 use crate::user_item::{Token, Transition, UserItem};
@@ -333,7 +333,7 @@ impl Connections {
         Ok(item.as_ref().and_then(UserItem::parse).unwrap_or_else(|| UserItem::absent(user.clone())))
     }
 
-    /// Removes a connection from the conversations that it joined, and its own item. Its lease has to be
+    /// Removes a connection from the rooms that it is in, and its own item. Its lease has to be
     /// removed before, so that it cannot join another one.
     ///
     /// # Errors
@@ -354,28 +354,20 @@ impl Connections {
 
     pub(crate) async fn remove_member(
         &self,
-        room: domain::ConversationId,
+        room: Room,
         connection: &ConnectionId,
     ) -> Result<(), Failure> {
         let removed = self
             .client
             .update_item()
             .table_name(&self.table)
-            .key(KEY, room_key(room))
+            .key(KEY, room.key())
             .update_expression("REMOVE #member")
             .condition_expression("attribute_exists(#member)")
             .expression_attribute_names("#member", member_attribute(connection))
             .send()
             .await;
         unless_condition_failed(removed).map(drop)
-    }
-}
-
-/// Takes the item with this key; an empty item if there is none.
-pub(crate) fn take(items: &mut Vec<Item>, key: &AttributeValue) -> Item {
-    match items.iter().position(|item| item.get(KEY) == Some(key)) {
-        Some(found) => items.swap_remove(found),
-        None => Item::new(),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Pushes of an event to many connections. A connection that turns out to be gone is forgotten.
 
 use bytes::Bytes;
-use domain::{ConnectionId, Failure, Participants};
+use domain::{ConnectionId, ConversationId, Failure, Listeners, UserId};
 use futures_util::future::join_all;
 use protocol::Event;
 
@@ -10,24 +10,54 @@ use crate::connections::Connections;
 use crate::push::Push;
 use crate::target::Target;
 
-/// Pushes an event to the connections of the participants of a conversation, `except` one.
+/// Pushes an event to the connections of users, `except` one.
 ///
 /// # Errors
 ///
-/// DynamoDB does not say which connections the participants have.
-pub async fn tell_participants(
+/// DynamoDB does not say which connections the users have.
+pub async fn tell(
     connections: &Connections,
     push: &Push,
-    participants: &Participants,
+    users: &[UserId],
     except: Option<&ConnectionId>,
     event: &Event,
 ) -> Result<(), Failure> {
-    let users: Vec<_> = participants.iter().cloned().collect();
-    let targets = connections.connections_of(&users).await?;
-    let frame = frame(event);
-    let others = targets.into_iter().filter(|target| Some(&target.connection) != except);
-    deliver(connections, push, others.map(|target| (target, frame.clone())).collect()).await;
+    let mut targets = connections.connections_of(users).await?;
+    targets.retain(|target| Some(&target.connection) != except);
+    deliver(connections, push, to_all(targets, event)).await;
     Ok(())
+}
+
+/// Pushes an event to those who listen to a conversation, and to all connections of some users besides.
+///
+/// # Errors
+///
+/// DynamoDB does not say which connections there are.
+pub async fn tell_listeners(
+    connections: &Connections,
+    push: &Push,
+    conversation: ConversationId,
+    listeners: &Listeners,
+    besides: &[UserId],
+    event: &Event,
+) -> Result<(), Failure> {
+    let mut users = besides.to_vec();
+    let mut targets = match listeners {
+        Listeners::Participants(participants) => {
+            users.extend(participants.iter().filter(|user| !besides.contains(user)).cloned());
+            Vec::new()
+        }
+        Listeners::Joined => connections.rooms(conversation).await?,
+    };
+    targets.retain(|target| !users.contains(&target.user));
+    targets.extend(connections.connections_of(&users).await?);
+    deliver(connections, push, to_all(targets, event)).await;
+    Ok(())
+}
+
+fn to_all(targets: Vec<Target>, event: &Event) -> Vec<(Target, Bytes)> {
+    let frame = frame(event);
+    targets.into_iter().map(|target| (target, frame.clone())).collect()
 }
 
 /// Pushes all frames at once, and forgets the targets that are gone. No failure reaches the caller.

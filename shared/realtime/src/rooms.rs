@@ -8,13 +8,14 @@ use aws_sdk_dynamodb::types::{
     AttributeValue, CancellationReason, ConditionCheck, ReturnValuesOnConditionCheckFailure,
     TransactWriteItem, Update,
 };
-use domain::{ConnectionId, ConversationId, Dependency, Failure, Participants, UserId};
+use domain::{ConnectionId, ConversationId, Dependency, Failure, Listeners, Seq, UserId};
+use futures_util::future::try_join_all;
 
-use crate::connections::{Connections, take};
+use crate::connections::Connections;
 use crate::dynamodb::dynamodb_failure;
 use crate::table::{
-    Item, KEY, ONLINE, ROOMS, TTL, connection_key, lease_attribute, member_attribute, members, now, number,
-    room_key, room_of, ttl, user_key,
+    Item, KEY, Member, ONLINE, ROOMS, Room, TTL, connection_key, lease_attribute, member_attribute, members,
+    now, number, rooms, ttl, user_key,
 };
 use crate::target::{Target, reachable};
 use crate::user_item::UserItem;
@@ -47,19 +48,20 @@ pub enum Left {
     NotConnected,
 }
 
-/// The connections that an event of a conversation is pushed to. No connection is in both lists.
+/// The connections that a message is pushed to. No connection is in both lists.
 #[derive(Clone, Debug, Default)]
 pub struct Audience {
     /// The connections that joined the conversation.
     pub joined: Vec<Target>,
-    /// The other connections of the participants.
+    /// The other connections of the participants, in a small conversation.
     pub others: Vec<Target>,
-    /// All connections of the participants in the table, even if their leases have expired.
+    /// All connections of the sender in the table, and of all participants in a small conversation, even if
+    /// their leases have expired.
     known: HashSet<ConnectionId>,
 }
 
 impl Audience {
-    /// Whether the table has a connection of a participant.
+    /// Whether the table has a connection of the sender.
     ///
     /// It does not have one whose lease was removed.
     pub fn knows(&self, connection: &ConnectionId) -> bool {
@@ -68,8 +70,8 @@ impl Audience {
 }
 
 impl Connections {
-    /// Stores that a connection has joined a conversation, in the items of both, if the connection has a
-    /// lease.
+    /// Stores that a connection has joined a conversation, in its item and in the room, if the connection has
+    /// a lease. Its user sees the messages from `first_seq` on.
     ///
     /// # Errors
     ///
@@ -79,11 +81,18 @@ impl Connections {
         user: &UserId,
         connection: &ConnectionId,
         conversation: ConversationId,
+        listeners: &Listeners,
+        first_seq: Seq,
     ) -> Result<Joined, Failure> {
+        let room = match listeners {
+            Listeners::Participants(_) => Room::of(conversation),
+            Listeners::Joined => Room::of_large(conversation, user),
+        };
+        let member = Member::value(user, first_seq);
         let items = [
             TransactWriteItem::builder().condition_check(self.holds_lease(user, connection)).build(),
-            TransactWriteItem::builder().update(self.add_room(connection, conversation)).build(),
-            TransactWriteItem::builder().update(self.add_member(user, connection, conversation)).build(),
+            TransactWriteItem::builder().update(self.add_room(connection, room)).build(),
+            TransactWriteItem::builder().update(self.add_member(connection, member, room)).build(),
         ];
         Ok(self.transact(&items, join_refusal).await?.unwrap_or(Joined::Joined))
     }
@@ -98,13 +107,44 @@ impl Connections {
         connection: &ConnectionId,
         conversation: ConversationId,
     ) -> Result<Left, Failure> {
+        let Some(own) = self.read([connection_key(connection)]).await?.pop() else {
+            return Ok(Left::NotConnected);
+        };
+        // Two, if the conversation has become large between two joins.
+        let joined: Vec<_> = rooms(&own).filter(|room| room.conversation == conversation).collect();
+        for room in joined {
+            if self.leave_room(connection, room).await? == Left::NotConnected {
+                return Ok(Left::NotConnected);
+            }
+        }
+        Ok(Left::Left)
+    }
+
+    async fn leave_room(&self, connection: &ConnectionId, room: Room) -> Result<Left, Failure> {
         let items = [
-            TransactWriteItem::builder().update(self.drop_room(connection, conversation)).build(),
-            TransactWriteItem::builder().update(self.drop_member(connection, conversation)).build(),
+            TransactWriteItem::builder().update(self.drop_room(connection, room)).build(),
+            TransactWriteItem::builder().update(self.drop_member(connection, room)).build(),
         ];
         let refusal =
             |reasons: &[CancellationReason]| reasons.first().filter(failed).map(|_| Left::NotConnected);
         Ok(self.transact(&items, refusal).await?.unwrap_or(Left::Left))
+    }
+
+    /// Takes all connections of a user out of a conversation in which they do not take part any more.
+    ///
+    /// # Errors
+    ///
+    /// DynamoDB did not answer, or not as it should.
+    pub async fn expel(&self, user: &UserId, conversation: ConversationId) -> Result<(), Failure> {
+        let rooms = [Room::of(conversation), Room::of_large(conversation, user)];
+        let items = self.read(rooms.map(Room::key)).await?;
+        let own = items.iter().flat_map(room_members).filter(|(_, member)| member.user == *user);
+        let leaving = own.map(async |(room, member)| match self.leave_room(&member.connection, room).await? {
+            Left::Left => Ok(()),
+            // It is closed; the room has it nevertheless.
+            Left::NotConnected => self.remove_member(room, &member.connection).await,
+        });
+        try_join_all(leaving).await.map(drop)
     }
 
     /// Executes a transaction, and repeats it if it conflicts with another write. If a condition failed,
@@ -133,9 +173,11 @@ impl Connections {
         Err(Failure::unavailable(Dependency::DynamoDb, "every try of a transaction met another write"))
     }
 
-    /// The connections that an event of a conversation is pushed to. All items come from one batch of
-    /// consistent reads: a connection that joins meanwhile is found in the item of the conversation, or else
-    /// as another connection of its user.
+    /// The connections that the message `seq` of `sender` is pushed to. All items come from one batch of
+    /// consistent reads: a connection that joins meanwhile is found in the room, or else as another connection
+    /// of its user.
+    ///
+    /// A room may also hold users who take part since a later message, or not any more: they are left out.
     ///
     /// # Errors
     ///
@@ -143,28 +185,43 @@ impl Connections {
     pub async fn audience(
         &self,
         conversation: ConversationId,
-        participants: &Participants,
+        listeners: &Listeners,
+        sender: &UserId,
+        seq: Seq,
     ) -> Result<Audience, Failure> {
-        let room_key = room_key(conversation);
-        let keys = participants.iter().map(user_key).chain([room_key.clone()]);
-        let mut items = self.read(keys).await?;
-        let room = take(&mut items, &room_key);
-        let mut joined: HashMap<_, _> =
-            room_targets(&room).map(|target| (target.connection.clone(), target)).collect();
+        let keys: Vec<_> = match listeners {
+            Listeners::Participants(users) => {
+                users.iter().map(user_key).chain([Room::of(conversation).key()]).collect()
+            }
+            Listeners::Joined => {
+                Room::all(conversation).map(Room::key).chain([user_key(sender)]).collect()
+            }
+        };
+        let items = self.read(keys).await?;
+        let listens = |user: &UserId| match listeners {
+            Listeners::Participants(users) => users.contains(user),
+            Listeners::Joined => true,
+        };
+        let members = items.iter().flat_map(room_members);
+        let mut joined: HashMap<_, _> = members
+            .filter(|(_, member)| member.first_seq <= seq && listens(&member.user))
+            .map(|(room, member)| (member.connection.clone(), target(room, member)))
+            .collect();
         let mut others = Vec::new();
         let now = now();
         let users: Vec<_> = items.iter().filter_map(UserItem::parse).collect();
         for target in users.iter().flat_map(|item| reachable(item, now)) {
             match joined.get_mut(&target.connection) {
                 Some(member) => member.lease = target.lease,
-                None => others.push(target),
+                None if matches!(listeners, Listeners::Participants(_)) => others.push(target),
+                None => {}
             }
         }
         let known = users.into_iter().flat_map(|item| item.leases.into_keys()).collect();
         Ok(Audience { joined: joined.into_values().collect(), others, known })
     }
 
-    /// The joined connections of a conversation: one read of one item.
+    /// The connections in the room of a small conversation: one read of one item.
     ///
     /// # Errors
     ///
@@ -174,12 +231,48 @@ impl Connections {
             .client
             .get_item()
             .table_name(&self.table)
-            .key(KEY, room_key(conversation))
+            .key(KEY, Room::of(conversation).key())
             .consistent_read(true)
             .send()
             .await
             .map_err(dynamodb_failure)?;
-        Ok(room_targets(&found.item.unwrap_or_default()).collect())
+        let item = found.item.unwrap_or_default();
+        Ok(room_members(&item).map(|(room, member)| target(room, member)).collect())
+    }
+
+    /// The connections in all rooms of a conversation.
+    ///
+    /// # Errors
+    ///
+    /// DynamoDB did not answer, or not as it should.
+    pub async fn rooms(&self, conversation: ConversationId) -> Result<Vec<Target>, Failure> {
+        let items = self.read(Room::all(conversation).map(Room::key)).await?;
+        let joined: HashMap<_, _> = items
+            .iter()
+            .flat_map(room_members)
+            .map(|(room, member)| (member.connection.clone(), target(room, member)))
+            .collect();
+        Ok(joined.into_values().collect())
+    }
+
+    /// Whether a connection has a lease, and whether it has joined a conversation as a large one.
+    ///
+    /// # Errors
+    ///
+    /// DynamoDB did not answer, or not as it should.
+    pub async fn has_joined_large(
+        &self,
+        user: &UserId,
+        connection: &ConnectionId,
+        conversation: ConversationId,
+    ) -> Result<(bool, bool), Failure> {
+        let room = Room::of_large(conversation, user);
+        let items = self.read([user_key(user), room.key()]).await?;
+        let is_known =
+            items.iter().filter_map(UserItem::parse).any(|item| item.leases.contains_key(connection));
+        let has_joined =
+            items.iter().flat_map(room_members).any(|(_, member)| member.connection == *connection);
+        Ok((is_known, has_joined))
     }
 
     fn holds_lease(&self, user: &UserId, connection: &ConnectionId) -> ConditionCheck {
@@ -193,7 +286,7 @@ impl Connections {
             .expect("all it needs is set")
     }
 
-    fn add_room(&self, connection: &ConnectionId, conversation: ConversationId) -> Update {
+    fn add_room(&self, connection: &ConnectionId, room: Room) -> Update {
         Update::builder()
             .table_name(&self.table)
             .key(KEY, connection_key(connection))
@@ -205,8 +298,8 @@ impl Connections {
             .expression_attribute_names("#key", KEY)
             .expression_attribute_names("#rooms", ROOMS)
             .expression_attribute_names("#ttl", TTL)
-            .expression_attribute_values(":rooms", AttributeValue::Ss(vec![conversation.to_string()]))
-            .expression_attribute_values(":room", AttributeValue::S(conversation.to_string()))
+            .expression_attribute_values(":rooms", AttributeValue::Ss(vec![room.to_string()]))
+            .expression_attribute_values(":room", AttributeValue::S(room.to_string()))
             .expression_attribute_values(":max", number(MAX_JOINED))
             .expression_attribute_values(":ttl", ttl())
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
@@ -214,7 +307,7 @@ impl Connections {
             .expect("all it needs is set")
     }
 
-    fn drop_room(&self, connection: &ConnectionId, conversation: ConversationId) -> Update {
+    fn drop_room(&self, connection: &ConnectionId, room: Room) -> Update {
         Update::builder()
             .table_name(&self.table)
             .key(KEY, connection_key(connection))
@@ -222,15 +315,15 @@ impl Connections {
             .condition_expression("attribute_exists(#key)")
             .expression_attribute_names("#key", KEY)
             .expression_attribute_names("#rooms", ROOMS)
-            .expression_attribute_values(":rooms", AttributeValue::Ss(vec![conversation.to_string()]))
+            .expression_attribute_values(":rooms", AttributeValue::Ss(vec![room.to_string()]))
             .build()
             .expect("all it needs is set")
     }
 
-    fn drop_member(&self, connection: &ConnectionId, conversation: ConversationId) -> Update {
+    fn drop_member(&self, connection: &ConnectionId, room: Room) -> Update {
         Update::builder()
             .table_name(&self.table)
-            .key(KEY, room_key(conversation))
+            .key(KEY, room.key())
             // The TTL is set too, since this creates the item if nobody has joined yet.
             .update_expression("SET #ttl = :ttl REMOVE #member")
             .expression_attribute_names("#member", member_attribute(connection))
@@ -240,24 +333,29 @@ impl Connections {
             .expect("all it needs is set")
     }
 
-    fn add_member(&self, user: &UserId, connection: &ConnectionId, conversation: ConversationId) -> Update {
+    fn add_member(&self, connection: &ConnectionId, member: AttributeValue, room: Room) -> Update {
         Update::builder()
             .table_name(&self.table)
-            .key(KEY, room_key(conversation))
-            .update_expression("SET #member = :user, #ttl = :ttl")
+            .key(KEY, room.key())
+            .update_expression("SET #member = :member, #ttl = :ttl")
             .expression_attribute_names("#member", member_attribute(connection))
             .expression_attribute_names("#ttl", TTL)
-            .expression_attribute_values(":user", AttributeValue::S(user.as_str().to_owned()))
+            .expression_attribute_values(":member", member)
             .expression_attribute_values(":ttl", ttl())
             .build()
             .expect("all it needs is set")
     }
 }
 
-/// The joined connections in the item of a conversation, which does not hold their leases.
-fn room_targets(room: &Item) -> impl Iterator<Item = Target> {
-    let id = room_of(room);
-    members(room).map(move |(connection, user)| Target { connection, user, lease: None, room: id })
+/// The joined connections in an item, if it is a room.
+fn room_members(item: &Item) -> impl Iterator<Item = (Room, Member)> {
+    let room = Room::of_item(item);
+    room.into_iter().flat_map(move |room| members(item).map(move |member| (room, member)))
+}
+
+/// A room does not hold the leases of its members.
+fn target(room: Room, member: Member) -> Target {
+    Target { connection: member.connection, user: member.user, lease: None, room: Some(room) }
 }
 
 fn failed(reason: &&CancellationReason) -> bool {

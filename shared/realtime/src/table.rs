@@ -7,20 +7,23 @@
 //! - `transition`, the last one; `unannounced`, those whose announcement is not known to be done;
 //! - `onlineShard` and `sweepAt`, the keys of the index.
 //!
-//! `CONN#<connectionId>`, a connection: `userId`; `rooms`, the set of joined conversations; `ttl`.
+//! `CONN#<connectionId>`, a connection: `userId`; `rooms`, the set of rooms that it is in, each by its key
+//! without the prefix; `ttl`.
 //!
-//! `ROOM#<conversationId>`, a conversation: `ttl`, and `member#<connectionId>` for each joined connection,
-//! with its user.
+//! `ROOM#<conversationId>`, and `ROOM#<conversationId>#0` to `#15` for a large conversation, a room: `ttl`, and
+//! `member#<connectionId>` for each joined connection: `{userId, firstSeq}`.
 //!
 //! Times are milliseconds since 1970, except `ttl`, which DynamoDB expects in seconds. The sparse index
 //! `online` holds the users who are marked online or have unannounced transitions, in the order in which the
 //! sweep has to look at them. [`crate::user_item`] maps the item of a user.
 
 use std::collections::HashMap;
+use std::fmt;
+use std::str::FromStr;
 use std::time::{Duration, SystemTime};
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use domain::{ConnectionId, ConversationId, Timestamp, UserId};
+use domain::{ConnectionId, ConversationId, Seq, Timestamp, UserId};
 
 pub(crate) const KEY: &str = "pk";
 pub(crate) const USER_ID: &str = "userId";
@@ -35,6 +38,8 @@ pub(crate) const UNANNOUNCED: &str = "unannounced";
 pub(crate) const LAST_SEEN_AT: &str = "lastSeenAt";
 pub(crate) const EXPIRES_AT: &str = "expiresAt";
 const OPENED_AT: &str = "openedAt";
+const FIRST_SEQ: &str = "firstSeq";
+const ROOM_PREFIX: &str = "ROOM#";
 const LEASE_PREFIX: &str = "lease#";
 const MEMBER_PREFIX: &str = "member#";
 
@@ -43,6 +48,10 @@ pub(crate) const ONLINE_INDEX: &str = "online";
 
 /// The number of partitions of the index: one takes 1,000 writes a second.
 pub(crate) const SHARDS: u32 = 8;
+
+/// The number of rooms that a large conversation has. An item is at most 400 KB: a sixteenth of 1,000
+/// participants with 20 connections each take about 200 KB.
+pub(crate) const PARTS: u32 = 16;
 
 /// A connection lasts at most 2 hours (API Gateway quota), so its items are of no use after that. One hour is
 /// added for differing clocks.
@@ -57,10 +66,59 @@ pub(crate) fn user_key(id: &UserId) -> AttributeValue {
     AttributeValue::S(format!("USER#{id}"))
 }
 
-/// The conversation of an item, if it is one of a conversation.
-pub(crate) fn room_of(item: &Item) -> Option<ConversationId> {
-    let key = item.get(KEY)?.as_s().ok()?;
-    ConversationId::parse(key.strip_prefix("ROOM#")?).ok()
+/// An item that holds joined connections of a conversation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Room {
+    pub(crate) conversation: ConversationId,
+    /// Which of the rooms of a large conversation it is; `None` for that of a small one.
+    pub(crate) part: Option<u32>,
+}
+
+impl Room {
+    /// The room of a small conversation. Who joined it stays in it when the conversation becomes large.
+    pub(crate) fn of(conversation: ConversationId) -> Self {
+        Self { conversation, part: None }
+    }
+
+    /// The room of a user in a large conversation.
+    pub(crate) fn of_large(conversation: ConversationId, user: &UserId) -> Self {
+        Self { conversation, part: Some(sum_of_bytes(user) % PARTS) }
+    }
+
+    /// All rooms of a large conversation, with that from when it was small.
+    pub(crate) fn all(conversation: ConversationId) -> impl Iterator<Item = Self> {
+        let parts = (0..PARTS).map(move |part| Self { conversation, part: Some(part) });
+        parts.chain([Self::of(conversation)])
+    }
+
+    pub(crate) fn key(self) -> AttributeValue {
+        AttributeValue::S(format!("{ROOM_PREFIX}{self}"))
+    }
+
+    /// The room of an item, if it is one.
+    pub(crate) fn of_item(item: &Item) -> Option<Self> {
+        item.get(KEY)?.as_s().ok()?.strip_prefix(ROOM_PREFIX)?.parse().ok()
+    }
+}
+
+impl fmt::Display for Room {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.part {
+            None => write!(f, "{}", self.conversation),
+            Some(part) => write!(f, "{}#{part}", self.conversation),
+        }
+    }
+}
+
+impl FromStr for Room {
+    type Err = ();
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let (conversation, part) = match text.split_once('#') {
+            None => (text, None),
+            Some((conversation, part)) => (conversation, Some(part.parse().map_err(drop)?)),
+        };
+        Ok(Self { conversation: ConversationId::parse(conversation).map_err(drop)?, part })
+    }
 }
 
 /// The user of an item, if it is one of a user.
@@ -73,10 +131,6 @@ pub(crate) fn connection_key(id: &ConnectionId) -> AttributeValue {
     AttributeValue::S(format!("CONN#{id}"))
 }
 
-pub(crate) fn room_key(id: ConversationId) -> AttributeValue {
-    AttributeValue::S(format!("ROOM#{id}"))
-}
-
 pub(crate) fn lease_attribute(connection: &ConnectionId) -> String {
     format!("{LEASE_PREFIX}{connection}")
 }
@@ -87,7 +141,11 @@ pub(crate) fn member_attribute(connection: &ConnectionId) -> String {
 
 /// The partition of a user in the index. It never changes.
 pub(crate) fn shard(user: &UserId) -> AttributeValue {
-    number(user.as_str().bytes().map(u32::from).sum::<u32>() % SHARDS)
+    number(sum_of_bytes(user) % SHARDS)
+}
+
+fn sum_of_bytes(user: &UserId) -> u32 {
+    user.as_str().bytes().map(u32::from).sum()
 }
 
 pub(crate) fn number(value: impl ToString) -> AttributeValue {
@@ -140,18 +198,41 @@ pub(crate) fn lease(name: &str, value: &AttributeValue) -> Option<(ConnectionId,
     Some((connection, lease))
 }
 
-/// The joined connections in the item of a conversation.
-pub(crate) fn members(item: &Item) -> impl Iterator<Item = (ConnectionId, UserId)> {
-    item.iter().filter_map(|(name, value)| {
-        let connection = ConnectionId::parse(name.strip_prefix(MEMBER_PREFIX)?).ok()?;
-        Some((connection, UserId::parse(value.as_s().ok()?.as_str()).ok()?))
-    })
+/// A joined connection, as a room holds it.
+pub(crate) struct Member {
+    pub(crate) connection: ConnectionId,
+    pub(crate) user: UserId,
+    /// The first message that the user sees.
+    pub(crate) first_seq: Seq,
 }
 
-/// The joined conversations in the item of a connection.
-pub(crate) fn rooms(item: &Item) -> impl Iterator<Item = ConversationId> {
+impl Member {
+    /// The value of its attribute.
+    pub(crate) fn value(user: &UserId, first_seq: Seq) -> AttributeValue {
+        AttributeValue::M(HashMap::from([
+            (USER_ID.to_owned(), AttributeValue::S(user.as_str().to_owned())),
+            (FIRST_SEQ.to_owned(), number(first_seq.0)),
+        ]))
+    }
+
+    fn read(name: &str, value: &AttributeValue) -> Option<Self> {
+        let connection = ConnectionId::parse(name.strip_prefix(MEMBER_PREFIX)?).ok()?;
+        let fields = value.as_m().ok()?;
+        let user = UserId::parse(fields.get(USER_ID)?.as_s().ok()?.as_str()).ok()?;
+        let first_seq = Seq(fields.get(FIRST_SEQ)?.as_n().ok()?.parse().ok()?);
+        Some(Self { connection, user, first_seq })
+    }
+}
+
+/// The joined connections in a room.
+pub(crate) fn members(item: &Item) -> impl Iterator<Item = Member> {
+    item.iter().filter_map(|(name, value)| Member::read(name, value))
+}
+
+/// The rooms in the item of a connection.
+pub(crate) fn rooms(item: &Item) -> impl Iterator<Item = Room> {
     let rooms = item.get(ROOMS).and_then(|value| value.as_ss().ok());
-    rooms.into_iter().flatten().filter_map(|id| ConversationId::parse(id).ok())
+    rooms.into_iter().flatten().filter_map(|room| room.parse().ok())
 }
 
 pub(crate) fn read_number(item: &Item, attribute: &str) -> Option<u64> {

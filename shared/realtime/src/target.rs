@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use domain::{ConnectionId, ConversationId, UserId};
+use domain::{ConnectionId, UserId};
 
-use crate::table::{Lease, Millis, OPERATION_TIMEOUT, millis, now};
+use crate::table::{Lease, Millis, OPERATION_TIMEOUT, Room, millis, now};
 use crate::user_item::UserItem;
 
 /// A connection that a frame may be pushed to.
@@ -16,8 +16,8 @@ pub struct Target {
     pub user: UserId,
     /// Its lease, if that is known.
     pub(crate) lease: Option<Lease>,
-    /// The conversation in whose item it was found, if it was found in one.
-    pub(crate) room: Option<ConversationId>,
+    /// The room that it was found in, if it was found in one.
+    pub(crate) room: Option<Room>,
 }
 
 impl Target {

@@ -1,25 +1,35 @@
 -- The users who share a conversation with a user, those with the latest activity first.
 --
--- $1 user    $2 number of contacts
+-- $1 user    $2 number of contacts    $3 the most participants of a conversation whose participants are contacts
 --
--- Each side of the pair is read from the front of its own index.
-select contact
-from (
-    (
-        select second_user_id as contact, coalesce(last_message_at, created_at) as activity
-        from conversations
-        where first_user_id = $1
-        order by coalesce(last_message_at, created_at) desc, id desc
+-- A conversation has one contact at least, so no more conversations than contacts are looked at. Reads whole days,
+-- as conversations_of.sql does.
+with
+    earliest as (
+        select active_on from participants where user_id = $1 order by active_on desc offset $2 - 1 limit 1
+    ),
+    latest as (
+        select conversation.id, conversation.activity
+        from participants
+        cross join lateral (
+            select id, participant_count,
+                   case when last_seq >= participants.first_seq then last_message_at
+                        else participants.joined_at end as activity
+            from conversations
+            where id = participants.conversation_id
+            limit 1
+        ) as conversation
+        where participants.user_id = $1
+          and participants.active_on >= coalesce((select active_on from earliest), '-infinity')
+          and conversation.participant_count between 2 and $3
+        order by conversation.activity desc
         limit $2
     )
-    union all
-    (
-        select first_user_id, coalesce(last_message_at, created_at)
-        from conversations
-        where second_user_id = $1
-        order by coalesce(last_message_at, created_at) desc, id desc
-        limit $2
-    )
-) as sides
-order by activity desc
+select others.user_id as contact
+from latest
+cross join lateral (
+    select user_id from participants where conversation_id = latest.id and user_id <> $1 limit $3
+) as others
+group by others.user_id
+order by max(latest.activity) desc
 limit $2

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use domain::{
-    ActivityCursor, ConversationId, Failure, Message, Participants, Profile, Seq, Timestamp, User, UserId,
+    ActivityCursor, Change, Conversation, ConversationId, Failure, Listeners, MAX_NOTIFIED, Participants,
+    Profile, Seq, Timestamp, UserId,
 };
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
@@ -13,37 +14,35 @@ use crate::pool::{Connection, Store};
 use crate::rows;
 use crate::users::columns;
 
-/// A conversation, as one of its participants may see it.
+/// Where a conversation stands for one of its participants.
 #[derive(Clone, Debug)]
-pub struct Conversation {
-    /// The number of its latest message, 0 before the first.
+pub struct Participation {
+    /// The number of the first message that the participant sees.
+    pub first_seq: Seq,
+    /// The number of the latest message, 0 before the first.
     pub last_seq: Seq,
-    /// Its participants.
-    pub participants: Participants,
+    /// The number of the latest change, 0 before the first.
+    pub last_change: Change,
+    /// Who is told what happens in it.
+    pub listeners: Listeners,
 }
 
-/// A conversation, and the number of its latest message.
+/// A conversation, and the numbers of its latest message and its latest change.
 #[derive(Clone, Copy, Debug)]
 pub struct Head {
     /// The conversation.
     pub id: ConversationId,
     /// The number of its latest message, 0 before the first.
     pub last_seq: Seq,
+    /// The number of its latest change, 0 before the first.
+    pub last_change: Change,
 }
 
 /// A conversation in the list of one of its participants.
 #[derive(Clone, Debug)]
-pub struct Summary {
+pub struct Listed {
     /// The conversation.
-    pub id: ConversationId,
-    /// The other participant.
-    pub other: User,
-    /// Its latest message.
-    pub last_message: Option<Message>,
-    /// The number of the latest message, 0 before the first.
-    pub last_seq: Seq,
-    /// How many messages the participant has not read.
-    pub unread_count: i64,
+    pub conversation: Conversation,
     /// Its position in the list.
     pub cursor: ActivityCursor,
 }
@@ -65,6 +64,19 @@ pub enum FindOrCreate {
 }
 
 impl Store {
+    /// Where a conversation stands for `user`, if they take part in it.
+    ///
+    /// # Errors
+    ///
+    /// Postgres did not answer, or not as it should.
+    pub async fn participation_of(
+        &self,
+        id: ConversationId,
+        user: &UserId,
+    ) -> Result<Option<Participation>, Failure> {
+        self.run(|connection| async move { participation_of(&connection, id, user).await }).await
+    }
+
     /// The conversation, if `user` takes part in it.
     ///
     /// # Errors
@@ -97,7 +109,7 @@ impl Store {
         user: &UserId,
         cursor: ActivityCursor,
         limit: usize,
-    ) -> Result<Vec<Summary>, Failure> {
+    ) -> Result<Vec<Listed>, Failure> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         self.run(|connection| async move { conversations_of(&connection, user, cursor, limit).await }).await
     }
@@ -124,20 +136,36 @@ impl Store {
     }
 }
 
-/// Finds the row by its primary key, then checks the participant: at most one row is read.
+async fn participation_of(
+    connection: &Connection,
+    id: ConversationId,
+    user: &UserId,
+) -> Result<Option<Participation>, tokio_postgres::Error> {
+    let row = connection
+        .row(
+            include_str!("participation_of.sql"),
+            &[(&id.as_uuid(), Type::UUID), (&user.as_str(), Type::TEXT), (&MAX_NOTIFIED, Type::INT4)],
+        )
+        .await?;
+    row.map(|row| {
+        Ok(Participation {
+            first_seq: Seq(row.try_get("first_seq")?),
+            last_seq: Seq(row.try_get("last_seq")?),
+            last_change: Change(row.try_get("last_change")?),
+            listeners: rows::listeners(&row)?,
+        })
+    })
+    .transpose()
+}
+
 async fn conversation_of(
     connection: &Connection,
     id: ConversationId,
     user: &UserId,
 ) -> Result<Option<Conversation>, tokio_postgres::Error> {
-    let sql = "select last_seq, first_user_id, second_user_id
-             from conversations
-             where id = $1 and $2 in (first_user_id, second_user_id)";
+    let sql = include_str!("conversation_of.sql");
     let row = connection.row(sql, &[(&id.as_uuid(), Type::UUID), (&user.as_str(), Type::TEXT)]).await?;
-    row.map(|row| {
-        Ok(Conversation { last_seq: Seq(row.try_get("last_seq")?), participants: rows::participants(&row)? })
-    })
-    .transpose()
+    row.as_ref().map(rows::conversation).transpose()
 }
 
 async fn find_or_create(
@@ -186,7 +214,11 @@ async fn heads_of(
     let sql = include_str!("heads_of.sql");
     let rows = connection.rows(sql, &[(&user.as_str(), Type::TEXT), (&limit, Type::INT8)]).await?;
     let head = |row: &Row| {
-        Ok(Head { id: row.try_get::<_, Uuid>("id")?.into(), last_seq: Seq(row.try_get("last_seq")?) })
+        Ok(Head {
+            id: row.try_get::<_, Uuid>("id")?.into(),
+            last_seq: Seq(row.try_get("last_seq")?),
+            last_change: Change(row.try_get("last_change")?),
+        })
     };
     rows.iter().map(head).collect()
 }
@@ -196,7 +228,7 @@ async fn conversations_of(
     user_id: &UserId,
     cursor: ActivityCursor,
     limit: i64,
-) -> Result<Vec<Summary>, tokio_postgres::Error> {
+) -> Result<Vec<Listed>, tokio_postgres::Error> {
     let rows = connection
         .rows(
             include_str!("conversations_of.sql"),
@@ -208,18 +240,12 @@ async fn conversations_of(
             ],
         )
         .await?;
-    rows.iter().map(summary).collect()
+    rows.iter().map(listed).collect()
 }
 
-fn summary(row: &Row) -> Result<Summary, tokio_postgres::Error> {
-    let id: ConversationId = row.try_get::<_, Uuid>("page_id")?.into();
-    let has_message = row.try_get::<_, Option<Uuid>>("id")?.is_some();
-    Ok(Summary {
-        id,
-        other: rows::user(row, "other_")?,
-        last_message: if has_message { Some(rows::message(row)?) } else { None },
-        last_seq: Seq(row.try_get("last_seq")?),
-        unread_count: row.try_get("unread_count")?,
-        cursor: ActivityCursor { activity: row.try_get::<_, Timestamp>("activity")?, id },
-    })
+fn listed(row: &Row) -> Result<Listed, tokio_postgres::Error> {
+    let conversation = rows::conversation(row)?;
+    let cursor =
+        ActivityCursor { activity: row.try_get::<_, Timestamp>("activity")?, id: conversation.id };
+    Ok(Listed { conversation, cursor })
 }

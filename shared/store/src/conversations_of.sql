@@ -1,56 +1,75 @@
 -- One page of the conversations of a user, newest activity first.
 --
 -- $1 user    $2, $3 activity and id of the last conversation of the page before    $4 number of conversations
+--
+-- The index has the days of the activity, so the page reads whole days and sorts them: that of the cursor, and as
+-- many before it as hold a page.
 with
-    -- Each side of the pair is read from its own index, from the cursor on, and the two are merged: as many rows
-    -- as the page has, twice, however many conversations there are.
+    earliest as (
+        select active_on
+        from participants
+        where user_id = $1 and active_on < ($2 at time zone 'UTC')::date
+        order by active_on desc
+        offset $4 - 1
+        limit 1
+    ),
     page as (
-        select id, last_seq, activity, other_id
-        from (
-            (
-                select id, last_seq, coalesce(last_message_at, created_at) as activity,
-                       second_user_id as other_id
-                from conversations
-                where first_user_id = $1 and (coalesce(last_message_at, created_at), id) < ($2, $3)
-                order by coalesce(last_message_at, created_at) desc, id desc
-                limit $4
-            )
-            union all
-            (
-                select id, last_seq, coalesce(last_message_at, created_at), first_user_id
-                from conversations
-                where second_user_id = $1 and (coalesce(last_message_at, created_at), id) < ($2, $3)
-                order by coalesce(last_message_at, created_at) desc, id desc
-                limit $4
-            )
-        ) as sides
-        order by activity desc, id desc
+        select conversation.id, conversation.title, conversation.avatar_url, conversation.first_user_id,
+               conversation.second_user_id, conversation.participant_count, conversation.last_seq,
+               conversation.last_change, conversation.activity, participants.role, participants.first_seq,
+               conversation.last_seq - participants.read_up_to
+                   - (participants.sent - participants.sent_read) as unread_count
+        from participants
+        -- "limit 1" changes no result, since each of these finds one row by a key. It keeps the planner from
+        -- reading whole tables to join them to a page.
+        cross join lateral (
+            select id, title, avatar_url, first_user_id, second_user_id, participant_count, last_seq,
+                   last_change,
+                   case when last_seq >= participants.first_seq then last_message_at
+                        else participants.joined_at end as activity
+            from conversations
+            where id = participants.conversation_id
+            limit 1
+        ) as conversation
+        where participants.user_id = $1
+          and participants.active_on <= ($2 at time zone 'UTC')::date
+          and participants.active_on >= coalesce((select active_on from earliest), '-infinity')
+          and (conversation.activity, conversation.id) < ($2, $3)
+        order by conversation.activity desc, conversation.id desc
         limit $4
     )
 select
-    page.id as page_id, page.last_seq, page.activity, participants.unread_count,
+    page.id as page_id, page.title, page.avatar_url, page.participant_count, page.last_seq, page.last_change,
+    page.activity, page.role, page.first_seq, page.unread_count,
     other.id as other_id, other.name as other_name, other.display_name as other_display_name,
     other.avatar_url as other_avatar_url,
-    messages.id, messages.conversation_id, messages.seq, messages.content, messages.client_message_id,
-    messages.created_at, messages.read_at,
+    message.id, message.conversation_id, message.seq, message.content, message.client_message_id,
+    message.created_at, mark.read_at,
     sender.id as sender_id, sender.name as sender_name, sender.display_name as sender_display_name,
     sender.avatar_url as sender_avatar_url
 from page
--- "limit 1" changes no result, since each of these finds one row by a key. It keeps the planner from reading
--- whole tables to join them to a page.
-cross join lateral (
-    select unread_count from participants where conversation_id = page.id and user_id = $1 limit 1
-) as participants
-cross join lateral (
-    select id, name, display_name, avatar_url from users where users.id = page.other_id limit 1
-) as other
 left join lateral (
-    select id, conversation_id, seq, sender_id, content, client_message_id, created_at, read_at
-    from messages
-    where conversation_id = page.id and seq = page.last_seq
+    select id, name, display_name, avatar_url
+    from users
+    where users.id = case when page.first_user_id = $1 then page.second_user_id else page.first_user_id end
     limit 1
-) as messages on true
+) as other on true
 left join lateral (
-    select id, name, display_name, avatar_url from users where users.id = messages.sender_id limit 1
+    select id, conversation_id, seq, sender_id, content, client_message_id, created_at
+    from messages
+    where conversation_id = page.id and seq = page.last_seq and seq >= page.first_seq
+    limit 1
+) as message on true
+left join lateral (
+    select id, name, display_name, avatar_url from users where users.id = message.sender_id limit 1
 ) as sender on true
+left join lateral (
+    select read_at
+    from read_marks
+    where conversation_id = page.id
+      and user_id = case when message.sender_id = $1 then other.id else $1 end
+      and up_to_seq >= message.seq
+    order by up_to_seq
+    limit 1
+) as mark on true
 order by page.activity desc, page.id desc

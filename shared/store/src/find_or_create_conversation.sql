@@ -56,11 +56,12 @@ with
         select $8, $6, $7
         from other
         where not exists (select from found) and ($9 = 0 or exists (select from counted_in))
-        returning id
+        returning id, created_at
     ),
     joined as (
-        insert into participants (conversation_id, user_id)
-        select created.id, member.id from created, (values ($6), ($7)) as member (id)
+        insert into participants (conversation_id, user_id, joined_at, active_on)
+        select created.id, member.id, created.created_at, (created.created_at at time zone 'UTC')::date
+        from created, (values ($6), ($7)) as member (id)
     )
 select
     (select id from found) as found,

@@ -1,6 +1,6 @@
 //! Reading messages, and marking them as read.
 
-use domain::{ConversationId, Failure, Message, MessageId, Participants, Read, Seq, UserId};
+use domain::{Change, ConversationId, Failure, Message, MessageId, Read, Seq, UserId};
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
@@ -13,32 +13,45 @@ use crate::rows;
 pub enum Part {
     /// The newest messages.
     Newest,
-    /// The messages just before this one.
-    Before(MessageId),
-    /// The messages just after this one.
-    After(MessageId),
+    /// The messages just before this place.
+    Before(Place),
+    /// The messages just after this place.
+    After(Place),
 }
 
-/// A part of a conversation. To read it marks messages as read.
+/// A place in a conversation.
+#[derive(Clone, Copy, Debug)]
+pub enum Place {
+    /// That of a message.
+    Message(MessageId),
+    /// That of the message with this number, whether or not there is one.
+    Seq(Seq),
+}
+
+/// A part of a conversation.
 #[derive(Clone, Debug)]
 pub struct History {
     /// The messages, oldest first.
     pub messages: Vec<Message>,
     /// Whether there are more in the direction that was asked for.
     pub has_more: bool,
-    /// The messages that were marked as read.
+    /// The number of the first message that the reader sees.
+    pub first_seq: Seq,
+    /// The number of the latest change of the conversation, 0 before the first.
+    pub last_change: Change,
+    /// How far the reader has read.
     pub marked: Marked,
 }
 
-/// The messages of the other participant that were marked as read.
+/// A position that a participant has read up to.
 #[derive(Clone, Debug)]
 pub struct Marked {
-    /// The participants of the conversation.
-    pub participants: Participants,
+    /// Who is told: in a conversation of two both, in a group only the reader.
+    pub told: Vec<UserId>,
     /// What was read.
     pub read: Read,
-    /// Whether any of them was unread before, or may have been: an earlier try of the same call may have
-    /// marked them without an answer.
+    /// Whether the position has moved, or may have: an earlier try of the same call may have moved it without
+    /// an answer.
     pub changed: bool,
 }
 
@@ -49,13 +62,13 @@ pub enum Found {
     History(History),
     /// The caller does not take part in the conversation.
     NotAParticipant,
-    /// The conversation has no such message.
+    /// The conversation has no such message that the reader sees.
     NoSuchMessage,
 }
 
 impl Store {
-    /// Marks the messages of the other participant up to `up_to`, or all, as read. `None` if `reader` does
-    /// not take part in the conversation.
+    /// Marks the messages up to `up_to`, or all, as read. `None` if `reader` does not take part in the
+    /// conversation.
     ///
     /// # Errors
     ///
@@ -75,7 +88,7 @@ impl Store {
         Ok(marked)
     }
 
-    /// Reads at most `limit` messages, and marks the messages of the other participant as read.
+    /// Reads at most `limit` messages, and marks all messages as read if `marks`.
     ///
     /// # Errors
     ///
@@ -86,9 +99,11 @@ impl Store {
         reader: &UserId,
         part: Part,
         limit: usize,
+        marks: bool,
     ) -> Result<Found, Failure> {
-        let call =
-            |connection| async move { read_history(&connection, conversation, reader, part, limit).await };
+        let call = |connection| async move {
+            read_history(&connection, conversation, reader, part, limit, marks).await
+        };
         let (mut found, repeated) = self.run_counted(call).await?;
         if let Found::History(history) = &mut found {
             history.marked.changed |= repeated;
@@ -120,11 +135,17 @@ async fn read_history(
     reader: &UserId,
     part: Part,
     limit: usize,
+    marks: bool,
 ) -> Result<Found, tokio_postgres::Error> {
-    let (cursor, ends_there) = match part {
+    let (place, ends_there) = match part {
         Part::Newest => (None, true),
-        Part::Before(id) => (Some(id), true),
-        Part::After(id) => (Some(id), false),
+        Part::Before(place) => (Some(place), true),
+        Part::After(place) => (Some(place), false),
+    };
+    let (message, seq) = match place {
+        None => (None, None),
+        Some(Place::Message(id)) => (Some(id.as_uuid()), None),
+        Some(Place::Seq(seq)) => (None, Some(seq.0)),
     };
     let rows = connection
         .rows(
@@ -132,9 +153,11 @@ async fn read_history(
             &[
                 (&conversation.as_uuid(), Type::UUID),
                 (&reader.as_str(), Type::TEXT),
-                (&cursor.map(MessageId::as_uuid), Type::UUID),
+                (&message, Type::UUID),
+                (&seq, Type::INT8),
                 (&ends_there, Type::BOOL),
                 (&(i64::try_from(limit).unwrap_or(i64::MAX - 1) + 1), Type::INT8),
+                (&marks, Type::BOOL),
             ],
         )
         .await?;
@@ -154,7 +177,13 @@ async fn read_history(
             Part::After(_) => drop(messages.pop()),
         }
     }
-    Ok(Found::History(History { messages, has_more, marked: marked(first, conversation, reader)? }))
+    Ok(Found::History(History {
+        messages,
+        has_more,
+        first_seq: Seq(first.try_get("first_seq")?),
+        last_change: Change(first.try_get("last_change")?),
+        marked: marked(first, conversation, reader)?,
+    }))
 }
 
 fn marked(
@@ -162,8 +191,13 @@ fn marked(
     conversation_id: ConversationId,
     reader: &UserId,
 ) -> Result<Marked, tokio_postgres::Error> {
+    let pair = [row.try_get("first_user_id")?, row.try_get("second_user_id")?];
+    let told = match pair {
+        [Some(first), Some(second)] => rows::user_ids(vec![first, second]),
+        _ => vec![reader.clone()],
+    };
     Ok(Marked {
-        participants: rows::participants(row)?,
+        told,
         read: Read {
             conversation_id,
             reader_id: reader.clone(),

@@ -11,6 +11,7 @@
 
 mod conversations;
 mod database;
+mod groups;
 mod history;
 mod pool;
 mod rows;
@@ -18,7 +19,8 @@ mod send;
 mod tls;
 mod users;
 
-pub use conversations::{Conversation, FindOrCreate, Head, Summary};
-pub use history::{Found, History, Marked, Part};
+pub use conversations::{FindOrCreate, Head, Listed, Participation};
+pub use groups::{Changed, GroupChange, Made, NewGroup, Participant, Refusal, RosterChange};
+pub use history::{Found, History, Marked, Part, Place};
 pub use pool::{Session, Store, url_from_env};
 pub use send::{Sending, Sent};

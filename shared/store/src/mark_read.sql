@@ -1,36 +1,48 @@
--- Marks the messages of the other participant as read, up to a seq. Returns nothing to a user who does not
--- take part.
+-- Moves the position of a reader, up to a seq. Returns nothing to a user who does not take part.
 --
--- $1 conversation    $2 reader    $3 the last seq to mark
+-- $1 conversation    $2 reader    $3 the last seq that is read
 --
--- Exact while others send and read: the update waits for whoever marks the same rows, and then finds them read.
+-- Costs the same however many messages the position passes, unless the reader has sent some since it last moved.
 with
-    conversation as (
-        select id, first_user_id, second_user_id, last_seq,
-               case when first_user_id = $2 then second_user_id else first_user_id end as other_id
+    seen as (
+        select conversations.id, conversations.last_seq, conversations.title is null as is_direct,
+               conversations.first_user_id, conversations.second_user_id,
+               participants.read_up_to, participants.sent, participants.sent_read,
+               least($3, conversations.last_seq) as up_to
         from conversations
-        where id = $1 and $2 in (first_user_id, second_user_id)
+        join participants on participants.conversation_id = conversations.id and participants.user_id = $2
+        where conversations.id = $1
     ),
-    moment as materialized (
-        select clock_timestamp() as at
+    -- How many messages the reader has sent up to the new position. All messages up to it are in this snapshot,
+    -- so the number holds, whoever moves the position meanwhile.
+    own as (
+        select case
+            when seen.sent = seen.sent_read or seen.up_to = seen.last_seq then seen.sent
+            else seen.sent_read + (
+                select count(*)
+                from messages
+                where conversation_id = seen.id and sender_id = $2
+                  and seq > seen.read_up_to and seq <= seen.up_to
+            )
+        end as sent_read
+        from seen
+        where seen.up_to > seen.read_up_to
     ),
-    -- Reads only unread messages: messages_unread_idx holds no others.
-    marked as (
-        update messages
-        set read_at = moment.at
-        from conversation, moment
-        where messages.conversation_id = conversation.id
-          and messages.sender_id = conversation.other_id
-          and messages.read_at is null
-          and messages.seq <= $3
-        returning messages.id
-    ),
-    -- Moved by the number of rows that this statement marked, never recounted.
-    counted as (
+    -- Waits for whoever moves the same position, and then moves it only if it is still below. The time is that of
+    -- the move, so that later positions have later times.
+    moved as (
         update participants
-        set unread_count = unread_count - (select count(*) from marked)
-        where conversation_id = $1 and user_id = $2 and exists (select from marked)
+        set read_up_to = seen.up_to, sent_read = greatest(participants.sent_read, own.sent_read)
+        from seen, own
+        where participants.conversation_id = seen.id and participants.user_id = $2
+          and participants.read_up_to < seen.up_to
+        returning participants.read_up_to, clock_timestamp() as at
+    ),
+    marked as (
+        insert into read_marks (conversation_id, user_id, up_to_seq, read_at)
+        select seen.id, $2, moved.read_up_to, moved.at from seen, moved where seen.is_direct
     )
-select first_user_id, second_user_id, least($3, last_seq) as up_to, at,
-       exists (select from marked) as changed
-from conversation, moment
+select seen.first_user_id, seen.second_user_id, seen.up_to,
+       coalesce((select at from moved), clock_timestamp()) as at,
+       exists (select from moved) as changed
+from seen

@@ -8,14 +8,14 @@ use aws::{SdkConfig, Secret};
 use deadpool_postgres::{
     Client, ClientWrapper, Hook, HookError, Manager, ManagerConfig, Pool, PoolError, RecyclingMethod, Runtime,
 };
-use domain::{Dependency, Failure};
+use domain::{ConversationId, Dependency, Failure};
 use environment::Misconfigured;
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{NoTls, Row};
+use tokio_postgres::{NoTls, Row, Statement};
 
 use crate::database::{Database, InvalidDatabaseUrl};
 use crate::tls::{self, Tls};
@@ -93,9 +93,8 @@ impl Connection {
         if !self.prepares {
             return self.client.query_typed(sql, parameters).await;
         }
-        let types: Vec<_> = parameters.iter().map(|(_, of_type)| of_type.clone()).collect();
+        let statement = self.prepared(sql, parameters).await?;
         let values: Vec<_> = parameters.iter().map(|(value, _)| *value).collect();
-        let statement = self.client.prepare_typed_cached(sql, &types).await?;
         self.client.query(&statement, &values).await
     }
 
@@ -106,6 +105,48 @@ impl Connection {
         parameters: &[(&(dyn ToSql + Sync), Type)],
     ) -> Result<Option<Row>, tokio_postgres::Error> {
         Ok(self.rows(sql, parameters).await?.pop())
+    }
+}
+
+impl Connection {
+    /// The same, in a transaction that locks the row of a conversation first. So the statement sees what all
+    /// before it have done to the conversation, and nobody changes it meanwhile. All is sent at once, which is
+    /// one round trip.
+    pub(crate) async fn row_under_lock(
+        &self,
+        conversation: ConversationId,
+        sql: &str,
+        parameters: &[(&(dyn ToSql + Sync), Type)],
+    ) -> Result<Option<Row>, tokio_postgres::Error> {
+        let lock = "select from conversations where id = $1 for no key update";
+        let id = conversation.as_uuid();
+        let id: [(&(dyn ToSql + Sync), Type); 1] = [(&id, Type::UUID)];
+        if self.prepares {
+            // Only what is prepared is sent without waiting for an answer.
+            self.prepared(lock, &id).await?;
+            self.prepared(sql, parameters).await?;
+        }
+        let (begun, locked, done, committed) = tokio::join!(
+            biased;
+            self.client.batch_execute("begin"),
+            self.rows(lock, &id),
+            self.rows(sql, parameters),
+            self.client.batch_execute("commit"),
+        );
+        begun?;
+        locked?;
+        let mut rows = done?;
+        committed?;
+        Ok(rows.pop())
+    }
+
+    async fn prepared(
+        &self,
+        sql: &str,
+        parameters: &[(&(dyn ToSql + Sync), Type)],
+    ) -> Result<Statement, tokio_postgres::Error> {
+        let types: Vec<_> = parameters.iter().map(|(_, of_type)| of_type.clone()).collect();
+        self.client.prepare_typed_cached(sql, &types).await
     }
 }
 
@@ -353,9 +394,11 @@ impl Attempt {
 }
 
 /// Two statements conflict, and a repeat of the later one sees what the earlier one has done: equal
-/// `clientMessageId`s or pairs at once, or locks taken in different orders.
+/// `clientMessageId`s or pairs at once, locks taken in different orders, or what had been read before a wait
+/// (the function `lost_race` of the database).
 fn lost_race(code: &SqlState) -> bool {
-    *code == SqlState::UNIQUE_VIOLATION || *code == SqlState::T_R_DEADLOCK_DETECTED
+    [SqlState::UNIQUE_VIOLATION, SqlState::T_R_DEADLOCK_DETECTED, SqlState::T_R_SERIALIZATION_FAILURE]
+        .contains(code)
 }
 
 /// The server ends the connection, because it stops or was told to. A new connection may succeed at once.

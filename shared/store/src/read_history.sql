@@ -1,85 +1,91 @@
--- Reads a page of a conversation, and marks all messages of the other participant as read. Returns nothing to
--- a user who does not take part. A cursor that is not in the conversation finds no page and marks nothing.
+-- Reads a page of a conversation, and moves the position of the reader to its end. Returns nothing to a user who does
+-- not take part. A cursor that the reader does not see finds no page and moves nothing.
 --
 -- $1 conversation    $2 reader
--- $3 cursor: the id of a message, or null
--- $4 whether the page ends before the cursor (or at the newest message); else it begins after the cursor
--- $5 number of messages
+-- $3, $4 cursor: the id of a message, or a seq, or null both
+-- $5 whether the page ends before the cursor (or at the newest message); else it begins after the cursor
+-- $6 number of messages    $7 whether the position moves
 with
-    cursor as (
-        select seq from messages where id = $3 and conversation_id = $1
-    ),
-    conversation as (
-        select id, first_user_id, second_user_id, last_seq,
-               case when first_user_id = $2 then second_user_id else first_user_id end as other_id
+    seen as (
+        select conversations.id, conversations.last_seq, conversations.last_change,
+               conversations.title is null as is_direct,
+               conversations.first_user_id, conversations.second_user_id,
+               participants.first_seq, participants.read_up_to, participants.sent
         from conversations
-        where id = $1 and $2 in (first_user_id, second_user_id)
+        join participants on participants.conversation_id = conversations.id and participants.user_id = $2
+        where conversations.id = $1
     ),
-    moment as materialized (
-        select clock_timestamp() as at
+    cursor as (
+        select messages.seq
+        from messages, seen
+        where messages.id = $3 and messages.conversation_id = $1 and messages.seq >= seen.first_seq
+        union all
+        select $4 where $4 is not null
+        union all
+        select case when $5 then 9223372036854775807 else 0 end where $3 is null and $4 is null
     ),
-    -- As in mark_read.sql, but all messages.
-    marked as (
-        update messages
-        set read_at = moment.at
-        from conversation, moment
-        where messages.conversation_id = conversation.id
-          and messages.sender_id = conversation.other_id
-          and messages.read_at is null
-          and ($3 is null or exists (select from cursor))
-        returning messages.id
-    ),
-    counted as (
+    -- As in mark_read.sql, but up to the last message.
+    moved as (
         update participants
-        set unread_count = unread_count - (select count(*) from marked)
-        where conversation_id = $1 and user_id = $2 and exists (select from marked)
+        set read_up_to = seen.last_seq, sent_read = greatest(participants.sent_read, seen.sent)
+        from seen, cursor
+        where $7 and participants.conversation_id = seen.id and participants.user_id = $2
+          and participants.read_up_to < seen.last_seq
+        returning participants.read_up_to, clock_timestamp() as at
     ),
-    -- $4 selects one of the two; the other is not executed.
-    found as (
+    marked as (
+        insert into read_marks (conversation_id, user_id, up_to_seq, read_at)
+        select seen.id, $2, moved.read_up_to, moved.at from seen, moved where seen.is_direct
+    ),
+    -- $5 selects one of the two; the other is not executed.
+    found as materialized (
         (
-            select id, conversation_id, seq, sender_id, content, client_message_id, created_at, read_at
+            select id, conversation_id, seq, sender_id, content, client_message_id, created_at
             from messages
-            where $4 and conversation_id = (select id from conversation)
-              and ($3 is null or exists (select from cursor))
-              and seq < coalesce((select seq from cursor), 9223372036854775807)
+            where $5 and conversation_id = (select id from seen)
+              and seq < (select seq from cursor) and seq >= (select first_seq from seen)
             order by seq desc
-            limit $5
+            limit $6
         )
         union all
         (
-            select id, conversation_id, seq, sender_id, content, client_message_id, created_at, read_at
+            select id, conversation_id, seq, sender_id, content, client_message_id, created_at
             from messages
-            where not $4 and conversation_id = (select id from conversation)
-              and seq > (select seq from cursor)
+            where not $5 and conversation_id = (select id from seen)
+              and seq > (select seq from cursor) and seq >= (select first_seq from seen)
             order by seq
-            limit $5
+            limit $6
         )
     ),
-    -- Shows as read what this statement marks, although its snapshot does not.
-    page as (
-        select found.id, found.conversation_id, found.seq, found.sender_id, found.content,
-               found.client_message_id, found.created_at,
-               coalesce(found.read_at, case when marked.id is not null then moment.at end) as read_at
-        from found
-        cross join moment
-        left join marked on marked.id = found.id
-    ),
-    -- Two rows by their keys: the planner might otherwise join the page to all users.
+    -- By their keys: the planner might otherwise join the page to all users.
     senders as materialized (
-        select users.id, users.name, users.display_name, users.avatar_url
-        from conversation
-        join users on users.id in (conversation.first_user_id, conversation.second_user_id)
+        select id, name, display_name, avatar_url
+        from users
+        where id = any (array(select distinct sender_id from found))
     )
 select
-    conversation.first_user_id, conversation.second_user_id, conversation.last_seq as up_to, moment.at,
-    exists (select from marked) as changed,
-    $3 is null or exists (select from cursor) as cursor_found,
-    page.id, page.conversation_id, page.seq, page.content, page.client_message_id, page.created_at,
-    page.read_at,
+    seen.is_direct, seen.first_user_id, seen.second_user_id, seen.first_seq, seen.last_change,
+    seen.last_seq as up_to, coalesce((select at from moved), clock_timestamp()) as at,
+    exists (select from moved) as changed,
+    exists (select from cursor) as cursor_found,
+    found.id, found.conversation_id, found.seq, found.content, found.client_message_id, found.created_at,
+    -- Shows as read what this statement marks, although its snapshot does not.
+    coalesce(
+        mark.read_at, case when seen.is_direct and found.sender_id <> $2 then (select at from moved) end
+    ) as read_at,
     sender.id as sender_id, sender.name as sender_name, sender.display_name as sender_display_name,
     sender.avatar_url as sender_avatar_url
-from conversation
-cross join moment
-left join page on true
-left join senders as sender on sender.id = page.sender_id
-order by page.seq
+from seen
+left join found on true
+left join senders as sender on sender.id = found.sender_id
+left join lateral (
+    select read_at
+    from read_marks
+    where seen.is_direct and conversation_id = seen.id
+      and user_id = case when found.sender_id = seen.first_user_id then seen.second_user_id
+                         else seen.first_user_id end
+      and up_to_seq >= found.seq
+    order by up_to_seq
+    limit 1
+) as mark on true
+order by found.seq

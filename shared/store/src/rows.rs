@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use domain::{
-    AvatarUrl, ClientMessageId, Content, DisplayName, Message, Name, Participants, Profile, Seq, User, UserId,
+    AvatarUrl, Change, ClientMessageId, Content, Conversation, DisplayName, Kind, Listeners, Message, Name,
+    Profile, Role, Seq, Title, User, UserId,
 };
 use tokio_postgres::{Error, Row};
 use uuid::Uuid;
@@ -22,10 +23,47 @@ pub(crate) fn message(row: &Row) -> Result<Message, Error> {
     })
 }
 
-/// The participants of the conversation in a row.
-pub(crate) fn participants(row: &Row) -> Result<Participants, Error> {
-    let pair = Participants::new(user_id(row, "first_user_id")?, user_id(row, "second_user_id")?);
-    Ok(pair.expect("conversations_pair_order keeps the two apart"))
+/// The conversation in a row, as one of its participants sees it.
+pub(crate) fn conversation(row: &Row) -> Result<Conversation, Error> {
+    let has_message = row.try_get::<_, Option<Uuid>>("id")?.is_some();
+    let kind = match row.try_get::<_, Option<String>>("title")? {
+        Some(title) => Kind::Group {
+            title: Title::stored(title),
+            avatar_url: row.try_get::<_, Option<_>>("avatar_url")?.map(AvatarUrl::stored),
+        },
+        None => Kind::Direct { other: user(row, "other_")? },
+    };
+    Ok(Conversation {
+        id: row.try_get::<_, Uuid>("page_id")?.into(),
+        kind,
+        role: role(row, "role")?,
+        participant_count: row.try_get("participant_count")?,
+        last_message: if has_message { Some(message(row)?) } else { None },
+        first_seq: Seq(row.try_get("first_seq")?),
+        last_seq: Seq(row.try_get("last_seq")?),
+        last_change: Change(row.try_get("last_change")?),
+        unread_count: row.try_get("unread_count")?,
+    })
+}
+
+/// The role in a column.
+pub(crate) fn role(row: &Row, column: &str) -> Result<Role, Error> {
+    Ok(match row.try_get::<_, &str>(column)? {
+        "owner" => Role::Owner,
+        _ => Role::Member,
+    })
+}
+
+/// The participants in `user_ids`, which is null if they are too many.
+pub(crate) fn listeners(row: &Row) -> Result<Listeners, Error> {
+    let ids: Option<Vec<String>> = row.try_get("user_ids")?;
+    Ok(ids.map_or(Listeners::Joined, |ids| Listeners::Participants(user_ids(ids))))
+}
+
+/// Ids of users, as they are stored.
+pub(crate) fn user_ids(ids: Vec<String>) -> Vec<UserId> {
+    let stored = |id| UserId::parse(id).expect("users_id_length holds what UserId asks for");
+    ids.into_iter().map(stored).collect()
 }
 
 /// The user in a row, with columns prefixed by `prefix`.

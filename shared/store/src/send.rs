@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use domain::{ClientMessageId, Failure, Message, NewMessage, Participants, UserId};
+use domain::{ClientMessageId, Failure, Listeners, MAX_NOTIFIED, Message, NewMessage, UserId};
+use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
@@ -15,9 +16,9 @@ use crate::rows;
 pub struct Sent {
     /// The message, as it is stored.
     pub message: Message,
-    /// The participants of the conversation.
-    pub participants: Participants,
-    /// How many messages of the conversation each participant has not read.
+    /// Who is told of it.
+    pub listeners: Listeners,
+    /// How many messages of the conversation each of the listeners has not read.
     pub unread_counts: HashMap<UserId, i64>,
     /// Whether the message is the latest of the conversation: a repeat may come after others.
     pub is_latest: bool,
@@ -72,23 +73,46 @@ async fn send(
                 (&message.content.as_str(), Type::TEXT),
                 (&message.client_message_id.as_ref().map(ClientMessageId::as_str), Type::TEXT),
                 (&limit, Type::INT4),
+                (&MAX_NOTIFIED, Type::INT4),
             ],
         )
         .await?
         .expect("its from clause has one row at least");
     if row.try_get::<_, Option<Uuid>>("id")?.is_none() {
-        return Ok(match row.try_get("takes_part")? {
+        // The last participant may also have left while this waited, and taken the conversation along.
+        return Ok(match row.try_get("takes_part")? && row.try_get("is_limited")? {
             true => Sending::TooMany { retry_after: rows::retry_after(&row)? },
             false => Sending::NotAParticipant,
         });
     }
-    let participants = rows::participants(&row)?;
-    let (senders, others): (i64, i64) = (row.try_get("senders_unread")?, row.try_get("others_unread")?);
-    let unread_count = |user: &UserId| if *user == message.sender_id { senders } else { others };
+    let listeners = rows::listeners(&row)?;
+    let unread_counts = match &listeners {
+        Listeners::Participants(_) if row.try_get("counts_are_outdated")? => {
+            unread_counts(connection, &row).await?
+        }
+        Listeners::Participants(users) => users.iter().cloned().zip(counts(&row)?).collect(),
+        Listeners::Joined => HashMap::new(),
+    };
     Ok(Sending::Sent(Box::new(Sent {
         message: rows::message(&row)?,
-        unread_counts: participants.iter().map(|user| (user.clone(), unread_count(user))).collect(),
-        participants,
+        listeners,
+        unread_counts,
         is_latest: row.try_get("is_latest")?,
     })))
+}
+
+fn counts(row: &Row) -> Result<Vec<i64>, tokio_postgres::Error> {
+    row.try_get("unread_counts")
+}
+
+/// The counts as they are now.
+async fn unread_counts(
+    connection: &Connection,
+    sent: &Row,
+) -> Result<HashMap<UserId, i64>, tokio_postgres::Error> {
+    let conversation: Uuid = sent.try_get("conversation_id")?;
+    let users: Vec<String> = sent.try_get("user_ids")?;
+    let sql = include_str!("unread_counts_of.sql");
+    let rows = connection.rows(sql, &[(&conversation, Type::UUID), (&users, Type::TEXT_ARRAY)]).await?;
+    rows.iter().map(|row| Ok((rows::user_id(row, "user_id")?, row.try_get("unread_count")?))).collect()
 }

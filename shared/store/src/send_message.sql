@@ -3,6 +3,7 @@
 -- $1 id of the message          $2 conversation    $3 sender
 -- $4 content                    $5 client_message_id or null
 -- $6 messages that a sender may store in a minute; 0 for any number
+-- $7 the most participants of a conversation whose participants are all told of a message
 --
 -- One statement is one round trip and one transaction, so an abort leaves no gap in seq. It always returns a
 -- row; one without a message says why. Postgres takes as long to set up the parts of this statement as to run
@@ -10,17 +11,20 @@
 with
     -- The conversation, if the sender takes part in it.
     conversation as materialized (
-        select id, first_user_id, second_user_id, last_seq
-        from conversations
-        where id = $2 and $3 in (first_user_id, second_user_id)
+        select conversations.id, conversations.title is null as is_direct, conversations.participant_count,
+               conversations.roster, conversations.last_seq, participants.first_seq,
+               (coalesce(last_message_at, created_at) at time zone 'UTC')::date as active_on
+        from participants
+        join conversations on conversations.id = participants.conversation_id
+        where participants.conversation_id = $2 and participants.user_id = $3
     ),
     -- The message, if it is stored already: an equal client_message_id, or a try whose answer was lost.
     stored as materialized (
-        select id, conversation_id, seq, content, client_message_id, created_at, read_at
+        select id, conversation_id, seq, content, client_message_id, created_at
         from messages
         where conversation_id = $2 and sender_id = $3 and client_message_id = $5
         union all
-        select id, conversation_id, seq, content, client_message_id, created_at, read_at
+        select id, conversation_id, seq, content, client_message_id, created_at
         from messages
         where id = $1 and $5 is null
     ),
@@ -46,6 +50,10 @@ with
     -- Takes the next seq. The row stays locked until the commit, so the sends of one conversation go one after
     -- the other. The time is clock_timestamp(), since now() is from before the wait for that lock.
     --
+    -- Who was removed or added while this waited for the lock is not in the snapshot. The roster of the row then
+    -- differs, and the statement aborts and runs again: so nothing of a sender is stored once their removal is
+    -- committed, and everybody who takes part now is told.
+    --
     -- The second of two equal client_message_ids at once waits here (or at counted_in) with a snapshot that
     -- does not show the first one's message. It then violates messages_client_message_id_key, aborts as a
     -- whole, and finds the message when it is repeated. "on conflict do nothing" would keep the seq it took.
@@ -53,32 +61,57 @@ with
     -- client repeats it.
     taken as (
         update conversations
-        set last_seq = last_seq + 1, last_message_at = clock_timestamp()
-        where id = $2 and $3 in (first_user_id, second_user_id)
+        set last_seq = conversations.last_seq + 1, last_message_at = clock_timestamp()
+        from conversation
+        where conversations.id = conversation.id
           and not exists (select from stored)
           and ($6 = 0 or exists (select from counted_in))
-        returning id, last_seq, last_message_at
+        returning conversations.id, conversations.last_seq, conversations.last_message_at,
+                  (conversations.last_message_at at time zone 'UTC')::date as active_on,
+                  case when conversations.roster <> conversation.roster then lost_race() end
     ),
     inserted as (
         insert into messages (id, conversation_id, seq, sender_id, content, client_message_id, created_at)
         select $1, id, last_seq, $3, $4, $5, last_message_at from taken
-        returning id, conversation_id, seq, content, client_message_id, created_at, read_at
+        returning id, conversation_id, seq, content, client_message_id, created_at
     ),
-    -- One more unread message for the other participant.
+    -- The sender has one message more, which is not unread.
     counted as (
         update participants
-        set unread_count = unread_count + 1
+        set sent = sent + 1, active_on = taken.active_on
         from taken
+        where participants.conversation_id = taken.id and participants.user_id = $3
+    ),
+    -- Only the first message of a day moves the conversation in the lists of the others.
+    moved as (
+        update participants
+        set active_on = taken.active_on
+        from taken
+        join conversation on conversation.active_on <> taken.active_on
         where participants.conversation_id = taken.id and participants.user_id <> $3
-        returning unread_count
+          and participants.active_on <> taken.active_on
     ),
     message as (
-        select id, conversation_id, seq, content, client_message_id, created_at, read_at from stored
+        select id, conversation_id, seq, content, client_message_id, created_at from stored
         union all
-        select id, conversation_id, seq, content, client_message_id, created_at, read_at from inserted
+        select id, conversation_id, seq, content, client_message_id, created_at from inserted
+    ),
+    -- The participants, unless they are too many, each with what they have not read up to this message.
+    listeners as (
+        select array_agg(participants.user_id) as user_ids,
+               array_agg(
+                   greatest(message.seq, conversation.last_seq) - participants.read_up_to
+                       - (participants.sent - participants.sent_read)
+                       - case when participants.user_id = $3 and exists (select from inserted) then 1 else 0 end
+               ) as unread_counts
+        from conversation
+        cross join message
+        join participants on participants.conversation_id = conversation.id
+        where conversation.participant_count <= $7
     )
 select
     conversation.id is not null as takes_part,
+    $6 > 0 and not exists (select from counted_in) as is_limited,
     -- The milliseconds until the running minute is over, if the limit refuses the message.
     case when message.id is null then (
         select ceil(extract(epoch from started_at + interval '1 minute' - clock_timestamp()) * 1000)::bigint
@@ -86,19 +119,22 @@ select
         where user_id = $3 and what = 'message'
     ) end as retry_after_ms,
     message.id, message.conversation_id, message.seq, message.content, message.client_message_id,
-    message.created_at, message.read_at,
+    message.created_at,
+    case when conversation.is_direct and message.seq <= conversation.last_seq then (
+        select read_at
+        from read_marks
+        where conversation_id = message.conversation_id and user_id <> $3 and up_to_seq >= message.seq
+        order by up_to_seq
+        limit 1
+    ) end as read_at,
     sender.id as sender_id, sender.name as sender_name, sender.display_name as sender_display_name,
     sender.avatar_url as sender_avatar_url,
-    conversation.first_user_id, conversation.second_user_id,
+    listeners.user_ids, listeners.unread_counts,
     message.seq >= conversation.last_seq as is_latest,
-    (
-        select unread_count from participants where conversation_id = conversation.id and user_id = $3
-    ) as senders_unread,
-    coalesce(
-        (select unread_count from counted),
-        (select unread_count from participants where conversation_id = conversation.id and user_id <> $3)
-    ) as others_unread
+    -- Whether others have sent messages while this one waited: what they have sent is not in the snapshot.
+    coalesce((select last_seq from taken) > conversation.last_seq + 1, false) as counts_are_outdated
 from (values (true)) as always
 left join conversation on true
-left join message on true
+left join message on conversation.id is not null
 left join users as sender on sender.id = $3
+left join listeners on true

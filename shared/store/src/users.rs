@@ -1,6 +1,6 @@
 //! Users and their contacts.
 
-use domain::{Failure, Profile, UserId};
+use domain::{Failure, MAX_NOTIFIED, Profile, UserId};
 use tokio_postgres::types::Type;
 
 use crate::pool::{Connection, Store};
@@ -19,7 +19,8 @@ impl Store {
         self.run(|connection| async move { welcome(&connection, id, profile).await }).await
     }
 
-    /// The users who share a conversation with this one, at most the 500 with the latest activity.
+    /// The users who share a conversation of up to [`MAX_NOTIFIED`] participants with this one, at most the
+    /// 500 with the latest activity.
     ///
     /// # Errors
     ///
@@ -44,6 +45,7 @@ async fn welcome(
                 (&display_name, Type::TEXT),
                 (&avatar_url, Type::TEXT),
                 (&CONTACTS, Type::INT8),
+                (&MAX_NOTIFIED, Type::INT4),
             ],
         )
         .await?;
@@ -52,7 +54,12 @@ async fn welcome(
 
 async fn contacts_of(connection: &Connection, id: &UserId) -> Result<Vec<UserId>, tokio_postgres::Error> {
     let sql = include_str!("contacts_of.sql");
-    let rows = connection.rows(sql, &[(&id.as_str(), Type::TEXT), (&CONTACTS, Type::INT8)]).await?;
+    let rows = connection
+        .rows(
+            sql,
+            &[(&id.as_str(), Type::TEXT), (&CONTACTS, Type::INT8), (&MAX_NOTIFIED, Type::INT4)],
+        )
+        .await?;
     rows.iter().map(|row| rows::user_id(row, "contact")).collect()
 }
 

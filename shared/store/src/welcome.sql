@@ -2,7 +2,7 @@
 -- needs both, and this is one round trip.
 --
 -- $1 user    $2 name    $3 display name    $4 avatar URL, each null if the token does not have it
--- $5 number of contacts
+-- $5 number of contacts    $6 the most participants of a conversation whose participants are contacts
 with
     said (id, name, display_name, avatar_url) as (
         values ($1, $2, $3, $4)
@@ -22,24 +22,33 @@ with
             name = coalesce(excluded.name, users.name),
             display_name = coalesce(excluded.display_name, users.display_name),
             avatar_url = coalesce(excluded.avatar_url, users.avatar_url)
-    )
-select contact
-from (
-    (
-        select second_user_id as contact, coalesce(last_message_at, created_at) as activity
-        from conversations
-        where first_user_id = $1
-        order by coalesce(last_message_at, created_at) desc, id desc
+    ),
+    -- As in contacts_of.sql.
+    earliest as (
+        select active_on from participants where user_id = $1 order by active_on desc offset $5 - 1 limit 1
+    ),
+    latest as (
+        select conversation.id, conversation.activity
+        from participants
+        cross join lateral (
+            select id, participant_count,
+                   case when last_seq >= participants.first_seq then last_message_at
+                        else participants.joined_at end as activity
+            from conversations
+            where id = participants.conversation_id
+            limit 1
+        ) as conversation
+        where participants.user_id = $1
+          and participants.active_on >= coalesce((select active_on from earliest), '-infinity')
+          and conversation.participant_count between 2 and $6
+        order by conversation.activity desc
         limit $5
     )
-    union all
-    (
-        select first_user_id, coalesce(last_message_at, created_at)
-        from conversations
-        where second_user_id = $1
-        order by coalesce(last_message_at, created_at) desc, id desc
-        limit $5
-    )
-) as sides
-order by activity desc
+select others.user_id as contact
+from latest
+cross join lateral (
+    select user_id from participants where conversation_id = latest.id and user_id <> $1 limit $6
+) as others
+group by others.user_id
+order by max(latest.activity) desc
 limit $5

@@ -76,9 +76,9 @@ async fn history(stack: &Stack) -> Vec<Growth> {
         eprintln!("growth: history of {size}");
         postgres
             .batch_execute(&format!(
-                "insert into messages (id, conversation_id, seq, sender_id, content, created_at, read_at)
+                "insert into messages (id, conversation_id, seq, sender_id, content, created_at)
                    select gen_random_uuid(), '{conversation}', seq, 'long-a', 'message ' || seq,
-                     clock_timestamp(), clock_timestamp()
+                     clock_timestamp()
                    from generate_series({}, {size}) seq;
                  update conversations set last_seq = {size}, last_message_at = clock_timestamp() where id =
                    '{conversation}';
@@ -120,14 +120,21 @@ async fn list(stack: &Stack) -> Vec<Growth> {
                 "insert into users (id) values ('{user}');
                  insert into users (id) select 'with-{user}-' || n from generate_series(1, {size}) n;
                  insert into conversations (id, first_user_id, second_user_id, last_seq, last_message_at)
+                   -- As busy people are: up to 500 conversations were active today.
                    select gen_random_uuid(), '{user}', 'with-{user}-' || n, 1,
-                     clock_timestamp() from generate_series(1, {size}) n;
-                 insert into messages (id, conversation_id, seq, sender_id, content, created_at, read_at)
-                   select gen_random_uuid(), id, 1, second_user_id, 'hello', last_message_at, last_message_at
+                     clock_timestamp() - interval '1 day' * (n / 500) from generate_series(1, {size}) n;
+                 insert into messages (id, conversation_id, seq, sender_id, content, created_at)
+                   select gen_random_uuid(), id, 1, second_user_id, 'hello', last_message_at
                    from conversations where first_user_id = '{user}';
-                 insert into participants (conversation_id, user_id)
-                   select id, first_user_id from conversations where first_user_id = '{user}'
-                   union all select id, second_user_id from conversations where first_user_id = '{user}';
+                 insert into participants (conversation_id, user_id, active_on, read_up_to, sent, sent_read)
+                   select id, first_user_id, (last_message_at at time zone 'UTC')::date, 1, 0, 0
+                   from conversations where first_user_id = '{user}'
+                   union all
+                   select id, second_user_id, (last_message_at at time zone 'UTC')::date, 0, 1, 0
+                   from conversations where first_user_id = '{user}';
+                 insert into read_marks (conversation_id, user_id, up_to_seq, read_at)
+                   select id, first_user_id, 1, last_message_at
+                   from conversations where first_user_id = '{user}';
                  analyze;"
             ))
             .await

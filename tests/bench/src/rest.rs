@@ -138,14 +138,18 @@ pub(crate) async fn world(stack: &Stack) -> World {
                from generate_series(0, 199) n, generate_series(1, 5) step
                join lateral (select 'rest-' || to_char(n, 'FM000') as id) one on true
                join lateral (select 'rest-' || to_char((n + step) % 200, 'FM000') as id) other on true;
-             insert into participants (conversation_id, user_id)
-               select id, first_user_id from conversations where first_user_id like 'rest-%'
-               union all select id, second_user_id from conversations where first_user_id like 'rest-%';
-             insert into messages (id, conversation_id, seq, sender_id, content, created_at, read_at)
+             insert into participants (conversation_id, user_id, read_up_to, sent, sent_read)
+               select id, first_user_id, 100, 50, 50 from conversations where first_user_id like 'rest-%'
+               union all
+               select id, second_user_id, 100, 50, 50 from conversations where first_user_id like 'rest-%';
+             insert into read_marks (conversation_id, user_id, up_to_seq, read_at)
+               select conversation_id, user_id, 100, clock_timestamp()
+               from participants where user_id like 'rest-%';
+             insert into messages (id, conversation_id, seq, sender_id, content, created_at)
                select gen_random_uuid(), id, seq, case seq % 2 when 0 then first_user_id else second_user_id
                  end,
                       'message ' || seq || ' of a hundred, as long as people write them in a chat',
-                      clock_timestamp(), clock_timestamp()
+                      clock_timestamp()
                from conversations, generate_series(1, 100) seq where first_user_id like 'rest-%';
              analyze;",
         )

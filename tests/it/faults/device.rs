@@ -239,7 +239,7 @@ impl Device {
         if listed != self.conversations.keys().cloned().collect() {
             return Err(format!("{} is told of other conversations than its own", self.name));
         }
-        let others = page.conversations.into_iter().map(|listed| listed.other_user);
+        let others = page.conversations.into_iter().filter_map(|listed| listed.other_user);
         Ok(others.map(|other| (other.user.id.to_string(), other.online)).collect())
     }
 
@@ -475,7 +475,7 @@ impl Device {
                 }
                 self.takes(last_message).await;
             }
-            Event::JoinedConversation { conversation_id, last_seq, online_user_ids } => {
+            Event::JoinedConversation { conversation_id, last_seq, online_user_ids, .. } => {
                 let conversation = conversation_id.to_string();
                 let Some(other) = self.is_in(&conversation) else { return };
                 let other = self.world.user(other).id;
@@ -494,6 +494,11 @@ impl Device {
                 for head in conversations {
                     self.hears_of(&head.conversation_id.to_string(), head.last_seq.0).await;
                 }
+            }
+            // Nobody changes a conversation here.
+            Event::ConversationChanged { conversation_id, .. }
+            | Event::ParticipantsChanged { conversation_id, .. } => {
+                self.goes_wrong(&format!("{conversation_id} is said to have changed"));
             }
             Event::UserOnline { user_id, version } => self.sees(&user_id.to_string(), version, true),
             Event::UserOffline { user_id, version, .. } => self.sees(&user_id.to_string(), version, false),

@@ -165,7 +165,7 @@ impl Client {
 
     pub(crate) async fn joins(&mut self, conversation: &str) -> Joined {
         match self.asks(json!({ "action": "join_conversation", "conversationId": conversation })).await {
-            Event::JoinedConversation { conversation_id, last_seq, online_user_ids } => Joined {
+            Event::JoinedConversation { conversation_id, last_seq, online_user_ids, .. } => Joined {
                 conversation_id: conversation_id.to_string(),
                 last_seq: last_seq.0,
                 online_user_ids: online_user_ids.into_iter().map(String::from).collect(),

@@ -1,0 +1,244 @@
+//! A change is committed before it is pushed. From then on it is a success, whatever becomes of the pushes: who
+//! misses one sees a higher `lastChange`.
+//!
+//! A removal commits, then empties the room of the user, then answers. If it dies before that, a repeat finds
+//! nothing to remove, and empties the room all the same.
+
+use domain::{Conversation, ConversationId, Kind, Listeners, Role, UserId};
+use edge::Error;
+use edge::http::StatusCode;
+use edge::token::Claims;
+use protocol::rest::{self, Done, ParticipantCount, ParticipantPage};
+use protocol::{Event, RoleOf, Time};
+use realtime::{Connections, Push, best_effort, tell_listeners};
+use serde::Serialize;
+use store::{Changed, GroupChange, Made, NewGroup, Refusal, RosterChange, Store};
+
+use crate::request::{Asked, Page};
+
+pub(crate) struct State {
+    pub(crate) store: Store,
+    pub(crate) connections: Connections,
+    pub(crate) push: Push,
+    /// How many users a user may add in a minute, and conversations create; 0 for any number.
+    pub(crate) max_per_minute: u32,
+    /// How many participants a group may have.
+    pub(crate) max_participants: i32,
+}
+
+/// The body of an answer.
+#[derive(Serialize)]
+#[serde(untagged)]
+pub(crate) enum Answer {
+    Conversation(Box<rest::Conversation>),
+    Participants(ParticipantPage),
+    ParticipantCount(ParticipantCount),
+    Done(Done),
+}
+
+pub(crate) async fn handle(
+    state: &State,
+    claims: Claims,
+    asked: Asked,
+) -> Result<(StatusCode, Answer), Error> {
+    let caller = &claims.user_id;
+    match asked {
+        Asked::Create(group) => create(state, &claims, group).await,
+        Asked::Get(id) => Ok((StatusCode::OK, conversation(state, id, caller).await?)),
+        Asked::Change(id, change) => change_group(state, id, caller, &change).await,
+        Asked::ListParticipants(id, page) => list_participants(state, id, caller, page).await,
+        Asked::AddParticipants(id, users) => add_participants(state, id, caller, &users).await,
+        Asked::SetRole(id, user, role) => set_role(state, id, caller, &user, role).await,
+        Asked::RemoveParticipant(id, user) => remove_participant(state, id, caller, &user).await,
+    }
+}
+
+async fn create(state: &State, claims: &Claims, mut group: NewGroup) -> Result<(StatusCode, Answer), Error> {
+    let caller = &claims.user_id;
+    group.others.retain(|user| user != caller);
+    let too_many = i32::try_from(group.others.len()).is_ok_and(|others| others >= state.max_participants);
+    let made = match too_many {
+        true => Err(Refusal::TooManyParticipants),
+        false => state.store.create_group(caller, &claims.profile, &group, state.max_per_minute).await?,
+    };
+    let id = match made.map_err(|refusal| refused(state, refusal, "participantIds"))? {
+        Made::Found(id) => return Ok((StatusCode::OK, conversation(state, id, caller).await?)),
+        Made::Created(id) => id,
+    };
+    let created = conversation_of(state, id, caller).await?;
+    let participants: Vec<_> = [caller.clone()].into_iter().chain(group.others).collect();
+    let role = |user: &UserId| if user == caller { Role::Owner } else { Role::Member };
+    let change = RosterChange {
+        roles: participants.iter().map(|user| (user.clone(), role(user))).collect(),
+        added: participants,
+        removed: Vec::new(),
+        participant_count: created.participant_count,
+        last_change: created.last_change,
+        listeners: Listeners::Participants(Vec::new()),
+    };
+    tell_roster(state, id, change).await;
+    let created = rest::Conversation::new(created, false, None);
+    Ok((StatusCode::CREATED, Answer::Conversation(Box::new(created))))
+}
+
+async fn change_group(
+    state: &State,
+    id: ConversationId,
+    caller: &UserId,
+    change: &GroupChange,
+) -> Result<(StatusCode, Answer), Error> {
+    let changed = state.store.change_group(id, caller, change).await?;
+    if let Some(changed) = changed.map_err(|refusal| refused(state, refusal, "conversationId"))? {
+        let Changed { title, avatar_url, participant_count, last_change, listeners } = changed;
+        let event = Event::ConversationChanged {
+            conversation_id: id,
+            kind: rest::Kind::Group,
+            title: Some(title.into()),
+            avatar_url: avatar_url.map(String::from),
+            participant_count,
+            last_change,
+        };
+        tell(state, id, &listeners, &[], &event).await;
+    }
+    Ok((StatusCode::OK, conversation(state, id, caller).await?))
+}
+
+async fn list_participants(
+    state: &State,
+    id: ConversationId,
+    caller: &UserId,
+    page: Page,
+) -> Result<(StatusCode, Answer), Error> {
+    // One more than asked for tells whether there is another page.
+    let found = state.store.participants_of(id, caller, page.after.as_ref(), page.limit + 1).await?;
+    let mut found = found.ok_or_else(Error::not_a_participant)?;
+    let has_more = found.len() > page.limit;
+    found.truncate(page.limit);
+    let next_cursor = found.last().filter(|_| has_more).map(|last| last.user.id.to_string());
+    let users: Vec<_> = found.iter().map(|participant| participant.user.id.clone()).collect();
+    let presence = state.connections.presence(&users).await?;
+    let participants = found.into_iter().map(|participant| {
+        let presence = presence.get(&participant.user.id).copied().unwrap_or_default();
+        rest::Participant {
+            user: participant.user.into(),
+            role: participant.role,
+            joined_at: Time(participant.joined_at),
+            read_up_to_seq: participant.read_up_to,
+            online: presence.online,
+            last_seen_at: presence.last_seen_at.map(Time),
+        }
+    });
+    let page = ParticipantPage { participants: participants.collect(), next_cursor };
+    Ok((StatusCode::OK, Answer::Participants(page)))
+}
+
+async fn add_participants(
+    state: &State,
+    id: ConversationId,
+    caller: &UserId,
+    users: &[UserId],
+) -> Result<(StatusCode, Answer), Error> {
+    let (per_minute, most) = (state.max_per_minute, state.max_participants);
+    let added = state.store.add_participants(id, caller, users, per_minute, most).await?;
+    let (participant_count, change) = added.map_err(|refusal| refused(state, refusal, "userIds"))?;
+    if let Some(change) = change {
+        tell_roster(state, id, change).await;
+    }
+    Ok((StatusCode::OK, Answer::ParticipantCount(ParticipantCount { participant_count })))
+}
+
+async fn set_role(
+    state: &State,
+    id: ConversationId,
+    caller: &UserId,
+    user: &UserId,
+    role: Role,
+) -> Result<(StatusCode, Answer), Error> {
+    let set = state.store.set_role(id, caller, user, role).await?;
+    if let Some(change) = set.map_err(|refusal| refused(state, refusal, "userId"))? {
+        tell_roster(state, id, change).await;
+    }
+    Ok((StatusCode::OK, Answer::Done(Done {})))
+}
+
+async fn remove_participant(
+    state: &State,
+    id: ConversationId,
+    caller: &UserId,
+    user: &UserId,
+) -> Result<(StatusCode, Answer), Error> {
+    let removed = state.store.remove_participant(id, caller, user).await?;
+    let change = removed.map_err(|refusal| refused(state, refusal, "userId"))?;
+    let expelled = state.connections.expel(user, id).await;
+    if let Some(change) = change {
+        tell_roster(state, id, change).await;
+    }
+    // It is committed, but the room may still have them: a repeat empties it.
+    expelled?;
+    Ok((StatusCode::NO_CONTENT, Answer::Done(Done {})))
+}
+
+async fn conversation(state: &State, id: ConversationId, caller: &UserId) -> Result<Answer, Error> {
+    let found = conversation_of(state, id, caller).await?;
+    let presence = match &found.kind {
+        Kind::Direct { other } => {
+            let presence = state.connections.presence(std::slice::from_ref(&other.id)).await?;
+            presence.get(&other.id).copied().unwrap_or_default()
+        }
+        Kind::Group { .. } => realtime::Presence::default(),
+    };
+    let found = rest::Conversation::new(found, presence.online, presence.last_seen_at.map(Time));
+    Ok(Answer::Conversation(Box::new(found)))
+}
+
+async fn conversation_of(
+    state: &State,
+    id: ConversationId,
+    caller: &UserId,
+) -> Result<Conversation, Error> {
+    state.store.conversation_of(id, caller).await?.ok_or_else(Error::not_a_participant)
+}
+
+/// Pushes a change of the participants, also to those who were added or removed.
+async fn tell_roster(state: &State, conversation_id: ConversationId, change: RosterChange) {
+    let RosterChange { added, removed, roles, participant_count, last_change, listeners } = change;
+    let concerned = [added.as_slice(), &removed].concat();
+    let event = Event::ParticipantsChanged {
+        conversation_id,
+        added,
+        removed,
+        roles: roles.into_iter().map(|(user_id, role)| RoleOf { user_id, role }).collect(),
+        participant_count,
+        last_change,
+    };
+    tell(state, conversation_id, &listeners, &concerned, &event).await;
+}
+
+async fn tell(state: &State, id: ConversationId, listeners: &Listeners, besides: &[UserId], event: &Event) {
+    let telling = tell_listeners(&state.connections, &state.push, id, listeners, besides, event);
+    best_effort("pushing a change of a conversation", telling).await;
+}
+
+/// The answer to a refusal; `field` names the users.
+fn refused(state: &State, refusal: Refusal, field: &str) -> Error {
+    match refusal {
+        Refusal::NotAParticipant => Error::not_a_participant(),
+        Refusal::Direct => {
+            Error::invalid_request("conversationId: a conversation of two has no title, owners or others")
+        }
+        Refusal::NotAnOwner => Error::not_an_owner(),
+        Refusal::NoSuchUser(user) => Error::not_found(format!("{field}: there is no user {user}")),
+        Refusal::NoSuchParticipant => Error::not_found(format!("{field}: this user does not take part")),
+        Refusal::TooManyParticipants => Error::invalid_request(format!(
+            "{field}: a conversation has at most {} participants",
+            state.max_participants
+        )),
+        Refusal::OnlyOwner => Error::invalid_request(format!(
+            "{field}: the only owner cannot stop being one while others take part: make another one owner first"
+        )),
+        Refusal::TooMany { retry_after } => {
+            let limit = state.max_per_minute;
+            Error::rate_limited(format!("{limit} new participants a minute are enough: wait a little"), retry_after)
+        }
+    }
+}

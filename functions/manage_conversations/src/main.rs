@@ -1,0 +1,27 @@
+//! Conversations and their participants: `POST /api/conversations` and the routes below
+//! `/api/conversations/{conversationId}`, except its messages.
+
+mod handler;
+mod request;
+
+use edge::token::Verifier;
+use handler::State;
+use realtime::{Connections, Push};
+use store::Store;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), lambda_runtime::Error> {
+    edge::telemetry::init();
+    let sdk = aws::load_config().await;
+    let state = &State {
+        store: Store::from_env(&sdk)?,
+        connections: Connections::from_env(&sdk)?,
+        push: Push::from_env(&sdk)?,
+        max_per_minute: environment::parsed_or("MAX_CONVERSATIONS_PER_MINUTE", 60)?,
+        max_participants: environment::parsed_or("MAX_PARTICIPANTS", 1000)?,
+    };
+    edge::http::run(Verifier::from_env(&sdk)?, request::read, |claims, asked| {
+        handler::handle(state, claims, asked)
+    })
+    .await
+}

@@ -1,0 +1,496 @@
+//! Groups and their participants.
+//!
+//! Every call that changes a group locks the row of its conversation first. So it sees who takes part when its
+//! turn comes, and a send that waits behind it finds the roster changed.
+
+use std::time::Duration;
+
+use domain::{
+    AvatarUrl, Change, ClientConversationId, ConversationId, Failure, Listeners, MAX_NOTIFIED, Profile, Role,
+    Seq, Timestamp, Title, User, UserId,
+};
+use tokio_postgres::Row;
+use tokio_postgres::types::Type;
+use uuid::Uuid;
+
+use crate::pool::{Connection, Store};
+use crate::rows;
+use crate::users::columns;
+
+/// A group that is to be made.
+#[derive(Clone, Debug)]
+pub struct NewGroup {
+    /// The name.
+    pub title: Title,
+    /// The URL of the picture.
+    pub avatar_url: Option<AvatarUrl>,
+    /// The participants besides the creator, each once.
+    pub others: Vec<UserId>,
+    /// The name that the client gave to it.
+    pub client_conversation_id: Option<ClientConversationId>,
+}
+
+/// A group that exists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Made {
+    /// An earlier call has made it.
+    Found(ConversationId),
+    /// It is new.
+    Created(ConversationId),
+}
+
+/// What is to be changed of a group; `None` stays as it is.
+#[derive(Clone, Debug, Default)]
+pub struct GroupChange {
+    /// The new name.
+    pub title: Option<Title>,
+    /// The new URL of the picture, or none.
+    pub avatar_url: Option<Option<AvatarUrl>>,
+}
+
+/// A group after a change of its title or its avatar.
+#[derive(Clone, Debug)]
+pub struct Changed {
+    /// The name.
+    pub title: Title,
+    /// The URL of the picture.
+    pub avatar_url: Option<AvatarUrl>,
+    /// How many users take part.
+    pub participant_count: i32,
+    /// The number of the change.
+    pub last_change: Change,
+    /// Who is told.
+    pub listeners: Listeners,
+}
+
+/// A change of who takes part in a group.
+#[derive(Clone, Debug)]
+pub struct RosterChange {
+    /// Who was added.
+    pub added: Vec<UserId>,
+    /// Who was removed.
+    pub removed: Vec<UserId>,
+    /// Who has a new role.
+    pub roles: Vec<(UserId, Role)>,
+    /// How many users take part.
+    pub participant_count: i32,
+    /// The number of the change.
+    pub last_change: Change,
+    /// Who is told, besides those who were added or removed.
+    pub listeners: Listeners,
+}
+
+/// Why a group is not made or changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The caller does not take part in the conversation.
+    NotAParticipant,
+    /// It is a conversation of two.
+    Direct,
+    /// The caller is not an owner.
+    NotAnOwner,
+    /// There is no such user.
+    NoSuchUser(UserId),
+    /// The user does not take part.
+    NoSuchParticipant,
+    /// It would have too many participants.
+    TooManyParticipants,
+    /// It would have no owner.
+    OnlyOwner,
+    /// The caller has added too many users in this minute.
+    TooMany {
+        /// The time until the minute ends.
+        retry_after: Duration,
+    },
+}
+
+/// A participant of a conversation.
+#[derive(Clone, Debug)]
+pub struct Participant {
+    /// The user.
+    pub user: User,
+    /// The role.
+    pub role: Role,
+    /// When the user was added.
+    pub joined_at: Timestamp,
+    /// The number of the last message that the user has read.
+    pub read_up_to: Seq,
+}
+
+impl Store {
+    /// Makes a group, or finds the one that `creator` has made with the same client's name. Stores the profile
+    /// of the creator. They may add `max_per_minute` users, or any number if that is 0.
+    ///
+    /// # Errors
+    ///
+    /// Postgres did not answer, or not as it should.
+    pub async fn create_group(
+        &self,
+        creator: &UserId,
+        profile: &Profile,
+        group: &NewGroup,
+        max_per_minute: u32,
+    ) -> Result<Result<Made, Refusal>, Failure> {
+        let id = ConversationId::new();
+        self.run(|connection| async move {
+            create_group(&connection, id, creator, profile, group, max_per_minute).await
+        })
+        .await
+    }
+
+    /// Changes the title or the avatar of a group. `None` if they are so already.
+    ///
+    /// # Errors
+    ///
+    /// Postgres did not answer, or not as it should.
+    pub async fn change_group(
+        &self,
+        id: ConversationId,
+        caller: &UserId,
+        change: &GroupChange,
+    ) -> Result<Result<Option<Changed>, Refusal>, Failure> {
+        self.run(|connection| async move { change_group(&connection, id, caller, change).await }).await
+    }
+
+    /// Adds users to a group of at most `max_participants`. They see what comes after. Returns the number of
+    /// participants, and what has changed, if anything has. The caller may add `max_per_minute` users, or any
+    /// number if that is 0.
+    ///
+    /// # Errors
+    ///
+    /// Postgres did not answer, or not as it should.
+    pub async fn add_participants(
+        &self,
+        id: ConversationId,
+        caller: &UserId,
+        users: &[UserId],
+        max_per_minute: u32,
+        max_participants: i32,
+    ) -> Result<Result<(i32, Option<RosterChange>), Refusal>, Failure> {
+        self.run(|connection| async move {
+            add_participants(&connection, id, caller, users, max_per_minute, max_participants).await
+        })
+        .await
+    }
+
+    /// Sets the role of a participant. `None` if they have it already.
+    ///
+    /// # Errors
+    ///
+    /// Postgres did not answer, or not as it should.
+    pub async fn set_role(
+        &self,
+        id: ConversationId,
+        caller: &UserId,
+        user: &UserId,
+        role: Role,
+    ) -> Result<Result<Option<RosterChange>, Refusal>, Failure> {
+        self.run(|connection| async move { set_role(&connection, id, caller, user, role).await }).await
+    }
+
+    /// Removes a participant; the last one takes the conversation along. `None` if the user does not take
+    /// part.
+    ///
+    /// # Errors
+    ///
+    /// Postgres did not answer, or not as it should.
+    pub async fn remove_participant(
+        &self,
+        id: ConversationId,
+        caller: &UserId,
+        user: &UserId,
+    ) -> Result<Result<Option<RosterChange>, Refusal>, Failure> {
+        self.run(|connection| async move { remove_participant(&connection, id, caller, user).await }).await
+    }
+
+    /// The participants of a conversation after one, by their ids, at most `limit`. `None` if the caller does
+    /// not take part.
+    ///
+    /// # Errors
+    ///
+    /// Postgres did not answer, or not as it should.
+    pub async fn participants_of(
+        &self,
+        id: ConversationId,
+        caller: &UserId,
+        after: Option<&UserId>,
+        limit: usize,
+    ) -> Result<Option<Vec<Participant>>, Failure> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        self.run(|connection| async move { participants_of(&connection, id, caller, after, limit).await })
+            .await
+    }
+}
+
+async fn create_group(
+    connection: &Connection,
+    id: ConversationId,
+    creator: &UserId,
+    profile: &Profile,
+    group: &NewGroup,
+    max_per_minute: u32,
+) -> Result<Result<Made, Refusal>, tokio_postgres::Error> {
+    let [name, display_name, avatar_url] = columns(profile);
+    let row = connection
+        .row(
+            include_str!("create_group.sql"),
+            &[
+                (&creator.as_str(), Type::TEXT),
+                (&name, Type::TEXT),
+                (&display_name, Type::TEXT),
+                (&avatar_url, Type::TEXT),
+                (&id.as_uuid(), Type::UUID),
+                (&group.title.as_str(), Type::TEXT),
+                (&group.avatar_url.as_ref().map(AvatarUrl::as_str), Type::TEXT),
+                (&texts(&group.others), Type::TEXT_ARRAY),
+                (
+                    &group.client_conversation_id.as_ref().map(ClientConversationId::as_str),
+                    Type::TEXT,
+                ),
+                (&i32::try_from(max_per_minute).unwrap_or(i32::MAX), Type::INT4),
+            ],
+        )
+        .await?
+        .expect("a select from nothing gives one row");
+    let [found, created] = [row.try_get::<_, Option<Uuid>>("found")?, row.try_get("created")?];
+    Ok(match (found, created) {
+        // By an earlier try of this call.
+        (Some(found), _) if found == id.as_uuid() => Ok(Made::Created(id)),
+        (Some(found), _) => Ok(Made::Found(found.into())),
+        (None, Some(created)) => Ok(Made::Created(created.into())),
+        (None, None) => Err(unknown_user(&row)?.map_or(
+            Refusal::TooMany { retry_after: rows::retry_after(&row)? },
+            Refusal::NoSuchUser,
+        )),
+    })
+}
+
+async fn change_group(
+    connection: &Connection,
+    id: ConversationId,
+    caller: &UserId,
+    change: &GroupChange,
+) -> Result<Result<Option<Changed>, Refusal>, tokio_postgres::Error> {
+    let avatar_url = change.avatar_url.as_ref().map(Option::as_ref);
+    let row = connection
+        .row_under_lock(
+            id,
+            include_str!("change_group.sql"),
+            &[
+                (&id.as_uuid(), Type::UUID),
+                (&caller.as_str(), Type::TEXT),
+                (&change.title.as_ref().map(Title::as_str), Type::TEXT),
+                (&avatar_url.is_some(), Type::BOOL),
+                (&avatar_url.flatten().map(AvatarUrl::as_str), Type::TEXT),
+                (&MAX_NOTIFIED, Type::INT4),
+            ],
+        )
+        .await?;
+    let row = match owned_group(row)? {
+        Ok(row) => row,
+        Err(refusal) => return Ok(Err(refusal)),
+    };
+    let Some(last_change) = last_change(&row)? else { return Ok(Ok(None)) };
+    Ok(Ok(Some(Changed {
+        title: Title::stored(row.try_get("title")?),
+        avatar_url: row.try_get::<_, Option<_>>("avatar_url")?.map(AvatarUrl::stored),
+        participant_count: row.try_get("participant_count")?,
+        last_change,
+        listeners: rows::listeners(&row)?,
+    })))
+}
+
+async fn add_participants(
+    connection: &Connection,
+    id: ConversationId,
+    caller: &UserId,
+    users: &[UserId],
+    max_per_minute: u32,
+    max_participants: i32,
+) -> Result<Result<(i32, Option<RosterChange>), Refusal>, tokio_postgres::Error> {
+    let row = connection
+        .row_under_lock(
+            id,
+            include_str!("add_participants.sql"),
+            &[
+                (&id.as_uuid(), Type::UUID),
+                (&caller.as_str(), Type::TEXT),
+                (&texts(users), Type::TEXT_ARRAY),
+                (&i32::try_from(max_per_minute).unwrap_or(i32::MAX), Type::INT4),
+                (&max_participants, Type::INT4),
+                (&MAX_NOTIFIED, Type::INT4),
+            ],
+        )
+        .await?;
+    let row = match owned_group(row)? {
+        Ok(row) => row,
+        Err(refusal) => return Ok(Err(refusal)),
+    };
+    if let Some(unknown) = unknown_user(&row)? {
+        return Ok(Err(Refusal::NoSuchUser(unknown)));
+    }
+    if row.try_get("would_be_too_many")? {
+        return Ok(Err(Refusal::TooManyParticipants));
+    }
+    if row.try_get("is_refused")? {
+        return Ok(Err(Refusal::TooMany { retry_after: rows::retry_after(&row)? }));
+    }
+    let participant_count = row.try_get("participant_count")?;
+    let Some(last_change) = last_change(&row)? else { return Ok(Ok((participant_count, None))) };
+    let added = rows::user_ids(row.try_get("added")?);
+    let change = RosterChange {
+        roles: added.iter().map(|user| (user.clone(), Role::Member)).collect(),
+        added,
+        removed: Vec::new(),
+        participant_count,
+        last_change,
+        listeners: rows::listeners(&row)?,
+    };
+    Ok(Ok((participant_count, Some(change))))
+}
+
+async fn set_role(
+    connection: &Connection,
+    id: ConversationId,
+    caller: &UserId,
+    user: &UserId,
+    role: Role,
+) -> Result<Result<Option<RosterChange>, Refusal>, tokio_postgres::Error> {
+    let row = connection
+        .row_under_lock(
+            id,
+            include_str!("set_role.sql"),
+            &[
+                (&id.as_uuid(), Type::UUID),
+                (&caller.as_str(), Type::TEXT),
+                (&user.as_str(), Type::TEXT),
+                (&role.as_str(), Type::TEXT),
+                (&MAX_NOTIFIED, Type::INT4),
+            ],
+        )
+        .await?;
+    let row = match owned_group(row)? {
+        Ok(row) => row,
+        Err(refusal) => return Ok(Err(refusal)),
+    };
+    let Some(last_change) = last_change(&row)? else {
+        return Ok(match row.try_get::<_, Option<&str>>("old_role")? {
+            None => Err(Refusal::NoSuchParticipant),
+            Some(old) if old == role.as_str() => Ok(None),
+            Some(_) => Err(Refusal::OnlyOwner),
+        });
+    };
+    Ok(Ok(Some(RosterChange {
+        added: Vec::new(),
+        removed: Vec::new(),
+        roles: vec![(user.clone(), role)],
+        participant_count: row.try_get("participant_count")?,
+        last_change,
+        listeners: rows::listeners(&row)?,
+    })))
+}
+
+async fn remove_participant(
+    connection: &Connection,
+    id: ConversationId,
+    caller: &UserId,
+    user: &UserId,
+) -> Result<Result<Option<RosterChange>, Refusal>, tokio_postgres::Error> {
+    let row = connection
+        .row_under_lock(
+            id,
+            include_str!("remove_participant.sql"),
+            &[
+                (&id.as_uuid(), Type::UUID),
+                (&caller.as_str(), Type::TEXT),
+                (&user.as_str(), Type::TEXT),
+                (&MAX_NOTIFIED, Type::INT4),
+            ],
+        )
+        .await?;
+    let Some(row) = row else {
+        // Who has left already may leave again. A stranger learns nothing by it.
+        return Ok(if caller == user { Ok(None) } else { Err(Refusal::NotAParticipant) });
+    };
+    if !row.try_get::<_, bool>("is_group")? {
+        return Ok(Err(Refusal::Direct));
+    }
+    if caller != user && rows::role(&row, "role")? != Role::Owner {
+        return Ok(Err(Refusal::NotAnOwner));
+    }
+    if !row.try_get::<_, bool>("is_removed")? {
+        return Ok(if row.try_get("is_only_owner")? { Err(Refusal::OnlyOwner) } else { Ok(None) });
+    }
+    let listeners = match rows::listeners(&row)? {
+        Listeners::Participants(mut users) => {
+            users.retain(|one| one != user);
+            Listeners::Participants(users)
+        }
+        Listeners::Joined => Listeners::Joined,
+    };
+    Ok(Ok(Some(RosterChange {
+        added: Vec::new(),
+        removed: vec![user.clone()],
+        roles: Vec::new(),
+        participant_count: row.try_get("left_count")?,
+        last_change: Change(row.try_get("last_change")?),
+        listeners,
+    })))
+}
+
+async fn participants_of(
+    connection: &Connection,
+    id: ConversationId,
+    caller: &UserId,
+    after: Option<&UserId>,
+    limit: i64,
+) -> Result<Option<Vec<Participant>>, tokio_postgres::Error> {
+    let rows = connection
+        .rows(
+            include_str!("participants_of.sql"),
+            &[
+                (&id.as_uuid(), Type::UUID),
+                (&caller.as_str(), Type::TEXT),
+                (&after.map_or("", UserId::as_str), Type::TEXT),
+                (&limit, Type::INT8),
+            ],
+        )
+        .await?;
+    if rows.is_empty() {
+        return Ok(None);
+    }
+    let mut page = Vec::with_capacity(rows.len());
+    // A page after the last participant is one row without a user.
+    for row in rows.iter().filter(|row| !matches!(row.try_get::<_, Option<&str>>("id"), Ok(None))) {
+        page.push(Participant {
+            user: rows::user(row, "")?,
+            role: rows::role(row, "role")?,
+            joined_at: row.try_get("joined_at")?,
+            read_up_to: Seq(row.try_get("read_up_to")?),
+        });
+    }
+    Ok(Some(page))
+}
+
+/// The row of a statement that only an owner of a group may execute.
+fn owned_group(row: Option<Row>) -> Result<Result<Row, Refusal>, tokio_postgres::Error> {
+    let Some(row) = row else { return Ok(Err(Refusal::NotAParticipant)) };
+    Ok(match (row.try_get("is_group")?, rows::role(&row, "role")?) {
+        (false, _) => Err(Refusal::Direct),
+        (true, Role::Member) => Err(Refusal::NotAnOwner),
+        (true, Role::Owner) => Ok(row),
+    })
+}
+
+fn last_change(row: &Row) -> Result<Option<Change>, tokio_postgres::Error> {
+    Ok(row.try_get::<_, Option<i64>>("last_change")?.map(Change))
+}
+
+fn unknown_user(row: &Row) -> Result<Option<UserId>, tokio_postgres::Error> {
+    let id: Option<String> = row.try_get("unknown_user_id")?;
+    Ok(rows::user_ids(id.into_iter().collect()).pop())
+}
+
+fn texts(users: &[UserId]) -> Vec<&str> {
+    users.iter().map(UserId::as_str).collect()
+}

@@ -1,0 +1,39 @@
+-- Sets the role of a participant of a group. Returns nothing to a user who does not take part.
+--
+-- $1 conversation    $2 user    $3 the participant    $4 role
+-- $5 the most participants that are returned; if there are more, none is
+--
+-- The row of the conversation is locked already.
+with
+    conversation as (
+        select conversations.id, conversations.title is not null as is_group,
+               conversations.participant_count, own.role, theirs.role as old_role,
+               coalesce(theirs.role = 'owner', false) and not exists (
+                   select from participants
+                   where conversation_id = $1 and role = 'owner' and user_id <> $3
+               ) as is_only_owner
+        from conversations
+        join participants as own on own.conversation_id = conversations.id and own.user_id = $2
+        left join participants as theirs on theirs.conversation_id = conversations.id and theirs.user_id = $3
+        where conversations.id = $1
+    ),
+    -- The only owner of a group stays one. Who has the role already takes no change.
+    changed as (
+        update conversations
+        set last_change = last_change + 1, roster = roster + 1
+        from conversation
+        where conversations.id = conversation.id
+          and conversation.is_group and conversation.role = 'owner' and conversation.old_role <> $4
+          and not conversation.is_only_owner
+        returning conversations.last_change
+    ),
+    updated as (
+        update participants set role = $4 from changed where conversation_id = $1 and user_id = $3
+    )
+select conversation.role, conversation.is_group, conversation.participant_count, conversation.old_role,
+       conversation.is_only_owner, changed.last_change,
+       case when conversation.participant_count <= $5 then array(
+           select user_id from participants where conversation_id = $1 order by user_id
+       ) end as user_ids
+from conversation
+left join changed on true
