@@ -37,7 +37,7 @@ async fn every_function_may_do_what_it_does_and_nothing_else() {
 
     // Connections that become old, and connections whose leases end.
     let Pair { alice, alice_phone: mut phone, bob, mut bob_phone, conversation } = pair(&stack).await;
-    let victims: Vec<_> = (0..6).map(|number| User::of(&stack, &format!("Victim{number}"))).collect();
+    let victims: Vec<_> = (0..7).map(|number| User::of(&stack, &format!("Victim{number}"))).collect();
     let mut old = join_all(victims.iter().map(|victim| victim.connects())).await;
     let (grace, henry, forgetful) =
         (User::of(&stack, "Grace"), User::of(&stack, "Henry"), User::of(&stack, "Forgetful"));
@@ -108,6 +108,15 @@ async fn every_function_may_do_what_it_does_and_nothing_else() {
     while !forgets("list_messages") && began.elapsed() < PATIENCE {
         old[2].says(&conversations[2], "and this?").await;
         alice.reads(&conversations[2], "").await;
+    }
+    // Who is removed leaves the room.
+    let group = victims[3].makes_group(&[&alice, &victims[6]]).await;
+    old[6].joins(&group).await;
+    victims[6].leaves(&group).await;
+    goes(&victims[6]).await;
+    let began = Instant::now();
+    while !forgets("manage_conversations") && began.elapsed() < PATIENCE {
+        victims[3].makes_group(&[&victims[6]]).await;
     }
     goes(&victims[3]).await;
     let visitor = bob.connects().await;

@@ -21,7 +21,7 @@ with
             else seen.sent_read + (
                 select count(*)
                 from messages
-                where conversation_id = seen.id and sender_id = $2
+                where conversation_id = $1 and sender_id = $2
                   and seq > seen.read_up_to and seq <= seen.up_to
             )
         end as sent_read
@@ -34,7 +34,7 @@ with
         update participants
         set read_up_to = seen.up_to, sent_read = greatest(participants.sent_read, own.sent_read)
         from seen, own
-        where participants.conversation_id = seen.id and participants.user_id = $2
+        where participants.conversation_id = $1 and participants.user_id = $2
           and participants.read_up_to < seen.up_to
         returning participants.read_up_to, clock_timestamp() as at
     ),

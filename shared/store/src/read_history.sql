@@ -29,7 +29,7 @@ with
         update participants
         set read_up_to = seen.last_seq, sent_read = greatest(participants.sent_read, seen.sent)
         from seen, cursor
-        where $7 and participants.conversation_id = seen.id and participants.user_id = $2
+        where $7 and participants.conversation_id = $1 and participants.user_id = $2
           and participants.read_up_to < seen.last_seq
         returning participants.read_up_to, clock_timestamp() as at
     ),

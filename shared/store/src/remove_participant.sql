@@ -34,7 +34,7 @@ with
         where conversations.id = leaving.id and leaving.participant_count > 1
     ),
     removed as (
-        delete from participants using leaving where conversation_id = leaving.id and user_id = $3
+        delete from participants using leaving where conversation_id = $1 and user_id = $3
     ),
     deleted_messages as (
         delete from messages using leaving

@@ -80,7 +80,7 @@ with
         update participants
         set sent = sent + 1, active_on = taken.active_on
         from taken
-        where participants.conversation_id = taken.id and participants.user_id = $3
+        where participants.conversation_id = $2 and participants.user_id = $3
     ),
     -- Only the first message of a day moves the conversation in the lists of the others.
     moved as (
@@ -88,7 +88,7 @@ with
         set active_on = taken.active_on
         from taken
         join conversation on conversation.active_on <> taken.active_on
-        where participants.conversation_id = taken.id and participants.user_id <> $3
+        where participants.conversation_id = $2 and participants.user_id <> $3
           and participants.active_on <> taken.active_on
     ),
     message as (

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use harness::{Stack, seconds_from_now};
-use protocol::rest::{ConversationPage, FoundConversation, MessagePage};
-use reqwest::Response;
+use protocol::rest::{Conversation, ConversationPage, FoundConversation, MessagePage};
+use reqwest::{Method, Response};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -69,6 +69,51 @@ impl User {
     pub(crate) async fn gets(&self, path: &str) -> Response {
         let request = reqwest::Client::new().get(self.stack.http(path)).bearer_auth(self.token());
         request.send().await.expect("the stack is running")
+    }
+
+    /// Sends any request to the HTTP API.
+    pub(crate) async fn requests(&self, method: Method, path: &str, body: Option<&Value>) -> Response {
+        let mut request =
+            reqwest::Client::new().request(method, self.stack.http(path)).bearer_auth(self.token());
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        request.send().await.expect("the stack is running")
+    }
+
+    /// Makes a group with these others. Returns its id.
+    pub(crate) async fn makes_group(&self, others: &[&User]) -> String {
+        let ids: Vec<_> = others.iter().map(|other| &other.id).collect();
+        let body = json!({ "title": format!("{}'s group", self.name), "participantIds": ids });
+        let answer = self.posts("/api/conversations", &body).await;
+        assert_eq!(answer.status(), 201);
+        let made: Conversation = answer.json().await.expect("it answers as the protocol says");
+        made.id.to_string()
+    }
+
+    /// Leaves a group.
+    pub(crate) async fn leaves(&self, conversation: &str) {
+        assert_eq!(self.removes(conversation, self).await, 204);
+    }
+
+    /// Removes a participant from a group. Returns the status.
+    pub(crate) async fn removes(&self, conversation: &str, other: &User) -> u16 {
+        let path = format!("/api/conversations/{conversation}/participants?userId={}", other.id);
+        self.requests(Method::DELETE, &path, None).await.status().as_u16()
+    }
+
+    /// Adds participants to a group. Returns the status.
+    pub(crate) async fn adds(&self, conversation: &str, others: &[&User]) -> u16 {
+        let ids: Vec<_> = others.iter().map(|other| &other.id).collect();
+        let path = format!("/api/conversations/{conversation}/participants");
+        self.posts(&path, &json!({ "userIds": ids })).await.status().as_u16()
+    }
+
+    /// A conversation as this user sees it.
+    pub(crate) async fn sees(&self, conversation: &str) -> Conversation {
+        let answer = self.gets(&format!("/api/conversations/{conversation}")).await;
+        assert_eq!(answer.status(), 200);
+        answer.json().await.expect("it answers as the protocol says")
     }
 
     /// One page of this user's conversations.
