@@ -47,8 +47,7 @@ async fn a_message_is_stored_and_received() {
     assert_eq!(row.get::<_, i64>(1), 1);
     assert_eq!(row.get::<_, String>(2), alice.id);
     assert_eq!(row.get::<_, String>(3), "Hello, Bob! 👋");
-    let unread =
-        "select user_id, last_seq - read_up_to - (sent - sent_read)
+    let unread = "select user_id, last_seq - read_up_to - (sent - sent_read)
          from participants join conversations on id = conversation_id
          where conversation_id::text = $1 order by user_id";
     let unread: Vec<_> = database

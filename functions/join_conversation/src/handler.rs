@@ -21,10 +21,8 @@ pub(crate) async fn handle(state: &State, caller: &Caller, frame: JoinConversati
     let State { store, connections } = state;
     let Caller { user_id, connection_id, .. } = caller;
     let conversation_id = frame.conversation_id;
-    let mut before = store
-        .participation_of(conversation_id, user_id)
-        .await?
-        .ok_or_else(Error::not_a_participant)?;
+    let mut before =
+        store.participation_of(conversation_id, user_id).await?.ok_or_else(Error::not_a_participant)?;
     for _ in 0..TRIES {
         let participants = match &before.listeners {
             Listeners::Participants(users) => users.as_slice(),

@@ -191,11 +191,7 @@ async fn conversation(state: &State, id: ConversationId, caller: &UserId) -> Res
     Ok(Answer::Conversation(Box::new(found)))
 }
 
-async fn conversation_of(
-    state: &State,
-    id: ConversationId,
-    caller: &UserId,
-) -> Result<Conversation, Error> {
+async fn conversation_of(state: &State, id: ConversationId, caller: &UserId) -> Result<Conversation, Error> {
     state.store.conversation_of(id, caller).await?.ok_or_else(Error::not_a_participant)
 }
 
@@ -238,7 +234,10 @@ fn refused(state: &State, refusal: Refusal, field: &str) -> Error {
         )),
         Refusal::TooMany { retry_after } => {
             let limit = state.max_per_minute;
-            Error::rate_limited(format!("{limit} new participants a minute are enough: wait a little"), retry_after)
+            Error::rate_limited(
+                format!("{limit} new participants a minute are enough: wait a little"),
+                retry_after,
+            )
         }
     }
 }

@@ -92,12 +92,7 @@ pub fn document() -> Value {
         send,
     );
     let read = with_action::<MarkRead>(frame, "mark_read");
-    action(
-        "mark_read",
-        Some("messages_read"),
-        "The messages are read, up to a place or all of them.",
-        read,
-    );
+    action("mark_read", Some("messages_read"), "The messages are read, up to a place or all of them.", read);
     let start = with_action::<Typing>(frame, "typing_start");
     action("typing_start", None, "The user is typing. Not answered, unless with an error.", start);
     let stop = with_action::<Typing>(frame, "typing_stop");

@@ -1,8 +1,6 @@
 //! Bodies of the HTTP API.
 
-use domain::{
-    AvatarUrl, Change, ClientConversationId, ConversationId, Role, Seq, Title, UserId,
-};
+use domain::{AvatarUrl, Change, ClientConversationId, ConversationId, Role, Seq, Title, UserId};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::{Message, Time, User};

@@ -18,8 +18,8 @@ use futures_util::future::{BoxFuture, try_join_all};
 use crate::dynamodb::{Measured, dynamodb_failure, unless_condition_failed};
 use crate::rules::{Decision, Happened, decide, was_carried_out};
 use crate::table::{
-    EXPIRES_AT, Item, KEY, Lease, ONLINE, OPERATION_TIMEOUT, SWEEP_AT, TTL, UNANNOUNCED, USER_ID, VERSION,
-    Room, connection_key, lease_attribute, member_attribute, millis, now, number, rooms, ttl, user_key,
+    EXPIRES_AT, Item, KEY, Lease, ONLINE, OPERATION_TIMEOUT, Room, SWEEP_AT, TTL, UNANNOUNCED, USER_ID,
+    VERSION, connection_key, lease_attribute, member_attribute, millis, now, number, rooms, ttl, user_key,
 };
 use crate::target::Target;
 use crate::user_item::{Token, Transition, UserItem};
@@ -352,11 +352,7 @@ impl Connections {
             .map_err(dynamodb_failure)
     }
 
-    pub(crate) async fn remove_member(
-        &self,
-        room: Room,
-        connection: &ConnectionId,
-    ) -> Result<(), Failure> {
+    pub(crate) async fn remove_member(&self, room: Room, connection: &ConnectionId) -> Result<(), Failure> {
         let removed = self
             .client
             .update_item()

@@ -139,11 +139,12 @@ impl Connections {
         let rooms = [Room::of(conversation), Room::of_large(conversation, user)];
         let items = self.read(rooms.map(Room::key)).await?;
         let own = items.iter().flat_map(room_members).filter(|(_, member)| member.user == *user);
-        let leaving = own.map(async |(room, member)| match self.leave_room(&member.connection, room).await? {
-            Left::Left => Ok(()),
-            // It is closed; the room has it nevertheless.
-            Left::NotConnected => self.remove_member(room, &member.connection).await,
-        });
+        let leaving =
+            own.map(async |(room, member)| match self.leave_room(&member.connection, room).await? {
+                Left::Left => Ok(()),
+                // It is closed; the room has it nevertheless.
+                Left::NotConnected => self.remove_member(room, &member.connection).await,
+            });
         try_join_all(leaving).await.map(drop)
     }
 
@@ -193,9 +194,7 @@ impl Connections {
             Listeners::Participants(users) => {
                 users.iter().map(user_key).chain([Room::of(conversation).key()]).collect()
             }
-            Listeners::Joined => {
-                Room::all(conversation).map(Room::key).chain([user_key(sender)]).collect()
-            }
+            Listeners::Joined => Room::all(conversation).map(Room::key).chain([user_key(sender)]).collect(),
         };
         let items = self.read(keys).await?;
         let listens = |user: &UserId| match listeners {

@@ -245,7 +245,6 @@ async fn conversations_of(
 
 fn listed(row: &Row) -> Result<Listed, tokio_postgres::Error> {
     let conversation = rows::conversation(row)?;
-    let cursor =
-        ActivityCursor { activity: row.try_get::<_, Timestamp>("activity")?, id: conversation.id };
+    let cursor = ActivityCursor { activity: row.try_get::<_, Timestamp>("activity")?, id: conversation.id };
     Ok(Listed { conversation, cursor })
 }

@@ -243,10 +243,7 @@ async fn create_group(
                 (&group.title.as_str(), Type::TEXT),
                 (&group.avatar_url.as_ref().map(AvatarUrl::as_str), Type::TEXT),
                 (&texts(&group.others), Type::TEXT_ARRAY),
-                (
-                    &group.client_conversation_id.as_ref().map(ClientConversationId::as_str),
-                    Type::TEXT,
-                ),
+                (&group.client_conversation_id.as_ref().map(ClientConversationId::as_str), Type::TEXT),
                 (&i32::try_from(max_per_minute).unwrap_or(i32::MAX), Type::INT4),
             ],
         )
@@ -258,10 +255,8 @@ async fn create_group(
         (Some(found), _) if found == id.as_uuid() => Ok(Made::Created(id)),
         (Some(found), _) => Ok(Made::Found(found.into())),
         (None, Some(created)) => Ok(Made::Created(created.into())),
-        (None, None) => Err(unknown_user(&row)?.map_or(
-            Refusal::TooMany { retry_after: rows::retry_after(&row)? },
-            Refusal::NoSuchUser,
-        )),
+        (None, None) => Err(unknown_user(&row)?
+            .map_or(Refusal::TooMany { retry_after: rows::retry_after(&row)? }, Refusal::NoSuchUser)),
     })
 }
 

@@ -55,10 +55,7 @@ async fn welcome(
 async fn contacts_of(connection: &Connection, id: &UserId) -> Result<Vec<UserId>, tokio_postgres::Error> {
     let sql = include_str!("contacts_of.sql");
     let rows = connection
-        .rows(
-            sql,
-            &[(&id.as_str(), Type::TEXT), (&CONTACTS, Type::INT8), (&MAX_NOTIFIED, Type::INT4)],
-        )
+        .rows(sql, &[(&id.as_str(), Type::TEXT), (&CONTACTS, Type::INT8), (&MAX_NOTIFIED, Type::INT4)])
         .await?;
     rows.iter().map(|row| rows::user_id(row, "contact")).collect()
 }

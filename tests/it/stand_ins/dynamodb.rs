@@ -44,8 +44,8 @@ struct State {
     refuses: Option<String>,
     /// The user whose item's next change is carried out without an answer.
     loses: Option<String>,
-    /// The function and the user whose item's change is held.
-    holds: Option<(String, String)>,
+    /// The function whose calls are held, and what is in them.
+    holds: Option<(String, [String; 2])>,
     holding: bool,
     lost: usize,
     /// The numbers of refused calls: because of the mood, and because of the function.
@@ -106,10 +106,17 @@ impl DynamoDb {
 
     /// Holds this function's changes of this user's item, and their repeats.
     pub(crate) fn holds_changes_by(&self, function: &str, user: &str) {
-        self.state.lock().unwrap().holds = Some((function.to_owned(), user.to_owned()));
+        let change = ["UpdateExpression".to_owned(), format!("USER#{user}")];
+        self.state.lock().unwrap().holds = Some((function.to_owned(), change));
     }
 
-    /// Whether a change is held.
+    /// Holds this function's reads of the room of a conversation, and their repeats.
+    pub(crate) fn holds_reads_by(&self, function: &str, conversation: &str) {
+        let read = ["RequestItems".to_owned(), format!("ROOM#{conversation}")];
+        self.state.lock().unwrap().holds = Some((function.to_owned(), read));
+    }
+
+    /// Whether a call is held.
     pub(crate) fn is_holding(&self) -> bool {
         self.state.lock().unwrap().holding
     }
@@ -169,12 +176,10 @@ impl DynamoDb {
         }
     }
 
-    /// Waits if this is a change that is held.
-    async fn holds_back(&self, head: &Parts, change: &str) {
-        let is_held = |(function, user): &(String, String)| {
-            caller(&head.headers).as_ref() == Some(function)
-                && change.contains("UpdateExpression")
-                && change.contains(&format!("USER#{user}"))
+    /// Waits if this is a call that is held.
+    async fn holds_back(&self, head: &Parts, call: &str) {
+        let is_held = |(function, texts): &(String, [String; 2])| {
+            caller(&head.headers).as_ref() == Some(function) && texts.iter().all(|text| call.contains(text))
         };
         let let_go = self.changed.notified();
         {

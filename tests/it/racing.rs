@@ -1,0 +1,259 @@
+//! People are added and removed while others send, join and leave. Each story forces one order.
+
+use std::sync::Arc;
+
+use domain::Seq;
+use harness::{Stack, connect, eventually};
+use protocol::{Code, Event};
+use serde_json::json;
+use tokio_postgres::Client as Postgres;
+
+use crate::people::{Client, Frame, User};
+use crate::stand_ins::dynamodb::DynamoDb;
+
+/// Locks the row of a conversation until the connection is dropped or commits.
+async fn lock(stack: &Stack, group: &str) -> Postgres {
+    let lock = connect(stack.postgres_url()).await;
+    lock.batch_execute(&format!("begin; select from conversations where id = '{group}' for update"))
+        .await
+        .unwrap();
+    lock
+}
+
+/// Waits until so many statements wait for a lock. The database belongs to this story alone.
+async fn are_waiting(stack: &Stack, count: i64) {
+    let database = connect(stack.postgres_url()).await;
+    eventually("statements wait for the lock", async || {
+        let waiting = "select count(*) from pg_stat_activity
+                       where datname = current_database() and wait_event_type = 'Lock'";
+        database.query_one(waiting, &[]).await.unwrap().get::<_, i64>(0) == count
+    })
+    .await;
+}
+
+/// A group of these people, the first of whom has made it, each with a phone.
+async fn group(stack: &Arc<Stack>, names: &[&str]) -> (Vec<User>, Vec<Client>, String) {
+    let people: Vec<_> = names.iter().map(|name| User::of(stack, name)).collect();
+    let mut phones = Vec::new();
+    for user in &people {
+        phones.push(user.connects().await);
+    }
+    let others: Vec<_> = people[1..].iter().collect();
+    let group = people[0].makes_group(&others).await;
+    for phone in &mut phones {
+        phone.hears(|event| matches!(event, Event::ParticipantsChanged { .. }).then_some(())).await;
+    }
+    (people, phones, group)
+}
+
+async fn send(phone: &mut Client, group: &str, content: &str) -> String {
+    let frame = json!({ "action": "send_message", "conversationId": group, "content": content });
+    phone.sends(frame).await
+}
+
+#[tokio::test]
+async fn a_send_that_waits_behind_its_senders_removal_is_not_stored() {
+    let (stack, _database) = Stack::own_with(&[]).await;
+    let (people, mut phones, group) = group(&stack, &["Alice", "Bob"]).await;
+    let locked = lock(&stack, &group).await;
+    let (alice, bob) = (people[0].clone(), people[1].clone());
+    let removing = tokio::spawn({
+        let group = group.clone();
+        async move { alice.removes(&group, &bob).await }
+    });
+    are_waiting(&stack, 1).await;
+    let sent = send(&mut phones[1], &group, "too late").await;
+    are_waiting(&stack, 2).await;
+    locked.batch_execute("commit").await.unwrap();
+    assert_eq!(removing.await.unwrap(), 204);
+    let Frame::Error(error) = phones[1].is_answered(&sent).await else { panic!("it is stored") };
+    assert_eq!(error.error.code, Code::Forbidden);
+    assert_eq!(phones[0].says(&group, "next").await.seq, Seq(1), "it has left no gap");
+}
+
+#[tokio::test]
+async fn a_send_that_waits_behind_an_addition_tells_who_was_added() {
+    let (stack, _database) = Stack::own_with(&[]).await;
+    let (people, mut phones, group) = group(&stack, &["Alice", "Bob"]).await;
+    let carol = User::of(&stack, "Carol");
+    let mut carol_phone = carol.connects().await;
+    let locked = lock(&stack, &group).await;
+    let (alice, newcomer) = (people[0].clone(), carol.clone());
+    let adding = tokio::spawn({
+        let group = group.clone();
+        async move { alice.adds(&group, &[&newcomer]).await }
+    });
+    are_waiting(&stack, 1).await;
+    let sent = send(&mut phones[1], &group, "welcome").await;
+    are_waiting(&stack, 2).await;
+    locked.batch_execute("commit").await.unwrap();
+    assert_eq!(adding.await.unwrap(), 200);
+    assert!(matches!(phones[1].is_answered(&sent).await, Frame::Event(_)));
+    let content = carol_phone
+        .hears(|event| match event {
+            Event::ConversationUpdated { last_message, .. } => Some(last_message.content.clone()),
+            _ => None,
+        })
+        .await;
+    assert_eq!(content, "welcome");
+}
+
+/// What others send while a send waits is not in its snapshot.
+#[tokio::test]
+async fn sends_that_wait_for_each_other_tell_the_right_counts() {
+    let (stack, _database) = Stack::own_with(&[]).await;
+    let (people, mut phones, group) = group(&stack, &["Alice", "Bob"]).await;
+    let mut bob_laptop = people[1].connects().await;
+    let locked = lock(&stack, &group).await;
+    let first = send(&mut phones[1], &group, "Bob").await;
+    are_waiting(&stack, 1).await;
+    let second = send(&mut phones[0], &group, "Alice").await;
+    are_waiting(&stack, 2).await;
+    locked.batch_execute("commit").await.unwrap();
+    assert!(matches!(phones[1].is_answered(&first).await, Frame::Event(_)));
+    assert!(matches!(phones[0].is_answered(&second).await, Frame::Event(_)));
+    let mut counts = Vec::new();
+    for _ in 0..2 {
+        let updated = |event: &Event| match event {
+            Event::ConversationUpdated { last_message, unread_count, .. } => {
+                Some((last_message.content.clone(), *unread_count))
+            }
+            _ => None,
+        };
+        counts.push(bob_laptop.hears(updated).await);
+    }
+    counts.sort();
+    assert_eq!(counts, [("Alice".to_owned(), 1), ("Bob".to_owned(), 0)]);
+}
+
+#[tokio::test]
+async fn of_two_owners_who_leave_at_once_one_stays() {
+    let (stack, _database) = Stack::own_with(&[]).await;
+    let (people, _phones, group) = group(&stack, &["Alice", "Bob", "Carol"]).await;
+    let promote = json!({ "userId": people[1].id, "role": "owner" });
+    let path = format!("/api/conversations/{group}/participants");
+    assert_eq!(people[0].requests(reqwest::Method::PATCH, &path, Some(&promote)).await.status(), 200);
+    let locked = lock(&stack, &group).await;
+    let leaving = [0, 1].map(|at: usize| {
+        let (user, group) = (people[at].clone(), group.clone());
+        tokio::spawn(async move { user.removes(&group, &user).await })
+    });
+    are_waiting(&stack, 2).await;
+    locked.batch_execute("commit").await.unwrap();
+    let mut statuses = Vec::new();
+    for left in leaving {
+        statuses.push(left.await.unwrap());
+    }
+    statuses.sort_unstable();
+    assert_eq!(statuses, [204, 400]);
+    assert_eq!(people[2].sees(&group).await.participant_count, 2);
+}
+
+#[tokio::test]
+async fn two_additions_at_once_do_not_pass_the_limit() {
+    let (stack, _database) = Stack::own_with(&[("MAX_PARTICIPANTS", "3")]).await;
+    let (people, _phones, group) = group(&stack, &["Alice", "Bob"]).await;
+    let newcomers = ["Carol", "Dave"].map(|name| User::of(&stack, name));
+    for newcomer in &newcomers {
+        newcomer.connects().await.closes().await;
+    }
+    let locked = lock(&stack, &group).await;
+    let adding = newcomers.map(|newcomer| {
+        let (alice, group) = (people[0].clone(), group.clone());
+        tokio::spawn(async move { alice.adds(&group, &[&newcomer]).await })
+    });
+    are_waiting(&stack, 2).await;
+    locked.batch_execute("commit").await.unwrap();
+    let mut statuses = Vec::new();
+    for added in adding {
+        statuses.push(added.await.unwrap());
+    }
+    statuses.sort_unstable();
+    assert_eq!(statuses, [200, 400]);
+    assert_eq!(people[1].sees(&group).await.participant_count, 3);
+}
+
+#[tokio::test]
+async fn a_join_that_was_allowed_before_a_removal_does_not_stay() {
+    let dynamodb = DynamoDb::start().await;
+    let env = [("AWS_ENDPOINT_URL_DYNAMODB", dynamodb.url.as_str())];
+    let (stack, _database) = Stack::own_with(&env).await;
+    dynamodb.pass_on_to(&stack.dynamodb_url);
+    let (people, mut phones, group) = group(&stack, &["Alice", "Bob"]).await;
+    dynamodb.holds_changes_by("join_conversation", &people[1].id);
+    let joined = phones[1].sends(json!({ "action": "join_conversation", "conversationId": group })).await;
+    eventually("the join is about to enter the room", async || dynamodb.is_holding()).await;
+    assert_eq!(people[0].removes(&group, &people[1]).await, 204);
+    dynamodb.lets_go();
+    let Frame::Error(error) = phones[1].is_answered(&joined).await else { panic!("he is in") };
+    assert_eq!(error.error.code, Code::Forbidden);
+    let typing = json!({ "action": "typing_start", "conversationId": group });
+    assert_eq!(phones[1].is_refused(typing).await.0, Code::Forbidden, "he is not in the room");
+}
+
+#[tokio::test]
+async fn a_removal_that_did_not_empty_the_room_does_so_when_repeated() {
+    let dynamodb = DynamoDb::start().await;
+    let env = [("AWS_ENDPOINT_URL_DYNAMODB", dynamodb.url.as_str())];
+    let (stack, _database) = Stack::own_with(&env).await;
+    dynamodb.pass_on_to(&stack.dynamodb_url);
+    let (people, mut phones, group) = group(&stack, &["Alice", "Bob"]).await;
+    phones[1].joins(&group).await;
+    dynamodb.refuses(Some("manage_conversations"));
+    assert_eq!(people[0].removes(&group, &people[1]).await, 503, "it is not done");
+    dynamodb.refuses(None);
+    let typing = json!({ "action": "typing_start", "conversationId": group });
+    let typed = phones[1].sends(typing.clone()).await;
+    phones[0].says(&group, "he gets nothing, whatever the room says").await;
+    assert!(phones[1].has_received().await.is_empty(), "{typed} is not answered: he is in the room");
+    assert_eq!(people[0].removes(&group, &people[1]).await, 204);
+    assert_eq!(phones[1].is_refused(typing).await.0, Code::Forbidden, "the room is empty of him");
+}
+
+#[tokio::test]
+async fn a_newcomer_does_not_get_what_was_sent_before() {
+    let dynamodb = DynamoDb::start().await;
+    let env = [("AWS_ENDPOINT_URL_DYNAMODB", dynamodb.url.as_str())];
+    let (stack, _database) = Stack::own_with(&env).await;
+    dynamodb.pass_on_to(&stack.dynamodb_url);
+    let (people, mut phones, group) = group(&stack, &["Alice", "Bob"]).await;
+    phones[1].joins(&group).await;
+    let carol = User::of(&stack, "Carol");
+    let mut carol_phone = carol.connects().await;
+    dynamodb.holds_reads_by("send_message", &group);
+    let sent = send(&mut phones[0], &group, "before").await;
+    eventually("the message is committed, and not pushed", async || dynamodb.is_holding()).await;
+    assert_eq!(people[0].adds(&group, &[&carol]).await, 200);
+    assert_eq!(carol_phone.joins(&group).await.last_seq, 1);
+    dynamodb.lets_go();
+    assert!(matches!(phones[0].is_answered(&sent).await, Frame::Event(_)));
+    assert_eq!(phones[1].receives_message().await.content, "before");
+    assert!(carol_phone.has_received().await.is_empty());
+    let after = phones[0].says(&group, "after").await;
+    assert_eq!(carol_phone.receives_message().await, after);
+}
+
+/// As above, where Postgres does not say who takes part.
+#[tokio::test]
+async fn a_newcomer_to_a_large_group_does_not_get_what_was_sent_before() {
+    let dynamodb = DynamoDb::start().await;
+    let env = [("AWS_ENDPOINT_URL_DYNAMODB", dynamodb.url.as_str())];
+    let (stack, _database) = Stack::own_with(&env).await;
+    dynamodb.pass_on_to(&stack.dynamodb_url);
+    let (people, mut phones, group) = group(&stack, &["Alice", "Bob"]).await;
+    crate::groups::has_crowd(&stack, &group, 100).await;
+    phones[1].joins(&group).await;
+    let carol = User::of(&stack, "Carol");
+    let mut carol_phone = carol.connects().await;
+    dynamodb.holds_reads_by("send_message", &group);
+    let sent = send(&mut phones[0], &group, "before").await;
+    eventually("the message is committed, and not pushed", async || dynamodb.is_holding()).await;
+    assert_eq!(people[0].adds(&group, &[&carol]).await, 200);
+    assert_eq!(carol_phone.joins(&group).await.last_seq, 1);
+    dynamodb.lets_go();
+    assert!(matches!(phones[0].is_answered(&sent).await, Frame::Event(_)));
+    assert_eq!(phones[1].receives_message().await.content, "before");
+    assert!(carol_phone.has_received().await.is_empty());
+    let after = phones[0].says(&group, "after").await;
+    assert_eq!(carol_phone.receives_message().await, after);
+}
