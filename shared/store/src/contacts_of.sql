@@ -6,7 +6,7 @@
 -- as conversations_of.sql does.
 with
     earliest as (
-        select active_on from participants where user_id = $1 order by active_on desc offset $2 - 1 limit 1
+        select active_on from participants where user_id collate "POSIX" = $1 order by active_on desc offset $2 - 1 limit 1
     ),
     latest as (
         select conversation.id, conversation.activity
@@ -19,7 +19,7 @@ with
             where id = participants.conversation_id
             limit 1
         ) as conversation
-        where participants.user_id = $1
+        where participants.user_id collate "POSIX" = $1
           and participants.active_on >= coalesce((select active_on from earliest), '-infinity')
           and conversation.participant_count between 2 and $3
         order by conversation.activity desc

@@ -8,7 +8,7 @@ with
     earliest as (
         select active_on
         from participants
-        where user_id = $1 and active_on < ($2 at time zone 'UTC')::date
+        where user_id collate "POSIX" = $1 and active_on < ($2 at time zone 'UTC')::date
         order by active_on desc
         offset $4 - 1
         limit 1
@@ -17,6 +17,7 @@ with
         select conversation.id, conversation.title, conversation.avatar_url, conversation.first_user_id,
                conversation.second_user_id, conversation.participant_count, conversation.last_seq,
                conversation.last_change, conversation.activity, participants.role, participants.first_seq,
+               participants.read_up_to,
                conversation.last_seq - participants.read_up_to
                    - (participants.sent - participants.sent_read) as unread_count
         from participants
@@ -31,7 +32,7 @@ with
             where id = participants.conversation_id
             limit 1
         ) as conversation
-        where participants.user_id = $1
+        where participants.user_id collate "POSIX" = $1
           and participants.active_on <= ($2 at time zone 'UTC')::date
           and participants.active_on >= coalesce((select active_on from earliest), '-infinity')
           and (conversation.activity, conversation.id) < ($2, $3)
@@ -45,8 +46,12 @@ select
     other.avatar_url as other_avatar_url,
     message.id, message.conversation_id, message.seq, message.content, message.client_message_id,
     message.created_at, mark.read_at,
-    sender.id as sender_id, sender.name as sender_name, sender.display_name as sender_display_name,
-    sender.avatar_url as sender_avatar_url
+    message.sender_id,
+    case when message.sender_id = other.id then other.name else sender.name end as sender_name,
+    case when message.sender_id = other.id then other.display_name else sender.display_name end
+        as sender_display_name,
+    case when message.sender_id = other.id then other.avatar_url else sender.avatar_url end
+        as sender_avatar_url
 from page
 left join lateral (
     select id, name, display_name, avatar_url
@@ -57,16 +62,21 @@ left join lateral (
 left join lateral (
     select id, conversation_id, seq, sender_id, content, client_message_id, created_at
     from messages
-    where conversation_id = page.id and seq = page.last_seq and seq >= page.first_seq
+    where conversation_id = page.id and seq = page.last_seq and page.last_seq >= page.first_seq
     limit 1
 ) as message on true
 left join lateral (
-    select id, name, display_name, avatar_url from users where users.id = message.sender_id limit 1
+    select name, display_name, avatar_url
+    from users
+    where users.id = message.sender_id and message.sender_id is distinct from other.id
+    limit 1
 ) as sender on true
+-- In a conversation of two, for what is read or is the user's own.
 left join lateral (
     select read_at
     from read_marks
-    where conversation_id = page.id
+    where page.title is null and (page.read_up_to >= message.seq or message.sender_id = $1)
+      and conversation_id = page.id
       and user_id = case when message.sender_id = $1 then other.id else $1 end
       and up_to_seq >= message.seq
     order by up_to_seq

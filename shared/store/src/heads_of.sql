@@ -5,7 +5,7 @@
 -- Reads whole days, as conversations_of.sql does.
 with
     earliest as (
-        select active_on from participants where user_id = $1 order by active_on desc offset $2 - 1 limit 1
+        select active_on from participants where user_id collate "POSIX" = $1 order by active_on desc offset $2 - 1 limit 1
     )
 select conversation.id, conversation.last_seq, conversation.last_change
 from participants
@@ -17,7 +17,7 @@ cross join lateral (
     where id = participants.conversation_id
     limit 1
 ) as conversation
-where participants.user_id = $1
+where participants.user_id collate "POSIX" = $1
   and participants.active_on >= coalesce((select active_on from earliest), '-infinity')
 order by conversation.activity desc, conversation.id desc
 limit $2

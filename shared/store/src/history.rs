@@ -1,6 +1,6 @@
 //! Reading messages, and marking them as read.
 
-use domain::{Change, ConversationId, Failure, Message, MessageId, Read, Seq, UserId};
+use domain::{Change, ConversationId, Failure, Message, MessageId, Read, Seq, Timestamp, UserId};
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
@@ -138,14 +138,13 @@ async fn read_history(
     marks: bool,
 ) -> Result<Found, tokio_postgres::Error> {
     let (place, ends_there) = match part {
-        Part::Newest => (None, true),
-        Part::Before(place) => (Some(place), true),
-        Part::After(place) => (Some(place), false),
+        Part::Newest => (Place::Seq(Seq(i64::MAX)), true),
+        Part::Before(place) => (place, true),
+        Part::After(place) => (place, false),
     };
     let (message, seq) = match place {
-        None => (None, None),
-        Some(Place::Message(id)) => (Some(id.as_uuid()), None),
-        Some(Place::Seq(seq)) => (None, Some(seq.0)),
+        Place::Message(id) => (Some(id.as_uuid()), None),
+        Place::Seq(seq) => (None, Some(seq.0)),
     };
     let rows = connection
         .rows(
@@ -165,9 +164,15 @@ async fn read_history(
     if !first.try_get::<_, bool>("cursor_found")? {
         return Ok(Found::NoSuchMessage);
     }
+    let marked = marked(first, conversation, reader)?;
+    let marks = Marks::read(first)?;
     let mut messages = Vec::with_capacity(rows.len());
     for row in rows.iter().filter(|row| !matches!(row.try_get::<_, Option<Uuid>>("id"), Ok(None))) {
-        messages.push(rows::message(row)?);
+        let message = rows::unread_message(row)?;
+        // This call has read the rest of what the other has sent, although its snapshot does not show it.
+        let by_this = || marked.changed && marked.told.len() > 1 && message.sender.id != *reader;
+        let read_at = marks.read_at(&message).or_else(|| by_this().then_some(marked.read.read_at));
+        messages.push(Message { read_at, ..message });
     }
     let has_more = messages.len() > limit;
     if has_more {
@@ -182,8 +187,29 @@ async fn read_history(
         has_more,
         first_seq: Seq(first.try_get("first_seq")?),
         last_change: Change(first.try_get("last_change")?),
-        marked: marked(first, conversation, reader)?,
+        marked,
     }))
+}
+
+/// The marks of a conversation of two that tell when the messages of a page were read; none in a group.
+struct Marks(Vec<(UserId, Seq, Timestamp)>);
+
+impl Marks {
+    /// The marks in the first row of a page, in the order of each user's positions.
+    fn read(row: &Row) -> Result<Self, tokio_postgres::Error> {
+        let users = rows::user_ids(row.try_get::<_, Option<_>>("mark_user_ids")?.unwrap_or_default());
+        let seqs: Vec<i64> = row.try_get::<_, Option<_>>("mark_seqs")?.unwrap_or_default();
+        let times: Vec<Timestamp> = row.try_get::<_, Option<_>>("mark_times")?.unwrap_or_default();
+        let marks = users.into_iter().zip(seqs).zip(times);
+        Ok(Self(marks.map(|((user, seq), at)| (user, Seq(seq), at)).collect()))
+    }
+
+    /// The time of the first mark of the other participant that reached a message.
+    fn read_at(&self, message: &Message) -> Option<Timestamp> {
+        let reached =
+            |(user, seq, _): &&(UserId, Seq, Timestamp)| *user != message.sender.id && *seq >= message.seq;
+        self.0.iter().find(reached).map(|(.., at)| *at)
+    }
 }
 
 fn marked(

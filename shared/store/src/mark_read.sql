@@ -5,44 +5,44 @@
 -- Costs the same however many messages the position passes, unless the reader has sent some since it last moved.
 with
     seen as (
-        select conversations.id, conversations.last_seq, conversations.title is null as is_direct,
-               conversations.first_user_id, conversations.second_user_id,
-               participants.read_up_to, participants.sent, participants.sent_read,
-               least($3, conversations.last_seq) as up_to
-        from conversations
-        join participants on participants.conversation_id = conversations.id and participants.user_id = $2
-        where conversations.id = $1
-    ),
-    -- How many messages the reader has sent up to the new position. All messages up to it are in this snapshot,
-    -- so the number holds, whoever moves the position meanwhile.
-    own as (
-        select case
-            when seen.sent = seen.sent_read or seen.up_to = seen.last_seq then seen.sent
-            else seen.sent_read + (
-                select count(*)
-                from messages
-                where conversation_id = $1 and sender_id = $2
-                  and seq > seen.read_up_to and seq <= seen.up_to
-            )
-        end as sent_read
-        from seen
-        where seen.up_to > seen.read_up_to
+        select conversations.last_seq, conversations.first_user_id, conversations.second_user_id,
+               participants.read_up_to, participants.sent, participants.sent_read
+        from participants
+        join conversations on conversations.id = participants.conversation_id
+        where participants.conversation_id = $1 and participants.user_id = $2
     ),
     -- Waits for whoever moves the same position, and then moves it only if it is still below. The time is that of
     -- the move, so that later positions have later times.
     moved as (
         update participants
-        set read_up_to = seen.up_to, sent_read = greatest(participants.sent_read, own.sent_read)
-        from seen, own
+        set read_up_to = least($3, seen.last_seq),
+            -- How many messages the reader has sent up to the new position. All messages up to it are in this
+            -- snapshot, so the number holds, whoever moves the position meanwhile.
+            sent_read = greatest(
+                participants.sent_read,
+                case
+                    when seen.sent = seen.sent_read or $3 >= seen.last_seq then seen.sent
+                    else seen.sent_read + (
+                        select count(*)
+                        from messages
+                        where conversation_id = $1 and sender_id = $2
+                          and seq > seen.read_up_to and seq <= $3
+                    )
+                end
+            )
+        from seen
         where participants.conversation_id = $1 and participants.user_id = $2
-          and participants.read_up_to < seen.up_to
+          and participants.read_up_to < least($3, seen.last_seq)
         returning participants.read_up_to, clock_timestamp() as at
     ),
+    -- In a conversation of two.
     marked as (
         insert into read_marks (conversation_id, user_id, up_to_seq, read_at)
-        select seen.id, $2, moved.read_up_to, moved.at from seen, moved where seen.is_direct
+        select $1, $2, moved.read_up_to, moved.at
+        from moved
+        join seen on seen.first_user_id is not null
     )
-select seen.first_user_id, seen.second_user_id, seen.up_to,
-       coalesce((select at from moved), clock_timestamp()) as at,
-       exists (select from moved) as changed
+select seen.first_user_id, seen.second_user_id, least($3, seen.last_seq) as up_to,
+       coalesce(moved.at, clock_timestamp()) as at, moved.at is not null as changed
 from seen
+left join moved on true

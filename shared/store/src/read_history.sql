@@ -2,57 +2,54 @@
 -- not take part. A cursor that the reader does not see finds no page and moves nothing.
 --
 -- $1 conversation    $2 reader
--- $3, $4 cursor: the id of a message, or a seq, or null both
--- $5 whether the page ends before the cursor (or at the newest message); else it begins after the cursor
+-- $3, $4 cursor: the id of a message, or a seq; one of them is null
+-- $5 whether the page ends before the cursor; else it begins after it
 -- $6 number of messages    $7 whether the position moves
 with
     seen as (
-        select conversations.id, conversations.last_seq, conversations.last_change,
-               conversations.title is null as is_direct,
+        select conversations.last_seq, conversations.last_change,
                conversations.first_user_id, conversations.second_user_id,
-               participants.first_seq, participants.read_up_to, participants.sent
-        from conversations
-        join participants on participants.conversation_id = conversations.id and participants.user_id = $2
-        where conversations.id = $1
-    ),
-    cursor as (
-        select messages.seq
-        from messages, seen
-        where messages.id = $3 and messages.conversation_id = $1 and messages.seq >= seen.first_seq
-        union all
-        select $4 where $4 is not null
-        union all
-        select case when $5 then 9223372036854775807 else 0 end where $3 is null and $4 is null
+               participants.first_seq, participants.sent,
+               coalesce($4, (
+                   select seq
+                   from messages
+                   where id = $3 and conversation_id = $1 and seq >= participants.first_seq
+               )) as cursor
+        from participants
+        join conversations on conversations.id = participants.conversation_id
+        where participants.conversation_id = $1 and participants.user_id = $2
     ),
     -- As in mark_read.sql, but up to the last message.
     moved as (
         update participants
         set read_up_to = seen.last_seq, sent_read = greatest(participants.sent_read, seen.sent)
-        from seen, cursor
+        from seen
         where $7 and participants.conversation_id = $1 and participants.user_id = $2
-          and participants.read_up_to < seen.last_seq
+          and participants.read_up_to < seen.last_seq and seen.cursor is not null
         returning participants.read_up_to, clock_timestamp() as at
     ),
     marked as (
         insert into read_marks (conversation_id, user_id, up_to_seq, read_at)
-        select seen.id, $2, moved.read_up_to, moved.at from seen, moved where seen.is_direct
+        select $1, $2, moved.read_up_to, moved.at
+        from moved
+        join seen on seen.first_user_id is not null
     ),
     -- $5 selects one of the two; the other is not executed.
     found as materialized (
         (
-            select id, conversation_id, seq, sender_id, content, client_message_id, created_at
+            select id, seq, sender_id, content, client_message_id, created_at
             from messages
-            where $5 and conversation_id = (select id from seen)
-              and seq < (select seq from cursor) and seq >= (select first_seq from seen)
+            where $5 and conversation_id = $1
+              and seq < (select cursor from seen) and seq >= (select first_seq from seen)
             order by seq desc
             limit $6
         )
         union all
         (
-            select id, conversation_id, seq, sender_id, content, client_message_id, created_at
+            select id, seq, sender_id, content, client_message_id, created_at
             from messages
-            where not $5 and conversation_id = (select id from seen)
-              and seq > (select seq from cursor) and seq >= (select first_seq from seen)
+            where not $5 and conversation_id = $1
+              and seq > (select cursor from seen) and seq >= (select first_seq from seen)
             order by seq
             limit $6
         )
@@ -61,31 +58,45 @@ with
     senders as materialized (
         select id, name, display_name, avatar_url
         from users
-        where id = any (array(select distinct sender_id from found))
+        where id = any ((
+            select case
+                when first_user_id is not null then array[first_user_id, second_user_id]
+                else array(select distinct sender_id from found)
+            end
+            from seen
+        )::text[])
+    ),
+    first as materialized (
+        select min(seq) as seq from found
+    ),
+    -- In a conversation of two: the marks within the page, and the first one behind it. Each of the two has no more
+    -- marks in a page than the page has messages.
+    marks as (
+        select array_agg(mark.user_id) as user_ids, array_agg(mark.up_to_seq) as seqs,
+               array_agg(mark.read_at) as times
+        from seen
+        cross join first
+        cross join lateral (values (seen.first_user_id), (seen.second_user_id)) as pair (user_id)
+        cross join lateral (
+            select user_id, up_to_seq, read_at
+            from read_marks
+            where conversation_id = $1 and user_id = pair.user_id and up_to_seq >= first.seq
+            order by up_to_seq
+            limit $6 + 1
+        ) as mark
     )
 select
-    seen.is_direct, seen.first_user_id, seen.second_user_id, seen.first_seq, seen.last_change,
-    seen.last_seq as up_to, coalesce((select at from moved), clock_timestamp()) as at,
-    exists (select from moved) as changed,
-    exists (select from cursor) as cursor_found,
-    found.id, found.conversation_id, found.seq, found.content, found.client_message_id, found.created_at,
-    -- Shows as read what this statement marks, although its snapshot does not.
-    coalesce(
-        mark.read_at, case when seen.is_direct and found.sender_id <> $2 then (select at from moved) end
-    ) as read_at,
+    seen.first_user_id, seen.second_user_id, seen.first_seq, seen.last_change, seen.last_seq as up_to,
+    coalesce(moved.at, clock_timestamp()) as at, moved.at is not null as changed,
+    seen.cursor is not null as cursor_found,
+    -- With the first message only: once is enough.
+    marks.user_ids as mark_user_ids, marks.seqs as mark_seqs, marks.times as mark_times,
+    found.id, $1 as conversation_id, found.seq, found.content, found.client_message_id, found.created_at,
     sender.id as sender_id, sender.name as sender_name, sender.display_name as sender_display_name,
     sender.avatar_url as sender_avatar_url
 from seen
+left join moved on true
 left join found on true
 left join senders as sender on sender.id = found.sender_id
-left join lateral (
-    select read_at
-    from read_marks
-    where seen.is_direct and conversation_id = seen.id
-      and user_id = case when found.sender_id = seen.first_user_id then seen.second_user_id
-                         else seen.first_user_id end
-      and up_to_seq >= found.seq
-    order by up_to_seq
-    limit 1
-) as mark on true
+left join (first cross join marks) on first.seq = found.seq
 order by found.seq

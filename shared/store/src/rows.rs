@@ -11,6 +11,11 @@ use uuid::Uuid;
 
 /// The message in a row, with the columns of its sender prefixed by `sender_`.
 pub(crate) fn message(row: &Row) -> Result<Message, Error> {
+    unread_message(row).and_then(|message| Ok(Message { read_at: row.try_get("read_at")?, ..message }))
+}
+
+/// The same without the time when it was read.
+pub(crate) fn unread_message(row: &Row) -> Result<Message, Error> {
     Ok(Message {
         id: row.try_get::<_, Uuid>("id")?.into(),
         conversation_id: row.try_get::<_, Uuid>("conversation_id")?.into(),
@@ -19,7 +24,7 @@ pub(crate) fn message(row: &Row) -> Result<Message, Error> {
         content: Content::stored(row.try_get("content")?),
         client_message_id: row.try_get::<_, Option<_>>("client_message_id")?.map(ClientMessageId::stored),
         created_at: row.try_get("created_at")?,
-        read_at: row.try_get("read_at")?,
+        read_at: None,
     })
 }
 

@@ -82,19 +82,20 @@ with
         from taken
         where participants.conversation_id = $2 and participants.user_id = $3
     ),
-    -- Only the first message of a day moves the conversation in the lists of the others.
+    -- Only the first message of a day moves the conversation in the lists of the others. On other days the id is
+    -- null, and nothing is read.
     moved as (
         update participants
-        set active_on = taken.active_on
-        from taken
-        join conversation on conversation.active_on <> taken.active_on
-        where participants.conversation_id = $2 and participants.user_id <> $3
-          and participants.active_on <> taken.active_on
+        set active_on = (select active_on from taken)
+        where conversation_id = (
+            select taken.id from taken join conversation on conversation.active_on <> taken.active_on
+        )
+          and user_id <> $3 and active_on <> (select active_on from taken)
     ),
     message as (
-        select id, conversation_id, seq, content, client_message_id, created_at from stored
+        select id, conversation_id, seq, content, client_message_id, created_at, 0 as new from stored
         union all
-        select id, conversation_id, seq, content, client_message_id, created_at from inserted
+        select id, conversation_id, seq, content, client_message_id, created_at, 1 from inserted
     ),
     -- The participants, unless they are too many, each with what they have not read up to this message.
     listeners as (
@@ -102,7 +103,7 @@ with
                array_agg(
                    greatest(message.seq, conversation.last_seq) - participants.read_up_to
                        - (participants.sent - participants.sent_read)
-                       - case when participants.user_id = $3 and exists (select from inserted) then 1 else 0 end
+                       - case when participants.user_id = $3 then message.new else 0 end
                ) as unread_counts
         from conversation
         cross join message
@@ -132,7 +133,7 @@ select
     listeners.user_ids, listeners.unread_counts,
     message.seq >= conversation.last_seq as is_latest,
     -- Whether others have sent messages while this one waited: what they have sent is not in the snapshot.
-    coalesce((select last_seq from taken) > conversation.last_seq + 1, false) as counts_are_outdated
+    message.seq > conversation.last_seq + 1 as counts_are_outdated
 from (values (true)) as always
 left join conversation on true
 left join message on conversation.id is not null

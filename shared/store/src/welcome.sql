@@ -25,7 +25,7 @@ with
     ),
     -- As in contacts_of.sql.
     earliest as (
-        select active_on from participants where user_id = $1 order by active_on desc offset $5 - 1 limit 1
+        select active_on from participants where user_id collate "POSIX" = $1 order by active_on desc offset $5 - 1 limit 1
     ),
     latest as (
         select conversation.id, conversation.activity
@@ -38,7 +38,7 @@ with
             where id = participants.conversation_id
             limit 1
         ) as conversation
-        where participants.user_id = $1
+        where participants.user_id collate "POSIX" = $1
           and participants.active_on >= coalesce((select active_on from earliest), '-infinity')
           and conversation.participant_count between 2 and $6
         order by conversation.activity desc
