@@ -67,7 +67,7 @@ function defaults(socket, { action, id, conversationId }) {
   if (action === "join_conversation") {
     const lastSeq = stored.at(-1)?.seq ?? 0;
     const error = joinError[conversationId];
-    const joined = { type: "joined_conversation", id, data: joinAnswer ?? { conversationId, lastSeq, onlineUserIds: [] } };
+    const joined = { type: "joined_conversation", id, data: joinAnswer ?? { conversationId, lastSeq, lastChange: 0, onlineUserIds: [] } };
     setImmediate(() => socket.says(error ? { type: "error", id, error } : joined));
   }
   if (action === "leave_conversation") {
@@ -82,7 +82,7 @@ function defaults(socket, { action, id, conversationId }) {
 const alice = { id: "alice", name: "Alice", displayName: "Alice", avatarUrl: null };
 const bob = { id: "bob", name: "Bob", displayName: "Bob", avatarUrl: null };
 
-let joinAnswer, stored, summaries, requests, tokens, silent, chat, hold, heads, joinError, pongError;
+let firstSeq, joinAnswer, stored, summaries, requests, tokens, silent, chat, hold, heads, joinError, pongError;
 
 /** A stored message. */
 function message(seq, sender = bob, more = {}) {
@@ -103,7 +103,9 @@ function message(seq, sender = bob, more = {}) {
 
 function summary(more = {}) {
   const otherUser = { ...bob, online: false, lastSeenAt: null };
-  return { id: "c", otherUser, lastMessage: null, lastMessageAt: null, lastSeq: 0, unreadCount: 0, ...more };
+  const direct = { kind: "direct", title: null, avatarUrl: null, role: "member", participantCount: 2, otherUser };
+  const none = { lastMessage: null, lastMessageAt: null, firstSeq: 1, lastSeq: 0, lastChange: 0, unreadCount: 0 };
+  return { id: "c", ...direct, ...none, ...more };
 }
 
 async function serve(url, { headers }) {
@@ -113,10 +115,13 @@ async function serve(url, { headers }) {
   await hold;
   const respond = (body) => ({ ok: true, status: 200, json: async () => body });
   if (pathname.endsWith("/messages")) {
-    const at = (name) => stored.findIndex(({ id }) => id === searchParams.get(name));
-    if (searchParams.has("after")) return respond({ messages: stored.slice(at("after") + 1), hasMore: false });
-    if (searchParams.has("before")) return respond({ messages: stored.slice(0, at("before")), hasMore: false });
-    return respond({ messages: stored.slice(-3), hasMore: stored.length > 3 });
+    const page = (messages, hasMore) => respond({ messages, hasMore, firstSeq, lastChange: 0 });
+    const seen = stored.filter(({ seq }) => seq >= firstSeq);
+    const place = (name) => Number(searchParams.get(name));
+    assert.equal(searchParams.get("markRead"), "false");
+    if (searchParams.has("after")) return page(seen.filter(({ seq }) => seq > place("after")), false);
+    if (searchParams.has("before")) return page(seen.filter(({ seq }) => seq < place("before")), false);
+    return page(seen.slice(-3), seen.length > 3);
   }
   return respond({ conversations: summaries, nextCursor: null });
 }
@@ -131,6 +136,7 @@ beforeEach(() => {
   Socket.all = [];
   Socket.refuse = false;
   stored = [];
+  firstSeq = 1;
   summaries = [summary()];
   requests = [];
   tokens = 0;
@@ -188,7 +194,7 @@ test("messages come in order, each once, and gaps are filled", async () => {
   await settle();
   await settle();
   assert.deepEqual(heard, [2, 3, 4, 5]);
-  assert(requests.includes("/api/conversations/c/messages?after=m2&limit=100"));
+  assert(requests.includes("/api/conversations/c/messages?after=2&limit=100&markRead=false"));
   assert.deepEqual(conversation.messages.map(({ seq }) => seq), [1, 2, 3, 4, 5]);
 });
 
@@ -385,7 +391,7 @@ test("a push that was lost is found by the next ping", async () => {
   await chat.start();
   const conversation = await chat.open("c");
   stored = [message(1)];
-  heads = [{ conversationId: "c", lastSeq: 1 }];
+  heads = [{ conversationId: "c", lastSeq: 1, lastChange: 0 }];
   summaries = [summary({ lastMessage: message(1), lastMessageAt: message(1).createdAt, lastSeq: 1, unreadCount: 1 })];
   for (let minute = 0; minute < 4; minute++) await pass(MINUTE);
   assert.deepEqual([conversation.messages.length, chat.conversations[0].lastSeq], [1, 1]);
@@ -641,6 +647,95 @@ test("a conversation with somebody new is listed", async () => {
   });
   await settle();
   assert.deepEqual([chat.conversations.length, chat.unreadCount], [1, 1]);
+});
+
+const group = (more = {}) =>
+  summary({ kind: "group", title: "Holidays", participantCount: 3, otherUser: null, lastChange: 1, ...more });
+const roster = (more) => ({
+  type: "participants_changed",
+  data: { conversationId: "c", added: [], removed: [], roles: [], participantCount: 3, lastChange: 2, ...more },
+});
+
+test("nothing is asked for below the first message that is seen", async () => {
+  stored = [1, 2, 3, 4, 5, 6].map((seq) => message(seq));
+  firstSeq = 7;
+  summaries = [group({ firstSeq: 7, lastSeq: 6 })];
+  await chat.start();
+  const conversation = await chat.open("c");
+  await settle();
+  const asked = requests.length;
+  assert.deepEqual([conversation.messages, conversation.hasMore, conversation.firstSeq], [[], false, 7]);
+  heads = [{ conversationId: "c", lastSeq: 6, lastChange: 1 }];
+  chat.retry();
+  await settle();
+  assert.equal(requests.length, asked, "there is no gap to fill");
+  latest().says({ type: "new_message", data: message(7) });
+  assert.deepEqual(conversation.messages.map(({ seq }) => seq), [7]);
+});
+
+test("who comes back sees what comes after, and does not ask for the rest for ever", async () => {
+  stored = [1, 2].map((seq) => message(seq));
+  summaries = [group({ lastSeq: 2 })];
+  await chat.start();
+  const conversation = await chat.open("c");
+  assert.equal(conversation.messages.length, 2);
+  // Out and in again while the connection was away.
+  firstSeq = 6;
+  stored = [1, 2, 3, 4, 5, 6, 7].map((seq) => message(seq));
+  latest().breaks();
+  await pass(1000);
+  assert.deepEqual(conversation.messages.map(({ seq }) => seq), [6, 7]);
+  assert.equal(conversation.hasMore, false);
+  assert(requests.filter((path) => path.includes("after=")).length <= 1, requests.join(" "));
+});
+
+test("a change of a group counts once, in whatever order changes come", async () => {
+  summaries = [group()];
+  await chat.start();
+  const heard = [];
+  chat.addEventListener("participants", ({ detail }) => heard.push(detail.lastChange));
+  latest().says(roster({ roles: [{ userId: "alice", role: "owner" }], participantCount: 4, lastChange: 3 }));
+  latest().says(roster({ participantCount: 5, lastChange: 2 }));
+  const changed = { conversationId: "c", kind: "group", title: "Hikers", avatarUrl: null, participantCount: 4, lastChange: 4 };
+  latest().says({ type: "conversation_changed", data: changed });
+  latest().says({ type: "conversation_changed", data: { ...changed, title: "Old", lastChange: 3 } });
+  const [{ title, role, participantCount, lastChange }] = chat.conversations;
+  assert.deepEqual([title, role, participantCount, lastChange], ["Hikers", "owner", 4, 4]);
+  assert.deepEqual(heard, [3]);
+});
+
+test("who is removed has the conversation no more, and who is added has it", async () => {
+  summaries = [group()];
+  await chat.start();
+  await chat.open("c");
+  latest().says(roster({ removed: ["alice"], participantCount: 2 }));
+  assert.deepEqual(chat.conversations, []);
+  summaries = [group({ firstSeq: 4, lastSeq: 3, lastChange: 3 })];
+  latest().says(roster({ added: ["alice"], lastChange: 3 }));
+  await settle();
+  assert.equal(chat.conversations[0].firstSeq, 4);
+});
+
+test("a removal that was missed is noticed in the list", async () => {
+  summaries = [group(), summary({ id: "d" })];
+  await chat.start();
+  assert.equal(chat.conversations.length, 2);
+  summaries = [summary({ id: "d" })];
+  latest().breaks();
+  await pass(1000);
+  assert.deepEqual(chat.conversations.map(({ id }) => id), ["d"]);
+});
+
+test("in a group nothing is read at a time", async () => {
+  stored = [message(1)];
+  summaries = [group({ lastMessage: message(1), lastMessageAt: message(1).createdAt, lastSeq: 1, unreadCount: 1 })];
+  await chat.start();
+  const conversation = await chat.open("c");
+  const readAt = "2026-11-22T12:00:00.000Z";
+  latest().says({ type: "messages_read", data: { conversationId: "c", readerId: "alice", upToSeq: 1, readAt } });
+  assert.equal(chat.conversations[0].unreadCount, 0);
+  assert.equal(conversation.messages[0].readAt, null);
+  assert.equal(chat.conversations[0].lastMessage.readAt, null);
 });
 
 test("after a stop nothing goes on", async () => {

@@ -6,7 +6,7 @@
  * @typedef {{id: string, name: string | null, displayName: string | null, avatarUrl: string | null}} User
  * @typedef {{id: string, conversationId: string, seq: number, senderId: string, sender: User, content: string,
  *   clientMessageId: string | null, createdAt: string, readAt: string | null}} Message
- * @typedef {{messages: Message[], hasMore: boolean}} Page
+ * @typedef {{messages: Message[], hasMore: boolean, firstSeq: number}} Page
  */
 
 export class Conversation {
@@ -14,6 +14,8 @@ export class Conversation {
   messages = [];
   /** Whether there are older messages to fetch. */
   hasMore = true;
+  /** The `seq` of the first message that this user sees: nothing below it is asked for. */
+  firstSeq = 1;
   /** Messages after a gap or before the first page, by `seq`; they wait until the gap is filled. @type {Map<number, Message>} */
   #early = new Map();
   /** The highest `seq` that is known to exist. */
@@ -40,12 +42,12 @@ export class Conversation {
 
   /** The `seq` of the latest message without a gap before it. */
   get lastSeq() {
-    return this.messages.at(-1)?.seq ?? 0;
+    return this.messages.at(-1)?.seq ?? this.firstSeq - 1;
   }
 
   /** Fetches the newest page. */
   async load() {
-    const { messages, hasMore } = await this.#fetch("");
+    const { messages, hasMore } = await this.#page("");
     if (this.loaded) return this.catchUp(messages.at(-1)?.seq ?? 0);
     this.loaded = true;
     this.messages = messages.map((message) => this.#marked(message));
@@ -58,7 +60,7 @@ export class Conversation {
   async loadOlder() {
     const oldest = this.messages[0];
     if (!oldest || !this.hasMore) return;
-    const { messages, hasMore } = await this.#fetch(`before=${oldest.id}`);
+    const { messages, hasMore } = await this.#page(`before=${oldest.seq}`);
     // It may have been called twice at once.
     if (this.messages[0] !== oldest) return;
     this.messages = [...messages.map((message) => this.#marked(message)), ...this.messages];
@@ -120,18 +122,34 @@ export class Conversation {
 
   async #fill() {
     while (this.lastSeq < this.#known) {
-      const last = this.messages.at(-1);
-      const { messages } = await this.#fetch(last ? `after=${last.id}&limit=100` : "limit=100");
+      const isEmpty = this.messages.length === 0;
+      const { messages } = await this.#page(isEmpty ? "limit=100" : `after=${this.lastSeq}&limit=100`);
       for (const message of messages) if (message.seq > this.lastSeq) this.#early.set(message.seq, message);
-      if (this.messages.length === 0 && messages.length > 0) {
-        // It was empty, so there may be messages before those fetched now.
-        this.hasMore = messages[0].seq > 1;
+      if (isEmpty && messages.length > 0) {
+        // There may be messages before those fetched now.
+        this.hasMore = messages[0].seq > this.firstSeq;
         this.#append(messages[0].seq);
       } else {
         this.#append();
       }
       if (messages.length === 0) return;
     }
+  }
+
+  /**
+   * Fetches a page. It tells where the messages begin for this user. Who was out of the conversation for a while sees what
+   * comes after, and not any more what was before.
+   *
+   * @param {string} query
+   */
+  async #page(query) {
+    const page = await this.#fetch(query);
+    if (page.firstSeq > this.firstSeq) {
+      this.firstSeq = page.firstSeq;
+      this.messages = this.messages.filter(({ seq }) => seq >= page.firstSeq);
+      if (this.messages.length === 0) this.hasMore = false;
+    }
+    return page;
   }
 
   /** @param {number} [from] */

@@ -50,8 +50,14 @@ const REQUEST_TIMEOUT_MS = 15 * SECOND;
  * @typedef {import("./conversation.js").User} User
  * @typedef {import("./connection.js").Frame} Frame
  * @typedef {User & {online: boolean, lastSeenAt: string | null}} OtherUser
- * @typedef {{id: string, otherUser: OtherUser, lastMessage: Message | null, lastMessageAt: string | null, lastSeq: number,
- *   unreadCount: number}} Summary
+ * @typedef {"owner" | "member"} Role
+ * @typedef {{id: string, kind: "direct" | "group", title: string | null, avatarUrl: string | null, role: Role,
+ *   participantCount: number, otherUser: OtherUser | null, lastMessage: Message | null, lastMessageAt: string | null,
+ *   firstSeq: number, lastSeq: number, lastChange: number, unreadCount: number}} Summary a conversation; `otherUser` is null
+ *   in a group, `title` and `avatarUrl` in a conversation of two
+ * @typedef {{user: User, role: Role, joinedAt: string, readUpToSeq: number, online: boolean, lastSeenAt: string | null}} Participant
+ * @typedef {{conversationId: string, added: string[], removed: string[], roles: {userId: string, role: Role}[],
+ *   participantCount: number, lastChange: number}} RosterChange
  * @typedef {"offline" | "connecting" | "online"} State
  * @typedef {{clientMessageId: string, conversationId: string, content: string, state: "pending" | "failed",
  *   error?: SwitchboardError}} Outgoing
@@ -73,6 +79,7 @@ const REQUEST_TIMEOUT_MS = 15 * SECOND;
  * - `message`: a {@link Message} that is new in an open conversation; in order, each once
  * - `messages`: the id of an open conversation in which anything has changed
  * - `outgoing`: an {@link Outgoing} message, whenever its state changes
+ * - `participants`: a {@link RosterChange} of one of the user's groups, also when it adds or removes the user
  * - `presence`: `{userId, online, lastSeenAt}`
  * - `typing`: `{conversationId, userId, typing}`
  * - `problem`: a {@link SwitchboardError} that nobody waits for
@@ -358,8 +365,7 @@ export class Switchboard extends EventTarget {
     try {
       const { lastSeq } = await this.#inTurn(id, () => connection.ask("join_conversation", { conversationId: id }));
       integers({ lastSeq });
-      // After the join, so that no message falls between those fetched and those pushed. Fetching marks messages as read, so
-      // it is done only if some are missing.
+      // After the join, so that no message falls between those fetched and those pushed.
       if (!conversation.loaded) await conversation.load();
       await conversation.catchUp(lastSeq);
       this.#emit("messages", id);
@@ -387,14 +393,18 @@ export class Switchboard extends EventTarget {
   }
 
   /**
-   * Compares the service's `lastSeq` of each conversation with what is here, and fetches what a lost push has left out.
+   * Compares the service's `lastSeq` and `lastChange` of each conversation with what is here, and fetches what a lost push has
+   * left out.
    *
-   * @param {{conversationId: string, lastSeq: number}[]} heads
+   * @param {{conversationId: string, lastSeq: number, lastChange: number}[]} heads
    */
   #compare(heads) {
-    for (const { conversationId, lastSeq } of heads) integers({ lastSeq }), strings({ conversationId });
+    for (const { conversationId, lastSeq, lastChange } of heads) integers({ lastSeq, lastChange }), strings({ conversationId });
     for (const { conversationId, lastSeq } of heads) this.#open.get(conversationId)?.catchUp(lastSeq).catch(() => {});
-    const behind = heads.some(({ conversationId, lastSeq }) => lastSeq > (this.#summaries.get(conversationId)?.lastSeq ?? 0));
+    const behind = heads.some(({ conversationId, lastSeq, lastChange }) => {
+      const summary = this.#summaries.get(conversationId);
+      return !summary || lastSeq > summary.lastSeq || lastChange > summary.lastChange;
+    });
     if (behind) this.#refreshSoon();
   }
 
@@ -434,8 +444,81 @@ export class Switchboard extends EventTarget {
   }
 
   /**
+   * Makes a group, of which this user is the owner, and returns its id.
+   *
+   * @param {{title: string, avatarUrl?: string, participantIds: string[]}} group
+   * @returns {Promise<string>}
+   */
+  async createGroup(group) {
+    // If an answer is lost, the repeat finds the group instead of making another one.
+    const body = JSON.stringify({ ...group, clientConversationId: newId() });
+    const create = () => this.#request("/api/conversations", { method: "POST", body });
+    const { id } = await create().catch((error) => {
+      if (error.code !== "disconnected") throw error;
+      return create();
+    });
+    await this.#listed(id);
+    return id;
+  }
+
+  /**
+   * Changes the title or the avatar of a group. Only owners may.
+   *
+   * @param {string} conversationId
+   * @param {{title?: string, avatarUrl?: string | null}} change
+   */
+  async changeGroup(conversationId, change) {
+    const summary = await this.#request(at(conversationId), { method: "PATCH", body: JSON.stringify(change) });
+    this.#heardOf(summary);
+  }
+
+  /**
+   * A page of the participants of a conversation, by their ids.
+   *
+   * @param {string} conversationId
+   * @param {{cursor?: string | null, limit?: number}} [page]
+   * @returns {Promise<{participants: Participant[], nextCursor: string | null}>}
+   */
+  async participants(conversationId, { cursor, limit = 100 } = {}) {
+    const query = new URLSearchParams({ limit: String(limit), ...(cursor ? { cursor } : {}) });
+    return this.#request(`${at(conversationId)}/participants?${query}`);
+  }
+
+  /**
+   * Adds users to a group. They see what is said from then on. Only owners may.
+   *
+   * @param {string} conversationId
+   * @param {string[]} userIds
+   */
+  async addParticipants(conversationId, userIds) {
+    await this.#request(`${at(conversationId)}/participants`, { method: "POST", body: JSON.stringify({ userIds }) });
+  }
+
+  /**
+   * Makes a participant of a group an owner or a member. Only owners may.
+   *
+   * @param {string} conversationId
+   * @param {string} userId
+   * @param {Role} role
+   */
+  async setRole(conversationId, userId, role) {
+    await this.#request(`${at(conversationId)}/participants`, { method: "PATCH", body: JSON.stringify({ userId, role }) });
+  }
+
+  /**
+   * Removes a participant from a group, which owners may, or leaves it.
+   *
+   * @param {string} conversationId
+   * @param {string} [userId] by default this user
+   */
+  async removeParticipant(conversationId, userId = this.userId) {
+    await this.#request(`${at(conversationId)}/participants?${new URLSearchParams({ userId })}`, { method: "DELETE" });
+    if (userId === this.userId) this.#forget(canonical(conversationId));
+  }
+
+  /**
    * Joins a conversation, fetches its latest messages, and keeps it complete until `close`. While offline, this is done by
-   * the next connection.
+   * the next connection. Nothing is marked as read by it: see `markRead`.
    *
    * @param {string} conversationId
    * @returns {Promise<Conversation>}
@@ -448,8 +531,9 @@ export class Switchboard extends EventTarget {
     conversation = new Conversation(
       conversationId,
       async (query) => {
-        const page = await this.#request(`${path}?${query}`);
+        const page = await this.#request(`${path}?${query}${query && "&"}markRead=false`);
         if (!Array.isArray(page.messages)) throw malformed("messages");
+        integers({ firstSeq: page.firstSeq });
         page.messages.forEach(check);
         return page;
       },
@@ -703,6 +787,10 @@ export class Switchboard extends EventTarget {
         return this.#stored(data);
       case "conversation_updated":
         return this.#update(data);
+      case "conversation_changed":
+        return this.#changed(data);
+      case "participants_changed":
+        return this.#rosterChanged(data);
       case "messages_read":
         return this.#read(data);
       case "user_online":
@@ -764,18 +852,67 @@ export class Switchboard extends EventTarget {
     this.#summarise({ ...summary, ...latest(lastMessage), unreadCount: this.#hasRead(conversationId, lastSeq) ? 0 : unreadCount });
   }
 
+  /** @param {{conversationId: string, title: string, avatarUrl: string | null, participantCount: number, lastChange: number}} change */
+  #changed({ conversationId, title, avatarUrl, participantCount, lastChange }) {
+    strings({ conversationId, title });
+    integers({ participantCount, lastChange });
+    const summary = this.#summaries.get(conversationId);
+    if (!summary) return this.#refreshSoon();
+    // Frames overtake each other.
+    if (lastChange > summary.lastChange) this.#summarise({ ...summary, title, avatarUrl, participantCount, lastChange });
+  }
+
+  /** @param {RosterChange} change */
+  #rosterChanged(change) {
+    const { conversationId, added, removed, roles, participantCount, lastChange } = change;
+    strings({ conversationId });
+    integers({ participantCount, lastChange });
+    const summary = this.#summaries.get(conversationId);
+    if (summary && lastChange <= summary.lastChange) return;
+    if (removed.includes(this.userId)) this.#forget(conversationId);
+    // Who was added sees the conversation from another message on.
+    else if (!summary || added.includes(this.userId)) this.#refreshSoon();
+    else {
+      const role = roles.find(({ userId }) => userId === this.userId)?.role ?? summary.role;
+      this.#summarise({ ...summary, role, participantCount, lastChange });
+    }
+    this.#emit("participants", change);
+  }
+
+  /**
+   * Drops a conversation in which this user does not take part any more.
+   *
+   * @param {string} conversationId
+   */
+  #forget(conversationId) {
+    this.#heard.set(conversationId, (this.#heard.get(conversationId) ?? 0) + 1);
+    this.#open.delete(conversationId);
+    if (this.#summaries.delete(conversationId)) this.#emit("conversations", undefined);
+  }
+
+  /**
+   * Takes a conversation that the service answered.
+   *
+   * @param {Summary} summary
+   */
+  #heardOf(summary) {
+    const known = this.#summaries.get(summary.id);
+    if (!known || summary.lastChange >= known.lastChange) this.#summarise({ ...known, ...summary });
+  }
+
   /** @param {{conversationId: string, readerId: string, upToSeq: number, readAt: string}} read */
   #read({ conversationId, readerId, upToSeq, readAt }) {
     strings({ conversationId, readerId, readAt });
     integers({ upToSeq });
-    this.#open.get(conversationId)?.markRead(readerId, upToSeq, readAt);
+    const summary = this.#summaries.get(conversationId);
+    // In a group no message is read at a time.
+    if (summary?.kind !== "group") this.#open.get(conversationId)?.markRead(readerId, upToSeq, readAt);
     this.#emit("messages", conversationId);
     const mine = readerId === this.userId;
     if (mine) this.#readUpTo.set(conversationId, Math.max(upToSeq, this.#readUpTo.get(conversationId) ?? 0));
-    const summary = this.#summaries.get(conversationId);
     if (!summary) return;
     const { lastMessage } = summary;
-    const reads = lastMessage && lastMessage.senderId !== readerId && lastMessage.seq <= upToSeq && !lastMessage.readAt;
+    const reads = summary.kind !== "group" && lastMessage && lastMessage.senderId !== readerId && lastMessage.seq <= upToSeq && !lastMessage.readAt;
     this.#summarise({
       ...summary,
       lastMessage: reads ? { ...lastMessage, readAt } : lastMessage,
@@ -807,7 +944,7 @@ export class Switchboard extends EventTarget {
     if (known && known.version >= version) return;
     this.#presence.set(userId, { online, lastSeenAt, version });
     for (const summary of this.#summaries.values()) {
-      if (summary.otherUser.id !== userId) continue;
+      if (summary.otherUser?.id !== userId) continue;
       const otherUser = { ...summary.otherUser, online, lastSeenAt: lastSeenAt ?? summary.otherUser.lastSeenAt };
       this.#summarise({ ...summary, otherUser });
     }
@@ -859,21 +996,42 @@ export class Switchboard extends EventTarget {
     const query = cursor ? `?cursor=${encodeURIComponent(cursor)}` : "";
     const { conversations, nextCursor } = await this.#request(`/api/conversations${query}`);
     for (const summary of /** @type {Summary[]} */ (conversations)) {
-      const { id, lastMessage } = summary;
+      const { id, lastMessage, otherUser } = summary;
       const known = this.#summaries.get(id);
-      // An event that came after the request is newer than the response.
-      const newer = known && this.#heard.get(id) !== heard.get(id) && known.lastSeq >= summary.lastSeq;
-      const presence = this.#presence.get(summary.otherUser.id);
-      const told = presence && presence.version !== versions.get(summary.otherUser.id);
-      const { online, lastSeenAt } = told ? presence : summary.otherUser;
-      this.#summaries.set(id, { ...(newer ? known : summary), otherUser: { ...summary.otherUser, online, lastSeenAt } });
+      const isHeard = this.#heard.get(id) !== heard.get(id);
+      // An event that came after the request is newer than the response; it may also have been a removal.
+      if (isHeard && !known) continue;
+      const newer = known && isHeard && known.lastSeq >= summary.lastSeq && known.lastChange >= summary.lastChange;
+      this.#summaries.set(id, newer ? known : summary);
+      if (!otherUser) continue;
+      const presence = this.#presence.get(otherUser.id);
+      const told = presence && presence.version !== versions.get(otherUser.id);
+      const { online, lastSeenAt } = told ? presence : otherUser;
+      this.#summaries.set(id, { ...(newer ? known : summary), otherUser: { ...otherUser, online, lastSeenAt } });
       // A `messages_read` may have been missed.
       if (lastMessage?.readAt && lastMessage.senderId === this.userId) {
-        this.#open.get(id)?.markRead(summary.otherUser.id, lastMessage.seq, lastMessage.readAt);
+        this.#open.get(id)?.markRead(otherUser.id, lastMessage.seq, lastMessage.readAt);
       }
     }
+    if (!cursor) this.#forgetUnlisted(conversations, nextCursor === null, heard);
     if (cursor || this.#summaries.size <= conversations.length) this.#cursor = nextCursor;
     this.#emit("conversations", undefined);
+  }
+
+  /**
+   * Drops what the first page does not list although it would: a removal was missed.
+   *
+   * @param {Summary[]} listed
+   * @param {boolean} isAll whether there is no other page
+   * @param {Map<string, number>} heard the numbers of events before the request
+   */
+  #forgetUnlisted(listed, isAll, heard) {
+    const ids = new Set(listed.map(({ id }) => id));
+    const oldest = isAll || listed.length === 0 ? -Infinity : activity(listed[listed.length - 1]);
+    for (const summary of [...this.#summaries.values()]) {
+      const isHeard = this.#heard.get(summary.id) !== heard.get(summary.id);
+      if (!ids.has(summary.id) && !isHeard && activity(summary) > oldest) this.#forget(summary.id);
+    }
   }
 
   /**
@@ -888,6 +1046,7 @@ export class Switchboard extends EventTarget {
     const answer = await this.#fetch(this.#api + path, { ...request, headers, signal }).catch((error) => {
       throw new SwitchboardError("disconnected", String(error), { retryable: true });
     });
+    if (answer.status === 204) return undefined;
     /** @type {any} */
     const body = await answer.json().catch(() => undefined);
     const isObject = typeof body === "object" && body !== null;
@@ -941,6 +1100,11 @@ export class Switchboard extends EventTarget {
  */
 function activity({ id, lastMessageAt }) {
   return lastMessageAt ? Date.parse(lastMessageAt) : parseInt(id.replace("-", "").slice(0, 12), 16);
+}
+
+/** @param {string} conversationId */
+function at(conversationId) {
+  return `/api/conversations/${encodeURIComponent(canonical(conversationId))}`;
 }
 
 /** @param {Message} message */
