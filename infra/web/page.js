@@ -7,6 +7,12 @@ import { Switchboard } from "./client/switchboard.js";
 /** @param {{id: string, name: string | null, displayName: string | null}} user */
 const nameOf = (user) => user.displayName || user.name || user.id;
 
+/** The name of a conversation. @param {import("./client/switchboard.js").Summary} summary */
+const titleOf = ({ title, otherUser }) => title ?? nameOf(otherUser);
+
+/** The id of the user with this name: development tokens are made from it. @param {string} name */
+const idOf = (name) => name.trim().toLowerCase().replace(/\s+/g, "-");
+
 const graphemes = new Intl.Segmenter(undefined, { granularity: "grapheme" });
 
 /** The first letter as a person sees it, which may be several code points. @param {string} name */
@@ -54,7 +60,7 @@ function SignIn({ signIn }) {
   const submit = (event) => {
     event.preventDefault();
     const name = new FormData(event.target).get("name").trim();
-    if (name) signIn({ user: name.toLowerCase().replace(/\s+/g, "-"), name });
+    if (name) signIn({ user: idOf(name), name });
   };
   return html`
     <main class="sign-in">
@@ -75,14 +81,18 @@ function SignIn({ signIn }) {
 function useClient(person) {
   const [chat] = useState(() => clientFor(person));
   const [, redraw] = useReducer((count) => count + 1, 0);
-  const [typists, setTypists] = useState(() => new Set());
+  // The ids of those who type, by conversation.
+  const [typists, setTypists] = useState(() => new Map());
   const [problem, setProblem] = useState("");
   useEffect(() => {
     const kinds = ["state", "conversations", "messages", "outgoing", "presence"];
     const typing = ({ detail: { conversationId, userId, typing } }) =>
       setTypists((before) => {
-        const after = new Set(before);
-        if (userId !== chat.userId) after[typing ? "add" : "delete"](conversationId);
+        const others = (before.get(conversationId) ?? []).filter((id) => id !== userId);
+        if (typing && userId !== chat.userId) others.push(userId);
+        const after = new Map(before);
+        if (others.length > 0) after.set(conversationId, others);
+        else after.delete(conversationId);
         return after;
       });
     // The error that the banner adds while there is no connection.
@@ -119,6 +129,14 @@ function Chat({ person, signOut }) {
     document.title = chat.unreadCount ? `(${chat.unreadCount}) Switchboard` : "Switchboard";
   });
   const summary = chat.conversations.find(({ id }) => id === selected);
+  // Who leaves a group or is removed from it is back at the list.
+  useEffect(() => {
+    const told = ({ detail: { conversationId, removed } }) => {
+      if (conversationId === selected && removed.includes(chat.userId)) choose(null);
+    };
+    chat.addEventListener("participants", told);
+    return () => chat.removeEventListener("participants", told);
+  }, [selected]);
   const leave = () => {
     const unsent = chat.outgoing.size;
     if (!unsent || confirm(`${unsent} of your messages are not sent yet, and would be lost. Sign out?`)) signOut();
@@ -137,10 +155,11 @@ function Chat({ person, signOut }) {
           <button onClick=${leave}>Sign out</button>
         </header>
         <${NewConversation} chat=${chat} choose=${choose} />
+        <${NewGroup} chat=${chat} choose=${choose} />
         <${List} chat=${chat} selected=${selected} choose=${choose} typists=${typists} />
       </nav>
       ${selected
-        ? html`<${Conversation} key=${selected} chat=${chat} id=${selected} summary=${summary} typing=${typists.has(selected)} back=${back} gone=${() => choose(null)} />`
+        ? html`<${Conversation} key=${selected} chat=${chat} id=${selected} summary=${summary} typing=${typists.get(selected) ?? []} back=${back} gone=${() => choose(null)} />`
         : html`<main class="empty"><p>Choose a conversation, or start one with somebody.</p></main>`}
     </div>
   `;
@@ -172,7 +191,7 @@ function NewConversation({ chat, choose }) {
   const submit = async (event) => {
     event.preventDefault();
     const form = event.target;
-    const other = new FormData(form).get("other").trim().toLowerCase().replace(/\s+/g, "-");
+    const other = idOf(new FormData(form).get("other"));
     if (!other) return;
     try {
       choose(await chat.find(other));
@@ -192,6 +211,49 @@ function NewConversation({ chat, choose }) {
   `;
 }
 
+function NewGroup({ chat, choose }) {
+  const [problem, setProblem] = useState("");
+  const details = useRef(null);
+  const submit = async (event) => {
+    event.preventDefault();
+    const form = event.target;
+    const fields = new FormData(form);
+    const participantIds = idsOf(fields.get("people"));
+    try {
+      choose(await chat.createGroup({ title: fields.get("title").trim(), participantIds }));
+      form.reset();
+      setProblem("");
+      details.current.open = false;
+    } catch (error) {
+      setProblem(wordsOf(error));
+    }
+  };
+  return html`
+    <details class="new-group" ref=${details}>
+      <summary>New group</summary>
+      <form onSubmit=${submit}>
+        <label for="title">Name of the group</label>
+        <input id="title" name="title" required maxlength="200" autocomplete="off" placeholder="Holidays" />
+        <label for="people">People, with commas between</label>
+        <input id="people" name="people" autocomplete="off" placeholder="Bob, Carol" aria-describedby="group-problem" />
+        <p id="group-problem" role="alert">${problem}</p>
+        <button class="primary">Make the group</button>
+      </form>
+    </details>
+  `;
+}
+
+/** The ids of people whose names have commas between them. @param {string} names */
+function idsOf(names) {
+  return names.split(",").map(idOf).filter(Boolean);
+}
+
+/** What a person reads of an error. */
+function wordsOf(error) {
+  const unknown = error.code === "not_found" && /there is no user (.*)/.exec(error.message);
+  return unknown ? `Nobody is called ${unknown[1]} yet: they have to sign in once.` : error.message;
+}
+
 function List({ chat, selected, choose, typists }) {
   return html`
     <ul class="list">
@@ -199,8 +261,8 @@ function List({ chat, selected, choose, typists }) {
         (summary) => html`
           <li key=${summary.id}>
             <button id=${`entry-${summary.id}`} aria-current=${summary.id === selected ? "true" : undefined} onClick=${() => choose(summary.id)}>
-              <${Avatar} user=${summary.otherUser} />
-              <span class="name">${nameOf(summary.otherUser)}</span>
+              <${Avatar} of=${summary} />
+              <span class="name" dir="auto">${titleOf(summary)}</span>
               ${summary.lastMessage && html`<time class="when" datetime=${summary.lastMessageAt}>${timeOf(summary.lastMessageAt)}</time>`}
               <span class="last">${typists.has(summary.id) ? html`<em>typing …</em>` : lastWords(summary, chat.userId)}</span>
               ${summary.unreadCount > 0 &&
@@ -215,21 +277,33 @@ function List({ chat, selected, choose, typists }) {
   `;
 }
 
-function lastWords({ lastMessage }, me) {
+function lastWords({ kind, lastMessage }, me) {
   if (!lastMessage) return "";
-  return lastMessage.senderId === me ? `You: ${lastMessage.content}` : lastMessage.content;
+  if (lastMessage.senderId === me) return `You: ${lastMessage.content}`;
+  return kind === "group" ? `${nameOf(lastMessage.sender)}: ${lastMessage.content}` : lastMessage.content;
 }
 
-function Avatar({ user }) {
-  const online = user.online ? "online" : "offline";
+/** The avatar of a conversation. */
+function Avatar({ of: { title, avatarUrl, otherUser } }) {
+  if (otherUser) return html`<${Face} user=${otherUser} online=${otherUser.online} />`;
+  return html`<span class="avatar group">${picture(avatarUrl, title)}</span>`;
+}
+
+/** The avatar of a person. */
+function Face({ user, online }) {
+  const state = online ? "online" : "offline";
   return html`
     <span class="avatar">
-      ${user.avatarUrl
-        ? html`<img src=${user.avatarUrl} alt="" referrerpolicy="no-referrer" />`
-        : html`<span aria-hidden="true">${initialOf(nameOf(user))}</span>`}
-      <span class=${`dot ${online}`}><span class="visually-hidden">${online}</span></span>
+      ${picture(user.avatarUrl, nameOf(user))}
+      <span class=${`dot ${state}`}><span class="visually-hidden">${state}</span></span>
     </span>
   `;
+}
+
+function picture(url, name) {
+  return url
+    ? html`<img src=${url} alt="" referrerpolicy="no-referrer" />`
+    : html`<span aria-hidden="true">${initialOf(name)}</span>`;
 }
 
 function Conversation({ chat, id, summary, typing, back, gone }) {
@@ -249,22 +323,40 @@ function Conversation({ chat, id, summary, typing, back, gone }) {
     addEventListener("focus", read);
     return () => removeEventListener("focus", read);
   }, [id, unread, chat.state]);
-  const other = summary?.otherUser;
+  const isGroup = summary?.kind === "group";
+  const [showsPeople, showPeople] = useState(false);
+  const nameById = (userId) => {
+    const message = conversation?.messages.findLast(({ senderId }) => senderId === userId);
+    return message ? nameOf(message.sender) : summary?.otherUser?.id === userId ? nameOf(summary.otherUser) : userId;
+  };
   return html`
-    <main class="conversation">
+    <main class=${`conversation ${isGroup && showsPeople ? "has-people" : ""}`}>
       <header>
         <button class="back" onClick=${back} aria-label="Back to the conversations">‹</button>
-        ${other && html`<${Avatar} user=${other} />`}
+        ${summary && html`<${Avatar} of=${summary} />`}
         <div>
-          <h2>${other ? nameOf(other) : "…"}</h2>
-          <p class="presence">${other && presenceOf(other)}</p>
+          <h2 dir="auto">${summary ? titleOf(summary) : "…"}</h2>
+          <p class="presence">${summary && (isGroup ? peopleOf(summary) : presenceOf(summary.otherUser))}</p>
         </div>
+        ${isGroup && html`<button class="people-toggle" aria-expanded=${showsPeople} onClick=${() => showPeople(!showsPeople)}>People</button>`}
       </header>
-      <${Messages} chat=${chat} id=${id} conversation=${conversation} />
-      <p class="typing" aria-live="polite">${typing && other ? `${nameOf(other)} is typing …` : ""}</p>
+      <${Messages} chat=${chat} id=${id} conversation=${conversation} isGroup=${isGroup} />
+      <p class="typing" aria-live="polite">${typingOf(typing.map(nameById))}</p>
       <${Composer} chat=${chat} id=${id} field=${composer} />
+      ${isGroup && showsPeople && html`<${People} chat=${chat} summary=${summary} close=${() => showPeople(false)} />`}
     </main>
   `;
+}
+
+function peopleOf({ participantCount }) {
+  return participantCount === 1 ? "only you" : `${participantCount} people`;
+}
+
+/** Who types, by their names. @param {string[]} names */
+function typingOf(names) {
+  if (names.length === 0) return "";
+  if (names.length > 2) return `${names.length} people are typing …`;
+  return names.length === 1 ? `${names[0]} is typing …` : `${names[0]} and ${names[1]} are typing …`;
 }
 
 function presenceOf({ online, lastSeenAt }) {
@@ -272,7 +364,124 @@ function presenceOf({ online, lastSeenAt }) {
   return lastSeenAt ? `last seen ${timeOf(lastSeenAt)}` : "offline";
 }
 
-function Messages({ chat, id, conversation }) {
+/** The height of a row in the list of people, in pixels; as in the style sheet. */
+const ROW = 56;
+/** How many rows beyond those in sight are there already, so that scrolling shows no gap. */
+const SPARE_ROWS = 10;
+
+/** The people of a group, of whom there may be a thousand: the list has only the rows that are in sight. */
+function People({ chat, summary, close }) {
+  const { id, role, participantCount } = summary;
+  const isOwner = role === "owner";
+  const [people, setPeople] = useState([]);
+  const [cursor, setCursor] = useState(/** @type {string | null | undefined} */ (undefined));
+  const [problem, setProblem] = useState("");
+  const [sight, setSight] = useState({ top: 0, height: 600 });
+  const list = useRef(null);
+  const loading = useRef(false);
+
+  const load = async (from, before) => {
+    if (loading.current) return;
+    loading.current = true;
+    try {
+      const page = await chat.participants(id, { cursor: from });
+      setPeople([...before, ...page.participants]);
+      setCursor(page.nextCursor);
+    } catch (error) {
+      setProblem(error.message);
+    } finally {
+      loading.current = false;
+    }
+  };
+  useEffect(() => void load(undefined, []), [id, summary.lastChange]);
+  useEffect(() => {
+    const told = ({ detail: { userId, online, lastSeenAt } }) =>
+      setPeople((before) => before.map((one) => (one.user.id === userId ? { ...one, online, lastSeenAt: lastSeenAt ?? one.lastSeenAt } : one)));
+    chat.addEventListener("presence", told);
+    return () => chat.removeEventListener("presence", told);
+  }, []);
+  useEffect(() => {
+    const { current: box } = list;
+    const look = () => setSight({ top: box.scrollTop, height: box.clientHeight });
+    const observer = new ResizeObserver(look);
+    observer.observe(box);
+    box.addEventListener("scroll", look);
+    return () => (observer.disconnect(), box.removeEventListener("scroll", look));
+  }, []);
+  const first = Math.max(0, Math.floor(sight.top / ROW) - SPARE_ROWS);
+  const last = Math.ceil((sight.top + sight.height) / ROW) + SPARE_ROWS;
+  useEffect(() => {
+    if (cursor && last >= people.length) void load(cursor, people);
+  }, [cursor, last, people]);
+
+  /** Does something, and shows why it cannot be done. */
+  const attempt = async (work) => {
+    setProblem("");
+    try {
+      await work();
+    } catch (error) {
+      setProblem(wordsOf(error));
+    }
+  };
+  const submit = (work) => (event) => {
+    event.preventDefault();
+    const form = event.target;
+    void attempt(async () => {
+      await work(new FormData(form));
+      form.reset();
+    });
+  };
+  const add = submit((fields) => chat.addParticipants(id, idsOf(fields.get("names"))));
+  const rename = submit((fields) => chat.changeGroup(id, { title: fields.get("name").trim() }));
+  const leave = () => confirm("Leave this group?") && attempt(() => chat.removeParticipant(id));
+  return html`
+    <aside class="people" aria-label="People">
+      <header>
+        <h3>${peopleOf(summary)}</h3>
+        <button onClick=${close} aria-label="Close the list of people">✕</button>
+      </header>
+      ${isOwner &&
+      html`
+        <form onSubmit=${rename}>
+          <label for="group-name" class="visually-hidden">New name of the group</label>
+          <input id="group-name" name="name" required maxlength="200" autocomplete="off" placeholder="Another name" />
+          <button>Rename</button>
+        </form>
+        <form onSubmit=${add}>
+          <label for="names" class="visually-hidden">People to add, with commas between</label>
+          <input id="names" name="names" required autocomplete="off" placeholder="Add people" />
+          <button>Add</button>
+        </form>
+      `}
+      <p class="problem" role="alert">${problem}</p>
+      <ul ref=${list} style=${`--rows: ${Math.max(participantCount, people.length)}`} tabindex="0" aria-label="Participants">
+        ${people.slice(first, last).map((one, at) => html`<${Person} key=${one.user.id} one=${one} at=${first + at} chat=${chat} id=${id} isOwner=${isOwner} count=${participantCount} attempt=${attempt} />`)}
+        <li class="room" aria-hidden="true"></li>
+      </ul>
+      <button class="leave" onClick=${leave}>Leave the group</button>
+    </aside>
+  `;
+}
+
+function Person({ one, at, chat, id, isOwner, count, attempt }) {
+  const { user, role } = one;
+  const isMe = user.id === chat.userId;
+  const other = role === "owner" ? "member" : "owner";
+  return html`
+    <li class="person" style=${`top: ${at * ROW}px`} aria-setsize=${count} aria-posinset=${at + 1}>
+      <${Face} user=${user} online=${isMe || one.online} />
+      <span class="who" dir="auto">${nameOf(user)}${isMe && " (you)"}<small>${role === "owner" ? "owner" : ""}</small></span>
+      ${isOwner &&
+      !isMe &&
+      html`
+        <button onClick=${() => attempt(() => chat.setRole(id, user.id, other))}>Make ${other}</button>
+        <button onClick=${() => attempt(() => chat.removeParticipant(id, user.id))} aria-label=${`Remove ${nameOf(user)}`}>Remove</button>
+      `}
+    </li>
+  `;
+}
+
+function Messages({ chat, id, conversation, isGroup }) {
   const list = useRef(null);
   const place = useRef({ atEnd: true, height: 0, oldest: "" });
   const sentHere = useRef(0);
@@ -312,21 +521,22 @@ function Messages({ chat, id, conversation }) {
   return html`
     <div class="messages" role="log" aria-label="Messages" aria-live=${loading ? "off" : "polite"} tabindex="0" ref=${list} onScroll=${scrolled}>
       ${conversation?.hasMore && messages.length > 0 && html`<button class="more" onClick=${older} disabled=${loading}>Older messages</button>`}
-      ${messages.map((message, at) => html`<${Message} key=${message.clientMessageId ?? message.id} message=${message} mine=${message.senderId === chat.userId} before=${messages[at - 1]} />`)}
+      ${messages.map((message, at) => html`<${Message} key=${message.clientMessageId ?? message.id} message=${message} mine=${message.senderId === chat.userId} before=${messages[at - 1]} isGroup=${isGroup} />`)}
       ${outgoing.map((one) => html`<${Outgoing} key=${one.clientMessageId} chat=${chat} one=${one} />`)}
       ${conversation?.loaded && messages.length + outgoing.length === 0 && html`<p class="hint">Nothing has been said yet.</p>`}
     </div>
   `;
 }
 
-function Message({ message, mine, before }) {
+function Message({ message, mine, before, isGroup }) {
   const day = new Date(message.createdAt).toDateString();
   const newDay = !before || new Date(before.createdAt).toDateString() !== day;
   const state = message.readAt ? "read" : "sent";
+  const named = isGroup && !mine && (newDay || before.senderId !== message.senderId);
   return html`
     ${newDay && html`<p class="day">${new Date(message.createdAt).toLocaleDateString([], { dateStyle: "full" })}</p>`}
     <article class=${mine ? "message mine" : "message"} data-seq=${message.seq}>
-      <span class="visually-hidden">${mine ? "You" : nameOf(message.sender)}: </span>
+      <span class=${named ? "sender" : "visually-hidden"} dir="auto">${mine ? "You" : nameOf(message.sender)}<span class="visually-hidden">: </span></span>
       <p>${message.content}</p>
       <footer>
         <time datetime=${message.createdAt}>${new Date(message.createdAt).toLocaleTimeString([], { timeStyle: "short" })}</time>

@@ -6,7 +6,7 @@ use harness::{Stack, eventually};
 use protocol::Event;
 use serde_json::json;
 
-use crate::people::{Pair, pair};
+use crate::people::{Pair, User, pair};
 use crate::stand_ins::callbacks::Callbacks;
 use crate::stand_ins::dynamodb::DynamoDb;
 
@@ -113,6 +113,70 @@ async fn what_an_action_costs_is_what_it_uses() {
     let pings = minutes / 4.0 * number("**A million cost**", 2);
     assert!((number("Connection minutes", 0) - connected).abs() < 0.006, "{connected}");
     assert!((number("Pings", 0) - pings).abs() < 0.006, "{pings}");
+}
+
+/// The parts of a message's price that do not depend on who listens: invocation, processor time, log, traces.
+const PRICE_OF_ANY_SEND: f64 = 0.20 + 10.0 * 0.016_666_7 + 1.5 * 0.50 + 0.05 * 5.00;
+
+#[tokio::test]
+async fn what_a_message_costs_by_the_number_of_participants() {
+    let (dynamodb, callbacks) = (DynamoDb::start().await, Callbacks::start().await);
+    let env = [("AWS_ENDPOINT_URL_DYNAMODB", dynamodb.url.as_str()), ("PUSH_ENDPOINT", &callbacks.url)];
+    let (stack, _database) = Stack::own_with(&env).await;
+    dynamodb.pass_on_to(&stack.dynamodb_url);
+    callbacks.pass_on_to(stack.port);
+    let (alice, bob) = (User::of(&stack, "Alice"), User::of(&stack, "Bob"));
+    let mut phone = alice.connects().await;
+    let mut devices = Vec::new();
+    for _ in 0..10 {
+        devices.push(bob.connects().await);
+    }
+    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../infra/README.md")).unwrap();
+    let rows = rows(&readme);
+    let calls = |stack: &Stack| {
+        let sends = stack
+            .lines()
+            .into_iter()
+            .filter(|(of, line)| of == "send_message" && line.get("outcome").is_some());
+        sends.map(|(_, line)| line["dynamodb_calls"].as_u64().unwrap()).collect::<Vec<_>>()
+    };
+    for (number, participants) in [2, 80, 300, 1000].into_iter().enumerate() {
+        let group = alice.makes_group(&[&bob]).await;
+        crate::groups::has_crowd(&stack, &group, participants - 2).await;
+        for device in &mut devices {
+            device.joins(&group).await;
+        }
+        let count = || {
+            let sum = |counts: BTreeMap<(String, String), usize>| -> usize {
+                counts
+                    .into_iter()
+                    .filter(|((caller, _), _)| caller == "send_message")
+                    .map(|(_, count)| count)
+                    .sum()
+            };
+            (sum(dynamodb.has_been_asked()), sum(callbacks.have_been_called()))
+        };
+        let before = count();
+        phone.says(&group, "to all who listen").await;
+        for device in &mut devices {
+            device.receives_message().await;
+        }
+        let after = count();
+        let (units, pushed) = ((after.0 - before.0) as f64, (after.1 - before.1) as f64);
+        let messages = 2.0 + pushed;
+        let row = match participants {
+            1000 => &rows["1,000"],
+            _ => &rows[participants.to_string().as_str()],
+        };
+        let cells: Vec<f64> =
+            row.iter().map(|cell| cell.replace(['$', ','], "").trim().parse().unwrap()).collect();
+        let price = PRICE_OF_ANY_SEND + units * 0.125 + messages * 1.00;
+        assert_eq!((cells[0], cells[1]), (units, messages), "{participants} participants");
+        assert!((cells[2] - price).abs() < 0.006, "{participants} participants: {price:.3}");
+        let done = async || calls(&stack).len() == number + 1;
+        eventually("the send has its line", done).await;
+    }
+    assert_eq!(calls(&stack), [1; 4], "one call of DynamoDB each");
 }
 
 /// How much memory the template gives to a function, in MB.

@@ -28,7 +28,7 @@ async function signedIn(name, { width = 1100, height = 700, colorScheme = "light
   const page = await context.newPage();
   page.setDefaultTimeout(20_000);
   page.on("pageerror", (error) => problems.push(`${name}: ${error.message}`));
-  page.on("dialog", (dialog) => problems.push(`${name}: a dialog says ${dialog.message()}`));
+  page.on("dialog", (dialog) => dialog.message() !== "Leave this group?" && problems.push(`${name}: a dialog says ${dialog.message()}`));
   const check = (direction) => ({ payload }) => {
     try {
       documented(direction, payload);
@@ -106,6 +106,61 @@ test("two people talk in two windows", async () => {
   await hears(alice, "How are you?");
   assert.equal(await messages(alice).count(), 2);
   await alice.context().close();
+});
+
+test("a group is made, grows, shrinks and is left", async () => {
+  const [a, b, c, d] = ["alice", "bob", "carol", "dave"].map(somebody);
+  const [alice, bob] = [await signedIn(a), await signedIn(b)];
+  const [carol, dave] = [await signedIn(c, { width: 390, height: 780, colorScheme: "dark" }), await signedIn(d)];
+  await alice.getByText("New group").click();
+  await alice.getByLabel("Name of the group").fill("Holidays");
+  await alice.getByLabel("People, with commas between").fill(`${b}, ${c}, nobody-at-all`);
+  await alice.getByRole("button", { name: "Make the group" }).click();
+  await alice.getByText("Nobody is called nobody-at-all yet").waitFor();
+  await alice.getByLabel("People, with commas between").fill(`${b}, ${c}`);
+  await alice.getByRole("button", { name: "Make the group" }).click();
+  await alice.getByRole("heading", { name: "Holidays" }).waitFor();
+  await alice.getByText("3 people").first().waitFor();
+  for (const page of [bob, carol]) await page.getByRole("button", { name: "Holidays" }).click();
+  await say(alice, "Where shall we go?");
+  for (const page of [bob, carol]) await hears(page, "Where shall we go?");
+  assert.equal(await carol.locator(".sender").textContent(), `${a}: `);
+
+  // A fourth is added while two of them type.
+  await bob.getByLabel("Message", { exact: true }).pressSequentially("To the s");
+  await carol.getByLabel("Message", { exact: true }).pressSequentially("Up the m");
+  await alice.getByText(/are typing …/).waitFor();
+  await alice.getByRole("button", { name: "People" }).click();
+  await alice.getByLabel("People to add").fill(d);
+  await alice.getByRole("button", { name: "Add", exact: true }).click();
+  await alice.getByRole("listitem").filter({ hasText: d }).waitFor();
+  await shot(alice, "group-people");
+  await dave.getByRole("button", { name: "Holidays" }).click();
+  await dave.getByText("Nothing has been said yet.").waitFor();
+  await say(bob, "To the sea");
+  await hears(dave, "To the sea");
+  assert.equal(await messages(dave).count(), 1, "not what was said before");
+  await shot(carol, "phone-dark-group");
+  await carol.getByRole("button", { name: "People" }).click();
+  await carol.getByRole("listitem").filter({ hasText: "(you)" }).waitFor();
+  await shot(carol, "phone-dark-people");
+  assert.equal(await carol.getByRole("button", { name: /^Remove/ }).count(), 0, "members remove nobody");
+
+  // One is removed while they send, and one leaves.
+  await alice.getByRole("button", { name: `Remove ${b}` }).click();
+  await bob.getByText("Choose a conversation").waitFor();
+  assert.equal(await bob.getByRole("button", { name: "Holidays" }).count(), 0);
+  carol.once("dialog", (dialog) => dialog.accept());
+  await carol.getByRole("button", { name: "Leave the group" }).click();
+  await carol.getByText("No conversations yet.").waitFor();
+  await alice.getByText("2 people").first().waitFor();
+  await alice.getByLabel("New name of the group").fill("Quiet holidays");
+  await alice.getByRole("button", { name: "Rename" }).click();
+  await dave.getByRole("heading", { name: "Quiet holidays" }).waitFor();
+  await say(dave, "Only the two of us");
+  await hears(alice, "Only the two of us");
+  await shot(alice, "group");
+  for (const page of [alice, bob, carol, dave]) await page.context().close();
 });
 
 test("what somebody says is never markup", async () => {
