@@ -470,7 +470,7 @@ function Person({ one, at, chat, id, isOwner, count, attempt }) {
   return html`
     <li class="person" style=${`top: ${at * ROW}px`} aria-setsize=${count} aria-posinset=${at + 1}>
       <${Face} user=${user} online=${isMe || one.online} />
-      <span class="who" dir="auto">${nameOf(user)}${isMe && " (you)"}<small>${role === "owner" ? "owner" : ""}</small></span>
+      <span class="who" dir="auto" title=${nameOf(user)}>${nameOf(user)}${isMe && " (you)"}<small>${role === "owner" ? "owner" : ""}</small></span>
       ${isOwner &&
       !isMe &&
       html`

@@ -7,7 +7,7 @@ import { after, before, test } from "node:test";
 import { chromium } from "playwright-core";
 
 import { documented } from "./documented.mjs";
-import { connected, cutOff, somebody, until, url } from "./service.mjs";
+import { connected, cutOff, somebody, tokenFor, until, url } from "./service.mjs";
 
 let browser;
 const problems = [];
@@ -298,6 +298,37 @@ test("a thousand messages can be scrolled back", async () => {
   await shot(bob, "history");
   writer.stop();
   await bob.context().close();
+});
+
+test("a thousand people are in a group, and only those in sight are in the page", async () => {
+  const a = somebody("alice");
+  const owner = await connected(a);
+  const crowd = Array.from({ length: 999 }, (_, at) => `${a}-${String(at).padStart(3, "0")}`);
+  for (let at = 0; at < crowd.length; at += 20) {
+    const known = async (user) => {
+      const headers = { authorization: `Bearer ${await tokenFor(user)}`, "content-type": "application/json" };
+      await fetch(`${url}/api/conversations`, { method: "POST", headers, body: JSON.stringify({ title: "Known", participantIds: [] }) });
+    };
+    await Promise.all(crowd.slice(at, at + 20).map(known));
+  }
+  const id = await owner.createGroup({ title: "Everybody", participantIds: crowd.slice(0, 100) });
+  for (let at = 100; at < crowd.length; at += 100) await owner.addParticipants(id, crowd.slice(at, at + 100));
+  owner.stop();
+  const alice = await signedIn(a);
+  await alice.getByRole("button", { name: "Everybody" }).click();
+  await alice.getByText("1000 people").first().waitFor();
+  await alice.getByRole("button", { name: "People" }).click();
+  const list = alice.getByRole("list", { name: "Participants" });
+  const rows = list.locator(".person");
+  await rows.filter({ hasText: `${a}-000` }).waitFor();
+  assert((await rows.count()) < 60, `${await rows.count()} rows`);
+  await until("the last one is there", async () => {
+    await list.evaluate((box) => (box.scrollTop = box.scrollHeight));
+    return (await rows.filter({ hasText: crowd.at(-1) }).count()) === 1;
+  });
+  assert((await rows.count()) < 60, `${await rows.count()} rows`);
+  await shot(alice, "group-of-a-thousand");
+  await alice.context().close();
 });
 
 test("several tabs are several devices", async () => {

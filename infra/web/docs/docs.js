@@ -99,7 +99,7 @@ function Operation({ path, method, operation }) {
       ${Object.entries(operation.responses).map(([status, response]) => html`
         <details open=${status < 300}>
           <summary><strong>${status}</strong> ${response.description}</summary>
-          <${Fields} document=${openapi} schema=${response.content["application/json"].schema} />
+          ${response.content && html`<${Fields} document=${openapi} schema=${response.content["application/json"].schema} />`}
         </details>`)}
     </article>
   `;
