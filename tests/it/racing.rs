@@ -3,8 +3,11 @@
 use std::sync::Arc;
 
 use domain::Seq;
+use futures_util::future::join_all;
 use harness::{Stack, connect, eventually};
 use protocol::{Code, Event};
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
 use serde_json::json;
 use tokio_postgres::Client as Postgres;
 
@@ -256,4 +259,78 @@ async fn a_newcomer_to_a_large_group_does_not_get_what_was_sent_before() {
     assert!(carol_phone.has_received().await.is_empty());
     let after = phones[0].says(&group, "after").await;
     assert_eq!(carol_phone.receives_message().await, after);
+}
+
+/// Several people send and read at once while one after another is removed and added again. What the rows say is
+/// unread has to agree with a recount of the messages, and everybody sees one stretch of them.
+#[tokio::test]
+async fn unread_counts_stay_exact_while_people_come_and_go() {
+    let env = [("MAX_CONVERSATIONS_PER_MINUTE", "0"), ("MAX_MESSAGES_PER_MINUTE", "0")];
+    let (stack, _database) = Stack::own_with(&env).await;
+    let (people, mut phones, group) = group(&stack, &["Alice", "Bob", "Carol", "Dave", "Erin"]).await;
+    let database = connect(stack.postgres_url()).await;
+    let mut rng = StdRng::seed_from_u64(19);
+    let mut is_in = [true; 5];
+    for round in 0..12 {
+        // What is sent now races with what happens to the participants.
+        let mut asked = Vec::new();
+        for (at, phone) in phones.iter_mut().enumerate() {
+            for step in 0..rng.random_range(1..5) {
+                let frame = match rng.random_range(0..4) {
+                    0 | 1 => json!({ "action": "send_message", "conversationId": group,
+                        "content": format!("{round} {at} {step}") }),
+                    2 => json!({ "action": "mark_read", "conversationId": group }),
+                    _ => json!({ "action": "mark_read", "conversationId": group,
+                        "upToSeq": rng.random_range(0..60) }),
+                };
+                asked.push((at, phone.sends(frame).await));
+            }
+        }
+        let changes = (1..5).filter(|_| rng.random_bool(0.4)).collect::<Vec<usize>>();
+        let changing = join_all(changes.iter().map(async |at| match is_in[*at] {
+            true => assert_eq!(people[0].removes(&group, &people[*at]).await, 204),
+            false => assert_eq!(people[0].adds(&group, &[&people[*at]]).await, 200),
+        }));
+        let reading = people[0].reads(&group, "?limit=1");
+        tokio::join!(changing, reading);
+        for at in changes {
+            is_in[at] = !is_in[at];
+        }
+        for (at, id) in asked {
+            match phones[at].is_answered(&id).await {
+                Frame::Event(_) => {}
+                Frame::Error(error) => assert_eq!(error.error.code, Code::Forbidden, "{error:?}"),
+                Frame::Gateway(frame) => panic!("{frame}"),
+            }
+        }
+        let rows = database
+            .query(
+                "select user_id, last_seq - read_up_to - (sent - sent_read), first_seq, last_seq,
+                        (select count(*) from messages where seq > read_up_to and sender_id <> user_id),
+                        (select count(*) from messages), (select max(seq) from messages),
+                        participant_count, count(*) over ()
+                 from participants join conversations on id = conversation_id",
+                &[],
+            )
+            .await
+            .unwrap();
+        assert_eq!(rows.len(), is_in.iter().filter(|is_in| **is_in).count(), "round {round}");
+        for row in rows {
+            let user: String = row.get(0);
+            let number = |at: usize| row.get::<_, i64>(at);
+            assert_eq!(number(1), number(4), "of {user} in round {round}");
+            assert_eq!(
+                (number(3), row.get::<_, Option<i64>>(6).unwrap_or(0)),
+                (number(5), number(5)),
+                "no gap"
+            );
+            assert_eq!(i64::from(row.get::<_, i32>(7)), number(8), "as many as are counted");
+            let one = people.iter().find(|one| one.id == user).unwrap();
+            assert_eq!(one.sees(&group).await.unread_count, number(1));
+            let page = one.reads(&group, "?after=0&limit=100&markRead=false").await;
+            let seqs: Vec<_> = page.messages.iter().map(|message| message.seq.0).collect();
+            let upto = number(3).min(number(2) + 99);
+            assert_eq!(seqs, (number(2)..=upto).collect::<Vec<_>>(), "{user} sees one stretch");
+        }
+    }
 }
