@@ -9,15 +9,17 @@ alter table conversations
     alter column second_user_id drop not null,
     -- The name of a group, which is a conversation without a pair of users.
     add column title text,
+    -- The picture of a group.
     add column avatar_url text,
     -- Who made a group, and the name that their client gave to it, by which a repeat is recognised.
     add column creator_id text collate "C",
     add column client_conversation_id text,
+    -- The number of participants; 0 while the messages of a group that has ended are being deleted.
     add column participant_count integer not null default 2,
     -- The number of changes of the title, the avatar and the participants.
     add column last_change bigint not null default 0,
-    -- The number of changes of the participants. A send that has waited for this row sees by it that the
-    -- participants it has read are outdated.
+    -- Counted up when a participant is added or removed. A send that has waited for this row sees by it that
+    -- the participants it has read are outdated.
     add column roster bigint not null default 0,
     -- Finds the group that a repeated request has made.
     add constraint conversations_client_conversation_id_key unique (creator_id, client_conversation_id),
@@ -43,7 +45,9 @@ drop index conversations_second_user_activity_idx;
 alter table conversations set (fillfactor = 50);
 
 alter table participants
+    -- What the participant may do in a group: 'owner' or 'member'.
     add column role text not null default 'member',
+    -- When the participant was added.
     add column joined_at timestamptz,
     -- A participant sees the messages from this one on.
     add column first_seq bigint not null default 1,
@@ -109,9 +113,10 @@ alter table participants
 alter table participants set (fillfactor = 70);
 
 -- The conversations of a user, newest day first. The page that reads them sorts within a day, so that only the first
--- message of a day moves an entry. It has the id under another collation, for which it has to be asked: where most
--- users have one conversation, the planner would else take this index to find one participant, and read all
--- conversations of a user who has thousands.
+-- message of a day moves an entry.
+--
+-- The collation differs from that of the column, so only a query that names it uses this index. Otherwise the planner
+-- might take this index instead of the primary key to find one participant, and read all conversations of the user.
 create index participants_user_activity_idx on participants ((user_id collate "POSIX"), active_on desc);
 
 -- In a conversation of two: when a participant has read up to a message. A message was read when the first mark of
@@ -143,8 +148,11 @@ from (
 ) as received
 where read_at is not null and read_at is distinct from next_read_at;
 
--- Takes messages_unread_idx with it.
-alter table messages drop column read_at;
+-- Takes messages_unread_idx with it. A deleted message will keep its place with an empty content.
+alter table messages
+    drop column read_at,
+    drop constraint messages_content_length,
+    add constraint messages_content_length check (char_length(content) <= 2000);
 
 -- Aborts the statement that calls it, which then runs again: it has waited for a row, and what it had read before is
 -- outdated.

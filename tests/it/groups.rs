@@ -603,11 +603,74 @@ async fn in_a_large_group_only_those_who_joined_are_told() {
     bob.connects().await.closes().await;
     assert!(dave_phone.has_heard().await.is_empty());
 
+    // Now Bob joins while it is large.
+    bob_phone.asks(json!({ "action": "leave_conversation", "conversationId": group })).await;
+    alice_phone.says(&group, "Bob looks elsewhere").await;
+    assert!(bob_phone.has_received().await.is_empty());
+    bob_phone.joins(&group).await;
+
     assert_eq!(alice.removes(&group, &dave).await, 204);
     assert_eq!(dave_phone.hears(roster).await.removed, [dave.id]);
-    alice_phone.says(&group, "without Dave").await;
+    // With one person less it is small again, and who joined before still gets its messages.
+    assert_eq!(bob.sees(&group).await.participant_count, 80);
+    let sent = alice_phone.says(&group, "without Dave").await;
     assert!(dave_phone.has_heard().await.is_empty());
-    bob_phone.asks(json!({ "action": "leave_conversation", "conversationId": group })).await;
-    alice_phone.says(&group, "and Bob looks elsewhere").await;
-    assert_eq!(bob_phone.has_received().await.len(), 1, "what came before he left");
+    assert_eq!(bob_phone.has_received().await, [sent]);
+    assert_eq!(carol_phone.hears(updated).await.0, "without Dave");
+}
+
+#[tokio::test]
+async fn the_first_message_of_a_day_comes_first_in_every_list() {
+    let stack = Stack::shared();
+    let Three { alice, bob, carol, phones: [mut alice_phone, ..], group } = three(&stack).await;
+    let other = bob.makes_group(&[&alice, &carol]).await;
+    // As if the first group had been quiet since the day before yesterday.
+    let database = connect(stack.postgres_url()).await;
+    for sql in [
+        "update conversations set created_at = created_at - interval '2 days' where id = $1",
+        "update participants set joined_at = joined_at - interval '2 days', active_on = active_on - 2
+         where conversation_id = $1",
+    ] {
+        database.execute(sql, &[&group.parse::<Uuid>().unwrap()]).await.unwrap();
+    }
+    let listed = async |user: &User| -> Vec<String> {
+        let mut ids = Vec::new();
+        let mut query = "?limit=1".to_owned();
+        loop {
+            let page = user.lists_conversations(&query).await;
+            ids.extend(page.conversations.iter().map(|one| one.id.to_string()));
+            match page.next_cursor {
+                Some(cursor) => query = format!("?limit=1&cursor={cursor}"),
+                None => break,
+            }
+        }
+        ids
+    };
+    for user in [&alice, &bob, &carol] {
+        assert_eq!(listed(user).await, [other.clone(), group.clone()], "of {}", user.name);
+    }
+    alice_phone.says(&group, "good morning").await;
+    for user in [&alice, &bob, &carol] {
+        assert_eq!(listed(user).await, [group.clone(), other.clone()], "of {}", user.name);
+    }
+}
+
+#[tokio::test]
+async fn positions_never_go_back() {
+    let stack = Stack::shared();
+    let Three { bob, phones: [mut alice_phone, mut bob_phone, _carol_phone], group, .. } =
+        three(&stack).await;
+    for number in 1..=4 {
+        alice_phone.says(&group, &format!("{number}")).await;
+        bob_phone.says(&group, &format!("and {number}")).await;
+    }
+    let unread = async |up_to: i64| {
+        let mark = json!({ "action": "mark_read", "conversationId": group, "upToSeq": up_to });
+        assert!(matches!(bob_phone.asks(mark).await, Event::MessagesRead { .. }));
+        bob.sees(&group).await.unread_count
+    };
+    let mut unread = unread;
+    for (up_to, expected) in [(0, 4), (3, 2), (1, 2), (4, 2), (5, 1), (99, 0), (2, 0)] {
+        assert_eq!(unread(up_to).await, expected, "after marking up to {up_to}");
+    }
 }

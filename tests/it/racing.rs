@@ -261,6 +261,69 @@ async fn a_newcomer_to_a_large_group_does_not_get_what_was_sent_before() {
     assert_eq!(carol_phone.receives_message().await, after);
 }
 
+/// A repeat tells those who take part now. It must not tell those who take part since a later message.
+#[tokio::test]
+async fn a_repeated_send_does_not_reach_who_was_added_after_it() {
+    let (stack, _database) = Stack::own_with(&[]).await;
+    let (people, mut phones, group) = group(&stack, &["Alice", "Bob"]).await;
+    let [carol, dave] = ["Carol", "Dave"].map(|name| User::of(&stack, name));
+    let (mut carol_phone, mut dave_phone) = tokio::join!(carol.connects(), dave.connects());
+    phones[1].joins(&group).await;
+    let message = json!({ "conversationId": group, "content": "before", "clientMessageId": "one" });
+    let sent = phones[0].sends_message(message.clone()).await;
+    assert_eq!(phones[1].receives_message().await, sent);
+    assert_eq!(people[0].adds(&group, &[&carol, &dave]).await, 200);
+    carol_phone.joins(&group).await;
+    assert_eq!(phones[0].sends_message(message).await, sent);
+    assert_eq!(phones[1].receives_message().await, sent, "who took part gets it again");
+    for phone in [&mut carol_phone, &mut dave_phone] {
+        let heard = phone.has_heard().await;
+        let only_added =
+            |event: &Event| matches!(event, Event::ParticipantsChanged { .. } | Event::UserOnline { .. });
+        assert!(heard.iter().all(only_added), "{heard:?}");
+    }
+}
+
+/// The room is emptied after the removal is committed. Who was added again meanwhile, and has joined, stays in it.
+#[tokio::test]
+async fn a_removal_that_is_late_does_not_expel_who_has_come_back() {
+    let dynamodb = DynamoDb::start().await;
+    let env = [("AWS_ENDPOINT_URL_DYNAMODB", dynamodb.url.as_str())];
+    let (stack, _database) = Stack::own_with(&env).await;
+    dynamodb.pass_on_to(&stack.dynamodb_url);
+    let (people, mut phones, group) = group(&stack, &["Alice", "Bob"]).await;
+    phones[1].joins(&group).await;
+    dynamodb.holds_reads_by("manage_conversations", &group);
+    let (alice, bob, of) = (people[0].clone(), people[1].clone(), group.clone());
+    let removing = tokio::spawn(async move { alice.removes(&of, &bob).await });
+    eventually("the removal is committed", async || dynamodb.is_holding()).await;
+    assert_eq!(people[0].adds(&group, &[&people[1]]).await, 200);
+    phones[1].joins(&group).await;
+    dynamodb.lets_go();
+    assert_eq!(removing.await.unwrap(), 204);
+    let sent = phones[0].says(&group, "are you still there?").await;
+    assert_eq!(phones[1].receives_message().await, sent);
+}
+
+#[tokio::test]
+async fn a_join_whose_answer_is_lost_leaves_nobody_in_the_room() {
+    let dynamodb = DynamoDb::start().await;
+    let env = [("AWS_ENDPOINT_URL_DYNAMODB", dynamodb.url.as_str())];
+    let (stack, _database) = Stack::own_with(&env).await;
+    dynamodb.pass_on_to(&stack.dynamodb_url);
+    let (people, mut phones, group) = group(&stack, &["Alice", "Bob"]).await;
+    dynamodb.holds_changes_by("join_conversation", &people[1].id);
+    let joined = phones[1].sends(json!({ "action": "join_conversation", "conversationId": group })).await;
+    eventually("the join is about to enter the room", async || dynamodb.is_holding()).await;
+    assert_eq!(people[0].removes(&group, &people[1]).await, 204);
+    dynamodb.loses_the_next_answer_to(&people[1].id);
+    dynamodb.lets_go();
+    assert!(matches!(phones[1].is_answered(&joined).await, Frame::Error(_)));
+    assert!(dynamodb.has_lost() > 0);
+    let typing = json!({ "action": "typing_start", "conversationId": group });
+    assert_eq!(phones[1].is_refused(typing).await.0, Code::Forbidden);
+}
+
 /// Several people send and read at once while one after another is removed and added again. What the rows say is
 /// unread has to agree with a recount of the messages, and everybody sees one stretch of them.
 #[tokio::test]

@@ -1,10 +1,10 @@
-//! A change is committed before it is pushed. From then on it is a success, whatever becomes of the pushes: who
-//! misses one sees a higher `lastChange`.
+//! A change is committed before it is pushed. Whatever becomes of the pushes, it has happened: who misses one
+//! sees a higher `lastChange`.
 //!
 //! A removal commits, then empties the room of the user, then answers. If it dies before that, a repeat finds
 //! nothing to remove, and empties the room all the same.
 
-use domain::{Conversation, ConversationId, Kind, Listeners, Role, UserId};
+use domain::{Change, Conversation, ConversationId, Kind, Listeners, Role, Seq, UserId};
 use edge::Error;
 use edge::http::StatusCode;
 use edge::token::Claims;
@@ -12,7 +12,7 @@ use protocol::rest::{self, Done, ParticipantCount, ParticipantPage};
 use protocol::{Event, RoleOf, Time};
 use realtime::{Connections, Push, best_effort, tell_listeners};
 use serde::Serialize;
-use store::{Changed, GroupChange, Made, NewGroup, Refusal, RosterChange, Store};
+use store::{Changed, GroupChange, Made, NewGroup, Refusal, Removal, RosterChange, Store};
 
 use crate::request::{Asked, Page};
 
@@ -65,8 +65,18 @@ async fn create(state: &State, claims: &Claims, mut group: NewGroup) -> Result<(
         Made::Found(id) => return Ok((StatusCode::OK, conversation(state, id, caller).await?)),
         Made::Created(id) => id,
     };
-    let created = conversation_of(state, id, caller).await?;
     let participants: Vec<_> = [caller.clone()].into_iter().chain(group.others).collect();
+    let created = Conversation {
+        id,
+        kind: Kind::Group { title: group.title, avatar_url: group.avatar_url },
+        role: Role::Owner,
+        participant_count: i32::try_from(participants.len()).unwrap_or(i32::MAX),
+        last_message: None,
+        first_seq: Seq(1),
+        last_seq: Seq(0),
+        last_change: Change(1),
+        unread_count: 0,
+    };
     let role = |user: &UserId| if user == caller { Role::Owner } else { Role::Member };
     let change = RosterChange {
         roles: participants.iter().map(|user| (user.clone(), role(user))).collect(),
@@ -168,8 +178,8 @@ async fn remove_participant(
     user: &UserId,
 ) -> Result<(StatusCode, Answer), Error> {
     let removed = state.store.remove_participant(id, caller, user).await?;
-    let change = removed.map_err(|refusal| refused(state, refusal, "userId"))?;
-    let expelled = state.connections.expel(user, id).await;
+    let Removal { roster, change } = removed.map_err(|refusal| refused(state, refusal, "userId"))?;
+    let expelled = state.connections.expel(user, id, roster).await;
     if let Some(change) = change {
         tell_roster(state, id, change).await;
     }
@@ -179,7 +189,7 @@ async fn remove_participant(
 }
 
 async fn conversation(state: &State, id: ConversationId, caller: &UserId) -> Result<Answer, Error> {
-    let found = conversation_of(state, id, caller).await?;
+    let found = state.store.conversation_of(id, caller).await?.ok_or_else(Error::not_a_participant)?;
     let presence = match &found.kind {
         Kind::Direct { other } => {
             let presence = state.connections.presence(std::slice::from_ref(&other.id)).await?;
@@ -189,10 +199,6 @@ async fn conversation(state: &State, id: ConversationId, caller: &UserId) -> Res
     };
     let found = rest::Conversation::new(found, presence.online, presence.last_seen_at.map(Time));
     Ok(Answer::Conversation(Box::new(found)))
-}
-
-async fn conversation_of(state: &State, id: ConversationId, caller: &UserId) -> Result<Conversation, Error> {
-    state.store.conversation_of(id, caller).await?.ok_or_else(Error::not_a_participant)
 }
 
 /// Pushes a change of the participants, also to those who were added or removed.

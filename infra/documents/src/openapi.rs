@@ -125,7 +125,7 @@ pub fn document() -> Value {
     let body = |schema: Value| json!({ "required": true, "content": content(&schema) });
     let create = json!({
         "operationId": "createConversation",
-        "summary": "A new group",
+        "summary": "Create a group",
         "description": "The caller is its owner. Stores the profile that the token tells.",
         "requestBody": body(schemas.of_request::<CreateConversation>()),
         "responses": respond(
@@ -149,7 +149,7 @@ pub fn document() -> Value {
     });
     let change = json!({
         "operationId": "changeConversation",
-        "summary": "Another title or avatar of a group",
+        "summary": "Change the title or the avatar of a group",
         "description": "Only owners may. A field that is absent stays as it is.",
         "parameters": [conversation_id()],
         "requestBody": body(schemas.of_request::<ChangeConversation>()),
@@ -179,7 +179,7 @@ pub fn document() -> Value {
     });
     let add_participants = json!({
         "operationId": "addParticipants",
-        "summary": "More participants of a group",
+        "summary": "Add participants to a group",
         "description": "Only owners may. Who takes part already stays as they are. They see the messages that come \
             after.",
         "parameters": [conversation_id()],
@@ -192,19 +192,19 @@ pub fn document() -> Value {
     });
     let set_role = json!({
         "operationId": "setRole",
-        "summary": "Another role of a participant of a group",
+        "summary": "Set the role of a participant of a group",
         "description": "Only owners may. The only owner stays one.",
         "parameters": [conversation_id()],
         "requestBody": body(schemas.of_request::<SetRole>()),
         "responses": respond(
-            json!({ "200": { "description": "It is so.",
+            json!({ "200": { "description": "The role is set.",
                 "content": content(&schemas.of_answer::<Done>()) } }),
             &[&ALWAYS[..], &["400", "403", "404"]].concat(),
         ),
     });
     let remove_participant = json!({
         "operationId": "removeParticipant",
-        "summary": "One participant of a group less",
+        "summary": "Remove a participant from a group, or leave it",
         "description": "Owners remove others, and everybody may leave, except the only owner while others take \
             part. With the last participant the conversation and its messages are deleted.",
         "parameters": [

@@ -138,11 +138,6 @@ impl Participants {
     pub fn second(&self) -> &UserId {
         &self.second
     }
-
-    /// Both participants, in order.
-    pub fn iter(&self) -> impl Iterator<Item = &UserId> {
-        [&self.first, &self.second].into_iter()
-    }
 }
 
 /// A position in a user's list of conversations, which is ordered by activity, newest first. Clients get it

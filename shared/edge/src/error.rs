@@ -63,6 +63,11 @@ impl Error {
         Self::new(Code::Forbidden, "conversationId: no conversation of yours has this id")
     }
 
+    /// The service lost every race against other requests.
+    pub fn unavailable() -> Self {
+        Self::new(Code::Unavailable, "the service cannot do this now: try again")
+    }
+
     /// Only owners of the conversation may do this.
     pub fn not_an_owner() -> Self {
         Self::new(Code::Forbidden, "conversationId: only its owners may do this")
@@ -101,9 +106,7 @@ impl Error {
 impl From<Failure> for Error {
     fn from(failure: Failure) -> Self {
         let error = match failure.kind {
-            FailureKind::Unavailable => {
-                Self::new(Code::Unavailable, "the service cannot do this now: try again")
-            }
+            FailureKind::Unavailable => Self::unavailable(),
             FailureKind::Unexpected => Self::new(Code::Internal, "the service made a mistake"),
         };
         Self { cause: Some(failure.into()), ..error }

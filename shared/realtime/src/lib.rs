@@ -22,5 +22,5 @@ pub use connections::{Connected, Connections, Departed, Pinged, Unannounced, lea
 pub use delivery::{deliver, frame, tell, tell_listeners};
 pub use presence::{Announcer, Presence, PresenceAudience};
 pub use push::Push;
-pub use rooms::{Audience, Joined, Left, MAX_JOINED};
+pub use rooms::{Audience, Joined, Left, MAX_JOINED, Membership};
 pub use target::Target;

@@ -12,7 +12,7 @@ use domain::{ConnectionId, ConversationId, Dependency, Failure, Listeners, Seq, 
 use futures_util::future::try_join_all;
 
 use crate::connections::Connections;
-use crate::dynamodb::dynamodb_failure;
+use crate::dynamodb::{dynamodb_failure, unless_condition_failed};
 use crate::table::{
     Item, KEY, Member, ONLINE, ROOMS, Room, TTL, connection_key, lease_attribute, member_attribute, members,
     now, number, rooms, ttl, user_key,
@@ -23,9 +23,24 @@ use crate::user_item::UserItem;
 /// The maximum number of conversations that a connection may join.
 pub const MAX_JOINED: usize = 100;
 
+/// The most participants with whom all rooms of a conversation fit into one batch of reads. So who joined while it
+/// was large still gets its messages when it has become a little smaller.
+const WITH_ALL_ROOMS: std::ops::RangeInclusive<usize> = 61..=83;
+
 /// The number of tries of a transaction that conflicts with other writes.
 const TRANSACTION_TRIES: u32 = 10;
 const BACKOFF: Duration = Duration::from_millis(10);
+
+/// What a conversation is to the user of a connection that joins it.
+#[derive(Clone, Copy, Debug)]
+pub struct Membership<'a> {
+    /// Who is told what happens in it, which tells whether it is large.
+    pub listeners: &'a Listeners,
+    /// The number of the first message that the user sees.
+    pub first_seq: Seq,
+    /// How often participants have been added or removed.
+    pub roster: i64,
+}
 
 /// The result of a join.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,7 +86,7 @@ impl Audience {
 
 impl Connections {
     /// Stores that a connection has joined a conversation, in its item and in the room, if the connection has
-    /// a lease. Its user sees the messages from `first_seq` on.
+    /// a lease.
     ///
     /// # Errors
     ///
@@ -81,14 +96,14 @@ impl Connections {
         user: &UserId,
         connection: &ConnectionId,
         conversation: ConversationId,
-        listeners: &Listeners,
-        first_seq: Seq,
+        as_participant: &Membership<'_>,
     ) -> Result<Joined, Failure> {
+        let Membership { listeners, first_seq, roster } = *as_participant;
         let room = match listeners {
             Listeners::Participants(_) => Room::of(conversation),
             Listeners::Joined => Room::of_large(conversation, user),
         };
-        let member = Member::value(user, first_seq);
+        let member = Member::value(user, first_seq, roster);
         let items = [
             TransactWriteItem::builder().condition_check(self.holds_lease(user, connection)).build(),
             TransactWriteItem::builder().update(self.add_room(connection, room)).build(),
@@ -110,7 +125,7 @@ impl Connections {
         let Some(own) = self.read([connection_key(connection)]).await?.pop() else {
             return Ok(Left::NotConnected);
         };
-        // Two, if the conversation has become large between two joins.
+        // There are two if it has joined twice and the conversation has become large between the joins.
         let joined: Vec<_> = rooms(&own).filter(|room| room.conversation == conversation).collect();
         for room in joined {
             if self.leave_room(connection, room).await? == Left::NotConnected {
@@ -130,22 +145,46 @@ impl Connections {
         Ok(self.transact(&items, refusal).await?.unwrap_or(Left::Left))
     }
 
-    /// Takes all connections of a user out of a conversation in which they do not take part any more.
+    /// Takes the connections of a user out of a conversation that they were removed from: those that had joined
+    /// when participants had been added or removed `roster` times at most. One that joined later belongs to a user
+    /// who was added again.
     ///
     /// # Errors
     ///
     /// DynamoDB did not answer, or not as it should.
-    pub async fn expel(&self, user: &UserId, conversation: ConversationId) -> Result<(), Failure> {
+    pub async fn expel(
+        &self,
+        user: &UserId,
+        conversation: ConversationId,
+        roster: i64,
+    ) -> Result<(), Failure> {
         let rooms = [Room::of(conversation), Room::of_large(conversation, user)];
         let items = self.read(rooms.map(Room::key)).await?;
-        let own = items.iter().flat_map(room_members).filter(|(_, member)| member.user == *user);
-        let leaving =
-            own.map(async |(room, member)| match self.leave_room(&member.connection, room).await? {
-                Left::Left => Ok(()),
-                // It is closed; the room has it nevertheless.
-                Left::NotConnected => self.remove_member(room, &member.connection).await,
-            });
-        try_join_all(leaving).await.map(drop)
+        let is_out = |member: &Member| member.user == *user && member.roster <= roster;
+        let leaving = items.iter().flat_map(room_members).filter(|(_, member)| is_out(member));
+        // First all rooms: from then on nothing is pushed.
+        let leaving: Vec<_> = leaving.map(|(room, member)| (room, member.connection)).collect();
+        try_join_all(leaving.iter().map(|(room, connection)| self.remove_member(*room, connection))).await?;
+        try_join_all(leaving.iter().map(|(room, connection)| self.forget_room(*room, connection)))
+            .await
+            .map(drop)
+    }
+
+    /// Removes a room from the item of a connection, if there is one.
+    async fn forget_room(&self, room: Room, connection: &ConnectionId) -> Result<(), Failure> {
+        let removed = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .key(KEY, connection_key(connection))
+            .update_expression("DELETE #rooms :rooms")
+            .condition_expression("attribute_exists(#key)")
+            .expression_attribute_names("#key", KEY)
+            .expression_attribute_names("#rooms", ROOMS)
+            .expression_attribute_values(":rooms", AttributeValue::Ss(vec![room.to_string()]))
+            .send()
+            .await;
+        unless_condition_failed(removed).map(drop)
     }
 
     /// Executes a transaction, and repeats it if it conflicts with another write. If a condition failed,
@@ -178,7 +217,8 @@ impl Connections {
     /// consistent reads: a connection that joins meanwhile is found in the room, or else as another connection
     /// of its user.
     ///
-    /// A room may also hold users who take part since a later message, or not any more: they are left out.
+    /// A room may also hold users who take part since a later message: they are left out. So are those who do not
+    /// take part any more, as far as `listeners` tells who does.
     ///
     /// # Errors
     ///
@@ -191,6 +231,9 @@ impl Connections {
         seq: Seq,
     ) -> Result<Audience, Failure> {
         let keys: Vec<_> = match listeners {
+            Listeners::Participants(users) if WITH_ALL_ROOMS.contains(&users.len()) => {
+                users.iter().map(user_key).chain(Room::all(conversation).map(Room::key)).collect()
+            }
             Listeners::Participants(users) => {
                 users.iter().map(user_key).chain([Room::of(conversation).key()]).collect()
             }
@@ -201,9 +244,12 @@ impl Connections {
             Listeners::Participants(users) => users.contains(user),
             Listeners::Joined => true,
         };
-        let members = items.iter().flat_map(room_members);
+        let (members, later): (Vec<_>, Vec<_>) =
+            items.iter().flat_map(room_members).partition(|(_, member)| member.first_seq <= seq);
+        let later: HashSet<_> = later.into_iter().map(|(_, member)| member.connection).collect();
         let mut joined: HashMap<_, _> = members
-            .filter(|(_, member)| member.first_seq <= seq && listens(&member.user))
+            .into_iter()
+            .filter(|(_, member)| listens(&member.user))
             .map(|(room, member)| (member.connection.clone(), target(room, member)))
             .collect();
         let mut others = Vec::new();
@@ -212,8 +258,8 @@ impl Connections {
         for target in users.iter().flat_map(|item| reachable(item, now)) {
             match joined.get_mut(&target.connection) {
                 Some(member) => member.lease = target.lease,
-                None if matches!(listeners, Listeners::Participants(_)) => others.push(target),
-                None => {}
+                None if matches!(listeners, Listeners::Joined) || later.contains(&target.connection) => {}
+                None => others.push(target),
             }
         }
         let known = users.into_iter().flat_map(|item| item.leases.into_keys()).collect();

@@ -11,7 +11,7 @@
 //! without the prefix; `ttl`.
 //!
 //! `ROOM#<conversationId>`, and `ROOM#<conversationId>#0` to `#15` for a large conversation, a room: `ttl`, and
-//! `member#<connectionId>` for each joined connection: `{userId, firstSeq}`.
+//! `member#<connectionId>` for each joined connection: `{userId, firstSeq, roster}`.
 //!
 //! Times are milliseconds since 1970, except `ttl`, which DynamoDB expects in seconds. The sparse index
 //! `online` holds the users who are marked online or have unannounced transitions, in the order in which the
@@ -39,6 +39,7 @@ pub(crate) const LAST_SEEN_AT: &str = "lastSeenAt";
 pub(crate) const EXPIRES_AT: &str = "expiresAt";
 const OPENED_AT: &str = "openedAt";
 const FIRST_SEQ: &str = "firstSeq";
+const ROSTER: &str = "roster";
 const ROOM_PREFIX: &str = "ROOM#";
 const LEASE_PREFIX: &str = "lease#";
 const MEMBER_PREFIX: &str = "member#";
@@ -49,8 +50,8 @@ pub(crate) const ONLINE_INDEX: &str = "online";
 /// The number of partitions of the index: one takes 1,000 writes a second.
 pub(crate) const SHARDS: u32 = 8;
 
-/// The number of rooms that a large conversation has. An item is at most 400 KB: a sixteenth of 1,000
-/// participants with 20 connections each take about 200 KB.
+/// The number of rooms that a large conversation has. An item is at most 400 KB: if a sixteenth of 1,000
+/// participants have 20 connections each, they take about 200 KB with ids as long as a UUID.
 pub(crate) const PARTS: u32 = 16;
 
 /// A connection lasts at most 2 hours (API Gateway quota), so its items are of no use after that. One hour is
@@ -204,14 +205,17 @@ pub(crate) struct Member {
     pub(crate) user: UserId,
     /// The first message that the user sees.
     pub(crate) first_seq: Seq,
+    /// How often participants had been added or removed when the connection joined.
+    pub(crate) roster: i64,
 }
 
 impl Member {
     /// The value of its attribute.
-    pub(crate) fn value(user: &UserId, first_seq: Seq) -> AttributeValue {
+    pub(crate) fn value(user: &UserId, first_seq: Seq, roster: i64) -> AttributeValue {
         AttributeValue::M(HashMap::from([
             (USER_ID.to_owned(), AttributeValue::S(user.as_str().to_owned())),
             (FIRST_SEQ.to_owned(), number(first_seq.0)),
+            (ROSTER.to_owned(), number(roster)),
         ]))
     }
 
@@ -219,8 +223,8 @@ impl Member {
         let connection = ConnectionId::parse(name.strip_prefix(MEMBER_PREFIX)?).ok()?;
         let fields = value.as_m().ok()?;
         let user = UserId::parse(fields.get(USER_ID)?.as_s().ok()?.as_str()).ok()?;
-        let first_seq = Seq(fields.get(FIRST_SEQ)?.as_n().ok()?.parse().ok()?);
-        Some(Self { connection, user, first_seq })
+        let integer = |name| fields.get(name)?.as_n().ok()?.parse().ok();
+        Some(Self { connection, user, first_seq: Seq(integer(FIRST_SEQ)?), roster: integer(ROSTER)? })
     }
 }
 

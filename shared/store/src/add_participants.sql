@@ -8,7 +8,8 @@
 with
     conversation as (
         select conversations.id, conversations.title is not null as is_group,
-               conversations.participant_count, conversations.last_seq, participants.role
+               conversations.participant_count, conversations.last_seq, conversations.last_change,
+               participants.role
         from conversations
         join participants on participants.conversation_id = conversations.id and participants.user_id = $2
         where conversations.id = $1
@@ -54,7 +55,7 @@ with
     changed as (
         update conversations
         set participant_count = conversations.participant_count + admitted.of_new,
-            last_change = last_change + 1, roster = roster + 1
+            last_change = conversations.last_change + 1, roster = roster + 1
         from admitted
         where conversations.id = admitted.id and ($4 = 0 or exists (select from counted_in))
         returning conversations.participant_count, conversations.last_change, admitted.last_seq, admitted.at
@@ -71,6 +72,7 @@ select conversation.role, conversation.is_group,
        (select id from unknown) as unknown_user_id,
        conversation.participant_count + (select count(*) from new) > $5 as would_be_too_many,
        exists (select from new) and changed.last_change is null as is_refused,
+       changed.last_change is not null as is_changed,
        (
            select ceil(extract(epoch from started_at + interval '1 minute' - clock_timestamp()) * 1000)::bigint
            from rates
@@ -78,7 +80,7 @@ select conversation.role, conversation.is_group,
        ) as retry_after_ms,
        array(select id from new order by id) as added,
        coalesce(changed.participant_count, conversation.participant_count) as participant_count,
-       changed.last_change,
+       coalesce(changed.last_change, conversation.last_change) as last_change,
        -- Those from before; the new ones are not in the snapshot.
        case when coalesce(changed.participant_count, conversation.participant_count) <= $6 then array(
            select user_id from participants where conversation_id = $1 order by user_id

@@ -8,7 +8,7 @@
 with
     conversation as (
         select conversations.id, conversations.title, conversations.avatar_url,
-               conversations.participant_count, participants.role
+               conversations.participant_count, conversations.last_change, participants.role
         from conversations
         join participants on participants.conversation_id = conversations.id and participants.user_id = $2
         where conversations.id = $1
@@ -18,7 +18,7 @@ with
         update conversations
         set title = coalesce($3, conversations.title),
             avatar_url = case when $4 then $5 else conversations.avatar_url end,
-            last_change = last_change + 1
+            last_change = conversations.last_change + 1
         from conversation
         where conversations.id = conversation.id
           and conversation.title is not null and conversation.role = 'owner'
@@ -29,7 +29,10 @@ with
         returning conversations.title, conversations.avatar_url, conversations.last_change
     )
 select conversation.role, conversation.title is not null as is_group, conversation.participant_count,
-       changed.title, changed.avatar_url, changed.last_change,
+       changed.last_change is not null as is_changed,
+       coalesce(changed.title, conversation.title) as title,
+       case when changed.last_change is null then conversation.avatar_url else changed.avatar_url end as avatar_url,
+       coalesce(changed.last_change, conversation.last_change) as last_change,
        case when conversation.participant_count <= $6 then array(
            select user_id from participants where conversation_id = $1 order by user_id
        ) end as user_ids

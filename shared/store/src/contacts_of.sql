@@ -2,11 +2,16 @@
 --
 -- $1 user    $2 number of contacts    $3 the most participants of a conversation whose participants are contacts
 --
--- A conversation has one contact at least, so no more conversations than contacts are looked at. Reads whole days,
--- as conversations_of.sql does.
+-- Looks at as many conversations as there may be contacts, the latest ones. Reads whole days, as conversations_of.sql
+-- does.
 with
     earliest as (
-        select active_on from participants where user_id collate "POSIX" = $1 order by active_on desc offset $2 - 1 limit 1
+        select active_on
+        from participants
+        where user_id collate "POSIX" = $1
+        order by active_on desc
+        offset $2 - 1
+        limit 1
     ),
     latest as (
         select conversation.id, conversation.activity

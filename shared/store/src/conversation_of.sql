@@ -2,12 +2,10 @@
 --
 -- $1 conversation    $2 user
 --
--- The columns are those of conversations_of.sql.
+-- The columns are those of conversations_of.sql, without the activity.
 select
     conversations.id as page_id, conversations.title, conversations.avatar_url,
     conversations.participant_count, conversations.last_seq, conversations.last_change,
-    case when conversations.last_seq >= participants.first_seq then conversations.last_message_at
-         else participants.joined_at end as activity,
     participants.role, participants.first_seq,
     conversations.last_seq - participants.read_up_to
         - (participants.sent - participants.sent_read) as unread_count,

@@ -17,12 +17,16 @@ use crate::users::columns;
 /// Where a conversation stands for one of its participants.
 #[derive(Clone, Debug)]
 pub struct Participation {
+    /// When the participant was added. It differs once they were removed and added again.
+    pub joined_at: Timestamp,
     /// The number of the first message that the participant sees.
     pub first_seq: Seq,
     /// The number of the latest message, 0 before the first.
     pub last_seq: Seq,
     /// The number of the latest change, 0 before the first.
     pub last_change: Change,
+    /// How often participants were added or removed.
+    pub roster: i64,
     /// Who is told what happens in it.
     pub listeners: Listeners,
 }
@@ -149,6 +153,8 @@ async fn participation_of(
         .await?;
     row.map(|row| {
         Ok(Participation {
+            joined_at: row.try_get("joined_at")?,
+            roster: row.try_get("roster")?,
             first_seq: Seq(row.try_get("first_seq")?),
             last_seq: Seq(row.try_get("last_seq")?),
             last_change: Change(row.try_get("last_change")?),

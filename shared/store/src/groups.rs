@@ -80,6 +80,15 @@ pub struct RosterChange {
     pub listeners: Listeners,
 }
 
+/// The result of a removal.
+#[derive(Clone, Debug)]
+pub struct Removal {
+    /// How often participants were added or removed until the user certainly was out.
+    pub roster: i64,
+    /// What has changed, if anything has.
+    pub change: Option<RosterChange>,
+}
+
 /// Why a group is not made or changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
@@ -149,7 +158,9 @@ impl Store {
         caller: &UserId,
         change: &GroupChange,
     ) -> Result<Result<Option<Changed>, Refusal>, Failure> {
-        self.run(|connection| async move { change_group(&connection, id, caller, change).await }).await
+        let call = |connection| async move { change_group(&connection, id, caller, change).await };
+        let (changed, repeated) = self.run_counted(call).await?;
+        Ok(changed.map(|(is_new, changed)| (is_new || repeated).then_some(changed)))
     }
 
     /// Adds users to a group of at most `max_participants`. They see what comes after. Returns the number of
@@ -167,10 +178,17 @@ impl Store {
         max_per_minute: u32,
         max_participants: i32,
     ) -> Result<Result<(i32, Option<RosterChange>), Refusal>, Failure> {
-        self.run(|connection| async move {
+        let call = |connection| async move {
             add_participants(&connection, id, caller, users, max_per_minute, max_participants).await
-        })
-        .await
+        };
+        let (added, repeated) = self.run_counted(call).await?;
+        Ok(added.map(|(is_new, mut change)| {
+            if !is_new && repeated {
+                // An earlier try may have added them.
+                change.added = users.to_vec();
+            }
+            (change.participant_count, (is_new || repeated).then_some(change))
+        }))
     }
 
     /// Sets the role of a participant. `None` if they have it already.
@@ -185,11 +203,12 @@ impl Store {
         user: &UserId,
         role: Role,
     ) -> Result<Result<Option<RosterChange>, Refusal>, Failure> {
-        self.run(|connection| async move { set_role(&connection, id, caller, user, role).await }).await
+        let call = |connection| async move { set_role(&connection, id, caller, user, role).await };
+        let (set, repeated) = self.run_counted(call).await?;
+        Ok(set.map(|(is_new, change)| (is_new || repeated).then_some(change)))
     }
 
-    /// Removes a participant; the last one takes the conversation along. `None` if the user does not take
-    /// part.
+    /// Removes a participant; the last one takes the conversation and its messages along.
     ///
     /// # Errors
     ///
@@ -199,8 +218,19 @@ impl Store {
         id: ConversationId,
         caller: &UserId,
         user: &UserId,
-    ) -> Result<Result<Option<RosterChange>, Refusal>, Failure> {
-        self.run(|connection| async move { remove_participant(&connection, id, caller, user).await }).await
+    ) -> Result<Result<Removal, Refusal>, Failure> {
+        let call = |connection| async move { remove_participant(&connection, id, caller, user).await };
+        let (removed, repeated) = self.run_counted(call).await?;
+        let (is_new, roster, change) = match removed {
+            Ok(Some(removed)) => removed,
+            // The conversation is gone.
+            Ok(None) => return Ok(Ok(Removal { roster: i64::MAX, change: None })),
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        if change.participant_count == 0 {
+            while self.run(|connection| async move { delete_ended(&connection, id).await }).await? > 0 {}
+        }
+        Ok(Ok(Removal { roster, change: (is_new || repeated).then_some(change) }))
     }
 
     /// The participants of a conversation after one, by their ids, at most `limit`. `None` if the caller does
@@ -265,7 +295,7 @@ async fn change_group(
     id: ConversationId,
     caller: &UserId,
     change: &GroupChange,
-) -> Result<Result<Option<Changed>, Refusal>, tokio_postgres::Error> {
+) -> Result<Result<(bool, Changed), Refusal>, tokio_postgres::Error> {
     let avatar_url = change.avatar_url.as_ref().map(Option::as_ref);
     let row = connection
         .row_under_lock(
@@ -285,14 +315,14 @@ async fn change_group(
         Ok(row) => row,
         Err(refusal) => return Ok(Err(refusal)),
     };
-    let Some(last_change) = last_change(&row)? else { return Ok(Ok(None)) };
-    Ok(Ok(Some(Changed {
+    let changed = Changed {
         title: Title::stored(row.try_get("title")?),
         avatar_url: row.try_get::<_, Option<_>>("avatar_url")?.map(AvatarUrl::stored),
         participant_count: row.try_get("participant_count")?,
-        last_change,
+        last_change: Change(row.try_get("last_change")?),
         listeners: rows::listeners(&row)?,
-    })))
+    };
+    Ok(Ok((row.try_get("is_changed")?, changed)))
 }
 
 async fn add_participants(
@@ -302,7 +332,7 @@ async fn add_participants(
     users: &[UserId],
     max_per_minute: u32,
     max_participants: i32,
-) -> Result<Result<(i32, Option<RosterChange>), Refusal>, tokio_postgres::Error> {
+) -> Result<Result<(bool, RosterChange), Refusal>, tokio_postgres::Error> {
     let row = connection
         .row_under_lock(
             id,
@@ -330,18 +360,16 @@ async fn add_participants(
     if row.try_get("is_refused")? {
         return Ok(Err(Refusal::TooMany { retry_after: rows::retry_after(&row)? }));
     }
-    let participant_count = row.try_get("participant_count")?;
-    let Some(last_change) = last_change(&row)? else { return Ok(Ok((participant_count, None))) };
     let added = rows::user_ids(row.try_get("added")?);
     let change = RosterChange {
         roles: added.iter().map(|user| (user.clone(), Role::Member)).collect(),
         added,
         removed: Vec::new(),
-        participant_count,
-        last_change,
+        participant_count: row.try_get("participant_count")?,
+        last_change: Change(row.try_get("last_change")?),
         listeners: rows::listeners(&row)?,
     };
-    Ok(Ok((participant_count, Some(change))))
+    Ok(Ok((row.try_get("is_changed")?, change)))
 }
 
 async fn set_role(
@@ -350,7 +378,7 @@ async fn set_role(
     caller: &UserId,
     user: &UserId,
     role: Role,
-) -> Result<Result<Option<RosterChange>, Refusal>, tokio_postgres::Error> {
+) -> Result<Result<(bool, RosterChange), Refusal>, tokio_postgres::Error> {
     let row = connection
         .row_under_lock(
             id,
@@ -364,33 +392,42 @@ async fn set_role(
             ],
         )
         .await?;
-    let row = match owned_group(row)? {
-        Ok(row) => row,
-        Err(refusal) => return Ok(Err(refusal)),
+    let Some(row) = row else { return Ok(Err(Refusal::NotAParticipant)) };
+    let old_role: Option<&str> = row.try_get("old_role")?;
+    // Who is a member already may say so again: the answer to an owner who has become one may be lost.
+    let steps_down_again = caller == user && role == Role::Member && old_role == Some("member");
+    let refusal = match (row.try_get("is_group")?, rows::role(&row, "role")?, old_role) {
+        (false, ..) => Some(Refusal::Direct),
+        (true, Role::Member, _) if !steps_down_again => Some(Refusal::NotAnOwner),
+        (true, _, None) => Some(Refusal::NoSuchParticipant),
+        (true, _, Some(old)) => {
+            let is_done = row.try_get("is_changed")? || old == role.as_str();
+            (!is_done).then_some(Refusal::OnlyOwner)
+        }
     };
-    let Some(last_change) = last_change(&row)? else {
-        return Ok(match row.try_get::<_, Option<&str>>("old_role")? {
-            None => Err(Refusal::NoSuchParticipant),
-            Some(old) if old == role.as_str() => Ok(None),
-            Some(_) => Err(Refusal::OnlyOwner),
-        });
-    };
-    Ok(Ok(Some(RosterChange {
+    if let Some(refusal) = refusal {
+        return Ok(Err(refusal));
+    }
+    let change = RosterChange {
         added: Vec::new(),
         removed: Vec::new(),
         roles: vec![(user.clone(), role)],
         participant_count: row.try_get("participant_count")?,
-        last_change,
+        last_change: Change(row.try_get("last_change")?),
         listeners: rows::listeners(&row)?,
-    })))
+    };
+    Ok(Ok((row.try_get("is_changed")?, change)))
 }
+
+/// Whether it has changed anything, the roster, and the change. `None` if there is no such conversation.
+type Removed = Option<(bool, i64, RosterChange)>;
 
 async fn remove_participant(
     connection: &Connection,
     id: ConversationId,
     caller: &UserId,
     user: &UserId,
-) -> Result<Result<Option<RosterChange>, Refusal>, tokio_postgres::Error> {
+) -> Result<Result<Removed, Refusal>, tokio_postgres::Error> {
     let row = connection
         .row_under_lock(
             id,
@@ -404,17 +441,22 @@ async fn remove_participant(
         )
         .await?;
     let Some(row) = row else {
-        // Who has left already may leave again. A stranger learns nothing by it.
         return Ok(if caller == user { Ok(None) } else { Err(Refusal::NotAParticipant) });
     };
-    if !row.try_get::<_, bool>("is_group")? {
+    let role: Option<&str> = row.try_get("role")?;
+    // Who does not take part may leave all the same, and learns nothing by it.
+    if role.is_none() && caller != user {
+        return Ok(Err(Refusal::NotAParticipant));
+    }
+    if role.is_some() && !row.try_get::<_, bool>("is_group")? {
         return Ok(Err(Refusal::Direct));
     }
-    if caller != user && rows::role(&row, "role")? != Role::Owner {
+    if caller != user && role != Some("owner") {
         return Ok(Err(Refusal::NotAnOwner));
     }
-    if !row.try_get::<_, bool>("is_removed")? {
-        return Ok(if row.try_get("is_only_owner")? { Err(Refusal::OnlyOwner) } else { Ok(None) });
+    let is_removed: bool = row.try_get("is_removed")?;
+    if !is_removed && row.try_get("takes_part")? {
+        return Ok(Err(Refusal::OnlyOwner));
     }
     let listeners = match rows::listeners(&row)? {
         Listeners::Participants(mut users) => {
@@ -423,14 +465,23 @@ async fn remove_participant(
         }
         Listeners::Joined => Listeners::Joined,
     };
-    Ok(Ok(Some(RosterChange {
+    let change = RosterChange {
         added: Vec::new(),
         removed: vec![user.clone()],
         roles: Vec::new(),
-        participant_count: row.try_get("left_count")?,
+        participant_count: row.try_get("participant_count")?,
         last_change: Change(row.try_get("last_change")?),
         listeners,
-    })))
+    };
+    Ok(Ok(Some((is_removed, row.try_get("roster")?, change))))
+}
+
+/// Deletes some messages of a conversation without participants. Returns how many.
+async fn delete_ended(connection: &Connection, id: ConversationId) -> Result<i64, tokio_postgres::Error> {
+    const AT_ONCE: i64 = 10_000;
+    let sql = include_str!("delete_ended.sql");
+    let row = connection.row(sql, &[(&id.as_uuid(), Type::UUID), (&AT_ONCE, Type::INT8)]).await?;
+    row.expect("a count is one row").try_get("deleted")
 }
 
 async fn participants_of(
@@ -475,10 +526,6 @@ fn owned_group(row: Option<Row>) -> Result<Result<Row, Refusal>, tokio_postgres:
         (true, Role::Member) => Err(Refusal::NotAnOwner),
         (true, Role::Owner) => Ok(row),
     })
-}
-
-fn last_change(row: &Row) -> Result<Option<Change>, tokio_postgres::Error> {
-    Ok(row.try_get::<_, Option<i64>>("last_change")?.map(Change))
 }
 
 fn unknown_user(row: &Row) -> Result<Option<UserId>, tokio_postgres::Error> {

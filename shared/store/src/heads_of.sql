@@ -5,7 +5,12 @@
 -- Reads whole days, as conversations_of.sql does.
 with
     earliest as (
-        select active_on from participants where user_id collate "POSIX" = $1 order by active_on desc offset $2 - 1 limit 1
+        select active_on
+        from participants
+        where user_id collate "POSIX" = $1
+        order by active_on desc
+        offset $2 - 1
+        limit 1
     )
 select conversation.id, conversation.last_seq, conversation.last_change
 from participants

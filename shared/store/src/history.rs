@@ -195,7 +195,7 @@ async fn read_history(
 struct Marks(Vec<(UserId, Seq, Timestamp)>);
 
 impl Marks {
-    /// The marks in the first row of a page, in the order of each user's positions.
+    /// The marks in the first row of a page, in the order of their positions.
     fn read(row: &Row) -> Result<Self, tokio_postgres::Error> {
         let users = rows::user_ids(row.try_get::<_, Option<_>>("mark_user_ids")?.unwrap_or_default());
         let seqs: Vec<i64> = row.try_get::<_, Option<_>>("mark_seqs")?.unwrap_or_default();

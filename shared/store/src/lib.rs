@@ -20,7 +20,7 @@ mod tls;
 mod users;
 
 pub use conversations::{FindOrCreate, Head, Listed, Participation};
-pub use groups::{Changed, GroupChange, Made, NewGroup, Participant, Refusal, RosterChange};
+pub use groups::{Changed, GroupChange, Made, NewGroup, Participant, Refusal, Removal, RosterChange};
 pub use history::{Found, History, Marked, Part, Place};
 pub use pool::{Session, Store, url_from_env};
 pub use send::{Sending, Sent};

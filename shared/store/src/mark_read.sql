@@ -22,10 +22,12 @@ with
                 participants.sent_read,
                 case
                     when seen.sent = seen.sent_read or $3 >= seen.last_seq then seen.sent
+                    -- The collation keeps the planner from the index of client_message_ids, where all of the
+                    -- reader's messages are.
                     else seen.sent_read + (
                         select count(*)
                         from messages
-                        where conversation_id = $1 and sender_id = $2
+                        where conversation_id = $1 and sender_id collate "POSIX" = $2
                           and seq > seen.read_up_to and seq <= $3
                     )
                 end

@@ -2,7 +2,8 @@
 -- not.
 --
 -- $1 conversation    $2 user    $3 the most participants that are returned; if there are more, none is
-select conversations.last_seq, conversations.last_change, participants.first_seq,
+select conversations.last_seq, conversations.last_change, conversations.roster,
+       participants.first_seq, participants.joined_at,
        case when conversations.participant_count <= $3 then array(
            select user_id from participants where conversation_id = $1 order by user_id
        ) end as user_ids

@@ -35,6 +35,9 @@ const SESSION_CONNECT_TIMEOUT: Duration = Duration::from_secs(40);
 /// The time limit that the server has for a statement: a little less than [`STATEMENT_TIMEOUT`].
 const SERVER_TIMEOUT: Duration = Duration::from_millis(2800);
 
+/// Begins a transaction of two statements, which together have to end before [`SERVER_TIMEOUT`].
+const BEGIN: &str = "begin; set local statement_timeout = '1400ms'";
+
 /// The time limit of a call with all its tries.
 const CALL_TIMEOUT: Duration = Duration::from_secs(6);
 
@@ -128,7 +131,7 @@ impl Connection {
         }
         let (begun, locked, done, committed) = tokio::join!(
             biased;
-            self.client.batch_execute("begin"),
+            self.client.batch_execute(BEGIN),
             self.rows(lock, &id),
             self.rows(sql, parameters),
             self.client.batch_execute("commit"),

@@ -1,5 +1,5 @@
--- Removes a participant from a group; the last one takes the conversation and its messages along. Returns nothing to
--- a user who does not take part.
+-- Removes a participant from a group. Returns nothing if there is no such conversation; the role is null if the user
+-- does not take part.
 --
 -- $1 conversation    $2 user    $3 the participant
 -- $4 the most participants that are returned; if there are more, none is
@@ -8,48 +8,42 @@
 with
     conversation as (
         select conversations.id, conversations.title is not null as is_group,
-               conversations.participant_count, conversations.last_change, own.role,
+               conversations.participant_count, conversations.last_change, conversations.roster, own.role,
                theirs.user_id is not null as takes_part,
                coalesce(theirs.role = 'owner', false) and not exists (
                    select from participants
                    where conversation_id = $1 and role = 'owner' and user_id <> $3
                ) as is_only_owner
         from conversations
-        join participants as own on own.conversation_id = conversations.id and own.user_id = $2
+        left join participants as own on own.conversation_id = conversations.id and own.user_id = $2
         left join participants as theirs on theirs.conversation_id = conversations.id and theirs.user_id = $3
         where conversations.id = $1
     ),
     -- Owners remove others, and everybody may leave; the only owner of a group does not leave others behind.
     leaving as (
-        select id, participant_count
+        select id
         from conversation
         where is_group and takes_part and (role = 'owner' or $2 = $3)
           and (not is_only_owner or participant_count = 1)
     ),
     changed as (
         update conversations
-        set participant_count = conversations.participant_count - 1, last_change = last_change + 1,
-            roster = roster + 1
+        set participant_count = participant_count - 1, last_change = last_change + 1, roster = roster + 1
         from leaving
-        where conversations.id = leaving.id and leaving.participant_count > 1
+        where conversations.id = leaving.id
+        returning conversations.participant_count, conversations.last_change, conversations.roster
     ),
     removed as (
         delete from participants using leaving where conversation_id = $1 and user_id = $3
-    ),
-    deleted_messages as (
-        delete from messages using leaving
-        where messages.conversation_id = leaving.id and leaving.participant_count = 1
-    ),
-    -- Foreign keys are checked at the end of the statement.
-    deleted as (
-        delete from conversations using leaving
-        where conversations.id = leaving.id and leaving.participant_count = 1
     )
-select conversation.role, conversation.is_group, conversation.is_only_owner,
-       exists (select from leaving) as is_removed,
-       conversation.participant_count - 1 as left_count, conversation.last_change + 1 as last_change,
+select conversation.role, conversation.is_group, conversation.takes_part, conversation.is_only_owner,
+       changed.roster is not null as is_removed,
+       coalesce(changed.participant_count, conversation.participant_count) as participant_count,
+       coalesce(changed.last_change, conversation.last_change) as last_change,
+       coalesce(changed.roster, conversation.roster) as roster,
        -- Those from before, also the one who is removed.
-       case when conversation.participant_count - 1 <= $4 then array(
+       case when coalesce(changed.participant_count, conversation.participant_count) <= $4 then array(
            select user_id from participants where conversation_id = $1 order by user_id
        ) end as user_ids
 from conversation
+left join changed on true

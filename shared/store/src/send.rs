@@ -85,14 +85,26 @@ async fn send(
             false => Sending::NotAParticipant,
         });
     }
-    let listeners = rows::listeners(&row)?;
-    let unread_counts = match &listeners {
-        Listeners::Participants(_) if row.try_get("counts_are_outdated")? => {
-            unread_counts(connection, &row).await?
+    let listeners = match row.try_get("is_large")? {
+        true => Listeners::Joined,
+        // Nobody sees the message any more if its sender has come back to an empty group.
+        false => Listeners::Participants(rows::user_ids(
+            row.try_get::<_, Option<_>>("user_ids")?.unwrap_or_default(),
+        )),
+    };
+    let mut unread_counts = match &listeners {
+        Listeners::Participants(users) => {
+            let counts: Vec<i64> = row.try_get::<_, Option<_>>("unread_counts")?.unwrap_or_default();
+            users.iter().cloned().zip(counts).collect()
         }
-        Listeners::Participants(users) => users.iter().cloned().zip(counts(&row)?).collect(),
         Listeners::Joined => HashMap::new(),
     };
+    if !unread_counts.is_empty() && row.try_get("counts_are_outdated")? {
+        // The message is committed, so a failure of this is none of the send.
+        if let Ok(newer) = counts_of(connection, &row).await {
+            unread_counts = newer;
+        }
+    }
     Ok(Sending::Sent(Box::new(Sent {
         message: rows::message(&row)?,
         listeners,
@@ -101,12 +113,8 @@ async fn send(
     })))
 }
 
-fn counts(row: &Row) -> Result<Vec<i64>, tokio_postgres::Error> {
-    row.try_get("unread_counts")
-}
-
 /// The counts as they are now.
-async fn unread_counts(
+async fn counts_of(
     connection: &Connection,
     sent: &Row,
 ) -> Result<HashMap<UserId, i64>, tokio_postgres::Error> {

@@ -11,8 +11,11 @@
 with
     -- The conversation, if the sender takes part in it.
     conversation as materialized (
-        select conversations.id, conversations.title is null as is_direct, conversations.participant_count,
-               conversations.roster, conversations.last_seq, participants.first_seq,
+        select conversations.id, conversations.participant_count, conversations.roster,
+               conversations.last_seq,
+               -- The other one in a conversation of two.
+               case when conversations.first_user_id = $3 then conversations.second_user_id
+                    else conversations.first_user_id end as other_id,
                (coalesce(last_message_at, created_at) at time zone 'UTC')::date as active_on
         from participants
         join conversations on conversations.id = participants.conversation_id
@@ -97,7 +100,8 @@ with
         union all
         select id, conversation_id, seq, content, client_message_id, created_at, 1 from inserted
     ),
-    -- The participants, unless they are too many, each with what they have not read up to this message.
+    -- The participants who see the message, unless they are too many, each with what they have not read up to it.
+    -- Of a message that is stored already some may take part only since a later one.
     listeners as (
         select array_agg(participants.user_id) as user_ids,
                array_agg(
@@ -108,7 +112,7 @@ with
         from conversation
         cross join message
         join participants on participants.conversation_id = conversation.id
-        where conversation.participant_count <= $7
+        where conversation.participant_count <= $7 and participants.first_seq <= message.seq
     )
 select
     conversation.id is not null as takes_part,
@@ -121,16 +125,16 @@ select
     ) end as retry_after_ms,
     message.id, message.conversation_id, message.seq, message.content, message.client_message_id,
     message.created_at,
-    case when conversation.is_direct and message.seq <= conversation.last_seq then (
+    case when message.new = 0 then (
         select read_at
         from read_marks
-        where conversation_id = message.conversation_id and user_id <> $3 and up_to_seq >= message.seq
+        where conversation_id = $2 and user_id = conversation.other_id and up_to_seq >= message.seq
         order by up_to_seq
         limit 1
     ) end as read_at,
     sender.id as sender_id, sender.name as sender_name, sender.display_name as sender_display_name,
     sender.avatar_url as sender_avatar_url,
-    listeners.user_ids, listeners.unread_counts,
+    conversation.participant_count > $7 as is_large, listeners.user_ids, listeners.unread_counts,
     message.seq >= conversation.last_seq as is_latest,
     -- Whether others have sent messages while this one waited: what they have sent is not in the snapshot.
     message.seq > conversation.last_seq + 1 as counts_are_outdated

@@ -7,7 +7,7 @@
 with
     conversation as (
         select conversations.id, conversations.title is not null as is_group,
-               conversations.participant_count, own.role, theirs.role as old_role,
+               conversations.participant_count, conversations.last_change, own.role, theirs.role as old_role,
                coalesce(theirs.role = 'owner', false) and not exists (
                    select from participants
                    where conversation_id = $1 and role = 'owner' and user_id <> $3
@@ -20,7 +20,7 @@ with
     -- The only owner of a group stays one. Who has the role already takes no change.
     changed as (
         update conversations
-        set last_change = last_change + 1, roster = roster + 1
+        set last_change = conversations.last_change + 1
         from conversation
         where conversations.id = conversation.id
           and conversation.is_group and conversation.role = 'owner' and conversation.old_role <> $4
@@ -31,7 +31,8 @@ with
         update participants set role = $4 from changed where conversation_id = $1 and user_id = $3
     )
 select conversation.role, conversation.is_group, conversation.participant_count, conversation.old_role,
-       conversation.is_only_owner, changed.last_change,
+       conversation.is_only_owner, changed.last_change is not null as is_changed,
+       coalesce(changed.last_change, conversation.last_change) as last_change,
        case when conversation.participant_count <= $5 then array(
            select user_id from participants where conversation_id = $1 order by user_id
        ) end as user_ids

@@ -25,7 +25,12 @@ with
     ),
     -- As in contacts_of.sql.
     earliest as (
-        select active_on from participants where user_id collate "POSIX" = $1 order by active_on desc offset $5 - 1 limit 1
+        select active_on
+        from participants
+        where user_id collate "POSIX" = $1
+        order by active_on desc
+        offset $5 - 1
+        limit 1
     ),
     latest as (
         select conversation.id, conversation.activity

@@ -14,6 +14,7 @@ mod functions;
 mod growth;
 mod measure;
 mod origin;
+mod participants;
 mod report;
 mod rest;
 mod stack;
@@ -34,9 +35,9 @@ struct Args {
     seconds: u64,
     /// The measures to take
     #[arg(long, value_enum, num_args = 1.., default_values = ["compare", "floor", "chat", "rest", "functions",
-        "growth"])]
+        "participants", "growth"])]
     only: Vec<Part>,
-    /// How many rounds the comparison takes
+    /// How many rounds the comparisons take
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
     /// Where the figures and the plot are written
@@ -56,6 +57,8 @@ enum Part {
     Rest,
     /// Cold starts and warm events of each function
     Functions,
+    /// Large conversations and lists beside small ones
+    Participants,
     /// More connections, messages and conversations
     Growth,
 }
@@ -72,16 +75,29 @@ async fn main() -> ExitCode {
         false => None,
     };
     let world = || world.as_ref().expect("made if a part needs it");
-    for part in [Part::Compare, Part::Floor, Part::Chat, Part::Rest, Part::Functions, Part::Growth] {
+    for part in [
+        Part::Compare,
+        Part::Floor,
+        Part::Chat,
+        Part::Rest,
+        Part::Functions,
+        Part::Participants,
+        Part::Growth,
+    ] {
         if !args.only.contains(&part) {
             continue;
         }
         match part {
-            Part::Compare => report.compare = compare::measure(&stack, world(), seconds, args.rounds).await,
+            Part::Compare => {
+                report.compare.extend(compare::measure(&stack, world(), seconds, args.rounds).await);
+            }
             Part::Floor => report.floor = floor::measure(&stack, seconds / 2).await,
             Part::Chat => report.chat = chat::measure(&stack, seconds).await,
             Part::Rest => report.rest = rest::measure(world(), seconds / 2).await,
             Part::Functions => report.functions = functions::measure(&stack).await,
+            Part::Participants => {
+                report.compare.extend(participants::measure(&stack, args.rounds).await);
+            }
             Part::Growth => report.growth = growth::measure(&stack).await,
         }
     }

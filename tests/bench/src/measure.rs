@@ -78,6 +78,8 @@ impl Usage {
                 "postgres" | "postmaster" => Kind::Postgres,
                 _ => Kind::Function,
             };
+            // A process of Postgres has one thread, for which the kernel tells nanoseconds.
+            let cpu = if kind == Kind::Postgres { ran(pid).unwrap_or(cpu) } else { cpu };
             Process { kind, pid, cpu, memory: memory(pid) }
         });
         Self(processes.collect())
@@ -108,6 +110,12 @@ impl Usage {
 /// Seconds of CPU that one process has used.
 pub(crate) fn cpu(pid: u32) -> f64 {
     stat(pid).map_or(0.0, |(_, cpu, _)| cpu)
+}
+
+/// Seconds that the first thread of a process has run.
+fn ran(pid: u32) -> Option<f64> {
+    let schedstat = std::fs::read_to_string(format!("/proc/{pid}/schedstat")).ok()?;
+    Some(schedstat.split_whitespace().next()?.parse::<f64>().ok()? / 1e9)
 }
 
 pub(crate) fn memory(pid: u32) -> Memory {

@@ -81,7 +81,7 @@ pub(super) async fn messages(world: &World, devices: &[Device]) -> Vec<String> {
     // What else is counted.
     let miscounted = "select c.id::text from conversations c
          where c.last_seq <> (select count(*) from messages m where m.conversation_id = c.id)
-            or exists (select from participants p where p.conversation_id = c.id and 
+            or exists (select from participants p where p.conversation_id = c.id and
                        c.last_seq - p.read_up_to - (p.sent - p.sent_read) <>
                        (select count(*) from messages m where m.conversation_id = c.id and m.sender_id <>
                          p.user_id and m.seq > p.read_up_to))";
