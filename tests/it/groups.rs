@@ -605,7 +605,8 @@ async fn in_a_large_group_only_those_who_joined_are_told() {
 
     // Now Bob joins while it is large.
     bob_phone.asks(json!({ "action": "leave_conversation", "conversationId": group })).await;
-    alice_phone.says(&group, "Bob looks elsewhere").await;
+    let sent = alice_phone.says(&group, "Bob looks elsewhere").await;
+    assert_eq!(dave_phone.receives_message().await, sent);
     assert!(bob_phone.has_received().await.is_empty());
     bob_phone.joins(&group).await;
 
