@@ -1,5 +1,5 @@
-//! The statement that reads the page also marks all messages as read, unless the request says otherwise. If the
-//! position of the reader has moved, `messages_read` is pushed: in a conversation of two to both, in a group to
+//! The statement that reads the page also marks all messages as read, unless the request says otherwise. If
+//! messages of others were unread, `messages_read` is pushed: in a conversation of two to both, in a group to
 //! the reader.
 
 use std::str::FromStr;

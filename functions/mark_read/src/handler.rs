@@ -1,5 +1,5 @@
-//! If the position has moved, `messages_read` is pushed: in a conversation of two to the other connections of
-//! both, in a group to those of the reader.
+//! If messages of others were unread, `messages_read` is pushed: in a conversation of two to the other
+//! connections of both, in a group to those of the reader.
 
 use edge::Error;
 use edge::websocket::{Caller, Reply};

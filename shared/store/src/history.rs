@@ -50,8 +50,8 @@ pub struct Marked {
     pub told: Vec<UserId>,
     /// What was read.
     pub read: Read,
-    /// Whether the position has moved, or may have: an earlier try of the same call may have moved it without
-    /// an answer.
+    /// Whether messages of others were unread before, or may have been: an earlier try of the same call may have
+    /// marked them without an answer.
     pub changed: bool,
 }
 

@@ -35,7 +35,9 @@ with
         from seen
         where participants.conversation_id = $1 and participants.user_id = $2
           and participants.read_up_to < least($3, seen.last_seq)
-        returning participants.read_up_to, clock_timestamp() as at
+        returning participants.read_up_to, clock_timestamp() as at,
+                  -- Whether it has passed messages of others.
+                  participants.read_up_to - seen.read_up_to > participants.sent_read - seen.sent_read as reads
     ),
     -- In a conversation of two.
     marked as (
@@ -43,8 +45,9 @@ with
         select $1, $2, moved.read_up_to, moved.at
         from moved
         join seen on seen.first_user_id is not null
+        where moved.reads
     )
 select seen.first_user_id, seen.second_user_id, least($3, seen.last_seq) as up_to,
-       coalesce(moved.at, clock_timestamp()) as at, moved.at is not null as changed
+       coalesce(moved.at, clock_timestamp()) as at, coalesce(moved.reads, false) as changed
 from seen
 left join moved on true

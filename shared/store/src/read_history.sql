@@ -9,7 +9,8 @@ with
     seen as (
         select conversations.last_seq, conversations.last_change,
                conversations.first_user_id, conversations.second_user_id,
-               participants.first_seq, participants.sent,
+               participants.first_seq, participants.read_up_to, participants.sent,
+               participants.sent_read,
                coalesce($4, (
                    select seq
                    from messages
@@ -26,13 +27,16 @@ with
         from seen
         where $7 and participants.conversation_id = $1 and participants.user_id = $2
           and participants.read_up_to < seen.last_seq and seen.cursor is not null
-        returning participants.read_up_to, clock_timestamp() as at
+        returning participants.read_up_to, clock_timestamp() as at,
+                  -- Whether it has passed messages of others.
+                  participants.read_up_to - seen.read_up_to > participants.sent_read - seen.sent_read as reads
     ),
     marked as (
         insert into read_marks (conversation_id, user_id, up_to_seq, read_at)
         select $1, $2, moved.read_up_to, moved.at
         from moved
         join seen on seen.first_user_id is not null
+        where moved.reads
     ),
     -- $5 selects one of the two; the other is not executed.
     found as materialized (
@@ -88,7 +92,7 @@ with
     )
 select
     seen.first_user_id, seen.second_user_id, seen.first_seq, seen.last_change, seen.last_seq as up_to,
-    coalesce(moved.at, clock_timestamp()) as at, moved.at is not null as changed,
+    coalesce(moved.at, clock_timestamp()) as at, coalesce(moved.reads, false) as changed,
     seen.cursor is not null as cursor_found,
     -- With the first message only: once is enough.
     marks.user_ids as mark_user_ids, marks.seqs as mark_seqs, marks.times as mark_times,
