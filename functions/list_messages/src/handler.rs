@@ -9,7 +9,7 @@ use edge::Error;
 use edge::http::{Request, StatusCode, limit, path, query};
 use edge::token::Claims;
 use protocol::rest::MessagePage;
-use realtime::{Connections, Push, best_effort, tell};
+use realtime::{Connections, Push, after_commit, tell};
 use store::{Found, Marked, Part, Place, Store};
 
 pub(crate) struct State {
@@ -73,7 +73,7 @@ pub(crate) async fn handle(
     if changed {
         let event = read.into();
         let telling = tell(&state.connections, &state.push, &told, None, &event);
-        best_effort("pushing what was read", telling).await;
+        after_commit("pushing what was read", telling).await;
     }
     let page = MessagePage {
         messages: history.messages.into_iter().map(Into::into).collect(),

@@ -10,7 +10,7 @@ use edge::http::StatusCode;
 use edge::token::Claims;
 use protocol::rest::{self, Done, ParticipantCount, ParticipantPage};
 use protocol::{Event, RoleOf, Time};
-use realtime::{Connections, Push, best_effort, tell_listeners};
+use realtime::{Connections, Push, after_commit, tell_listeners};
 use serde::Serialize;
 use store::{Changed, GroupChange, Made, NewGroup, Refusal, Removal, RosterChange, Store};
 
@@ -218,7 +218,7 @@ async fn tell_roster(state: &State, conversation_id: ConversationId, change: Ros
 
 async fn tell(state: &State, id: ConversationId, listeners: &Listeners, besides: &[UserId], event: &Event) {
     let telling = tell_listeners(&state.connections, &state.push, id, listeners, besides, event);
-    best_effort("pushing a change of a conversation", telling).await;
+    after_commit("pushing a change of a conversation", telling).await;
 }
 
 /// The answer to a refusal; `field` names the users.

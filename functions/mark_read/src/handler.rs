@@ -4,7 +4,7 @@
 use edge::Error;
 use edge::websocket::{Caller, Reply};
 use protocol::{Event, MarkRead};
-use realtime::{Connections, Push, best_effort, tell};
+use realtime::{Connections, Push, after_commit, tell};
 use store::Store;
 
 pub(crate) struct State {
@@ -24,7 +24,7 @@ pub(crate) async fn handle(state: &State, caller: &Caller, frame: MarkRead) -> R
     let event = Event::from(marked.read);
     if marked.changed {
         let told = tell(connections, push, &marked.told, Some(connection_id), &event);
-        best_effort("pushing what was read", told).await;
+        after_commit("pushing what was read", told).await;
     }
     Ok(match known {
         Ok(false) => Reply::Last(event),

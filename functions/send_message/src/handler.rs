@@ -8,7 +8,7 @@ use domain::{MessageId, NewMessage, UserId};
 use edge::Error;
 use edge::websocket::{Caller, Reply};
 use protocol::{Event, Message, SendMessage};
-use realtime::{Connections, Push, Target, best_effort, deliver, frame};
+use realtime::{Connections, Push, Target, after_commit, deliver, frame};
 use store::{Sending, Sent, Store};
 
 pub(crate) struct State {
@@ -37,7 +37,7 @@ pub(crate) async fn handle(state: &State, caller: &Caller, frame: SendMessage) -
     };
     let Sent { message, listeners, unread_counts, is_latest } = *sent;
     let message = Message::from(message);
-    let pushed = best_effort("pushing a message", async {
+    let pushed = after_commit("pushing a message", async {
         let audience = state
             .connections
             .audience(message.conversation_id, &listeners, &caller.user_id, message.seq)

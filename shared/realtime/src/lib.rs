@@ -16,7 +16,7 @@ mod table;
 mod target;
 mod user_item;
 
-pub use best_effort::best_effort;
+pub use best_effort::{after_commit, best_effort};
 pub use cleanup::clear;
 pub use connections::{Connected, Connections, Departed, Pinged, Unannounced, lease_from_env};
 pub use delivery::{deliver, frame, tell, tell_listeners};

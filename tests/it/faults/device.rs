@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_tungstenite::tungstenite;
 
+use super::guests::Group;
 use super::{LEASE, NEIGHBOURS, SECOND_DEVICE, USERS, World};
 use crate::people::{Client, Frame};
 
@@ -69,8 +70,10 @@ pub(super) struct Device {
     rng: StdRng,
     pub(super) user: usize,
     pub(super) name: String,
-    /// The user's conversations, with the other user of each.
+    /// The user's conversations of two, with the other user of each.
     pub(super) conversations: BTreeMap<String, usize>,
+    /// The user's groups, with the ids of all who are ever in each.
+    pub(super) groups: BTreeMap<String, BTreeSet<String>>,
     /// Conversations of others.
     foreign: Vec<String>,
     /// The messages of each conversation, in order and without gaps.
@@ -104,7 +107,7 @@ pub(super) struct Device {
 
 impl Device {
     /// All devices of all users. Each knows the ids of all conversations.
-    pub(super) async fn all(world: &Arc<World>, seed: u64) -> Vec<Self> {
+    pub(super) async fn all(world: &Arc<World>, groups: &[Group], seed: u64) -> Vec<Self> {
         // A user has to have connected once.
         let known = join_all((0..USERS).map(async |n| world.user(n).connects().await)).await;
         let mut conversations = vec![BTreeMap::new(); USERS];
@@ -124,7 +127,17 @@ impl Device {
             for name in &names[..if user % SECOND_DEVICE == 0 { 2 } else { 1 }] {
                 let rng = StdRng::seed_from_u64(seed << 16 | (devices.len() as u64));
                 let foreign = all.iter().filter(|id| !conversations.contains_key(*id)).cloned().collect();
-                devices.push(Self::new(world.clone(), rng, user, name, conversations.clone(), foreign));
+                let own = groups.iter().filter(|group| group.members.contains(&user));
+                let groups = own.map(|group| (group.id.clone(), group.people(world))).collect();
+                devices.push(Self::new(
+                    world.clone(),
+                    rng,
+                    user,
+                    name,
+                    conversations.clone(),
+                    groups,
+                    foreign,
+                ));
             }
         }
         devices
@@ -136,11 +149,13 @@ impl Device {
         user: usize,
         name: &str,
         conversations: BTreeMap<String, usize>,
+        groups: BTreeMap<String, BTreeSet<String>>,
         foreign: Vec<String>,
     ) -> Self {
         Self {
             name: name.to_owned(),
-            has: conversations.keys().map(|id| (id.clone(), Vec::new())).collect(),
+            has: conversations.keys().chain(groups.keys()).map(|id| (id.clone(), Vec::new())).collect(),
+            groups,
             world,
             rng,
             user,
@@ -189,7 +204,7 @@ impl Device {
     /// Continues until its message is stored and all conversations are joined.
     pub(super) async fn settles(&mut self) {
         let until = Instant::now() + CALM_PATIENCE;
-        while self.outgoing.is_some() || self.joined.len() < self.conversations.len() {
+        while self.outgoing.is_some() || self.joined.len() < self.has.len() {
             if Instant::now() > until {
                 return self.goes_wrong("could not send or join although nothing fails any more");
             }
@@ -236,7 +251,7 @@ impl Device {
         let answer = asked.error_for_status().map_err(|error| error.to_string())?;
         let page: ConversationPage = answer.json().await.expect("it answers as the protocol says");
         let listed: BTreeSet<_> = page.conversations.iter().map(|listed| listed.id.to_string()).collect();
-        if listed != self.conversations.keys().cloned().collect() {
+        if listed != self.has.keys().cloned().collect() {
             return Err(format!("{} is told of other conversations than its own", self.name));
         }
         let others = page.conversations.into_iter().filter_map(|listed| listed.other_user);
@@ -289,7 +304,7 @@ impl Device {
         }
         if self.next_join <= now {
             self.next_join = now + ANSWERED_WITHIN;
-            let missing = self.conversations.keys().filter(|id| !self.joined.contains(*id));
+            let missing = self.has.keys().filter(|id| !self.joined.contains(*id));
             for id in missing.cloned().collect::<Vec<_>>() {
                 self.sends(json!({ "action": "join_conversation", "id": "join", "conversationId": id }))
                     .await;
@@ -379,8 +394,8 @@ impl Device {
     }
 
     fn any_conversation(&mut self) -> String {
-        let at = self.rng.random_range(0..self.conversations.len());
-        self.conversations.keys().nth(at).expect("it is one of them").clone()
+        let at = self.rng.random_range(0..self.has.len());
+        self.has.keys().nth(at).expect("it is one of them").clone()
     }
 
     async fn sends(&mut self, frame: Value) {
@@ -477,16 +492,16 @@ impl Device {
             }
             Event::JoinedConversation { conversation_id, last_seq, online_user_ids, .. } => {
                 let conversation = conversation_id.to_string();
-                let Some(other) = self.is_in(&conversation) else { return };
-                let other = self.world.user(other).id;
-                let is_online = online_user_ids.iter().any(|id| id.to_string() == other);
+                let Some(others) = self.is_in(&conversation) else { return };
+                let online: BTreeSet<_> = online_user_ids.iter().map(ToString::to_string).collect();
                 let own = self.world.user(self.user).id;
-                for stranger in online_user_ids.iter().map(ToString::to_string) {
-                    if stranger != other && stranger != own {
-                        self.goes_wrong(&format!("{stranger} is said to be online in {conversation}"));
-                    }
+                for stranger in online.iter().filter(|id| !others.contains(*id) && **id != own) {
+                    self.goes_wrong(&format!("{stranger} is said to be online in {conversation}"));
                 }
-                self.online.entry(other).or_default().1 = is_online;
+                for other in others {
+                    let is_online = online.contains(&other);
+                    self.online.entry(other).or_default().1 = is_online;
+                }
                 self.joined.insert(conversation.clone());
                 self.hears_of(&conversation, last_seq.0).await;
             }
@@ -495,10 +510,13 @@ impl Device {
                     self.hears_of(&head.conversation_id.to_string(), head.last_seq.0).await;
                 }
             }
-            // Nobody changes a conversation here.
-            Event::ConversationChanged { conversation_id, .. }
-            | Event::ParticipantsChanged { conversation_id, .. } => {
+            // Nobody changes a title here.
+            Event::ConversationChanged { conversation_id, .. } => {
                 self.goes_wrong(&format!("{conversation_id} is said to have changed"));
+            }
+            // Guests come and go.
+            Event::ParticipantsChanged { conversation_id, .. } => {
+                self.is_in(&conversation_id.to_string());
             }
             Event::UserOnline { user_id, version } => self.sees(&user_id.to_string(), version, true),
             Event::UserOffline { user_id, version, .. } => self.sees(&user_id.to_string(), version, false),
@@ -506,9 +524,9 @@ impl Device {
             | Event::UserTyping { conversation_id, user_id: user, .. }
             | Event::UserStoppedTyping { conversation_id, user_id: user } => {
                 let conversation = conversation_id.to_string();
-                let Some(other) = self.is_in(&conversation) else { return };
+                let Some(others) = self.is_in(&conversation) else { return };
                 let user = user.to_string();
-                if ![other, self.user].iter().any(|known| self.world.user(*known).id == user) {
+                if !others.contains(&user) && self.world.user(self.user).id != user {
                     self.goes_wrong(&format!("heard of {user} in {conversation}"));
                 }
             }
@@ -518,17 +536,20 @@ impl Device {
         }
     }
 
-    /// The other user of a conversation.
-    fn is_in(&mut self, conversation: &str) -> Option<usize> {
-        let other = self.conversations.get(conversation).copied();
-        if other.is_none() {
+    /// The others in a conversation.
+    fn is_in(&mut self, conversation: &str) -> Option<BTreeSet<String>> {
+        let other = self.conversations.get(conversation).map(|other| [self.world.user(*other).id].into());
+        let others = other.or_else(|| self.groups.get(conversation).cloned());
+        if others.is_none() {
             self.goes_wrong(&format!("heard of {conversation}, which is not the user's"));
         }
-        other
+        others
     }
 
     fn sees(&mut self, user: &str, version: u64, is_online: bool) {
-        if !self.conversations.values().any(|other| self.world.user(*other).id == user) {
+        let is_contact = self.conversations.values().any(|other| self.world.user(*other).id == user)
+            || self.groups.values().any(|people| people.contains(user));
+        if !is_contact {
             return self.goes_wrong(&format!("was told of {user}, who is no contact"));
         }
         let seen = self.online.entry(user.to_owned()).or_default();

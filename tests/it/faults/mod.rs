@@ -10,6 +10,7 @@
 
 mod checker;
 mod device;
+mod guests;
 mod strikes;
 
 use std::ops::RangeInclusive;
@@ -24,6 +25,7 @@ use crate::people::User;
 use crate::stand_ins::callbacks::Callbacks;
 use crate::stand_ins::dynamodb::DynamoDb;
 use device::Device;
+use guests::{Group, Guest};
 use strikes::Strikes;
 
 const USERS: usize = 24;
@@ -120,7 +122,10 @@ async fn nothing_is_lost_whatever_fails() {
 async fn run(seed: u64, rounds: usize) -> Vec<String> {
     let world = World::begins().await;
     let mut server = Server::of(&world.host);
-    let mut devices = Device::all(&world, seed).await;
+    let groups = Group::all(&world).await;
+    let mut devices = Device::all(&world, &groups, seed).await;
+    let guests = groups.iter().map(|group| Guest::of(&world, group, seed));
+    let visiting = join_all(guests.map(|guest| tokio::spawn(guest.visits())));
     println!("seed {seed}: {USERS} users on {} devices, every fault {rounds} times", devices.len());
 
     let mut strikes = Strikes::new(&world, seed);
@@ -129,8 +134,8 @@ async fn run(seed: u64, rounds: usize) -> Vec<String> {
         strikes.strike(&mut server, rounds).await;
         world.is_troubled.store(false, Ordering::Relaxed);
     };
-    let ((), chatted, mut wrong) =
-        tokio::join!(striking, chatting, checker::connections_while_troubled(&world));
+    let ((), chatted, visited, mut wrong) =
+        tokio::join!(striking, chatting, visiting, checker::connections_while_troubled(&world));
     println!("{strikes}");
     wrong.extend(strikes.wrong());
 
@@ -139,6 +144,9 @@ async fn run(seed: u64, rounds: usize) -> Vec<String> {
     join_all(devices.iter_mut().map(Device::settles)).await;
     join_all(devices.iter_mut().map(Device::catches_up)).await;
     wrong.extend(checker::messages(&world, &devices).await);
+    for guest in visited {
+        wrong.extend(guest.unwrap().is_checked().await);
+    }
     if !wrong.is_empty() {
         // A lost message matters more than anything below.
         return wrong;
