@@ -15,6 +15,10 @@ fuzz_target!(|body: &str| {
     let _ = read_frame::<Ping>(body);
     let _ = read_frame::<Typing>(body);
     let _ = read_object::<protocol::rest::FindOrCreateConversation>(body);
+    let _ = read_object::<protocol::rest::CreateConversation>(body);
+    let _ = read_object::<protocol::rest::ChangeConversation>(body);
+    let _ = read_object::<protocol::rest::AddParticipants>(body);
+    let _ = read_object::<protocol::rest::SetRole>(body);
     let (id, frame) = read_frame::<SendMessage>(body);
     assert!(id.is_none_or(|id| String::from(id).chars().count() <= 64));
     if let Ok(frame) = frame {
