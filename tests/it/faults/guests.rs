@@ -206,7 +206,7 @@ impl Guest {
     }
 
     /// Compares what was heard and what is stored with the visits. Returns what is wrong.
-    pub(super) async fn is_checked(self) -> Vec<String> {
+    pub(super) async fn checks(self) -> Vec<String> {
         let mut wrong = Vec::new();
         let name = self.world.user(self.user).id;
         for (at, message) in &self.heard {

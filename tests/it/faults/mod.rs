@@ -145,7 +145,7 @@ async fn run(seed: u64, rounds: usize) -> Vec<String> {
     join_all(devices.iter_mut().map(Device::catches_up)).await;
     wrong.extend(checker::messages(&world, &devices).await);
     for guest in visited {
-        wrong.extend(guest.unwrap().is_checked().await);
+        wrong.extend(guest.unwrap().checks().await);
     }
     if !wrong.is_empty() {
         // A lost message matters more than anything below.
