@@ -131,11 +131,9 @@ function Chat({ person, signOut }) {
   const summary = chat.conversations.find(({ id }) => id === selected);
   // Who leaves a group or is removed from it is back at the list.
   useEffect(() => {
-    const told = ({ detail: { conversationId, removed } }) => {
-      if (conversationId === selected && removed.includes(chat.userId)) choose(null);
-    };
-    chat.addEventListener("participants", told);
-    return () => chat.removeEventListener("participants", told);
+    const told = ({ detail: conversationId }) => conversationId === selected && choose(null);
+    chat.addEventListener("gone", told);
+    return () => chat.removeEventListener("gone", told);
   }, [selected]);
   const leave = () => {
     const unsent = chat.outgoing.size;
@@ -251,7 +249,10 @@ function idsOf(names) {
 /** What a person reads of an error. */
 function wordsOf(error) {
   const unknown = error.code === "not_found" && /there is no user (.*)/.exec(error.message);
-  return unknown ? `Nobody is called ${unknown[1]} yet: they have to sign in once.` : error.message;
+  if (unknown) return `Nobody is called ${unknown[1]} yet: they have to sign in once.`;
+  if (error.code === "disconnected") return "There is no connection. Try again in a moment.";
+  // Without the name of the field.
+  return error.message.replace(/^\w+: /, "");
 }
 
 function List({ chat, selected, choose, typists }) {
@@ -378,22 +379,25 @@ function People({ chat, summary, close }) {
   const [problem, setProblem] = useState("");
   const [sight, setSight] = useState({ top: 0, height: 600 });
   const list = useRef(null);
-  const loading = useRef(false);
+  // The cursor of the page that is being fetched; another one starts anew.
+  const asked = useRef(/** @type {string | undefined} */ (undefined));
+  const round = useRef(0);
 
-  const load = async (from, before) => {
-    if (loading.current) return;
-    loading.current = true;
+  const load = async (from) => {
+    if (from && asked.current === from) return;
+    asked.current = from;
+    const mine = from ? round.current : ++round.current;
     try {
       const page = await chat.participants(id, { cursor: from });
-      setPeople([...before, ...page.participants]);
+      if (mine !== round.current) return;
+      setPeople((before) => (from ? [...before, ...page.participants] : page.participants));
       setCursor(page.nextCursor);
     } catch (error) {
-      setProblem(error.message);
-    } finally {
-      loading.current = false;
+      asked.current = undefined;
+      setProblem(wordsOf(error));
     }
   };
-  useEffect(() => void load(undefined, []), [id, summary.lastChange]);
+  useEffect(() => void (chat.state === "online" && load(undefined)), [id, summary.lastChange, chat.state]);
   useEffect(() => {
     const told = ({ detail: { userId, online, lastSeenAt } }) =>
       setPeople((before) => before.map((one) => (one.user.id === userId ? { ...one, online, lastSeenAt: lastSeenAt ?? one.lastSeenAt } : one)));
@@ -411,7 +415,7 @@ function People({ chat, summary, close }) {
   const first = Math.max(0, Math.floor(sight.top / ROW) - SPARE_ROWS);
   const last = Math.ceil((sight.top + sight.height) / ROW) + SPARE_ROWS;
   useEffect(() => {
-    if (cursor && last >= people.length) void load(cursor, people);
+    if (cursor && last >= people.length) void load(cursor);
   }, [cursor, last, people]);
 
   /** Does something, and shows why it cannot be done. */
@@ -474,8 +478,8 @@ function Person({ one, at, chat, id, isOwner, count, attempt }) {
       ${isOwner &&
       !isMe &&
       html`
-        <button onClick=${() => attempt(() => chat.setRole(id, user.id, other))}>Make ${other}</button>
-        <button onClick=${() => attempt(() => chat.removeParticipant(id, user.id))} aria-label=${`Remove ${nameOf(user)}`}>Remove</button>
+        <button onClick=${() => attempt(() => chat.setRole(id, user.id, other))} aria-label=${`Make ${nameOf(user)} ${role === "owner" ? "a member" : "an owner"}`} title=${`Make ${other}`}>${role === "owner" ? "☆" : "★"}</button>
+        <button onClick=${() => attempt(() => chat.removeParticipant(id, user.id))} aria-label=${`Remove ${nameOf(user)}`} title="Remove">✕</button>
       `}
     </li>
   `;
@@ -521,7 +525,7 @@ function Messages({ chat, id, conversation, isGroup }) {
   return html`
     <div class="messages" role="log" aria-label="Messages" aria-live=${loading ? "off" : "polite"} tabindex="0" ref=${list} onScroll=${scrolled}>
       ${conversation?.hasMore && messages.length > 0 && html`<button class="more" onClick=${older} disabled=${loading}>Older messages</button>`}
-      ${messages.map((message, at) => html`<${Message} key=${message.clientMessageId ?? message.id} message=${message} mine=${message.senderId === chat.userId} before=${messages[at - 1]} isGroup=${isGroup} />`)}
+      ${messages.map((message, at) => html`<${Message} key=${message.senderId === chat.userId ? (message.clientMessageId ?? message.id) : message.id} message=${message} mine=${message.senderId === chat.userId} before=${messages[at - 1]} isGroup=${isGroup} />`)}
       ${outgoing.map((one) => html`<${Outgoing} key=${one.clientMessageId} chat=${chat} one=${one} />`)}
       ${conversation?.loaded && messages.length + outgoing.length === 0 && html`<p class="hint">Nothing has been said yet.</p>`}
     </div>

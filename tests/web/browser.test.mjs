@@ -147,9 +147,13 @@ test("a group is made, grows, shrinks and is left", async () => {
   assert.equal(await carol.getByRole("button", { name: /^Remove/ }).count(), 0, "members remove nobody");
 
   // One is removed while they send, and one leaves.
+  for (let n = 0; n < 5; n++) await say(bob, `And another thing, ${n}`);
   await alice.getByRole("button", { name: `Remove ${b}` }).click();
   await bob.getByText("Choose a conversation").waitFor();
   assert.equal(await bob.getByRole("button", { name: "Holidays" }).count(), 0);
+  // Nothing of theirs waits to be sent, which would be asked about.
+  await bob.getByRole("button", { name: "Sign out" }).click();
+  await bob.getByLabel("Your name").waitFor();
   carol.once("dialog", (dialog) => dialog.accept());
   await carol.getByRole("button", { name: "Leave the group" }).click();
   await carol.getByText("No conversations yet.").waitFor();

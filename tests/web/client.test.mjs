@@ -112,6 +112,7 @@ async function serve(url, { headers }) {
   const { pathname, searchParams } = new URL(url);
   requests.push(pathname + (searchParams.size ? `?${searchParams}` : ""));
   assert(headers.authorization.startsWith("Bearer "));
+  const listed = summaries;
   await hold;
   const respond = (body) => ({ ok: true, status: 200, json: async () => body });
   if (pathname.endsWith("/messages")) {
@@ -123,7 +124,9 @@ async function serve(url, { headers }) {
     if (searchParams.has("before")) return page(seen.filter(({ seq }) => seq < place("before")), false);
     return page(seen.slice(-3), seen.length > 3);
   }
-  return respond({ conversations: summaries, nextCursor: null });
+  const one = /^\/api\/conversations\/([^/]+)$/.exec(pathname);
+  if (one) return respond(summaries.find(({ id }) => id === one[1]));
+  return respond({ conversations: listed, nextCursor: null });
 }
 
 function tokenUntil(expiresAt) {
@@ -694,14 +697,66 @@ test("a change of a group counts once, in whatever order changes come", async ()
   await chat.start();
   const heard = [];
   chat.addEventListener("participants", ({ detail }) => heard.push(detail.lastChange));
-  latest().says(roster({ roles: [{ userId: "alice", role: "owner" }], participantCount: 4, lastChange: 3 }));
-  latest().says(roster({ participantCount: 5, lastChange: 2 }));
-  const changed = { conversationId: "c", kind: "group", title: "Hikers", avatarUrl: null, participantCount: 4, lastChange: 4 };
+  const changed = { conversationId: "c", kind: "group", title: "Hikers", avatarUrl: null, participantCount: 4, lastChange: 2 };
   latest().says({ type: "conversation_changed", data: changed });
-  latest().says({ type: "conversation_changed", data: { ...changed, title: "Old", lastChange: 3 } });
+  assert.deepEqual([chat.conversations[0].title, chat.conversations[0].lastChange], ["Hikers", 2]);
+  // The one before is still under way: what it told is fetched.
+  summaries = [group({ title: "Climbers", role: "owner", participantCount: 5, lastChange: 4 })];
+  latest().says(roster({ participantCount: 5, lastChange: 4 }));
+  latest().says({ type: "conversation_changed", data: { ...changed, title: "Climbers", lastChange: 3 } });
+  await settle();
   const [{ title, role, participantCount, lastChange }] = chat.conversations;
-  assert.deepEqual([title, role, participantCount, lastChange], ["Hikers", "owner", 4, 4]);
-  assert.deepEqual(heard, [3]);
+  assert.deepEqual([title, role, participantCount, lastChange], ["Climbers", "owner", 5, 4]);
+  assert.deepEqual(heard, [4]);
+});
+
+test("a removal that comes after word of being added again is old", async () => {
+  summaries = [group()];
+  await chat.start();
+  summaries = [group({ firstSeq: 4, lastSeq: 3, lastChange: 3 })];
+  latest().says(roster({ added: ["alice"], lastChange: 3 }));
+  latest().says(roster({ removed: ["alice"], lastChange: 2 }));
+  await settle();
+  assert.equal(chat.conversations[0].firstSeq, 4);
+});
+
+test("what was to be sent to a group that is gone is given up", async () => {
+  summaries = [group()];
+  await chat.start();
+  await chat.open("c");
+  const gone = [];
+  chat.addEventListener("gone", ({ detail }) => gone.push(detail));
+  const sending = assert.rejects(chat.send("c", "let me in"), { code: "forbidden" });
+  latest().says(roster({ removed: ["alice"] }));
+  await sending;
+  assert.deepEqual([chat.outgoing.size, gone], [0, ["c"]]);
+});
+
+test("a conversation that cannot be joined after a reload is gone", async () => {
+  summaries = [];
+  joinError.c = { code: "forbidden", message: "no", retryable: false };
+  const gone = [];
+  chat.addEventListener("gone", ({ detail }) => gone.push(detail));
+  await Promise.all([chat.open("c"), chat.start()]);
+  assert.deepEqual(gone, ["c"]);
+});
+
+test("an older answer of the list does not drop what a newer one has", async () => {
+  summaries = [group()];
+  await chat.start();
+  let release;
+  hold = new Promise((resolve) => (release = resolve));
+  heads = [{ conversationId: "new", lastSeq: 0, lastChange: 1 }];
+  chat.retry();
+  await settle();
+  hold = undefined;
+  summaries = [group(), group({ id: "new" })];
+  chat.retry();
+  await settle();
+  assert.deepEqual(chat.conversations.length, 2);
+  release();
+  await settle();
+  assert.deepEqual(chat.conversations.length, 2);
 });
 
 test("who is removed has the conversation no more, and who is added has it", async () => {

@@ -178,13 +178,17 @@ async fn remove_participant(
     user: &UserId,
 ) -> Result<(StatusCode, Answer), Error> {
     let removed = state.store.remove_participant(id, caller, user).await?;
-    let Removal { roster, change } = removed.map_err(|refusal| refused(state, refusal, "userId"))?;
+    let Removal { roster, is_ended, change } =
+        removed.map_err(|refusal| refused(state, refusal, "userId"))?;
     let expelled = state.connections.expel(user, id, roster).await;
     if let Some(change) = change {
         tell_roster(state, id, change).await;
     }
     // It is committed, but the room may still have them: a repeat empties it.
     expelled?;
+    if is_ended {
+        state.store.delete_ended(id).await?;
+    }
     Ok((StatusCode::NO_CONTENT, Answer::Done(Done {})))
 }
 

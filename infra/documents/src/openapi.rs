@@ -30,7 +30,7 @@ pub fn document() -> Value {
                 "The caller takes no part in that conversation, or it does not exist: no telling which. Or only \
                     its owners may do this.",
             ),
-            ("404", "There is no such user; the message names one."),
+            ("404", "There is no such user, or they do not take part; the message says which."),
             ("429", "Too many requests."),
             ("500", "A mistake of the service."),
             ("503", "Something that the service needs is down; the same request may succeed later."),

@@ -80,6 +80,7 @@ const REQUEST_TIMEOUT_MS = 15 * SECOND;
  * - `messages`: the id of an open conversation in which anything has changed
  * - `outgoing`: an {@link Outgoing} message, whenever its state changes
  * - `participants`: a {@link RosterChange} of one of the user's groups, also when it adds or removes the user
+ * - `gone`: the id of a conversation in which the user does not take part any more
  * - `presence`: `{userId, online, lastSeenAt}`
  * - `typing`: `{conversationId, userId, typing}`
  * - `problem`: a {@link SwitchboardError} that nobody waits for
@@ -116,6 +117,12 @@ export class Switchboard extends EventTarget {
   #heard = new Map();
   /** @type {Map<string, Summary>} */
   #summaries = new Map();
+  /** The highest `lastChange` that was heard of each conversation, also of those that are not listed. @type {Map<string, number>} */
+  #changes = new Map();
+  /** Where the service lists conversations without a message that this user sees, in milliseconds since 1970. @type {Map<string, number>} */
+  #places = new Map();
+  /** The numbers of requests for the first page: all, and the latest that was answered. */
+  #listing = { asked: 0, answered: 0 };
   #cursor = /** @type {string | null} */ (null);
   /** @type {Map<string, Conversation>} */
   #open = new Map();
@@ -372,7 +379,7 @@ export class Switchboard extends EventTarget {
     } catch (caught) {
       const error = /** @type {SwitchboardError} */ (caught);
       if (!REFUSALS.has(error.code)) throw error;
-      this.#open.delete(id);
+      this.#forget(id);
       this.#complain(error);
     }
   }
@@ -401,18 +408,21 @@ export class Switchboard extends EventTarget {
   #compare(heads) {
     for (const { conversationId, lastSeq, lastChange } of heads) integers({ lastSeq, lastChange }), strings({ conversationId });
     for (const { conversationId, lastSeq } of heads) this.#open.get(conversationId)?.catchUp(lastSeq).catch(() => {});
-    const behind = heads.some(({ conversationId, lastSeq, lastChange }) => {
+    // If there are more pages, a conversation that is not listed is on one of them.
+    const isMissing = this.#cursor === null && heads.some(({ conversationId }) => !this.#summaries.has(conversationId));
+    const behind = heads.filter(({ conversationId, lastSeq, lastChange }) => {
       const summary = this.#summaries.get(conversationId);
-      return !summary || lastSeq > summary.lastSeq || lastChange > summary.lastChange;
+      return summary && (lastSeq > summary.lastSeq || lastChange > summary.lastChange);
     });
-    if (behind) this.#refreshSoon();
+    if (isMissing) this.#refreshSoon();
+    else for (const { conversationId } of behind) this.#fetchSoon(conversationId);
   }
 
   // Conversations.
 
   /** The conversations, the one with the latest activity first. */
   get conversations() {
-    return [...this.#summaries.values()].sort((a, b) => activity(b) - activity(a));
+    return [...this.#summaries.values()].sort((a, b) => this.#activityOf(b) - this.#activityOf(a));
   }
 
   /** The number of unread messages in all conversations. */
@@ -454,10 +464,10 @@ export class Switchboard extends EventTarget {
     const body = JSON.stringify({ ...group, clientConversationId: newId() });
     const create = () => this.#request("/api/conversations", { method: "POST", body });
     const { id } = await create().catch((error) => {
-      if (error.code !== "disconnected") throw error;
+      if (!error.retryable) throw error;
       return create();
     });
-    await this.#listed(id);
+    await this.#listed(id).catch(() => {});
     return id;
   }
 
@@ -468,8 +478,7 @@ export class Switchboard extends EventTarget {
    * @param {{title?: string, avatarUrl?: string | null}} change
    */
   async changeGroup(conversationId, change) {
-    const summary = await this.#request(at(conversationId), { method: "PATCH", body: JSON.stringify(change) });
-    this.#heardOf(summary);
+    this.#heardOf(await this.#request(at(conversationId), { method: "PATCH", body: JSON.stringify(change) }));
   }
 
   /**
@@ -856,10 +865,23 @@ export class Switchboard extends EventTarget {
   #changed({ conversationId, title, avatarUrl, participantCount, lastChange }) {
     strings({ conversationId, title });
     integers({ participantCount, lastChange });
+    if (!this.#isNewChange(conversationId, lastChange)) return;
     const summary = this.#summaries.get(conversationId);
-    if (!summary) return this.#refreshSoon();
-    // Frames overtake each other.
-    if (lastChange > summary.lastChange) this.#summarise({ ...summary, title, avatarUrl, participantCount, lastChange });
+    if (summary?.lastChange !== lastChange - 1) return this.#fetchSoon(conversationId);
+    this.#summarise({ ...summary, title, avatarUrl, participantCount, lastChange });
+  }
+
+  /**
+   * Whether a change is later than all that were heard of before: frames overtake each other. After a gap in `lastChange` the
+   * conversation has to be fetched, since an earlier change told of something else.
+   *
+   * @param {string} conversationId
+   * @param {number} lastChange
+   */
+  #isNewChange(conversationId, lastChange) {
+    const known = Math.max(this.#summaries.get(conversationId)?.lastChange ?? 0, this.#changes.get(conversationId) ?? 0);
+    if (lastChange > known) this.#changes.set(conversationId, lastChange);
+    return lastChange > known;
   }
 
   /** @param {RosterChange} change */
@@ -867,11 +889,15 @@ export class Switchboard extends EventTarget {
     const { conversationId, added, removed, roles, participantCount, lastChange } = change;
     strings({ conversationId });
     integers({ participantCount, lastChange });
+    if (!this.#isNewChange(conversationId, lastChange)) return;
     const summary = this.#summaries.get(conversationId);
-    if (summary && lastChange <= summary.lastChange) return;
+    const open = this.#open.get(conversationId);
     if (removed.includes(this.userId)) this.#forget(conversationId);
-    // Who was added sees the conversation from another message on.
-    else if (!summary || added.includes(this.userId)) this.#refreshSoon();
+    else if (added.includes(this.userId)) {
+      this.#fetchSoon(conversationId);
+      // The removal before it emptied the room, and was not heard of.
+      if (open && this.#connection) void this.#join(this.#connection, open).catch(() => {});
+    } else if (summary?.lastChange !== lastChange - 1) this.#fetchSoon(conversationId);
     else {
       const role = roles.find(({ userId }) => userId === this.userId)?.role ?? summary.role;
       this.#summarise({ ...summary, role, participantCount, lastChange });
@@ -886,8 +912,15 @@ export class Switchboard extends EventTarget {
    */
   #forget(conversationId) {
     this.#heard.set(conversationId, (this.#heard.get(conversationId) ?? 0) + 1);
-    this.#open.delete(conversationId);
-    if (this.#summaries.delete(conversationId)) this.#emit("conversations", undefined);
+    const known = [this.#open.delete(conversationId), this.#summaries.delete(conversationId)].includes(true);
+    const reason = new SwitchboardError("forbidden", "you do not take part in this conversation any more");
+    for (const outgoing of [...this.outgoing.values()].filter((one) => one.conversationId === conversationId)) {
+      if (outgoing.state === "pending") this.#giveUp(outgoing, reason);
+      this.discard(outgoing.clientMessageId);
+    }
+    if (!known) return;
+    this.#emit("conversations", undefined);
+    this.#emit("gone", conversationId);
   }
 
   /**
@@ -897,7 +930,33 @@ export class Switchboard extends EventTarget {
    */
   #heardOf(summary) {
     const known = this.#summaries.get(summary.id);
-    if (!known || summary.lastChange >= known.lastChange) this.#summarise({ ...known, ...summary });
+    if (known && summary.lastChange < known.lastChange) return;
+    // A message may have come meanwhile.
+    const { lastMessage, lastMessageAt, lastSeq, unreadCount } = known && known.lastSeq > summary.lastSeq ? known : summary;
+    this.#summarise({ ...summary, lastMessage, lastMessageAt, lastSeq, unreadCount });
+  }
+
+  /**
+   * Fetches a conversation in the background.
+   *
+   * @param {string} conversationId
+   */
+  #fetchSoon(conversationId) {
+    const fetching = this.#request(at(conversationId)).then((summary) => this.#heardOf(summary));
+    void fetching.catch((error) => {
+      if (REFUSALS.has(error.code)) this.#forget(conversationId);
+      else this.#complain(error);
+    });
+  }
+
+  /**
+   * When something last happened in a conversation that this user sees: a message, or being added.
+   *
+   * @param {Summary} summary
+   */
+  #activityOf({ id, lastMessageAt }) {
+    // The id holds the time of creation (UUIDv7).
+    return lastMessageAt ? Date.parse(lastMessageAt) : (this.#places.get(id) ?? parseInt(id.replace("-", "").slice(0, 12), 16));
   }
 
   /** @param {{conversationId: string, readerId: string, upToSeq: number, readAt: string}} read */
@@ -993,10 +1052,18 @@ export class Switchboard extends EventTarget {
   async #list(cursor) {
     const versions = new Map([...this.#presence].map(([userId, { version }]) => [userId, version]));
     const heard = new Map(this.#heard);
+    const asked = cursor ? 0 : ++this.#listing.asked;
     const query = cursor ? `?cursor=${encodeURIComponent(cursor)}` : "";
     const { conversations, nextCursor } = await this.#request(`/api/conversations${query}`);
+    // A later request was answered before.
+    if (!cursor && asked < this.#listing.answered) return;
+    if (!cursor) this.#listing.answered = asked;
+    let place = Date.now();
     for (const summary of /** @type {Summary[]} */ (conversations)) {
       const { id, lastMessage, otherUser } = summary;
+      // Who was added to a group without a message since is listed by that, which only the order tells.
+      if (!lastMessage && summary.firstSeq > 1) this.#places.set(id, place);
+      place = this.#activityOf(summary);
       const known = this.#summaries.get(id);
       const isHeard = this.#heard.get(id) !== heard.get(id);
       // An event that came after the request is newer than the response; it may also have been a removal.
@@ -1027,10 +1094,10 @@ export class Switchboard extends EventTarget {
    */
   #forgetUnlisted(listed, isAll, heard) {
     const ids = new Set(listed.map(({ id }) => id));
-    const oldest = isAll || listed.length === 0 ? -Infinity : activity(listed[listed.length - 1]);
+    const oldest = isAll || listed.length === 0 ? -Infinity : this.#activityOf(listed[listed.length - 1]);
     for (const summary of [...this.#summaries.values()]) {
       const isHeard = this.#heard.get(summary.id) !== heard.get(summary.id);
-      if (!ids.has(summary.id) && !isHeard && activity(summary) > oldest) this.#forget(summary.id);
+      if (!ids.has(summary.id) && !isHeard && this.#activityOf(summary) > oldest) this.#forget(summary.id);
     }
   }
 
@@ -1091,15 +1158,6 @@ export class Switchboard extends EventTarget {
   #emit(type, detail) {
     this.dispatchEvent(new CustomEvent(type, { detail }));
   }
-}
-
-/**
- * The time of a conversation's latest message, or of its creation, which its id holds (UUIDv7).
- *
- * @param {Summary} summary
- */
-function activity({ id, lastMessageAt }) {
-  return lastMessageAt ? Date.parse(lastMessageAt) : parseInt(id.replace("-", "").slice(0, 12), 16);
 }
 
 /** @param {string} conversationId */

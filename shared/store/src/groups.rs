@@ -85,6 +85,8 @@ pub struct RosterChange {
 pub struct Removal {
     /// How often participants were added or removed until the user certainly was out.
     pub roster: i64,
+    /// Whether nobody takes part any more.
+    pub is_ended: bool,
     /// What has changed, if anything has.
     pub change: Option<RosterChange>,
 }
@@ -208,7 +210,7 @@ impl Store {
         Ok(set.map(|(is_new, change)| (is_new || repeated).then_some(change)))
     }
 
-    /// Removes a participant; the last one takes the conversation and its messages along.
+    /// Removes a participant. If nobody is left, [`Self::delete_ended`] does the rest.
     ///
     /// # Errors
     ///
@@ -224,13 +226,21 @@ impl Store {
         let (is_new, roster, change) = match removed {
             Ok(Some(removed)) => removed,
             // The conversation is gone.
-            Ok(None) => return Ok(Ok(Removal { roster: i64::MAX, change: None })),
+            Ok(None) => return Ok(Ok(Removal { roster: i64::MAX, is_ended: false, change: None })),
             Err(refusal) => return Ok(Err(refusal)),
         };
-        if change.participant_count == 0 {
-            while self.run(|connection| async move { delete_ended(&connection, id).await }).await? > 0 {}
-        }
-        Ok(Ok(Removal { roster, change: (is_new || repeated).then_some(change) }))
+        let is_ended = change.participant_count == 0;
+        Ok(Ok(Removal { roster, is_ended, change: (is_new || repeated).then_some(change) }))
+    }
+
+    /// Deletes a conversation without participants, and its messages. It may be repeated.
+    ///
+    /// # Errors
+    ///
+    /// Postgres did not answer, or not as it should.
+    pub async fn delete_ended(&self, id: ConversationId) -> Result<(), Failure> {
+        while self.run(|connection| async move { delete_ended(&connection, id).await }).await? > 0 {}
+        Ok(())
     }
 
     /// The participants of a conversation after one, by their ids, at most `limit`. `None` if the caller does
