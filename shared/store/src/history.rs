@@ -191,11 +191,12 @@ async fn read_history(
     }))
 }
 
-/// The marks of a conversation of two that tell when the messages of a page were read; none in a group.
+/// The marks of a conversation of two that tell when the messages of a page were read, in any order; none in a
+/// group.
 struct Marks(Vec<(UserId, Seq, Timestamp)>);
 
 impl Marks {
-    /// The marks in the first row of a page, in the order of their positions.
+    /// The marks in the first row of a page.
     fn read(row: &Row) -> Result<Self, tokio_postgres::Error> {
         let users = rows::user_ids(row.try_get::<_, Option<_>>("mark_user_ids")?.unwrap_or_default());
         let seqs: Vec<i64> = row.try_get::<_, Option<_>>("mark_seqs")?.unwrap_or_default();
@@ -208,7 +209,7 @@ impl Marks {
     fn read_at(&self, message: &Message) -> Option<Timestamp> {
         let reached =
             |(user, seq, _): &&(UserId, Seq, Timestamp)| *user != message.sender.id && *seq >= message.seq;
-        self.0.iter().find(reached).map(|(.., at)| *at)
+        self.0.iter().filter(reached).min_by_key(|(_, seq, _)| *seq).map(|(.., at)| *at)
     }
 }
 

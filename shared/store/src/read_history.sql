@@ -76,9 +76,8 @@ with
     -- In a conversation of two: the marks within the page, and the first one behind it. Each of the two has no more
     -- marks in a page than the page has messages.
     marks as (
-        select array_agg(mark.user_id order by mark.up_to_seq) as user_ids,
-               array_agg(mark.up_to_seq order by mark.up_to_seq) as seqs,
-               array_agg(mark.read_at order by mark.up_to_seq) as times
+        select array_agg(mark.user_id) as user_ids, array_agg(mark.up_to_seq) as seqs,
+               array_agg(mark.read_at) as times
         from seen
         cross join first
         cross join lateral (values (seen.first_user_id), (seen.second_user_id)) as pair (user_id)
