@@ -12,7 +12,8 @@ use uuid::Uuid;
 
 use crate::people::{Client, Pair, User, pair};
 
-/// What changed of the participants: who was added and removed, the roles, how many there are, and the change.
+/// What changed of the participants: who was added and removed, the roles, how many there are, and the
+/// change.
 #[derive(Debug, PartialEq, Eq)]
 struct Roster {
     added: Vec<String>,
@@ -551,7 +552,8 @@ pub(crate) async fn has_crowd(stack: &Stack, group: &str, count: i32) {
     let database = connect(stack.postgres_url()).await;
     let crowd = format!(
         "with people as (
-             insert into users (id) select 'crowd-{group}-' || n from generate_series(1, {count}) as n returning id
+             insert into users (id)
+             select 'crowd-{group}-' || n from generate_series(1, {count}) as n returning id
          ), added as (
              insert into participants (conversation_id, user_id) select '{group}', id from people
          )

@@ -161,7 +161,8 @@ async fn conversations_of_two_are_carried_over() {
                 "with message as (
                      insert into messages (id, conversation_id, seq, sender_id, content, client_message_id,
                                            created_at)
-                     values (gen_random_uuid(), $1::text::uuid, $2, $3, 'message ' || $2::bigint, 'c' || $2::bigint,
+                     values (gen_random_uuid(), $1::text::uuid, $2, $3, 'message ' || $2::bigint,
+                             'c' || $2::bigint,
                              '2026-11-01'::timestamptz + interval '1 second' * $2::bigint)
                      returning created_at
                  ), counted as (

@@ -45,7 +45,8 @@ async fn a_connection_joins_at_most_100_conversations() {
                    101) as n returning id
              ), made as (
                  insert into conversations (id, first_user_id, second_user_id)
-                 select gen_random_uuid(), least($1, id collate \"C\"), greatest($1, id collate \"C\") from people
+                 select gen_random_uuid(), least($1, id collate \"C\"), greatest($1, id collate \"C\")
+                 from people
                  returning id
              )
              insert into participants (conversation_id, user_id) select id, $1 from made

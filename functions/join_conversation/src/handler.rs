@@ -1,6 +1,7 @@
-//! Postgres is asked twice whether the caller takes part: before the join, so that a stranger is in the room at
-//! no time; and after it, since a removal may have come between the two. A removal commits and then empties the
-//! room, so whoever is in the room before the second answer is either refused by it or taken out by the removal.
+//! Postgres is asked twice whether the caller takes part: before the join, so that a stranger is never in the
+//! room; and after it, since a removal may have come between the two. A removal commits and then empties the
+//! room, so whoever is in the room before the second answer is either refused by it or taken out by the
+//! removal.
 
 use std::collections::HashMap;
 
@@ -20,64 +21,67 @@ pub(crate) struct State {
 }
 
 pub(crate) async fn handle(state: &State, caller: &Caller, frame: JoinConversation) -> Result<Reply, Error> {
+    let State { connections, .. } = state;
+    let Caller { user_id, connection_id, .. } = caller;
     let conversation_id = frame.conversation_id;
     for _ in 0..TRIES {
-        let before = participation(state, caller, conversation_id).await?;
-        match join(state, caller, conversation_id, &before).await {
-            // The same as before, or removed and added again.
+        let before = participation(state, user_id, conversation_id).await?;
+        let Participation { listeners, first_seq, roster, .. } = &before;
+        let membership = Membership { listeners, first_seq: *first_seq, roster: *roster };
+        let participants = match listeners {
+            Listeners::Participants(users) => users.as_slice(),
+            Listeners::Joined => &[],
+        };
+        let (joined, presence) = tokio::join!(
+            connections.join(user_id, connection_id, conversation_id, &membership),
+            connections.presence(participants),
+        );
+        match joined {
+            Ok(Joined::TooMany) => {
+                return Err(Error::invalid_request(format!(
+                    "conversationId: this connection has joined {MAX_JOINED} conversations already: leave \
+                        one first",
+                )));
+            }
+            Ok(Joined::NotConnected) => return Err(Error::connection_lost()),
+            // Without an answer it may be in the room all the same.
+            Ok(Joined::Joined) | Err(_) => {}
+        }
+        let confirmed = async {
+            joined?;
+            Ok((presence?, participation(state, user_id, conversation_id).await?))
+        };
+        match confirmed.await {
             Ok((presence, after)) if after.joined_at == before.joined_at => {
                 return Ok(Reply::Event(Event::JoinedConversation {
                     conversation_id,
                     last_seq: after.last_seq,
                     last_change: after.last_change,
-                    online_user_ids: online(&caller.user_id, &before.listeners, &presence),
+                    online_user_ids: online(user_id, listeners, &presence),
                 }));
             }
+            // The user was removed and added again, and that removal may still empty the room.
             Ok(_) => {}
             Err(error) => {
-                // It may have entered the room, although it was not answered.
-                let leaving = state.connections.leave(&caller.connection_id, conversation_id);
-                best_effort("leaving a room", leaving).await;
+                step_back(state, caller, conversation_id).await;
                 return Err(error);
             }
         }
     }
+    step_back(state, caller, conversation_id).await;
     Err(Error::unavailable())
 }
 
-async fn participation(state: &State, caller: &Caller, id: ConversationId) -> Result<Participation, Error> {
-    let found = state.store.participation_of(id, &caller.user_id).await?;
-    found.ok_or_else(Error::not_a_participant)
+async fn participation(state: &State, user: &UserId, id: ConversationId) -> Result<Participation, Error> {
+    state.store.participation_of(id, user).await?.ok_or_else(Error::not_a_participant)
 }
 
-/// Enters the room, and asks again.
-async fn join(
-    state: &State,
-    caller: &Caller,
-    id: ConversationId,
-    before: &Participation,
-) -> Result<(HashMap<UserId, Presence>, Participation), Error> {
-    let Participation { listeners, first_seq, roster, .. } = before;
-    let membership = Membership { listeners, first_seq: *first_seq, roster: *roster };
-    let participants = match listeners {
-        Listeners::Participants(users) => users.as_slice(),
-        Listeners::Joined => &[],
-    };
-    let (joined, presence) = tokio::join!(
-        state.connections.join(&caller.user_id, &caller.connection_id, id, &membership),
-        state.connections.presence(participants),
-    );
-    match joined? {
-        Joined::Joined => Ok((presence?, participation(state, caller, id).await?)),
-        Joined::TooMany => Err(Error::invalid_request(format!(
-            "conversationId: this connection has joined {MAX_JOINED} conversations already: leave one first",
-        ))),
-        Joined::NotConnected => Err(Error::connection_lost()),
-    }
+async fn step_back(state: &State, caller: &Caller, id: ConversationId) {
+    best_effort("leaving a room", state.connections.leave(&caller.connection_id, id)).await;
 }
 
-/// The participants who are online. The caller is, whatever their lease says: they have just sent a frame. Those of
-/// a large conversation are too many to look at.
+/// The participants who are online. The caller is, whatever their lease says: they have just sent a frame.
+/// Those of a large conversation are too many to look at.
 fn online(caller: &UserId, listeners: &Listeners, presence: &HashMap<UserId, Presence>) -> Vec<UserId> {
     let is_online = |user: &UserId| user == caller || presence.get(user).is_some_and(|of| of.online);
     match listeners {

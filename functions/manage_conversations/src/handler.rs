@@ -240,7 +240,8 @@ fn refused(state: &State, refusal: Refusal, field: &str) -> Error {
             state.max_participants
         )),
         Refusal::OnlyOwner => Error::invalid_request(format!(
-            "{field}: the only owner cannot stop being one while others take part: make another one owner first"
+            "{field}: the only owner cannot stop being one while others take part: make another one owner \
+                first"
         )),
         Refusal::TooMany { retry_after } => {
             let limit = state.max_per_minute;

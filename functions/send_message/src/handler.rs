@@ -35,18 +35,26 @@ pub(crate) async fn handle(state: &State, caller: &Caller, frame: SendMessage) -
             return Err(Error::rate_limited(message, retry_after));
         }
     };
-    let Sent { message, listeners, unread_counts, is_latest } = *sent;
+    let Sent { message, listeners, unread_counts, counts_are_outdated, is_latest } = *sent;
     let message = Message::from(message);
     let pushed = after_commit("pushing a message", async {
-        let audience = state
-            .connections
-            .audience(message.conversation_id, &listeners, &caller.user_id, message.seq)
-            .await?;
+        let conversation = message.conversation_id;
+        let newer_counts = async {
+            match counts_are_outdated {
+                true => state.store.unread_counts_of(conversation, unread_counts.keys()).await.ok(),
+                false => None,
+            }
+        };
+        let (audience, newer_counts) = tokio::join!(
+            state.connections.audience(conversation, &listeners, &caller.user_id, message.seq),
+            newer_counts,
+        );
+        let (audience, unread_counts) = (audience?, newer_counts.as_ref().unwrap_or(&unread_counts));
         let knows_sender = audience.knows(&caller.connection_id);
         let mut frames = to_joined(&message, audience.joined);
         if is_latest {
             // A repeat of an older message changes nothing for these.
-            frames.extend(to_others(&message, audience.others, &unread_counts));
+            frames.extend(to_others(&message, audience.others, unread_counts));
         }
         frames.retain(|(target, _)| target.connection != caller.connection_id);
         deliver(&state.connections, &state.push, frames).await;

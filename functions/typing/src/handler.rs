@@ -19,7 +19,8 @@ pub(crate) async fn handle(state: &State, caller: &Caller, typing: Typing) -> Re
     let (own, others): (Vec<_>, Vec<_>) =
         room.into_iter().partition(|target| target.connection == caller.connection_id);
     if own.is_empty() {
-        // Only a refusal and a large conversation cost a second read. In a large one nobody is told who types.
+        // Only a refusal and a large conversation cost a second read. In a large one nobody is told who
+        // types.
         let (user, connection) = (&caller.user_id, &caller.connection_id);
         let joined_large = state.connections.has_joined_large(user, connection, typing.conversation_id);
         return match joined_large.await? {

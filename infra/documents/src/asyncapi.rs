@@ -18,23 +18,23 @@ const EVENTS: [(&str, &str); 12] = [
     ),
     (
         "conversation_updated",
-        "Somebody sent to one of the user's conversations that this connection has not joined. Not in groups of \
-            more than 80 participants: there `pong` tells.",
+        "Somebody sent to one of the user's conversations that this connection has not joined. Not in groups \
+            of more than 80 participants: there `pong` tells.",
     ),
     (
         "conversation_changed",
-        "The title or the avatar of a group has changed. In a group of more than 80 only connections that have \
-            joined it are told.",
+        "The title or the avatar of a group has changed. In a group of more than 80 only connections that \
+            have joined it are told.",
     ),
     (
         "participants_changed",
-        "Users were added to a group or removed from it, or have new roles. Those who were added or removed are \
-            told too.",
+        "Users were added to a group or removed from it, or have new roles. Those who were added or removed \
+            are told too.",
     ),
     (
         "messages_read",
-        "Answers `mark_read`; unasked, another device of the user has read, or the other side of a conversation \
-            of two.",
+        "Answers `mark_read`; unasked, another device of the user has read, or the other side of a \
+            conversation of two.",
     ),
     ("user_online", "Somebody who shares a conversation with the user has a connection now."),
     (

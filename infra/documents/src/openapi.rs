@@ -27,8 +27,8 @@ pub fn document() -> Value {
             ("401", "There is no valid token."),
             (
                 "403",
-                "The caller takes no part in that conversation, or it does not exist: no telling which. Or only \
-                    its owners may do this.",
+                "The caller takes no part in that conversation, or it does not exist: no telling which. Or \
+                    only its owners may do this.",
             ),
             ("404", "There is no such user, or they do not take part; the message says which."),
             ("429", "Too many requests."),
@@ -57,12 +57,7 @@ pub fn document() -> Value {
         "summary": "The caller's conversations, the one with the latest activity first",
         "parameters": [
             limit(),
-            {
-                "name": "cursor",
-                "in": "query",
-                "description": "The `nextCursor` of the page before.",
-                "schema": { "type": "string" },
-            },
+            cursor(),
         ],
         "responses": respond(
             json!({ "200": { "description": "One page of them.",
@@ -73,8 +68,8 @@ pub fn document() -> Value {
     let list_messages = json!({
         "operationId": "listMessages",
         "summary": "The messages of a conversation, oldest first",
-        "description": "Without `before` and `after`: the newest. Marks all messages as read, unless `markRead` is \
-            false.",
+        "description": "Without `before` and `after`: the newest. Marks all messages as read, unless \
+            `markRead` is false.",
         "parameters": [
             conversation_id(),
             limit(),
@@ -164,12 +159,7 @@ pub fn document() -> Value {
         "parameters": [
             conversation_id(),
             limit(),
-            {
-                "name": "cursor",
-                "in": "query",
-                "description": "The `nextCursor` of the page before.",
-                "schema": { "type": "string" },
-            },
+            cursor(),
         ],
         "responses": respond(
             json!({ "200": { "description": "One page of them.",
@@ -180,8 +170,8 @@ pub fn document() -> Value {
     let add_participants = json!({
         "operationId": "addParticipants",
         "summary": "Add participants to a group",
-        "description": "Only owners may. Who takes part already stays as they are. They see the messages that come \
-            after.",
+        "description": "Only owners may. Who takes part already stays as they are. They see the messages \
+            that come after.",
         "parameters": [conversation_id()],
         "requestBody": body(schemas.of_request::<AddParticipants>()),
         "responses": respond(
@@ -205,8 +195,8 @@ pub fn document() -> Value {
     let remove_participant = json!({
         "operationId": "removeParticipant",
         "summary": "Remove a participant from a group, or leave it",
-        "description": "Owners remove others, and everybody may leave, except the only owner while others take \
-            part. With the last participant the conversation and its messages are deleted.",
+        "description": "Owners remove others, and everybody may leave, except the only owner while others \
+            take part. With the last participant the conversation and its messages are deleted.",
         "parameters": [
             conversation_id(),
             {
@@ -254,6 +244,15 @@ pub fn document() -> Value {
             },
             "schemas": schemas.into_definitions(),
         },
+    })
+}
+
+fn cursor() -> Value {
+    json!({
+        "name": "cursor",
+        "in": "query",
+        "description": "The `nextCursor` of the page before.",
+        "schema": { "type": "string" },
     })
 }
 

@@ -63,7 +63,7 @@ impl Error {
         Self::new(Code::Forbidden, "conversationId: no conversation of yours has this id")
     }
 
-    /// The service lost every race against other requests.
+    /// The service cannot do this now. The same request may succeed later.
     pub fn unavailable() -> Self {
         Self::new(Code::Unavailable, "the service cannot do this now: try again")
     }

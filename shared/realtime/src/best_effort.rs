@@ -8,8 +8,8 @@ use tokio::time::timeout;
 /// How long the work may hold up a request. Each of its calls has a time limit of its own.
 const TIMEOUT: Duration = Duration::from_secs(4);
 
-/// How long after its commit something may still be pushed. Who is told was read with the commit: somebody who was
-/// removed since then gets nothing later than this.
+/// How long after its commit something may still be pushed. Who is told was read with the commit: somebody
+/// who was removed since then gets nothing later than this.
 const PUSH_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Does what a request does not depend on: a failure or a timeout is logged, and `None` is returned.

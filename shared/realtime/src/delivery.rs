@@ -42,15 +42,18 @@ pub async fn tell_listeners(
     event: &Event,
 ) -> Result<(), Failure> {
     let mut users = besides.to_vec();
-    let mut targets = match listeners {
-        Listeners::Participants(participants) => {
-            users.extend(participants.iter().filter(|user| !besides.contains(user)).cloned());
-            Vec::new()
+    if let Listeners::Participants(participants) = listeners {
+        users.extend(participants.iter().filter(|user| !besides.contains(user)).cloned());
+    }
+    let joined = async {
+        match listeners {
+            Listeners::Participants(_) => Ok(Vec::new()),
+            Listeners::Joined => connections.rooms(conversation).await,
         }
-        Listeners::Joined => connections.rooms(conversation).await?,
     };
+    let (mut targets, own) = tokio::try_join!(joined, connections.connections_of(&users))?;
     targets.retain(|target| !users.contains(&target.user));
-    targets.extend(connections.connections_of(&users).await?);
+    targets.extend(own);
     deliver(connections, push, to_all(targets, event)).await;
     Ok(())
 }

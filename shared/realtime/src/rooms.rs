@@ -9,10 +9,9 @@ use aws_sdk_dynamodb::types::{
     TransactWriteItem, Update,
 };
 use domain::{ConnectionId, ConversationId, Dependency, Failure, Listeners, Seq, UserId};
-use futures_util::future::try_join_all;
 
 use crate::connections::Connections;
-use crate::dynamodb::{dynamodb_failure, unless_condition_failed};
+use crate::dynamodb::dynamodb_failure;
 use crate::table::{
     Item, KEY, Member, ONLINE, ROOMS, Room, TTL, connection_key, lease_attribute, member_attribute, members,
     now, number, rooms, ttl, user_key,
@@ -23,9 +22,9 @@ use crate::user_item::UserItem;
 /// The maximum number of conversations that a connection may join.
 pub const MAX_JOINED: usize = 100;
 
-/// The most participants with whom all rooms of a conversation fit into one batch of reads. So who joined while it
-/// was large still gets its messages when it has become a little smaller.
-const WITH_ALL_ROOMS: std::ops::RangeInclusive<usize> = 61..=83;
+/// With more participants than this a conversation may have been large until lately. Then all its rooms are
+/// read, so that who joined while it was large still gets its messages. They fit into the same batch.
+const NEARLY_LARGE: usize = 60;
 
 /// The number of tries of a transaction that conflicts with other writes.
 const TRANSACTION_TRIES: u32 = 10;
@@ -145,9 +144,9 @@ impl Connections {
         Ok(self.transact(&items, refusal).await?.unwrap_or(Left::Left))
     }
 
-    /// Takes the connections of a user out of a conversation that they were removed from: those that had joined
-    /// when participants had been added or removed `roster` times at most. One that joined later belongs to a user
-    /// who was added again.
+    /// Takes the connections of a user out of a conversation that they were removed from: those that had
+    /// joined when participants had been added or removed `roster` times at most. A connection that joined
+    /// later belongs to a user who was added again.
     ///
     /// # Errors
     ///
@@ -162,29 +161,14 @@ impl Connections {
         let items = self.read(rooms.map(Room::key)).await?;
         let is_out = |member: &Member| member.user == *user && member.roster <= roster;
         let leaving = items.iter().flat_map(room_members).filter(|(_, member)| is_out(member));
-        // First all rooms: from then on nothing is pushed.
-        let leaving: Vec<_> = leaving.map(|(room, member)| (room, member.connection)).collect();
-        try_join_all(leaving.iter().map(|(room, connection)| self.remove_member(*room, connection))).await?;
-        try_join_all(leaving.iter().map(|(room, connection)| self.forget_room(*room, connection)))
-            .await
-            .map(drop)
-    }
-
-    /// Removes a room from the item of a connection, if there is one.
-    async fn forget_room(&self, room: Room, connection: &ConnectionId) -> Result<(), Failure> {
-        let removed = self
-            .client
-            .update_item()
-            .table_name(&self.table)
-            .key(KEY, connection_key(connection))
-            .update_expression("DELETE #rooms :rooms")
-            .condition_expression("attribute_exists(#key)")
-            .expression_attribute_names("#key", KEY)
-            .expression_attribute_names("#rooms", ROOMS)
-            .expression_attribute_values(":rooms", AttributeValue::Ss(vec![room.to_string()]))
-            .send()
-            .await;
-        unless_condition_failed(removed).map(drop)
+        // One after another: transactions on one room conflict.
+        for (room, member) in leaving {
+            if self.leave_room(&member.connection, room).await? == Left::NotConnected {
+                // The connection is closed, and has no item any more.
+                self.remove_member(room, &member.connection).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Executes a transaction, and repeats it if it conflicts with another write. If a condition failed,
@@ -214,11 +198,11 @@ impl Connections {
     }
 
     /// The connections that the message `seq` of `sender` is pushed to. All items come from one batch of
-    /// consistent reads: a connection that joins meanwhile is found in the room, or else as another connection
-    /// of its user.
+    /// consistent reads: a connection that joins meanwhile is found in the room, or else as another
+    /// connection of its user.
     ///
-    /// A room may also hold users who take part since a later message: they are left out. So are those who do not
-    /// take part any more, as far as `listeners` tells who does.
+    /// A room may also hold users who take part since a later message: they are left out. So are those who do
+    /// not take part any more, as far as `listeners` tells who does.
     ///
     /// # Errors
     ///
@@ -231,7 +215,7 @@ impl Connections {
         seq: Seq,
     ) -> Result<Audience, Failure> {
         let keys: Vec<_> = match listeners {
-            Listeners::Participants(users) if WITH_ALL_ROOMS.contains(&users.len()) => {
+            Listeners::Participants(users) if users.len() > NEARLY_LARGE => {
                 users.iter().map(user_key).chain(Room::all(conversation).map(Room::key)).collect()
             }
             Listeners::Participants(users) => {

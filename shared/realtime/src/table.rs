@@ -10,8 +10,8 @@
 //! `CONN#<connectionId>`, a connection: `userId`; `rooms`, the set of rooms that it is in, each by its key
 //! without the prefix; `ttl`.
 //!
-//! `ROOM#<conversationId>`, and `ROOM#<conversationId>#0` to `#15` for a large conversation, a room: `ttl`, and
-//! `member#<connectionId>` for each joined connection: `{userId, firstSeq, roster}`.
+//! `ROOM#<conversationId>`, and `ROOM#<conversationId>#0` to `#15` for a large conversation, a room: `ttl`,
+//! and `member#<connectionId>` for each joined connection: `{userId, firstSeq, roster}`.
 //!
 //! Times are milliseconds since 1970, except `ttl`, which DynamoDB expects in seconds. The sparse index
 //! `online` holds the users who are marked online or have unannounced transitions, in the order in which the

@@ -74,7 +74,9 @@ select conversation.role, conversation.is_group,
        exists (select from new) and changed.last_change is null as is_refused,
        changed.last_change is not null as is_changed,
        (
-           select ceil(extract(epoch from started_at + interval '1 minute' - clock_timestamp()) * 1000)::bigint
+           select ceil(
+               extract(epoch from started_at + interval '1 minute' - clock_timestamp()) * 1000
+           )::bigint
            from rates
            where user_id = $2 and what = 'conversation'
        ) as retry_after_ms,

@@ -31,7 +31,8 @@ with
 select conversation.role, conversation.title is not null as is_group, conversation.participant_count,
        changed.last_change is not null as is_changed,
        coalesce(changed.title, conversation.title) as title,
-       case when changed.last_change is null then conversation.avatar_url else changed.avatar_url end as avatar_url,
+       case when changed.last_change is null then conversation.avatar_url else changed.avatar_url end
+           as avatar_url,
        coalesce(changed.last_change, conversation.last_change) as last_change,
        case when conversation.participant_count <= $6 then array(
            select user_id from participants where conversation_id = $1 order by user_id

@@ -1,9 +1,10 @@
 -- The users who share a conversation with a user, those with the latest activity first.
 --
--- $1 user    $2 number of contacts    $3 the most participants of a conversation whose participants are contacts
+-- $1 user    $2 number of contacts
+-- $3 the most participants of a conversation whose participants are contacts
 --
--- Looks at as many conversations as there may be contacts, the latest ones. Reads whole days, as conversations_of.sql
--- does.
+-- Looks at as many conversations as there may be contacts, the latest ones. Reads whole days, as
+-- conversations_of.sql does.
 with
     earliest as (
         select active_on

@@ -2,8 +2,8 @@
 --
 -- $1 user    $2, $3 activity and id of the last conversation of the page before    $4 number of conversations
 --
--- The index has the days of the activity, so the page reads whole days and sorts them: that of the cursor, and as
--- many before it as hold a page.
+-- The index has the days of the activity, so the page reads whole days and sorts them: that of the cursor,
+-- and as many before it as hold a page.
 with
     earliest as (
         select active_on

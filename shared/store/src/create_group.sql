@@ -1,13 +1,13 @@
--- Makes a group, or finds the one that the creator has made with an equal client_conversation_id. Stores what the
--- creator's token says of them on the way.
+-- Makes a group, or finds the one that the creator has made with an equal client_conversation_id. Stores what
+-- the creator's token says of them on the way.
 --
 -- $1 creator    $2 name    $3 display name    $4 avatar URL, each null if the token does not have it
 -- $5 id of the conversation if it is made    $6 title    $7 avatar URL of the group, or null
 -- $8 the other participants    $9 client_conversation_id or null
 -- $10 conversations that a user may make in a minute; 0 for any number
 --
--- The second of two equal client_conversation_ids at once violates conversations_client_conversation_id_key, aborts
--- as a whole, and finds the group when it is repeated.
+-- The second of two equal client_conversation_ids at once violates conversations_client_conversation_id_key,
+-- aborts as a whole, and finds the group when it is repeated.
 with
     said (id, name, display_name, avatar_url) as (
         values ($1, $2, $3, $4)
@@ -39,8 +39,8 @@ with
         where not exists (select from users where users.id = wanted.id)
         having count(*) > 0
     ),
-    -- As in send_message.sql. Each participant counts as a conversation. What is more than the limit at once is
-    -- accepted in a new minute only.
+    -- As in send_message.sql. Each participant counts as a conversation. What is more than the limit at once
+    -- is accepted in a new minute only.
     counted_in as (
         insert into rates (user_id, what, started_at, count)
         select $1, 'conversation', clock_timestamp(), greatest(cardinality($8), 1)

@@ -1,5 +1,6 @@
--- Deletes some messages of a conversation that has no participants any more, and the conversation once it has none.
--- Repeated until it has deleted no message: one statement for all could take longer than a statement may.
+-- Deletes some messages of a conversation that has no participants any more, and the conversation once it has
+-- none. Repeated until it has deleted no message: one statement for all could take longer than a statement
+-- may.
 --
 -- $1 conversation    $2 number of messages
 with

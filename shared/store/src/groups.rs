@@ -1,7 +1,7 @@
 //! Groups and their participants.
 //!
-//! Every call that changes a group locks the row of its conversation first. So it sees who takes part when its
-//! turn comes, and a send that waits behind it finds the roster changed.
+//! Every call that changes a group locks the row of its conversation first. So it sees who takes part when
+//! its turn comes, and a send that waits behind it finds the roster changed.
 
 use std::time::Duration;
 
@@ -129,8 +129,8 @@ pub struct Participant {
 }
 
 impl Store {
-    /// Makes a group, or finds the one that `creator` has made with the same client's name. Stores the profile
-    /// of the creator. They may add `max_per_minute` users, or any number if that is 0.
+    /// Makes a group, or finds the one that `creator` has made with the same client's name. Stores the
+    /// profile of the creator. They may add `max_per_minute` users, or any number if that is 0.
     ///
     /// # Errors
     ///
@@ -188,6 +188,7 @@ impl Store {
             if !is_new && repeated {
                 // An earlier try may have added them.
                 change.added = users.to_vec();
+                change.roles = members(users);
             }
             (change.participant_count, (is_new || repeated).then_some(change))
         }))
@@ -372,7 +373,7 @@ async fn add_participants(
     }
     let added = rows::user_ids(row.try_get("added")?);
     let change = RosterChange {
-        roles: added.iter().map(|user| (user.clone(), Role::Member)).collect(),
+        roles: members(&added),
         added,
         removed: Vec::new(),
         participant_count: row.try_get("participant_count")?,
@@ -541,6 +542,10 @@ fn owned_group(row: Option<Row>) -> Result<Result<Row, Refusal>, tokio_postgres:
 fn unknown_user(row: &Row) -> Result<Option<UserId>, tokio_postgres::Error> {
     let id: Option<String> = row.try_get("unknown_user_id")?;
     Ok(rows::user_ids(id.into_iter().collect()).pop())
+}
+
+fn members(users: &[UserId]) -> Vec<(UserId, Role)> {
+    users.iter().map(|user| (user.clone(), Role::Member)).collect()
 }
 
 fn texts(users: &[UserId]) -> Vec<&str> {

@@ -50,8 +50,8 @@ pub struct Marked {
     pub told: Vec<UserId>,
     /// What was read.
     pub read: Read,
-    /// Whether messages of others were unread before, or may have been: an earlier try of the same call may have
-    /// marked them without an answer.
+    /// Whether messages of others were unread before, or may have been: an earlier try of the same call may
+    /// have marked them without an answer.
     pub changed: bool,
 }
 
@@ -191,8 +191,8 @@ async fn read_history(
     }))
 }
 
-/// The marks of a conversation of two that tell when the messages of a page were read, in any order; none in a
-/// group.
+/// The marks of a conversation of two that tell when the messages of a page were read, in any order; none in
+/// a group.
 struct Marks(Vec<(UserId, Seq, Timestamp)>);
 
 impl Marks {

@@ -2,7 +2,8 @@
 --
 -- $1 conversation    $2 reader    $3 the last seq that is read
 --
--- Costs the same however many messages the position passes, unless the reader has sent some since it last moved.
+-- Costs the same however many messages the position passes, unless the reader has sent some since it last
+-- moved.
 with
     seen as (
         select conversations.last_seq, conversations.first_user_id, conversations.second_user_id,
@@ -11,8 +12,8 @@ with
         join conversations on conversations.id = participants.conversation_id
         where participants.conversation_id = $1 and participants.user_id = $2
     ),
-    -- Waits for whoever moves the same position, and then moves it only if it is still below. The time is that of
-    -- the move, so that later positions have later times.
+    -- Waits for whoever moves the same position, and then moves it only if it is still below. The time is
+    -- that of the move, so that later positions have later times.
     moved as (
         update participants
         set read_up_to = least($3, seen.last_seq),

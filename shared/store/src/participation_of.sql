@@ -1,5 +1,5 @@
--- Where a conversation stands for one of its participants, and who takes part. Returns nothing to a user who does
--- not.
+-- Where a conversation stands for one of its participants, and who takes part. Returns nothing to a user who
+-- does not.
 --
 -- $1 conversation    $2 user    $3 the most participants that are returned; if there are more, none is
 select conversations.last_seq, conversations.last_change, conversations.roster,

@@ -113,8 +113,8 @@ impl Connection {
 
 impl Connection {
     /// The same, in a transaction that locks the row of a conversation first. So the statement sees what all
-    /// before it have done to the conversation, and nobody changes it meanwhile. All is sent at once, which is
-    /// one round trip.
+    /// before it have done to the conversation, and nobody changes it meanwhile. All is sent at once, which
+    /// is one round trip.
     pub(crate) async fn row_under_lock(
         &self,
         conversation: ConversationId,

@@ -1,5 +1,5 @@
--- Reads a page of a conversation, and moves the position of the reader to its end. Returns nothing to a user who does
--- not take part. A cursor that the reader does not see finds no page and moves nothing.
+-- Reads a page of a conversation, and moves the position of the reader to its end. Returns nothing to a user
+-- who does not take part. A cursor that the reader does not see finds no page and moves nothing.
 --
 -- $1 conversation    $2 reader
 -- $3, $4 cursor: the id of a message, or a seq; one of them is null
@@ -73,8 +73,8 @@ with
     first as materialized (
         select min(seq) as seq from found
     ),
-    -- In a conversation of two: the marks within the page, and the first one behind it. Each of the two has no more
-    -- marks in a page than the page has messages.
+    -- In a conversation of two: the marks within the page, and the first one behind it. Each of the two has
+    -- no more marks in a page than the page has messages.
     marks as (
         select array_agg(mark.user_id) as user_ids, array_agg(mark.up_to_seq) as seqs,
                array_agg(mark.read_at) as times

@@ -1,5 +1,5 @@
--- Removes a participant from a group. Returns nothing if there is no such conversation; the role is null if the user
--- does not take part.
+-- Removes a participant from a group. Returns nothing if there is no such conversation; the role is null if
+-- the user does not take part.
 --
 -- $1 conversation    $2 user    $3 the participant
 -- $4 the most participants that are returned; if there are more, none is

@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use domain::{ClientMessageId, Failure, Listeners, MAX_NOTIFIED, Message, NewMessage, UserId};
-use tokio_postgres::Row;
+use domain::{
+    ClientMessageId, ConversationId, Failure, Listeners, MAX_NOTIFIED, Message, NewMessage, UserId,
+};
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
@@ -20,6 +21,8 @@ pub struct Sent {
     pub listeners: Listeners,
     /// How many messages of the conversation each of the listeners has not read.
     pub unread_counts: HashMap<UserId, i64>,
+    /// Whether others have sent messages while this one waited, which are not in these counts.
+    pub counts_are_outdated: bool,
     /// Whether the message is the latest of the conversation: a repeat may come after others.
     pub is_latest: bool,
 }
@@ -55,6 +58,21 @@ impl Store {
         }
         Ok(sent)
     }
+
+    /// How many messages of a conversation each of these participants has not read.
+    ///
+    /// # Errors
+    ///
+    /// Postgres did not answer, or not as it should.
+    pub async fn unread_counts_of(
+        &self,
+        conversation: ConversationId,
+        users: impl Iterator<Item = &UserId>,
+    ) -> Result<HashMap<UserId, i64>, Failure> {
+        let users: Vec<_> = users.map(UserId::as_str).collect();
+        let users = &users;
+        self.run(|connection| async move { unread_counts_of(&connection, conversation, users).await }).await
+    }
 }
 
 async fn send(
@@ -87,40 +105,34 @@ async fn send(
     }
     let listeners = match row.try_get("is_large")? {
         true => Listeners::Joined,
-        // Nobody sees the message any more if its sender has come back to an empty group.
+        // Null if it was stored before any of those who take part now was added.
         false => Listeners::Participants(rows::user_ids(
             row.try_get::<_, Option<_>>("user_ids")?.unwrap_or_default(),
         )),
     };
-    let mut unread_counts = match &listeners {
+    let unread_counts = match &listeners {
         Listeners::Participants(users) => {
             let counts: Vec<i64> = row.try_get::<_, Option<_>>("unread_counts")?.unwrap_or_default();
             users.iter().cloned().zip(counts).collect()
         }
         Listeners::Joined => HashMap::new(),
     };
-    if !unread_counts.is_empty() && row.try_get("counts_are_outdated")? {
-        // The message is committed, so a failure of this is none of the send.
-        if let Ok(newer) = counts_of(connection, &row).await {
-            unread_counts = newer;
-        }
-    }
     Ok(Sending::Sent(Box::new(Sent {
         message: rows::message(&row)?,
         listeners,
         unread_counts,
+        counts_are_outdated: row.try_get("counts_are_outdated")?,
         is_latest: row.try_get("is_latest")?,
     })))
 }
 
-/// The counts as they are now.
-async fn counts_of(
+async fn unread_counts_of(
     connection: &Connection,
-    sent: &Row,
+    conversation: ConversationId,
+    users: &[&str],
 ) -> Result<HashMap<UserId, i64>, tokio_postgres::Error> {
-    let conversation: Uuid = sent.try_get("conversation_id")?;
-    let users: Vec<String> = sent.try_get("user_ids")?;
     let sql = include_str!("unread_counts_of.sql");
-    let rows = connection.rows(sql, &[(&conversation, Type::UUID), (&users, Type::TEXT_ARRAY)]).await?;
+    let rows =
+        connection.rows(sql, &[(&conversation.as_uuid(), Type::UUID), (&users, Type::TEXT_ARRAY)]).await?;
     rows.iter().map(|row| Ok((rows::user_id(row, "user_id")?, row.try_get("unread_count")?))).collect()
 }

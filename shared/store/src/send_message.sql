@@ -50,12 +50,12 @@ with
         where rates.count < $6 or rates.started_at <= excluded.started_at - interval '1 minute'
         returning user_id
     ),
-    -- Takes the next seq. The row stays locked until the commit, so the sends of one conversation go one after
-    -- the other. The time is clock_timestamp(), since now() is from before the wait for that lock.
+    -- Takes the next seq. The row stays locked until the commit, so the sends of one conversation go one
+    -- after the other. The time is clock_timestamp(), since now() is from before the wait for that lock.
     --
-    -- Who was removed or added while this waited for the lock is not in the snapshot. The roster of the row then
-    -- differs, and the statement aborts and runs again: so nothing of a sender is stored once their removal is
-    -- committed, and everybody who takes part now is told.
+    -- Who was removed or added while this waited for the lock is not in the snapshot. The roster of the row
+    -- then differs, and the statement aborts and runs again: so nothing of a sender is stored once their
+    -- removal is committed, and everybody who takes part now is told.
     --
     -- The second of two equal client_message_ids at once waits here (or at counted_in) with a snapshot that
     -- does not show the first one's message. It then violates messages_client_message_id_key, aborts as a
@@ -85,8 +85,8 @@ with
         from taken
         where participants.conversation_id = $2 and participants.user_id = $3
     ),
-    -- Only the first message of a day moves the conversation in the lists of the others. On other days the id is
-    -- null, and nothing is read.
+    -- Only the first message of a day moves the conversation in the lists of the others. On other days the id
+    -- is null, and nothing is read.
     moved as (
         update participants
         set active_on = (select active_on from taken)
@@ -100,8 +100,8 @@ with
         union all
         select id, conversation_id, seq, content, client_message_id, created_at, 1 from inserted
     ),
-    -- The participants who see the message, unless they are too many, each with what they have not read up to it.
-    -- Of a message that is stored already some may take part only since a later one.
+    -- The participants who see the message, unless they are too many, each with what they have not read up to
+    -- it. Of a message that is stored already some may take part only since a later one.
     listeners as (
         select array_agg(participants.user_id) as user_ids,
                array_agg(

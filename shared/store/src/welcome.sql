@@ -1,5 +1,5 @@
--- Stores what a token says of its user, and returns the contacts of the user as contacts_of.sql does: a connect
--- needs both, and this is one round trip.
+-- Stores what a token says of its user, and returns the contacts of the user as contacts_of.sql does: a
+-- connect needs both, and this is one round trip.
 --
 -- $1 user    $2 name    $3 display name    $4 avatar URL, each null if the token does not have it
 -- $5 number of contacts    $6 the most participants of a conversation whose participants are contacts

@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::measure::Times;
+use crate::participants;
 use crate::stack::{connect, conversation, join, token};
 
 /// The number of requests of each kind.
@@ -115,30 +116,8 @@ async fn list(stack: &Stack) -> Vec<Growth> {
     for size in [10, 100, 1_000, 10_000_usize] {
         eprintln!("growth: {size} conversations");
         let user = format!("busy-{size}");
-        postgres
-            .batch_execute(&format!(
-                "insert into users (id) values ('{user}');
-                 insert into users (id) select 'with-{user}-' || n from generate_series(1, {size}) n;
-                 insert into conversations (id, first_user_id, second_user_id, last_seq, last_message_at)
-                   -- As busy people are: up to 500 conversations were active today.
-                   select gen_random_uuid(), '{user}', 'with-{user}-' || n, 1,
-                     clock_timestamp() - interval '1 day' * (n / 500) from generate_series(1, {size}) n;
-                 insert into messages (id, conversation_id, seq, sender_id, content, created_at)
-                   select gen_random_uuid(), id, 1, second_user_id, 'hello', last_message_at
-                   from conversations where first_user_id = '{user}';
-                 insert into participants (conversation_id, user_id, active_on, read_up_to, sent, sent_read)
-                   select id, first_user_id, (last_message_at at time zone 'UTC')::date, 1, 0, 0
-                   from conversations where first_user_id = '{user}'
-                   union all
-                   select id, second_user_id, (last_message_at at time zone 'UTC')::date, 0, 1, 0
-                   from conversations where first_user_id = '{user}';
-                 insert into read_marks (conversation_id, user_id, up_to_seq, read_at)
-                   select id, first_user_id, 1, last_message_at
-                   from conversations where first_user_id = '{user}';
-                 analyze;"
-            ))
-            .await
-            .unwrap();
+        participants::list(&postgres, &user, size).await;
+        postgres.batch_execute("analyze").await.unwrap();
         let times = ask(stack, &user, "/api/conversations").await;
         all.push(Growth { what: "list, conversations", of: size, times });
     }

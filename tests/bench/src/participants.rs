@@ -34,7 +34,10 @@ pub(crate) async fn measure(stack: &Stack, rounds: u32) -> Vec<Figure> {
     let postgres = connect_to_postgres(stack.postgres_url()).await;
     let mut pair = Chat::of_two(stack).await;
     let mut group = Chat::of_a_thousand(stack, &postgres).await;
-    let lists = [list(&postgres, 50).await, list(&postgres, 10_000).await];
+    let lists = [("lists-few", 50), ("lists-many", 10_000)];
+    for (user, conversations) in lists {
+        list(&postgres, user, conversations).await;
+    }
     postgres.batch_execute("vacuum analyze").await.unwrap();
     let mut all = Vec::new();
     // The first round only warms up.
@@ -43,7 +46,7 @@ pub(crate) async fn measure(stack: &Stack, rounds: u32) -> Vec<Figure> {
         let (small, large) = (pair.sends(stack, &postgres).await, group.sends(stack, &postgres).await);
         let (one, thousand) =
             (pair.marks(stack, &postgres, 1).await, pair.marks(stack, &postgres, 1000).await);
-        let (short, long) = (pages(stack, &lists[0]).await, pages(stack, &lists[1]).await);
+        let (short, long) = (pages(stack, lists[0].0).await, pages(stack, lists[1].0).await);
         if round == 0 {
             continue;
         }
@@ -88,9 +91,11 @@ impl Chat {
         postgres
             .batch_execute(&format!(
                 "with people as (
-                     insert into users (id) select 'many-more-' || n from generate_series(1, {rest}) n returning id
+                     insert into users (id)
+                     select 'many-more-' || n from generate_series(1, {rest}) n returning id
                  ), added as (
-                     insert into participants (conversation_id, user_id) select '{conversation}', id from people
+                     insert into participants (conversation_id, user_id)
+                     select '{conversation}', id from people
                  )
                  update conversations set participant_count = 1000 where id = '{conversation}'"
             ))
@@ -157,27 +162,27 @@ async fn log(postgres: &Postgres) -> f64 {
     postgres.query_one(position, &[]).await.unwrap().get(0)
 }
 
-/// A user with so many conversations, of which up to 500 were active today. Returns their id.
-async fn list(postgres: &Postgres, conversations: usize) -> String {
-    let user = format!("lists-{conversations}");
+/// Stores a user with so many conversations, each with one unread message. Up to 500 were active today.
+pub(crate) async fn list(postgres: &Postgres, user: &str, conversations: usize) {
     postgres
         .batch_execute(&format!(
             "insert into users (id) values ('{user}');
              insert into users (id) select 'with-{user}-' || n from generate_series(1, {conversations}) n;
              insert into conversations (id, first_user_id, second_user_id, last_seq, last_message_at)
                select gen_random_uuid(), '{user}', 'with-{user}-' || n, 1,
-                 clock_timestamp() - interval '1 day' * ((n - 1) / 500) from generate_series(1, {conversations}) n;
+                 clock_timestamp() - interval '1 day' * ((n - 1) / 500)
+               from generate_series(1, {conversations}) n;
              insert into messages (id, conversation_id, seq, sender_id, content, created_at)
                select gen_random_uuid(), id, 1, second_user_id, 'hello', last_message_at
                from conversations where first_user_id = '{user}';
              insert into participants (conversation_id, user_id, active_on, sent)
-               select id, member, (last_message_at at time zone 'UTC')::date, case member when '{user}' then 0 else 1 end
+               select id, member, (last_message_at at time zone 'UTC')::date,
+                 case member when '{user}' then 0 else 1 end
                from conversations, lateral (values (first_user_id), (second_user_id)) pair (member)
                where first_user_id = '{user}'"
         ))
         .await
         .unwrap();
-    user
 }
 
 /// Asks for the first page of a user's list.

@@ -1,7 +1,7 @@
 //! Groups of users, and guests who are added to them and removed while everything fails.
 //!
-//! A guest gets nothing from before a visit, and nothing later than two seconds after a removal was answered; what
-//! they send after that is not stored.
+//! A guest gets nothing from before a visit, and nothing later than two seconds after a removal was answered;
+//! what they send after that is not stored.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -170,6 +170,7 @@ impl Guest {
                 match Client::reach(&url).await {
                     Ok(connection) => self.connection = Some(connection),
                     Err(_) => {
+                        // A client pauses before it connects again; here the stack may be starting anew.
                         sleep(Duration::from_millis(200)).await;
                         continue;
                     }
@@ -182,9 +183,11 @@ impl Guest {
                 let frame = match self.sent % 3 {
                     0 => json!({ "action": "ping" }),
                     1 => json!({ "action": "join_conversation", "conversationId": self.group }),
-                    _ => {
-                        json!({ "action": "send_message", "conversationId": self.group, "content": "from a guest" })
-                    }
+                    _ => json!({
+                        "action": "send_message",
+                        "conversationId": self.group,
+                        "content": "from a guest",
+                    }),
                 };
                 if !connection.tries(&frame.to_string()).await {
                     self.connection = None;
