@@ -48,7 +48,10 @@ def transformed(parameters):
 
 
 # The functions of routes that are not called after them.
-FUNCTIONS = {"$connect": "Connect", "$disconnect": "Disconnect", "$default": "UnknownAction", "typing_start": "Typing", "typing_stop": "Typing"}
+FUNCTIONS = {
+    "$connect": "Connect", "$disconnect": "Disconnect", "$default": "UnknownAction", "typing_start": "Typing", "typing_stop": "Typing",
+    **dict.fromkeys(["edit_message", "delete_message", "add_reaction", "remove_reaction"], "ChangeMessage"),
+}
 
 
 def check_routes(template):

@@ -8,6 +8,7 @@ mod stand_ins;
 
 mod by_hand;
 mod catching_up;
+mod changing;
 mod connecting;
 mod conversations;
 mod costs;

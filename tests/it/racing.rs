@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use domain::Seq;
+use domain::{Change, Seq};
 use futures_util::future::join_all;
 use harness::{Database, Stack, connect, eventually};
-use protocol::{Code, Event};
+use protocol::{Answer, Code, Event, Message};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::json;
@@ -303,6 +303,173 @@ async fn a_join_whose_answer_is_lost_leaves_nobody_in_the_room() {
     assert!(dynamodb.has_lost() > 0);
     let typing = json!({ "action": "typing_start", "conversationId": group });
     assert_eq!(phones[1].is_refused(typing).await.0, Code::Forbidden);
+}
+
+/// Two changes of one message wait for the same row, in this order. Returns their answers.
+async fn in_turn<const N: usize>(
+    stack: &Stack,
+    group: &str,
+    phones: &mut [Client],
+    changes: [(usize, serde_json::Value); N],
+) -> Vec<Frame> {
+    let locked = lock(stack, group).await;
+    let mut asked = Vec::new();
+    for (waiting, (at, change)) in (1..).zip(changes) {
+        asked.push((at, phones[at].sends(change).await));
+        are_waiting(stack, waiting).await;
+    }
+    locked.batch_execute("commit").await.unwrap();
+    let mut answers = Vec::new();
+    for (at, id) in asked {
+        answers.push(phones[at].is_answered(&id).await);
+    }
+    answers
+}
+
+fn changed(answer: &Frame) -> &Message {
+    match answer {
+        Frame::Event(Answer { event: Event::MessageChanged { message, .. }, .. }) => message,
+        other => panic!("answered with {other:?}"),
+    }
+}
+
+fn change(action: &str, message: &Message) -> serde_json::Value {
+    json!({ "action": action, "messageId": message.id, "content": action, "reaction": action })
+}
+
+#[tokio::test]
+async fn of_two_reactions_at_once_both_stand_in_the_later_answer() {
+    let (stack, _database) = Stack::own_with(&[]).await;
+    let (people, mut phones, group) = group(&stack, &["Alice", "Bob"]).await;
+    let sent = phones[0].says(&group, "shall we?").await;
+    let react = change("add_reaction", &sent);
+    let answers = in_turn(&stack, &group, &mut phones, [(0, react.clone()), (1, react)]).await;
+    let reactions = |at: usize| -> Vec<_> {
+        let reaction = &changed(&answers[at]).reactions[0];
+        reaction.user_ids.iter().map(ToString::to_string).collect()
+    };
+    assert_eq!(reactions(0), [people[0].id.clone()]);
+    assert_eq!(reactions(1), [people[0].id.clone(), people[1].id.clone()]);
+    assert_eq!([0, 1].map(|at: usize| changed(&answers[at]).change), [Some(Change(2)), Some(Change(3))]);
+}
+
+#[tokio::test]
+async fn the_limit_of_reactions_holds_for_two_at_once() {
+    let (stack, _database) = Stack::own_with(&[]).await;
+    let (_, mut phones, group) = group(&stack, &["Alice", "Bob"]).await;
+    let sent = phones[0].says(&group, "vote").await;
+    for number in 1..20 {
+        phones[0].reacts(&sent, &format!("{number}")).await;
+    }
+    let react =
+        |reaction: &str| json!({ "action": "add_reaction", "messageId": sent.id, "reaction": reaction });
+    let answers = in_turn(&stack, &group, &mut phones, [(0, react("20")), (1, react("21"))]).await;
+    assert_eq!(changed(&answers[0]).reactions.len(), 20);
+    let Frame::Error(refused) = &answers[1] else { panic!("it has 21") };
+    assert_eq!(refused.error.code, Code::InvalidRequest);
+    assert_eq!(phones[1].reacts(&sent, "20").await.change, Some(Change(22)), "no number was taken");
+}
+
+#[tokio::test]
+async fn an_edit_that_waits_behind_a_deletion_does_not_bring_the_message_back() {
+    let (stack, _database) = Stack::own_with(&[]).await;
+    let (people, mut phones, group) = group(&stack, &["Alice", "Bob"]).await;
+    let sent = phones[1].says(&group, "oops").await;
+    let (edit, delete) = (change("edit_message", &sent), change("delete_message", &sent));
+    let react = change("add_reaction", &sent);
+    // The owner deletes first.
+    let asked = [(0, delete), (1, edit)];
+    let answers = in_turn(&stack, &group, &mut phones, asked).await;
+    assert_eq!(changed(&answers[0]).content, "");
+    let Frame::Error(refused) = &answers[1] else { panic!("it is back") };
+    assert_eq!(refused.error.code, Code::InvalidRequest);
+    assert_eq!(phones[1].is_refused(react).await.0, Code::InvalidRequest);
+    let page = people[1].reads(&group, "").await;
+    assert_eq!(page.messages, [changed(&answers[0]).clone()]);
+    // The other way round both happen.
+    let sent = phones[1].says(&group, "oops").await;
+    let asked = [(1, change("edit_message", &sent)), (0, change("delete_message", &sent))];
+    let answers = in_turn(&stack, &group, &mut phones, asked).await;
+    assert_eq!([0, 1].map(|at: usize| changed(&answers[at]).change), [Some(Change(3)), Some(Change(4))]);
+    assert_eq!(people[0].reads(&group, "").await.messages[1], *changed(&answers[1]));
+}
+
+#[tokio::test]
+async fn a_repeated_edit_that_waits_behind_another_one_does_not_undo_it() {
+    let (stack, _database) = Stack::own_with(&[]).await;
+    let (people, mut phones, group) = group(&stack, &["Alice", "Bob"]).await;
+    phones.push(people[0].connects().await);
+    let sent = phones[0].says(&group, "one").await;
+    let edit = |content: &str, if_change: Option<i64>| json!({ "action": "edit_message", "messageId": sent.id, "content": content, "ifChange": if_change });
+    // Alice's phone has edited, but the answer was lost; her laptop has seen the edit and edits again.
+    phones[0].changes(edit("two", None)).await;
+    let asked = [(2, edit("three", Some(2))), (0, edit("two", None))];
+    let answers = in_turn(&stack, &group, &mut phones, asked).await;
+    let [three, repeat] = [0, 1].map(|at: usize| changed(&answers[at]));
+    assert_eq!((three.content.as_str(), three.change), ("three", Some(Change(3))));
+    assert_eq!(repeat, three, "the message is answered as it is");
+}
+
+#[tokio::test]
+async fn a_change_that_waits_behind_a_removal_is_refused() {
+    let (stack, _database) = Stack::own_with(&[]).await;
+    let (people, mut phones, group) = group(&stack, &["Alice", "Bob"]).await;
+    let sent = phones[1].says(&group, "mine").await;
+    let locked = lock(&stack, &group).await;
+    let (alice, bob) = (people[0].clone(), people[1].clone());
+    let of = group.clone();
+    let removing = tokio::spawn(async move { alice.removes(&of, &bob).await });
+    are_waiting(&stack, 1).await;
+    let edited = phones[1].sends(change("edit_message", &sent)).await;
+    are_waiting(&stack, 2).await;
+    locked.batch_execute("commit").await.unwrap();
+    assert_eq!(removing.await.unwrap(), 204);
+    let Frame::Error(error) = phones[1].is_answered(&edited).await else { panic!("it is edited") };
+    assert_eq!(error.error.code, Code::Forbidden);
+    assert_eq!(people[0].reads(&group, "").await.messages[0].content, "mine");
+}
+
+/// A send counts the message before it waits for the conversation. A change that had the conversation and then
+/// counted would wait for it in a circle.
+#[tokio::test]
+async fn a_send_and_a_change_of_one_user_do_not_wait_in_a_circle() {
+    let (stack, _database) = Stack::own_with(&[]).await;
+    let (people, mut phones, group) = group(&stack, &["Alice", "Bob"]).await;
+    phones.push(people[0].connects().await);
+    let sent = phones[0].says(&group, "one").await;
+    let send = json!({ "action": "send_message", "conversationId": group, "content": "two" });
+    let react = change("add_reaction", &sent);
+    let answers = in_turn(&stack, &group, &mut phones, [(0, react.clone()), (2, send.clone())]).await;
+    assert!(answers.iter().all(|answer| matches!(answer, Frame::Event(_))), "{answers:?}");
+    let answers =
+        in_turn(&stack, &group, &mut phones, [(0, send), (2, change("remove_reaction", &sent))]).await;
+    assert!(answers.iter().all(|answer| matches!(answer, Frame::Event(_))), "{answers:?}");
+    let database = connect(stack.postgres_url()).await;
+    // Statistics are written when a connection is idle.
+    let deadlocks = "select pg_stat_force_next_flush(), deadlocks
+                     from pg_stat_database where datname = current_database()";
+    assert_eq!(database.query_one(deadlocks, &[]).await.unwrap().get::<_, i64>(1), 0);
+}
+
+#[tokio::test]
+async fn a_newcomer_does_not_see_a_change_of_an_older_message() {
+    let (dynamodb, stack, _database) = behind_a_proxy().await;
+    let (people, mut phones, group) = group(&stack, &["Alice", "Bob"]).await;
+    phones[1].joins(&group).await;
+    let sent = phones[0].says(&group, "before").await;
+    phones[1].receives_message().await;
+    let carol = User::of(&stack, "Carol");
+    let mut carol_phone = carol.connects().await;
+    dynamodb.holds_reads_by("change_message", &group);
+    let edited = phones[0].sends(change("edit_message", &sent)).await;
+    eventually("the change is committed, and not pushed", async || dynamodb.is_holding()).await;
+    assert_eq!(people[0].adds(&group, &[&carol]).await, 200);
+    carol_phone.joins(&group).await;
+    carol_phone.has_heard().await;
+    dynamodb.lets_go();
+    let answer = phones[0].is_answered(&edited).await;
+    assert_eq!(phones[1].sees_change().await, *changed(&answer));
+    assert!(carol_phone.has_heard().await.is_empty());
 }
 
 /// Several people send and read at once while one after another is removed and added again. What the rows say

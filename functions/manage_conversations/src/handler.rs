@@ -12,9 +12,9 @@ use protocol::rest::{self, Done, ParticipantCount, ParticipantPage};
 use protocol::{Event, RoleOf, Time};
 use realtime::{Connections, Push, after_commit, tell_listeners};
 use serde::Serialize;
-use store::{Changed, GroupChange, Made, NewGroup, Refusal, Removal, RosterChange, Store};
+use store::{ChangedGroup, Changes, GroupChange, Made, NewGroup, Refusal, Removal, RosterChange, Store};
 
-use crate::request::{Asked, Page};
+use crate::request::{Asked, ChangesPage, Page};
 
 pub(crate) struct State {
     pub(crate) store: Store,
@@ -31,6 +31,7 @@ pub(crate) struct State {
 #[serde(untagged)]
 pub(crate) enum Answer {
     Conversation(Box<rest::Conversation>),
+    Changes(Box<rest::Changes>),
     Participants(ParticipantPage),
     ParticipantCount(ParticipantCount),
     Done(Done),
@@ -46,6 +47,7 @@ pub(crate) async fn handle(
         Asked::Create(group) => create(state, &claims, group).await,
         Asked::Get(id) => Ok((StatusCode::OK, conversation(state, id, caller).await?)),
         Asked::Change(id, change) => change_group(state, id, caller, &change).await,
+        Asked::ListChanges(id, page) => list_changes(state, id, caller, &page).await,
         Asked::ListParticipants(id, page) => list_participants(state, id, caller, page).await,
         Asked::AddParticipants(id, users) => add_participants(state, id, caller, &users).await,
         Asked::SetRole(id, user, role) => set_role(state, id, caller, &user, role).await,
@@ -99,7 +101,7 @@ async fn change_group(
 ) -> Result<(StatusCode, Answer), Error> {
     let changed = state.store.change_group(id, caller, change).await?;
     if let Some(changed) = changed.map_err(|refusal| refused(state, refusal, "conversationId"))? {
-        let Changed { title, avatar_url, participant_count, last_change, listeners } = changed;
+        let ChangedGroup { title, avatar_url, participant_count, last_change, listeners } = changed;
         let event = Event::ConversationChanged {
             conversation_id: id,
             kind: rest::Kind::Group,
@@ -111,6 +113,24 @@ async fn change_group(
         tell(state, id, &listeners, &[], &event).await;
     }
     Ok((StatusCode::OK, conversation(state, id, caller).await?))
+}
+
+async fn list_changes(
+    state: &State,
+    id: ConversationId,
+    caller: &UserId,
+    page: &ChangesPage,
+) -> Result<(StatusCode, Answer), Error> {
+    let found = state.store.changes_of(id, caller, page.after, page.limit).await?;
+    let Changes { conversation, messages, last_change, has_more } =
+        found.ok_or_else(Error::not_a_participant)?;
+    let changes = rest::Changes {
+        conversation: with_presence(state, conversation).await?,
+        messages: messages.into_iter().map(Into::into).collect(),
+        last_change,
+        has_more,
+    };
+    Ok((StatusCode::OK, Answer::Changes(Box::new(changes))))
 }
 
 async fn list_participants(
@@ -194,15 +214,18 @@ async fn remove_participant(
 
 async fn conversation(state: &State, id: ConversationId, caller: &UserId) -> Result<Answer, Error> {
     let found = state.store.conversation_of(id, caller).await?.ok_or_else(Error::not_a_participant)?;
-    let presence = match &found.kind {
+    Ok(Answer::Conversation(Box::new(with_presence(state, found).await?)))
+}
+
+async fn with_presence(state: &State, conversation: Conversation) -> Result<rest::Conversation, Error> {
+    let presence = match &conversation.kind {
         Kind::Direct { other } => {
             let presence = state.connections.presence(std::slice::from_ref(&other.id)).await?;
             presence.get(&other.id).copied().unwrap_or_default()
         }
         Kind::Group { .. } => realtime::Presence::default(),
     };
-    let found = rest::Conversation::new(found, presence.online, presence.last_seen_at.map(Time));
-    Ok(Answer::Conversation(Box::new(found)))
+    Ok(rest::Conversation::new(conversation, presence.online, presence.last_seen_at.map(Time)))
 }
 
 /// Pushes a change of the participants, also to those who were added or removed.

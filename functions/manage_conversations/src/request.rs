@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use domain::{ConversationId, Role, UserId};
+use domain::{Change, ConversationId, Role, UserId};
 use edge::Error;
 use edge::http::{Request, json_body, limit, path, query, required_query, route};
 use protocol::rest::{AddParticipants, ChangeConversation, CreateConversation, SetRole};
@@ -16,6 +16,7 @@ pub(crate) enum Asked {
     Create(NewGroup),
     Get(ConversationId),
     Change(ConversationId, GroupChange),
+    ListChanges(ConversationId, ChangesPage),
     ListParticipants(ConversationId, Page),
     AddParticipants(ConversationId, Vec<UserId>),
     SetRole(ConversationId, UserId, Role),
@@ -28,12 +29,25 @@ pub(crate) struct Page {
     pub(crate) limit: usize,
 }
 
+/// A page of changes: those after a change.
+pub(crate) struct ChangesPage {
+    pub(crate) after: Change,
+    pub(crate) limit: usize,
+}
+
 pub(crate) fn read(request: &Request) -> Result<Asked, Error> {
     let id = || path(request, "conversationId");
     Ok(match route(request) {
         "POST /api/conversations" => Asked::Create(new_group(json_body(request)?)?),
         "GET /api/conversations/{conversationId}" => Asked::Get(id()?),
         "PATCH /api/conversations/{conversationId}" => Asked::Change(id()?, change(json_body(request)?)),
+        "GET /api/conversations/{conversationId}/changes" => {
+            let after = query(request, "after")?.unwrap_or(0);
+            if after < 0 {
+                return Err(Error::invalid_request("after: must not be negative"));
+            }
+            Asked::ListChanges(id()?, ChangesPage { after: Change(after), limit: limit(request)? })
+        }
         "GET /api/conversations/{conversationId}/participants" => {
             Asked::ListParticipants(id()?, Page { after: query(request, "cursor")?, limit: limit(request)? })
         }

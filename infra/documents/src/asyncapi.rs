@@ -1,7 +1,8 @@
 //! The WebSocket protocol as an AsyncAPI 3 document.
 
 use protocol::{
-    Answer, ErrorFrame, FrameId, JoinConversation, LeaveConversation, MarkRead, Ping, SendMessage, Typing,
+    Answer, DeleteMessage, EditMessage, ErrorFrame, FrameId, JoinConversation, LeaveConversation, MarkRead,
+    Ping, React, SendMessage, Typing,
 };
 use schemars::JsonSchema;
 use serde_json::{Map, Value, json};
@@ -9,7 +10,7 @@ use serde_json::{Map, Value, json};
 use crate::{Schemas, info};
 
 /// What an event tells, and to whom.
-const EVENTS: [(&str, &str); 12] = [
+const EVENTS: [(&str, &str); 13] = [
     ("joined_conversation", "Answers `join_conversation`."),
     ("left_conversation", "Answers `leave_conversation`."),
     (
@@ -17,9 +18,14 @@ const EVENTS: [(&str, &str); 12] = [
         "Answers `send_message`; unasked, somebody sent to a conversation that this connection has joined.",
     ),
     (
+        "message_changed",
+        "Answers `edit_message`, `delete_message`, `add_reaction` and `remove_reaction`; unasked, somebody \
+            changed a message of a conversation that this connection has joined.",
+    ),
+    (
         "conversation_updated",
-        "Somebody sent to one of the user's conversations that this connection has not joined. Not in groups \
-            of more than 80 participants: there `pong` tells.",
+        "Somebody sent to one of the user's conversations that this connection has not joined, or changed its \
+            latest message. Not in groups of more than 80 participants: there `pong` tells.",
     ),
     (
         "conversation_changed",
@@ -91,6 +97,25 @@ pub fn document() -> Value {
         "Stores a message and tells the others. A repeat with the same `clientMessageId` stores nothing.",
         send,
     );
+    let edit = with_action::<EditMessage>(frame, "edit_message");
+    action(
+        "edit_message",
+        Some("message_changed"),
+        "The sender writes a message anew. With `ifChange`, only if nobody has changed it meanwhile, so that \
+            the frame can be repeated.",
+        edit,
+    );
+    let delete = with_action::<DeleteMessage>(frame, "delete_message");
+    action(
+        "delete_message",
+        Some("message_changed"),
+        "The sender or an owner of the group deletes a message. It keeps its place, with an empty content.",
+        delete,
+    );
+    let add = with_action::<React>(frame, "add_reaction");
+    action("add_reaction", Some("message_changed"), "The user reacts to a message.", add);
+    let remove = with_action::<React>(frame, "remove_reaction");
+    action("remove_reaction", Some("message_changed"), "The user takes a reaction back.", remove);
     let read = with_action::<MarkRead>(frame, "mark_read");
     action("mark_read", Some("messages_read"), "The messages are read, up to a place or all of them.", read);
     let start = with_action::<Typing>(frame, "typing_start");

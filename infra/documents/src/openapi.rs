@@ -2,7 +2,7 @@
 
 use protocol::ErrorBody;
 use protocol::rest::{
-    AddParticipants, ChangeConversation, Conversation, ConversationPage, CreateConversation, Done,
+    AddParticipants, ChangeConversation, Changes, Conversation, ConversationPage, CreateConversation, Done,
     FindOrCreateConversation, FoundConversation, MessagePage, ParticipantCount, ParticipantPage, SetRole,
 };
 use serde_json::{Value, json};
@@ -153,6 +153,28 @@ pub fn document() -> Value {
             &[&ALWAYS[..], &["400", "403"]].concat(),
         ),
     });
+    let list_changes = json!({
+        "operationId": "listChanges",
+        "summary": "What has changed in a conversation since a change",
+        "description": "The conversation, and each message that has changed since, once and as it is now, in \
+            the order of their latest changes. Marks nothing as read.",
+        "parameters": [
+            conversation_id(),
+            limit(),
+            {
+                "name": "after",
+                "in": "query",
+                "description": "The `lastChange` of an earlier answer, or the last `change` that is known \
+                    without gaps.",
+                "schema": { "type": "integer", "minimum": 0, "default": 0 },
+            },
+        ],
+        "responses": respond(
+            json!({ "200": { "description": "One page of them.",
+                "content": content(&schemas.of_answer::<Changes>()) } }),
+            &[&ALWAYS[..], &["400", "403"]].concat(),
+        ),
+    });
     let list_participants = json!({
         "operationId": "listParticipants",
         "summary": "The participants of a conversation, by their ids",
@@ -226,6 +248,7 @@ pub fn document() -> Value {
             "/api/conversations/find-or-create": { "post": find_or_create },
             "/api/conversations/{conversationId}": { "get": get, "patch": change },
             "/api/conversations/{conversationId}/messages": { "get": list_messages },
+            "/api/conversations/{conversationId}/changes": { "get": list_changes },
             "/api/conversations/{conversationId}/participants": {
                 "get": list_participants,
                 "post": add_participants,

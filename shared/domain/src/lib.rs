@@ -7,6 +7,7 @@ mod conversation;
 mod failure;
 mod ids;
 mod message;
+mod metadata;
 mod text;
 mod user;
 
@@ -16,7 +17,11 @@ pub use conversation::{
 };
 pub use failure::{Dependency, Failure, FailureKind};
 pub use ids::{ConnectionId, ConversationId, MessageId, UserId};
-pub use message::{ClientMessageId, Content, Message, NewMessage, Read, Seq};
+pub use message::{
+    ClientMessageId, Content, MAX_REACTIONS, Message, MessageChange, NewMessage, Reaction, ReactionCount,
+    Read, Seq,
+};
+pub use metadata::Metadata;
 pub use text::Invalid;
 pub use user::{AvatarUrl, DisplayName, Name, Profile, User};
 

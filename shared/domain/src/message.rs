@@ -1,7 +1,7 @@
 //! A message, as it is sent and as it is stored.
 
-use crate::text::text_newtype;
-use crate::{ConversationId, Invalid, MessageId, Timestamp, User, UserId};
+use crate::text::{printable, text_newtype};
+use crate::{Change, ConversationId, Invalid, MessageId, Metadata, Timestamp, User, UserId};
 
 text_newtype! {
     /// The text of a message: 1 to 2000 characters, not only white space. Kept exactly as it was sent.
@@ -14,6 +14,16 @@ text_newtype! {
     /// The name that a client gives to a message, by which a repeated send is recognised: 1 to 64 characters.
     ClientMessageId, 64, Ok
 }
+
+text_newtype! {
+    /// A reaction to a message, for example an emoji: 1 to 32 characters, not only white space.
+    Reaction, 32, |text| {
+        if text.trim().is_empty() { Err(Invalid::Blank) } else { printable(text) }
+    }
+}
+
+/// The most different reactions of a message.
+pub const MAX_REACTIONS: i64 = 20;
 
 /// The number of a message in its conversation: 1, 2, 3 and so on without gaps. 0 stands for "before the
 /// first".
@@ -35,6 +45,30 @@ pub struct NewMessage {
     pub content: Content,
     /// The client's name for the message.
     pub client_message_id: Option<ClientMessageId>,
+    /// The message that this one answers.
+    pub reply_to: Option<MessageId>,
+    /// The data of the application.
+    pub metadata: Option<Metadata>,
+}
+
+/// What is to become of a stored message.
+#[derive(Clone, Debug)]
+pub enum MessageChange {
+    /// Its sender writes it anew.
+    Edit {
+        /// The new text.
+        content: Content,
+        /// The new data of the application, or none; `None` keeps what there is.
+        metadata: Option<Option<Metadata>>,
+        /// The latest change that the sender knows of, or none. If there was another one, nothing is done.
+        if_change: Option<Option<Change>>,
+    },
+    /// Its sender or an owner of the group deletes it.
+    Delete,
+    /// A participant reacts to it.
+    AddReaction(Reaction),
+    /// A participant takes a reaction back.
+    RemoveReaction(Reaction),
 }
 
 /// A stored message.
@@ -48,7 +82,7 @@ pub struct Message {
     pub seq: Seq,
     /// The sender, with their profile as it is now.
     pub sender: User,
-    /// The text.
+    /// The text; empty once the message is deleted.
     pub content: Content,
     /// The client's name for the message.
     pub client_message_id: Option<ClientMessageId>,
@@ -56,6 +90,30 @@ pub struct Message {
     pub created_at: Timestamp,
     /// In a conversation of two: when the other participant read it.
     pub read_at: Option<Timestamp>,
+    /// The message that this one answers.
+    pub reply_to: Option<MessageId>,
+    /// The data of the application.
+    pub metadata: Option<Metadata>,
+    /// The reactions, the oldest first.
+    pub reactions: Vec<ReactionCount>,
+    /// When the message was last edited.
+    pub edited_at: Option<Timestamp>,
+    /// When the message was deleted.
+    pub deleted_at: Option<Timestamp>,
+    /// The number that the latest change of the message took in the conversation.
+    pub change: Option<Change>,
+}
+
+/// A reaction to a message, and who has given it.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ReactionCount {
+    /// The reaction.
+    pub reaction: Reaction,
+    /// How many users have given it.
+    pub count: i64,
+    /// The first ten of them.
+    pub user_ids: Vec<UserId>,
 }
 
 /// Messages that a participant has read.

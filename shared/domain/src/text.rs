@@ -23,6 +23,26 @@ pub enum Invalid {
     /// It has a control character, which may take six bytes in JSON and has no use in a name.
     #[error("must not contain control characters")]
     Control,
+    /// It is no JSON object.
+    #[error("must be a JSON object")]
+    NotAnObject,
+    /// It has more bytes of UTF-8 than the limit.
+    #[error("must be at most {limit} bytes of UTF-8, not {actual}")]
+    TooManyBytes {
+        /// The limit.
+        limit: usize,
+        /// The number of bytes that it has.
+        actual: usize,
+    },
+    /// It has objects or arrays inside each other, more levels than the limit.
+    #[error("must have at most {limit} levels of objects and arrays")]
+    TooDeep {
+        /// The limit.
+        limit: usize,
+    },
+    /// It has half of a surrogate pair, which is no character.
+    #[error("must not contain half of a surrogate pair")]
+    HalfSurrogate,
     /// It is not a UUID.
     #[error("must be a UUID")]
     NotUuid,

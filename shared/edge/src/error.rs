@@ -63,6 +63,11 @@ impl Error {
         Self::new(Code::Forbidden, "conversationId: no conversation of yours has this id")
     }
 
+    /// The caller may not do this to what a field names; `message` says which field.
+    pub fn forbidden(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(Code::Forbidden, message)
+    }
+
     /// The service cannot do this now. The same request may succeed later.
     pub fn unavailable() -> Self {
         Self::new(Code::Unavailable, "the service cannot do this now: try again")

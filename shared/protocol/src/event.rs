@@ -30,7 +30,15 @@ pub enum Event {
     },
     /// A message was stored. It also means that its sender has stopped typing.
     NewMessage(Message),
-    /// A message was stored, for a connection that has not joined its conversation.
+    /// A message was edited, deleted, or has other reactions.
+    MessageChanged {
+        /// The message as it is now.
+        message: Message,
+        /// The number of the change; in the answer to a frame that changed nothing, that of the latest one.
+        change: Option<Change>,
+    },
+    /// A message was stored, or the latest one has changed, for a connection that has not joined its
+    /// conversation.
     ConversationUpdated {
         /// The conversation.
         conversation_id: ConversationId,

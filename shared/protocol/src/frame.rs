@@ -3,11 +3,15 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use domain::{ClientMessageId, Content, ConversationId, Seq};
+use domain::{
+    Change, ClientMessageId, Content, ConversationId, MessageChange, MessageId, Metadata, Reaction, Seq,
+};
 use serde::de::value::MapDeserializer;
 use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+
+use crate::given;
 
 /// The maximum length of a frame's `id`, in characters.
 const FRAME_ID_LIMIT: usize = 64;
@@ -75,6 +79,78 @@ pub struct SendMessage {
     pub content: Content,
     /// The client's name for the message. A repeat with the same name stores nothing.
     pub client_message_id: Option<ClientMessageId>,
+    /// The id of the message that this one answers.
+    pub reply_to: Option<MessageId>,
+    /// Data of the application.
+    pub metadata: Option<Metadata>,
+}
+
+/// `edit_message`: the sender of a message writes it anew.
+#[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct EditMessage {
+    /// The message.
+    pub message_id: MessageId,
+    /// The new text.
+    pub content: Content,
+    /// New data of the application; null for none. If it is absent, the message keeps what it has.
+    #[serde(default, deserialize_with = "given")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<Metadata>"))]
+    pub metadata: Option<Option<Metadata>>,
+    /// The `change` of the message as last seen; null for none. If it has another one, nothing is done.
+    #[serde(default, deserialize_with = "given")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<Change>"))]
+    pub if_change: Option<Option<Change>>,
+}
+
+/// `delete_message`: a message is to be deleted.
+#[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct DeleteMessage {
+    /// The message.
+    pub message_id: MessageId,
+}
+
+/// `add_reaction` and `remove_reaction`.
+#[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct React {
+    /// The message.
+    pub message_id: MessageId,
+    /// The reaction.
+    pub reaction: Reaction,
+}
+
+/// A frame that changes a stored message.
+#[derive(Clone, Debug)]
+pub struct ChangeMessage {
+    /// The message.
+    pub message_id: MessageId,
+    /// What is to become of it.
+    pub change: MessageChange,
+}
+
+/// The actions that change a message.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum ChangeAction {
+    EditMessage,
+    DeleteMessage,
+    AddReaction,
+    RemoveReaction,
+}
+
+/// Reads the frame that its action names. An enum that serde tags would first copy all fields to values, which
+/// cannot hold the text of the metadata.
+impl<'de> Deserialize<'de> for ChangeMessage {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let fields = BTreeMap::<String, Box<RawValue>>::deserialize(deserializer)?;
+        let fields = Fields(fields.iter().map(|(name, value)| (name.clone(), &**value)).collect());
+        fields.into_change().map_err(serde::de::Error::custom)
+    }
 }
 
 /// `mark_read`: the user has read messages of the other participant.
@@ -202,6 +278,29 @@ impl<'a> Fields<'a> {
     fn field<T: Deserialize<'a>>(&self, name: &str) -> Result<Option<T>, Refused> {
         let field = self.0.get(name).map(|value| T::deserialize(*value));
         field.transpose().map_err(|error| Refused(format!("{name}: {}", without_position(&error))))
+    }
+
+    /// Reads a change of a message.
+    fn into_change(self) -> Result<ChangeMessage, Refused> {
+        let action = self.field("action")?.ok_or_else(|| Refused("missing field `action`".to_owned()))?;
+        Ok(match action {
+            ChangeAction::EditMessage => {
+                let EditMessage { message_id, content, metadata, if_change } = self.into_value()?;
+                ChangeMessage { message_id, change: MessageChange::Edit { content, metadata, if_change } }
+            }
+            ChangeAction::DeleteMessage => {
+                let DeleteMessage { message_id } = self.into_value()?;
+                ChangeMessage { message_id, change: MessageChange::Delete }
+            }
+            ChangeAction::AddReaction => {
+                let React { message_id, reaction } = self.into_value()?;
+                ChangeMessage { message_id, change: MessageChange::AddReaction(reaction) }
+            }
+            ChangeAction::RemoveReaction => {
+                let React { message_id, reaction } = self.into_value()?;
+                ChangeMessage { message_id, change: MessageChange::RemoveReaction(reaction) }
+            }
+        })
     }
 
     /// Reads a `T` from its fields.
@@ -417,6 +516,60 @@ mod tests {
         assert!(id.is_some());
         let reason = frame.unwrap_err().0;
         assert!(reason.starts_with("upToSeq: invalid type: string") && reason.len() < 1000, "{reason}");
+    }
+
+    #[test]
+    fn metadata_is_read_as_the_text_that_was_sent() {
+        let text = r#"{ "a": 1e131071, "a":[ ] }"#;
+        let (_, frame) =
+            read_frame::<SendMessage>(&format!(r#"{{{CONVERSATION},"content":"hi","metadata":{text}}}"#));
+        assert_eq!(frame.unwrap().metadata.unwrap().as_str(), text);
+        for (odd, reason) in [
+            ("[]", "metadata: must be a JSON object"),
+            ("5", "metadata: must be a JSON object"),
+            (r#"{"a":"\u0000"}"#, "metadata: must not contain U+0000"),
+        ] {
+            let body = format!(r#"{{{CONVERSATION},"content":"hi","metadata":{odd}}}"#);
+            assert_eq!(refusal(&body), reason);
+        }
+    }
+
+    #[test]
+    fn a_change_is_read_by_its_action() {
+        const MESSAGE: &str = r#""messageId":"0197f1c0-0000-7000-8000-000000000000""#;
+        let read = |rest: &str| read_frame::<ChangeMessage>(&format!("{{{MESSAGE},{rest}}}")).1;
+        let edit = |rest: &str| match read(&format!(r#""action":"edit_message","content":"hi"{rest}"#)) {
+            Ok(ChangeMessage { change: MessageChange::Edit { metadata, if_change, .. }, .. }) => {
+                (metadata.map(|new| new.map(|new| new.as_str().to_owned())), if_change)
+            }
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(edit(""), (None, None));
+        assert_eq!(edit(r#","metadata":null,"ifChange":null"#), (Some(None), Some(None)));
+        assert_eq!(
+            edit(r#","metadata":{ },"ifChange":7"#),
+            (Some(Some("{ }".to_owned())), Some(Some(Change(7))))
+        );
+        let is = |rest, wanted: fn(MessageChange) -> bool| assert!(wanted(read(rest).unwrap().change));
+        is(r#""action":"delete_message""#, |change| matches!(change, MessageChange::Delete));
+        is(r#""action":"add_reaction","reaction":"👍""#, |change| {
+            matches!(change, MessageChange::AddReaction(_))
+        });
+        is(r#""action":"remove_reaction","reaction":"👍""#, |change| {
+            matches!(change, MessageChange::RemoveReaction(_))
+        });
+        for (rest, reason) in [
+            (r#""action":"edit_message""#, "missing field `content`"),
+            (r#""action":"edit_message","content":5"#, "content: invalid type"),
+            (r#""action":"edit_message","content":"a","ifChange":"b""#, "ifChange: invalid type"),
+            (r#""action":"add_reaction","reaction":"""#, "reaction: must not be empty"),
+            (r#""action":"add_reaction","reaction":" ""#, "reaction: must not be blank"),
+        ] {
+            let refused = read(rest).unwrap_err().0;
+            assert!(refused.starts_with(reason), "{refused}");
+        }
+        let long = format!(r#""action":"add_reaction","reaction":"{}""#, "é".repeat(33));
+        assert_eq!(read(&long).unwrap_err().0, "reaction: must be at most 32 characters long, not 33");
     }
 
     #[test]

@@ -10,8 +10,15 @@ mod timestamp;
 pub use error::{Code, ErrorBody, ErrorFrame};
 pub use event::{Answer, Event, Head, RoleOf};
 pub use frame::{
-    AnyFrame, FrameId, JoinConversation, LeaveConversation, MarkRead, Ping, Refused, SendMessage, Typing,
-    TypingAction, UpToSeq, read_frame, read_object,
+    AnyFrame, ChangeMessage, DeleteMessage, EditMessage, FrameId, JoinConversation, LeaveConversation,
+    MarkRead, Ping, React, Refused, SendMessage, Typing, TypingAction, UpToSeq, read_frame, read_object,
 };
-pub use message::{Message, User};
+pub use message::{Message, ReactionCount, User};
 pub use timestamp::Time;
+
+/// Tells a field that is null from one that is absent.
+fn given<'de, T: serde::Deserialize<'de>, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
+}

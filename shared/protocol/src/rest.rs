@@ -1,9 +1,9 @@
 //! Bodies of the HTTP API.
 
 use domain::{AvatarUrl, Change, ClientConversationId, ConversationId, Role, Seq, Title, UserId};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 
-use crate::{Message, Time, User};
+use crate::{Message, Time, User, given};
 
 /// The body of `POST /api/conversations/find-or-create`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -229,7 +229,17 @@ pub struct MessagePage {
     pub last_change: Change,
 }
 
-/// Tells a field that is null from one that is absent.
-fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
-    T::deserialize(deserializer).map(Some)
+/// The answer to `GET /api/conversations/{conversationId}/changes`: what has changed since a change.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct Changes {
+    /// The conversation as it is now.
+    pub conversation: Conversation,
+    /// The messages that have changed, each once and as it is now, in the order of their latest changes.
+    pub messages: Vec<Message>,
+    /// The number of the last change up to which these are all: the next `after`.
+    pub last_change: Change,
+    /// Whether more messages have changed.
+    pub has_more: bool,
 }

@@ -1,13 +1,16 @@
 //! Pushes of an event to many connections. A connection that turns out to be gone is forgotten.
 
+use std::collections::HashMap;
+
 use bytes::Bytes;
 use domain::{ConnectionId, ConversationId, Failure, Listeners, UserId};
 use futures_util::future::join_all;
-use protocol::Event;
+use protocol::{Event, Message};
 
 use crate::best_effort::logged;
 use crate::connections::Connections;
 use crate::push::Push;
+use crate::rooms::Audience;
 use crate::target::Target;
 
 /// Pushes an event to the connections of users, `except` one.
@@ -56,6 +59,35 @@ pub async fn tell_listeners(
     targets.extend(own);
     deliver(connections, push, to_all(targets, event)).await;
     Ok(())
+}
+
+/// The latest message of a conversation, and how many messages of it each participant has not read.
+#[derive(Clone, Copy, Debug)]
+pub struct Latest<'a> {
+    /// The message.
+    pub message: &'a Message,
+    /// The counts; 0 for whoever is missing.
+    pub unread_counts: &'a HashMap<UserId, i64>,
+}
+
+/// The frames that tell of a message: `event` for the connections that joined the conversation. If the message
+/// is the latest, the others get the new state of the conversation, one frame per user.
+pub fn message_frames(audience: Audience, event: &Event, latest: Option<Latest<'_>>) -> Vec<(Target, Bytes)> {
+    let mut frames = to_all(audience.joined, event);
+    let Some(Latest { message, unread_counts }) = latest else { return frames };
+    let mut of_users = HashMap::new();
+    frames.extend(audience.others.into_iter().map(|target| {
+        let frame = of_users.entry(target.user.clone()).or_insert_with_key(|user| {
+            frame(&Event::ConversationUpdated {
+                conversation_id: message.conversation_id,
+                last_message: message.clone(),
+                last_seq: message.seq,
+                unread_count: unread_counts.get(user).copied().unwrap_or(0),
+            })
+        });
+        (target, frame.clone())
+    }));
+    frames
 }
 
 fn to_all(targets: Vec<Target>, event: &Event) -> Vec<(Target, Bytes)> {

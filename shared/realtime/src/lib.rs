@@ -19,7 +19,7 @@ mod user_item;
 pub use best_effort::{after_commit, best_effort};
 pub use cleanup::clear;
 pub use connections::{Connected, Connections, Departed, Pinged, Unannounced, lease_from_env};
-pub use delivery::{deliver, frame, tell, tell_listeners};
+pub use delivery::{Latest, deliver, frame, message_frames, tell, tell_listeners};
 pub use presence::{Announcer, Presence, PresenceAudience};
 pub use push::Push;
 pub use rooms::{Audience, Joined, Left, MAX_JOINED, Membership};

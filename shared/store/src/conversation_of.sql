@@ -12,7 +12,8 @@ select
     other.id as other_id, other.name as other_name, other.display_name as other_display_name,
     other.avatar_url as other_avatar_url,
     message.id, message.conversation_id, message.seq, message.content, message.client_message_id,
-    message.created_at, mark.read_at,
+    message.created_at, mark.read_at, message.reply_to, message.metadata, message.reactions,
+    message.edited_at, message.deleted_at, message.change,
     sender.id as sender_id, sender.name as sender_name, sender.display_name as sender_display_name,
     sender.avatar_url as sender_avatar_url
 from conversations

@@ -164,7 +164,7 @@ async fn participation_of(
     .transpose()
 }
 
-async fn conversation_of(
+pub(crate) async fn conversation_of(
     connection: &Connection,
     id: ConversationId,
     user: &UserId,

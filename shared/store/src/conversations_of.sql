@@ -45,7 +45,8 @@ select
     other.id as other_id, other.name as other_name, other.display_name as other_display_name,
     other.avatar_url as other_avatar_url,
     message.id, message.conversation_id, message.seq, message.content, message.client_message_id,
-    message.created_at, mark.read_at,
+    message.created_at, mark.read_at, message.reply_to, message.metadata, message.reactions,
+    message.edited_at, message.deleted_at, message.change,
     message.sender_id,
     case when message.sender_id = other.id then other.name else sender.name end as sender_name,
     case when message.sender_id = other.id then other.display_name else sender.display_name end
@@ -60,7 +61,8 @@ left join lateral (
     limit 1
 ) as other on true
 left join lateral (
-    select id, conversation_id, seq, sender_id, content, client_message_id, created_at
+    select id, conversation_id, seq, sender_id, content, client_message_id, created_at, reply_to, metadata,
+           reactions, edited_at, deleted_at, change
     from messages
     where conversation_id = page.id and seq = page.last_seq and page.last_seq >= page.first_seq
     limit 1

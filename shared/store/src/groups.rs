@@ -50,7 +50,7 @@ pub struct GroupChange {
 
 /// A group after a change of its title or its avatar.
 #[derive(Clone, Debug)]
-pub struct Changed {
+pub struct ChangedGroup {
     /// The name.
     pub title: Title,
     /// The URL of the picture.
@@ -159,7 +159,7 @@ impl Store {
         id: ConversationId,
         caller: &UserId,
         change: &GroupChange,
-    ) -> Result<Result<Option<Changed>, Refusal>, Failure> {
+    ) -> Result<Result<Option<ChangedGroup>, Refusal>, Failure> {
         let call = |connection| async move { change_group(&connection, id, caller, change).await };
         let (changed, repeated) = self.run_counted(call).await?;
         Ok(changed.map(|(is_new, changed)| (is_new || repeated).then_some(changed)))
@@ -306,7 +306,7 @@ async fn change_group(
     id: ConversationId,
     caller: &UserId,
     change: &GroupChange,
-) -> Result<Result<(bool, Changed), Refusal>, tokio_postgres::Error> {
+) -> Result<Result<(bool, ChangedGroup), Refusal>, tokio_postgres::Error> {
     let avatar_url = change.avatar_url.as_ref().map(Option::as_ref);
     let row = connection
         .row_under_lock(
@@ -326,7 +326,7 @@ async fn change_group(
         Ok(row) => row,
         Err(refusal) => return Ok(Err(refusal)),
     };
-    let changed = Changed {
+    let changed = ChangedGroup {
         title: Title::stored(row.try_get("title")?),
         avatar_url: row.try_get::<_, Option<_>>("avatar_url")?.map(AvatarUrl::stored),
         participant_count: row.try_get("participant_count")?,

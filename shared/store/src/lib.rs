@@ -9,6 +9,7 @@
 //! may be executed up to three times: a call is repeated if the server has ended its connection, although
 //! that try may have been committed, or if it lost a race.
 
+mod changes;
 mod conversations;
 mod database;
 mod groups;
@@ -19,8 +20,9 @@ mod send;
 mod tls;
 mod users;
 
+pub use changes::{ChangeRefusal, Changed, Changes};
 pub use conversations::{FindOrCreate, Head, Listed, Participation};
-pub use groups::{Changed, GroupChange, Made, NewGroup, Participant, Refusal, Removal, RosterChange};
+pub use groups::{ChangedGroup, GroupChange, Made, NewGroup, Participant, Refusal, Removal, RosterChange};
 pub use history::{Found, History, Marked, Part, Place};
 pub use pool::{Session, Store, url_from_env};
 pub use send::{Sending, Sent};

@@ -122,17 +122,26 @@ impl Connection {
         parameters: &[(&(dyn ToSql + Sync), Type)],
     ) -> Result<Option<Row>, tokio_postgres::Error> {
         let lock = "select from conversations where id = $1 for no key update";
-        let id = conversation.as_uuid();
-        let id: [(&(dyn ToSql + Sync), Type); 1] = [(&id, Type::UUID)];
+        self.row_after(lock, &[(&conversation.as_uuid(), Type::UUID)], sql, parameters).await
+    }
+
+    /// The same, with the statement that locks the row.
+    pub(crate) async fn row_after(
+        &self,
+        lock: &str,
+        locked: &[(&(dyn ToSql + Sync), Type)],
+        sql: &str,
+        parameters: &[(&(dyn ToSql + Sync), Type)],
+    ) -> Result<Option<Row>, tokio_postgres::Error> {
         if self.prepares {
             // Only what is prepared is sent without waiting for an answer.
-            self.prepared(lock, &id).await?;
+            self.prepared(lock, locked).await?;
             self.prepared(sql, parameters).await?;
         }
         let (begun, locked, done, committed) = tokio::join!(
             biased;
             self.client.batch_execute(BEGIN),
-            self.rows(lock, &id),
+            self.rows(lock, locked),
             self.rows(sql, parameters),
             self.client.batch_execute("commit"),
         );

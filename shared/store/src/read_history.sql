@@ -41,7 +41,8 @@ with
     -- $5 selects one of the two; the other is not executed.
     found as materialized (
         (
-            select id, seq, sender_id, content, client_message_id, created_at
+            select id, seq, sender_id, content, client_message_id, created_at, reply_to, metadata,
+                   reactions, edited_at, deleted_at, change
             from messages
             where $5 and conversation_id = $1
               and seq < (select cursor from seen) and seq >= (select first_seq from seen)
@@ -50,7 +51,8 @@ with
         )
         union all
         (
-            select id, seq, sender_id, content, client_message_id, created_at
+            select id, seq, sender_id, content, client_message_id, created_at, reply_to, metadata,
+                   reactions, edited_at, deleted_at, change
             from messages
             where not $5 and conversation_id = $1
               and seq > (select cursor from seen) and seq >= (select first_seq from seen)
@@ -96,6 +98,7 @@ select
     -- With the first message only: once is enough.
     marks.user_ids as mark_user_ids, marks.seqs as mark_seqs, marks.times as mark_times,
     found.id, $1 as conversation_id, found.seq, found.content, found.client_message_id, found.created_at,
+    found.reply_to, found.metadata, found.reactions, found.edited_at, found.deleted_at, found.change,
     sender.id as sender_id, sender.name as sender_name, sender.display_name as sender_display_name,
     sender.avatar_url as sender_avatar_url
 from seen

@@ -1,10 +1,11 @@
 //! Reading values from rows.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use domain::{
-    AvatarUrl, Change, ClientMessageId, Content, Conversation, DisplayName, Kind, Listeners, Message, Name,
-    Profile, Role, Seq, Title, User, UserId,
+    AvatarUrl, Change, ClientMessageId, Content, Conversation, DisplayName, Kind, Listeners, Message,
+    Metadata, Name, Profile, ReactionCount, Role, Seq, Title, User, UserId,
 };
 use tokio_postgres::{Error, Row};
 use uuid::Uuid;
@@ -25,7 +26,32 @@ pub(crate) fn unread_message(row: &Row) -> Result<Message, Error> {
         client_message_id: row.try_get::<_, Option<_>>("client_message_id")?.map(ClientMessageId::stored),
         created_at: row.try_get("created_at")?,
         read_at: None,
+        reply_to: row.try_get::<_, Option<Uuid>>("reply_to")?.map(Into::into),
+        metadata: row.try_get::<_, Option<_>>("metadata")?.map(Metadata::stored),
+        reactions: reactions(row.try_get("reactions")?),
+        edited_at: row.try_get("edited_at")?,
+        deleted_at: row.try_get("deleted_at")?,
+        change: row.try_get::<_, Option<_>>("change")?.map(Change),
     })
+}
+
+/// The reactions of a message, as `change_message.sql` has stored them.
+fn reactions(json: Option<&str>) -> Vec<ReactionCount> {
+    json.map_or_else(Vec::new, |json| {
+        serde_json::from_str(json).expect("the statement makes it of values that were checked")
+    })
+}
+
+/// The users who see a message, unless they are too many; each with how many messages they have not read.
+pub(crate) fn viewers(row: &Row) -> Result<(Listeners, HashMap<UserId, i64>), Error> {
+    if row.try_get("is_large")? {
+        return Ok((Listeners::Joined, HashMap::new()));
+    }
+    // Null if nobody who takes part now sees the message.
+    let users = user_ids(row.try_get::<_, Option<_>>("user_ids")?.unwrap_or_default());
+    let counts: Vec<i64> = row.try_get::<_, Option<_>>("unread_counts")?.unwrap_or_default();
+    let unread = users.iter().cloned().zip(counts).collect();
+    Ok((Listeners::Participants(users), unread))
 }
 
 /// The conversation in a row, as one of its participants sees it.

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use domain::{
-    ClientMessageId, ConversationId, Failure, Listeners, MAX_NOTIFIED, Message, NewMessage, UserId,
+    ClientMessageId, ConversationId, Failure, Listeners, MAX_NOTIFIED, Message, MessageId, Metadata,
+    NewMessage, UserId,
 };
 use tokio_postgres::types::Type;
 use uuid::Uuid;
@@ -34,6 +35,8 @@ pub enum Sending {
     Sent(Box<Sent>),
     /// The sender does not take part in the conversation.
     NotAParticipant,
+    /// The sender does not see the message that this one answers.
+    NoSuchReplyTo,
     /// The sender has sent too many messages in this minute.
     TooMany {
         /// The time until the minute ends.
@@ -92,31 +95,21 @@ async fn send(
                 (&message.client_message_id.as_ref().map(ClientMessageId::as_str), Type::TEXT),
                 (&limit, Type::INT4),
                 (&MAX_NOTIFIED, Type::INT4),
+                (&message.reply_to.map(MessageId::as_uuid), Type::UUID),
+                (&message.metadata.as_ref().map(Metadata::as_str), Type::TEXT),
             ],
         )
         .await?
         .expect("its from clause has one row at least");
     if row.try_get::<_, Option<Uuid>>("id")?.is_none() {
-        // The last participant may also have left while this waited, and taken the conversation along.
-        return Ok(match row.try_get("takes_part")? && row.try_get("is_limited")? {
-            true => Sending::TooMany { retry_after: rows::retry_after(&row)? },
-            false => Sending::NotAParticipant,
+        return Ok(match row.try_get("takes_part")? {
+            true if !row.try_get("may_reply")? => Sending::NoSuchReplyTo,
+            true if row.try_get("is_limited")? => Sending::TooMany { retry_after: rows::retry_after(&row)? },
+            // The last participant may also have left while this waited, and taken the conversation along.
+            true | false => Sending::NotAParticipant,
         });
     }
-    let listeners = match row.try_get("is_large")? {
-        true => Listeners::Joined,
-        // Null if it was stored before any of those who take part now was added.
-        false => Listeners::Participants(rows::user_ids(
-            row.try_get::<_, Option<_>>("user_ids")?.unwrap_or_default(),
-        )),
-    };
-    let unread_counts = match &listeners {
-        Listeners::Participants(users) => {
-            let counts: Vec<i64> = row.try_get::<_, Option<_>>("unread_counts")?.unwrap_or_default();
-            users.iter().cloned().zip(counts).collect()
-        }
-        Listeners::Joined => HashMap::new(),
-    };
+    let (listeners, unread_counts) = rows::viewers(&row)?;
     Ok(Sending::Sent(Box::new(Sent {
         message: rows::message(&row)?,
         listeners,

@@ -4,6 +4,7 @@
 -- $4 content                    $5 client_message_id or null
 -- $6 messages that a sender may store in a minute; 0 for any number
 -- $7 the most participants of a conversation whose participants are all told of a message
+-- $8 id of the message that this one answers, or null    $9 metadata, or null
 --
 -- One statement is one round trip and one transaction, so an abort leaves no gap in seq. It always returns a
 -- row; one without a message says why. Postgres takes as long to set up the parts of this statement as to run
@@ -13,6 +14,12 @@ with
     conversation as materialized (
         select conversations.id, conversations.participant_count, conversations.roster,
                conversations.last_seq,
+               -- Whether the sender sees the message that this one answers.
+               $8 is null or exists (
+                   select
+                   from messages
+                   where id = $8 and conversation_id = $2 and seq >= participants.first_seq
+               ) as may_reply,
                -- The other one in a conversation of two.
                case when conversations.first_user_id = $3 then conversations.second_user_id
                     else conversations.first_user_id end as other_id,
@@ -23,11 +30,13 @@ with
     ),
     -- The message, if it is stored already: an equal client_message_id, or a try whose answer was lost.
     stored as materialized (
-        select id, conversation_id, seq, content, client_message_id, created_at
+        select id, conversation_id, seq, content, client_message_id, created_at, reply_to, metadata,
+               reactions, edited_at, deleted_at, change
         from messages
         where conversation_id = $2 and sender_id = $3 and client_message_id = $5
         union all
-        select id, conversation_id, seq, content, client_message_id, created_at
+        select id, conversation_id, seq, content, client_message_id, created_at, reply_to, metadata,
+               reactions, edited_at, deleted_at, change
         from messages
         where id = $1 and $5 is null
     ),
@@ -37,7 +46,7 @@ with
         insert into rates (user_id, what, started_at, count)
         select $3, 'message', clock_timestamp(), 1
         from conversation
-        where $6 > 0 and not exists (select from stored)
+        where $6 > 0 and may_reply and not exists (select from stored)
         on conflict on constraint rates_pkey do update set
             started_at = case
                 when rates.started_at > excluded.started_at - interval '1 minute' then rates.started_at
@@ -67,6 +76,7 @@ with
         set last_seq = conversations.last_seq + 1, last_message_at = clock_timestamp()
         from conversation
         where conversations.id = conversation.id
+          and conversation.may_reply
           and not exists (select from stored)
           and ($6 = 0 or exists (select from counted_in))
         returning conversations.id, conversations.last_seq, conversations.last_message_at,
@@ -74,9 +84,12 @@ with
                   case when conversations.roster <> conversation.roster then lost_race() end
     ),
     inserted as (
-        insert into messages (id, conversation_id, seq, sender_id, content, client_message_id, created_at)
-        select $1, id, last_seq, $3, $4, $5, last_message_at from taken
-        returning id, conversation_id, seq, content, client_message_id, created_at
+        insert into messages (
+            id, conversation_id, seq, sender_id, content, client_message_id, created_at, reply_to, metadata
+        )
+        select $1, id, last_seq, $3, $4, $5, last_message_at, $8, $9 from taken
+        returning id, conversation_id, seq, content, client_message_id, created_at, reply_to, metadata,
+                  reactions, edited_at, deleted_at, change
     ),
     -- The sender has one message more, which is not unread.
     counted as (
@@ -96,9 +109,13 @@ with
           and user_id <> $3 and active_on <> (select active_on from taken)
     ),
     message as (
-        select id, conversation_id, seq, content, client_message_id, created_at, 0 as new from stored
+        select id, conversation_id, seq, content, client_message_id, created_at, reply_to, metadata,
+               reactions, edited_at, deleted_at, change, 0 as new
+        from stored
         union all
-        select id, conversation_id, seq, content, client_message_id, created_at, 1 from inserted
+        select id, conversation_id, seq, content, client_message_id, created_at, reply_to, metadata,
+               reactions, edited_at, deleted_at, change, 1
+        from inserted
     ),
     -- The participants who see the message, unless they are too many, each with what they have not read up to
     -- it. Of a message that is stored already some may take part only since a later one.
@@ -116,6 +133,7 @@ with
     )
 select
     conversation.id is not null as takes_part,
+    coalesce(conversation.may_reply, true) as may_reply,
     $6 > 0 and not exists (select from counted_in) as is_limited,
     -- The milliseconds until the running minute is over, if the limit refuses the message.
     case when message.id is null then (
@@ -124,7 +142,8 @@ select
         where user_id = $3 and what = 'message'
     ) end as retry_after_ms,
     message.id, message.conversation_id, message.seq, message.content, message.client_message_id,
-    message.created_at,
+    message.created_at, message.reply_to, message.metadata, message.reactions, message.edited_at,
+    message.deleted_at, message.change,
     case when message.new = 0 then (
         select read_at
         from read_marks

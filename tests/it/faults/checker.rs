@@ -1,13 +1,15 @@
 //! Compares what the clients saw with the database, and both with what was promised.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use harness::{children, connect, eventually, sockets_of, sockets_to};
 use tokio::time::{Instant, sleep};
+use tokio_postgres::Client;
 
 use super::device::{Counts, Device, Seen, content, place};
+use super::guests::UNDER_WAY;
 use super::{LEASE, SECOND_DEVICE, World};
 
 /// The time limit for presence to be right: the last lease has to end first.
@@ -16,19 +18,31 @@ const PRESENCE_PATIENCE: Duration = Duration::from_secs(4 * LEASE.as_secs());
 /// A process may hold two connections, of which one replaces the other.
 const CONNECTIONS_PER_PROCESS: usize = 2;
 
-/// Checks that every acknowledged message is stored exactly once, that `seq` has no gaps, and that every
-/// device has every message in order. Prints the counts, and returns what is wrong.
+/// Checks that every acknowledged message is stored exactly once, that `seq` has no gaps, that every device has
+/// every message in order and as it is now, and that nothing deleted can be read anywhere. Prints the counts, and returns what is wrong.
 pub(super) async fn messages(world: &World, devices: &[Device]) -> Vec<String> {
     let mut wrong = Vec::new();
     let postgres = connect(&world.database.url).await;
 
     let mut stored: BTreeMap<String, Vec<Seen>> = BTreeMap::new();
     let mut places: BTreeMap<String, Vec<(String, usize, Seen)>> = BTreeMap::new();
-    let rows = "select id::text, conversation_id::text, seq, sender_id, content, client_message_id from \
-        messages order by conversation_id, seq";
+    let mut is_deleted = BTreeSet::new();
+    let rows = "select id::text, conversation_id::text, seq, sender_id, content, client_message_id, \
+        coalesce(change, 0), deleted_at is not null from messages order by conversation_id, seq";
+    let reactions = reactions(&postgres).await;
     for row in postgres.query(rows, &[]).await.unwrap() {
         let (conversation, seq): (String, _) = (row.get(1), place(row.get(2)));
-        let message = Seen { id: row.get(0), sender: row.get(3), content: row.get(4) };
+        let id: String = row.get(0);
+        let message = Seen {
+            sender: row.get(3),
+            content: row.get(4),
+            reactions: reactions.get(&id).cloned().unwrap_or_default(),
+            change: row.get(6),
+            id,
+        };
+        if row.get(7) {
+            is_deleted.insert(message.id.clone());
+        }
         let messages = stored.entry(conversation.clone()).or_default();
         messages.push(message.clone());
         if seq != messages.len() {
@@ -43,7 +57,11 @@ pub(super) async fn messages(world: &World, devices: &[Device]) -> Vec<String> {
     for (device, (client_message_id, told)) in
         devices.iter().flat_map(|device| device.acknowledged.iter().map(move |told| (device, told)))
     {
-        if places.get(client_message_id).is_none_or(|stored| *stored != [told.clone()]) {
+        let is_told = |(conversation, seq, message): &(String, usize, Seen)| {
+            (conversation, *seq, &message.id) == (&told.0, told.1, &told.2)
+        };
+        if places.get(client_message_id).is_none_or(|stored| stored.len() != 1 || !stored.iter().all(is_told))
+        {
             let stored = places.get(client_message_id);
             wrong.push(format!(
                 "user {}: {client_message_id} was told {told:?}, stored is {stored:?}",
@@ -62,7 +80,11 @@ pub(super) async fn messages(world: &World, devices: &[Device]) -> Vec<String> {
         let is_as_sent = |(conversation, _, message): &(String, usize, Seen)| {
             let by_whom_and_where = (message.sender.clone(), conversation.clone());
             sent.get(client_message_id) == Some(&by_whom_and_where)
-                && message.content == content(client_message_id)
+                && match is_deleted.contains(&message.id) {
+                    true => message.content.is_empty(),
+                    // An edit adds to it.
+                    false => message.content.starts_with(&content(client_message_id)),
+                }
         };
         if stored.len() != 1 || !stored.iter().all(is_as_sent) {
             wrong.push(format!("{client_message_id} is stored as {stored:?}"));
@@ -80,6 +102,7 @@ pub(super) async fn messages(world: &World, devices: &[Device]) -> Vec<String> {
             }
         }
     }
+    wrong.extend(deleted(world, &postgres, devices, &is_deleted, &places).await);
     // What else is counted.
     let miscounted = "select c.id::text from conversations c
          where c.last_seq <> (select count(*) from messages m where m.conversation_id = c.id)
@@ -115,6 +138,16 @@ pub(super) async fn messages(world: &World, devices: &[Device]) -> Vec<String> {
         counts(|of| of.told_again),
         counts(|of| of.kept_out),
     );
+    println!(
+        "  changes: {} asked for, {} answered, {} changed messages fetched, {} messages deleted",
+        counts(|of| of.changes),
+        counts(|of| of.changed),
+        counts(|of| of.changes_fetched),
+        is_deleted.len(),
+    );
+    if counts(|of| of.changed) == 0 || is_deleted.is_empty() {
+        wrong.push("no message was changed and deleted".to_owned());
+    }
     if counts(|of| of.kept_out) == 0 {
         wrong.push("nobody was kept out of others' conversations".to_owned());
     }
@@ -125,6 +158,53 @@ pub(super) async fn messages(world: &World, devices: &[Device]) -> Vec<String> {
         devices.iter().map(|device| device.has.len()).sum::<usize>(),
         devices.iter().flat_map(|device| device.has.values()).map(Vec::len).sum::<usize>(),
     );
+    wrong
+}
+
+/// The users of each reaction of each message, from the rows that say who has reacted.
+async fn reactions(postgres: &Client) -> BTreeMap<String, Vec<(String, Vec<String>)>> {
+    let rows = "select message_id::text, reaction, array_agg(user_id order by change) from reactions
+        group by message_id, reaction order by message_id, min(since)";
+    let mut reactions: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for row in postgres.query(rows, &[]).await.unwrap() {
+        let users: Vec<String> = row.get(2);
+        let first_ten = users.into_iter().take(10).collect();
+        reactions.entry(row.get(0)).or_default().push((row.get(1), first_ten));
+    }
+    reactions
+}
+
+/// Checks that what deleted messages said is in no table and no log, and has reached no device later than what
+/// was under way.
+async fn deleted(
+    world: &World,
+    postgres: &Client,
+    devices: &[Device],
+    is_deleted: &BTreeSet<String>,
+    places: &BTreeMap<String, Vec<(String, usize, Seen)>>,
+) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let dumped = "select string_agg(row::text, ' ') from (
+        select messages::text as row from messages union all select reactions::text from reactions
+        union all select conversations::text from conversations
+    ) as rows";
+    let tables: String = postgres.query_one(dumped, &[]).await.unwrap().get(0);
+    let log: String = world.stack().lines().into_iter().map(|(_, line)| line.to_string()).collect();
+    for (client_message_id, stored) in places {
+        let text = content(client_message_id);
+        for (_, _, message) in stored.iter().filter(|(_, _, message)| is_deleted.contains(&message.id)) {
+            // "message 1 of" is not in "message 11 of".
+            if tables.contains(&text) || log.contains(&text) {
+                wrong.push(format!("{} is deleted, and {text} is in a table or in the log", message.id));
+            }
+        }
+    }
+    for (id, at) in devices.iter().flat_map(|device| &device.deleted) {
+        let late = |device: &&Device| device.read.get(id).is_some_and(|read| *read > *at + UNDER_WAY);
+        for device in devices.iter().filter(late) {
+            wrong.push(format!("user {} got the content of {id} after its deletion", device.user));
+        }
+    }
     wrong
 }
 

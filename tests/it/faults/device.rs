@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use protocol::rest::{ConversationPage, MessagePage};
+use protocol::rest::{Changes, ConversationPage, MessagePage};
 use protocol::{Code, Event, Message};
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 use reqwest::Response;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_tungstenite::tungstenite;
@@ -36,7 +37,12 @@ const PAUSE: std::ops::Range<u64> = 200..600;
 pub(super) struct Seen {
     pub(super) id: String,
     pub(super) sender: String,
+    /// Empty once it is deleted.
     pub(super) content: String,
+    /// The users of each reaction.
+    pub(super) reactions: Vec<(String, Vec<String>)>,
+    /// The latest change, 0 before the first.
+    pub(super) change: i64,
 }
 
 /// A message that is to be sent, until it is answered.
@@ -61,6 +67,9 @@ pub(super) struct Counts {
     pub(super) fetched: usize,
     pub(super) kept_out: usize,
     pub(super) unleased: usize,
+    pub(super) changes: usize,
+    pub(super) changed: usize,
+    pub(super) changes_fetched: usize,
 }
 
 /// A phone or a laptop of a user.
@@ -80,9 +89,15 @@ pub(super) struct Device {
     pub(super) has: BTreeMap<String, Vec<Seen>>,
     /// The latest `seq` of each conversation that the device knows of.
     heard_of: BTreeMap<String, usize>,
+    /// The change of each conversation up to which the device has all changes, and the latest it knows of.
+    changes: BTreeMap<String, (i64, i64)>,
+    /// When each message with its content was pushed to the device last.
+    pub(super) read: HashMap<String, Instant>,
+    /// When the deletion of each message was answered.
+    pub(super) deleted: HashMap<String, Instant>,
     outgoing: Option<Outgoing>,
-    /// The conversation, the `seq` and the message of each send that was acknowledged.
-    pub(super) acknowledged: BTreeMap<String, (String, usize, Seen)>,
+    /// The conversation, the `seq` and the id of the message of each send that was acknowledged.
+    pub(super) acknowledged: BTreeMap<String, (String, usize, String)>,
     /// The conversation of each message that the device tried to send.
     pub(super) tried: BTreeMap<String, String>,
     /// The presence of contacts as announced, with the version.
@@ -162,6 +177,9 @@ impl Device {
             conversations,
             foreign,
             heard_of: BTreeMap::new(),
+            changes: BTreeMap::new(),
+            read: HashMap::new(),
+            deleted: HashMap::new(),
             outgoing: None,
             acknowledged: BTreeMap::new(),
             tried: BTreeMap::new(),
@@ -358,6 +376,7 @@ impl Device {
     async fn does_something_else(&mut self) {
         let conversation = self.any_conversation();
         match self.rng.random_range(0..20) {
+            3..8 => self.changes_a_message(&conversation).await,
             0 => self.does("mark_read", "mark_read", conversation).await,
             1 if self.joined.contains(&conversation) => {
                 self.does("typing_start", "typing_start", conversation).await;
@@ -370,6 +389,38 @@ impl Device {
                 self.peeks_into(&foreign).await;
             }
             _ => {}
+        }
+    }
+
+    /// Edits or deletes one of the user's latest messages, or reacts to any of the latest.
+    async fn changes_a_message(&mut self, conversation: &str) {
+        const REACTIONS: [&str; 3] = ["👍", "🎉", "👀"];
+        let own = self.world.user(self.user).id;
+        let latest: Vec<_> = self.has[conversation].iter().rev().take(5).cloned().collect();
+        let Some(message) = latest.choose(&mut self.rng) else { return };
+        let mut frame = json!({ "id": "change", "messageId": message.id });
+        match self.rng.random_range(0..10) {
+            0..4 if message.sender == own => {
+                let original = message.content.split(" (edited").next().unwrap_or_default();
+                frame["action"] = "edit_message".into();
+                frame["content"] = format!("{original} (edited {})", self.counts.changes).into();
+                frame["ifChange"] = json!(Some(message.change).filter(|change| *change > 0));
+            }
+            4 if message.sender == own => frame["action"] = "delete_message".into(),
+            0..8 => {
+                frame["action"] = "add_reaction".into();
+                frame["reaction"] = (*REACTIONS.choose(&mut self.rng).expect("there are some")).into();
+            }
+            _ => {
+                frame["action"] = "remove_reaction".into();
+                frame["reaction"] = (*REACTIONS.choose(&mut self.rng).expect("there are some")).into();
+            }
+        }
+        self.counts.changes += 1;
+        self.sends(frame.clone()).await;
+        let twice = self.rng.random_bool(0.05);
+        if twice {
+            self.sends(frame).await;
         }
     }
 
@@ -434,6 +485,22 @@ impl Device {
                     self.was_unleased |= Instant::now() > self.leased_until;
                     self.leased_until = self.last_ping + LEASE;
                 }
+                if let ("change", Event::MessageChanged { message, .. }) = (id.as_str(), &answer.event) {
+                    self.counts.changed += 1;
+                    if message.deleted_at.is_some() {
+                        self.deleted.entry(message.id.to_string()).or_insert_with(Instant::now);
+                    }
+                }
+                if let (
+                    "",
+                    Event::NewMessage(message)
+                    | Event::MessageChanged { message, .. }
+                    | Event::ConversationUpdated { last_message: message, .. },
+                ) = (id.as_str(), &answer.event)
+                    && message.deleted_at.is_none()
+                {
+                    self.read.insert(message.id.to_string(), Instant::now());
+                }
                 self.learns(answer.event).await;
             }
             Frame::Error(frame) => {
@@ -448,6 +515,8 @@ impl Device {
                     // A connection that counted as gone has lost its joined conversations. Its next frame
                     // tells it so.
                     Code::Forbidden if id == "typing_start" => {}
+                    // Another device has deleted it.
+                    Code::InvalidRequest if id == "change" => {}
                     code => self.goes_wrong(&format!("{id} was answered {code:?}: {}", frame.error.message)),
                 }
             }
@@ -490,7 +559,14 @@ impl Device {
                 }
                 self.takes(last_message).await;
             }
-            Event::JoinedConversation { conversation_id, last_seq, online_user_ids, .. } => {
+            Event::MessageChanged { message, change } => {
+                let conversation = message.conversation_id.to_string();
+                let is_here = self.takes(message).await;
+                if let Some(change) = change {
+                    self.hears_of_change(&conversation, change.0, is_here).await;
+                }
+            }
+            Event::JoinedConversation { conversation_id, last_seq, last_change, online_user_ids } => {
                 let conversation = conversation_id.to_string();
                 let Some(others) = self.is_in(&conversation) else { return };
                 let online: BTreeSet<_> = online_user_ids.iter().map(ToString::to_string).collect();
@@ -504,10 +580,13 @@ impl Device {
                 }
                 self.joined.insert(conversation.clone());
                 self.hears_of(&conversation, last_seq.0).await;
+                self.hears_of_change(&conversation, last_change.0, false).await;
             }
             Event::Pong { conversations, .. } => {
                 for head in conversations {
-                    self.hears_of(&head.conversation_id.to_string(), head.last_seq.0).await;
+                    let conversation = head.conversation_id.to_string();
+                    self.hears_of(&conversation, head.last_seq.0).await;
+                    self.hears_of_change(&conversation, head.last_change.0, false).await;
                 }
             }
             // Nobody changes a title here.
@@ -515,8 +594,8 @@ impl Device {
                 self.goes_wrong(&format!("{conversation_id} is said to have changed"));
             }
             // Guests come and go.
-            Event::ParticipantsChanged { conversation_id, .. } => {
-                self.is_in(&conversation_id.to_string());
+            Event::ParticipantsChanged { conversation_id, last_change, .. } => {
+                self.hears_of_change(&conversation_id.to_string(), last_change.0, true).await;
             }
             Event::UserOnline { user_id, version } => self.sees(&user_id.to_string(), version, true),
             Event::UserOffline { user_id, version, .. } => self.sees(&user_id.to_string(), version, false),
@@ -564,7 +643,7 @@ impl Device {
             return;
         };
         self.outgoing.take_if(|outgoing| outgoing.client_message_id == id);
-        let stored = (message.conversation_id.to_string(), place(message.seq.0), seen(message));
+        let stored = (message.conversation_id.to_string(), place(message.seq.0), message.id.to_string());
         if let Some(before) = self.acknowledged.insert(id.clone(), stored.clone())
             && before != stored
         {
@@ -572,23 +651,74 @@ impl Device {
         }
     }
 
-    async fn takes(&mut self, message: Message) {
+    /// Keeps a message, or its later state. Returns whether the device has that state now, or a later one.
+    async fn takes(&mut self, message: Message) -> bool {
         let conversation = message.conversation_id.to_string();
         if self.is_in(&conversation).is_none() {
-            return;
+            return false;
         }
-        let seq = place(message.seq.0);
+        let (seq, new) = (place(message.seq.0), self.sees_message(&message));
         let has = self.has.entry(conversation.clone()).or_default();
-        match seq.checked_sub(1).and_then(|at| has.get(at)) {
-            Some(known) if *known == seen(&message) => self.counts.told_again += 1,
+        let count = has.len();
+        match seq.checked_sub(1).and_then(|at| has.get_mut(at)) {
+            Some(known) if known.id == new.id && known.change < new.change => *known = new,
+            Some(known) if known.id == new.id && (known.change > new.change || *known == new) => {
+                self.counts.told_again += 1;
+            }
             Some(known) => {
-                let found = format!("{conversation} has {known:?} and {:?} at {seq}", seen(&message));
+                let found = format!("{conversation} has {known:?} and {new:?} at {seq}");
                 self.goes_wrong(&found);
             }
-            None if seq == has.len() + 1 => has.push(seen(&message)),
+            None if seq == count + 1 => has.push(new),
             None => {
                 self.counts.gaps += 1;
                 self.hears_of(&conversation, message.seq.0).await;
+                // What was fetched is as new: the message was like this before it was fetched.
+                return self.has[&conversation].len() >= seq;
+            }
+        }
+        true
+    }
+
+    fn sees_message(&mut self, message: &Message) -> Seen {
+        if message.deleted_at.is_some() && !(message.content.is_empty() && message.reactions.is_empty()) {
+            self.goes_wrong(&format!("{:?} is deleted and says something", message.id));
+        }
+        seen(message)
+    }
+
+    /// Hears that a conversation has changed. `is_here` says that this change is known.
+    async fn hears_of_change(&mut self, conversation: &str, change: i64, is_here: bool) {
+        if self.is_in(conversation).is_none() {
+            return;
+        }
+        let (all, latest) = self.changes.entry(conversation.to_owned()).or_default();
+        if is_here && *all + 1 == change {
+            *all = change;
+        }
+        *latest = change.max(*latest);
+        if all < latest {
+            self.fetches_changes(conversation).await;
+        }
+    }
+
+    /// Fetches the changes after the last one up to which it has all. If that fails, the next pong is another
+    /// occasion.
+    async fn fetches_changes(&mut self, conversation: &str) {
+        loop {
+            let (all, _) = self.changes[conversation];
+            let path = format!("/api/conversations/{conversation}/changes?limit=100&after={all}");
+            let Some(page) = self.fetches_json::<Changes>(&path).await else { return };
+            self.counts.changes_fetched += page.messages.len();
+            for message in page.messages {
+                if !self.takes(message).await {
+                    return;
+                }
+            }
+            let known = self.changes.entry(conversation.to_owned()).or_default();
+            known.0 = known.0.max(page.last_change.0);
+            if !page.has_more {
+                return;
             }
         }
     }
@@ -606,6 +736,7 @@ impl Device {
 
     fn misses_something(&self) -> bool {
         self.heard_of.iter().any(|(conversation, heard_of)| self.has[conversation].len() < *heard_of)
+            || self.changes.values().any(|(all, latest)| all < latest)
     }
 
     /// Fetches the messages after the last one it has. If that fails, the next pong is another occasion.
@@ -629,12 +760,13 @@ impl Device {
             self.counts.fetched += page.messages.len();
             let has_more = page.has_more;
             for message in page.messages {
+                let new = self.sees_message(&message);
                 let has = self.has.entry(conversation.to_owned()).or_default();
                 if place(message.seq.0) != has.len() + 1 {
                     let found = format!("{conversation} goes on with {} after {}", message.seq.0, has.len());
                     return self.goes_wrong(&found);
                 }
-                has.push(seen(&message));
+                has.push(new);
             }
             if !has_more {
                 return;
@@ -643,7 +775,11 @@ impl Device {
     }
 
     async fn fetches_page(&mut self, conversation: &str, query: &str) -> Option<MessagePage> {
-        let answer = self.gets(&format!("/api/conversations/{conversation}/messages{query}")).await.ok()?;
+        self.fetches_json(&format!("/api/conversations/{conversation}/messages{query}")).await
+    }
+
+    async fn fetches_json<T: DeserializeOwned>(&mut self, path: &str) -> Option<T> {
+        let answer = self.gets(path).await.ok()?;
         match answer.status().as_u16() {
             200 => answer.json().await.ok(),
             _ => {
@@ -688,6 +824,14 @@ fn seen(message: &Message) -> Seen {
         id: message.id.to_string(),
         sender: message.sender_id.to_string(),
         content: message.content.clone(),
+        reactions: message
+            .reactions
+            .iter()
+            .map(|of| {
+                (of.reaction.as_str().to_owned(), of.user_ids.iter().map(ToString::to_string).collect())
+            })
+            .collect(),
+        change: message.change.map_or(0, |change| change.0),
     }
 }
 

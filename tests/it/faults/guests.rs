@@ -23,7 +23,7 @@ use crate::people::{Client, Frame, User};
 const SIZES: [usize; 3] = [1, 5, 11];
 
 /// How long frames under way may arrive, and how much later this busy machine may look at them.
-const UNDER_WAY: Duration = Duration::from_millis(2500);
+pub(super) const UNDER_WAY: Duration = Duration::from_millis(2500);
 
 /// A group of users, which has a guest at times.
 #[derive(Debug)]

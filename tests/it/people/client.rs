@@ -73,11 +73,16 @@ impl Frame {
     }
 }
 
+fn reacting(action: &str, message: &Message, reaction: &str) -> Value {
+    json!({ "action": action, "messageId": message.id, "reaction": reaction })
+}
+
 /// The answer to a join.
 #[derive(Debug)]
 pub(crate) struct Joined {
     pub(crate) conversation_id: String,
     pub(crate) last_seq: i64,
+    pub(crate) last_change: i64,
     pub(crate) online_user_ids: Vec<String>,
 }
 
@@ -165,9 +170,10 @@ impl Client {
 
     pub(crate) async fn joins(&mut self, conversation: &str) -> Joined {
         match self.asks(json!({ "action": "join_conversation", "conversationId": conversation })).await {
-            Event::JoinedConversation { conversation_id, last_seq, online_user_ids, .. } => Joined {
+            Event::JoinedConversation { conversation_id, last_seq, last_change, online_user_ids } => Joined {
                 conversation_id: conversation_id.to_string(),
                 last_seq: last_seq.0,
+                last_change: last_change.0,
                 online_user_ids: online_user_ids.into_iter().map(String::from).collect(),
             },
             other => panic!("answered with {other:?}"),
@@ -186,6 +192,43 @@ impl Client {
             Event::NewMessage(message) => message,
             other => panic!("answered with {other:?}"),
         }
+    }
+
+    /// Changes a message. Returns it, and the number of the change.
+    pub(crate) async fn changes(&mut self, frame: Value) -> (Message, Option<i64>) {
+        match self.asks(frame).await {
+            Event::MessageChanged { message, change } => (message, change.map(|change| change.0)),
+            other => panic!("answered with {other:?}"),
+        }
+    }
+
+    /// Gives a message this content.
+    pub(crate) async fn edits(&mut self, message: &Message, content: &str) -> Message {
+        self.changes(json!({ "action": "edit_message", "messageId": message.id, "content": content })).await.0
+    }
+
+    /// Deletes a message.
+    pub(crate) async fn deletes(&mut self, message: &Message) -> Message {
+        self.changes(json!({ "action": "delete_message", "messageId": message.id })).await.0
+    }
+
+    /// Reacts to a message.
+    pub(crate) async fn reacts(&mut self, message: &Message, reaction: &str) -> Message {
+        self.changes(reacting("add_reaction", message, reaction)).await.0
+    }
+
+    /// Takes a reaction back.
+    pub(crate) async fn takes_back(&mut self, message: &Message, reaction: &str) -> Message {
+        self.changes(reacting("remove_reaction", message, reaction)).await.0
+    }
+
+    /// The next pushed change of a message.
+    pub(crate) async fn sees_change(&mut self) -> Message {
+        let changed = |event: &Event| match event {
+            Event::MessageChanged { message, .. } => Some(message.clone()),
+            _ => None,
+        };
+        self.hears(changed).await
     }
 
     /// The next pushed event that `wanted` accepts.
@@ -226,6 +269,14 @@ impl Client {
             _ => None,
         });
         messages.collect()
+    }
+
+    /// The next frame as it came.
+    pub(crate) async fn next_text(&mut self) -> String {
+        match self.next().await {
+            SocketMessage::Text(text) => text.to_string(),
+            other => panic!("waited for a frame and got {other:?}"),
+        }
     }
 
     /// The next frame, whatever it is.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use harness::{Stack, seconds_from_now};
-use protocol::rest::{Conversation, ConversationPage, FoundConversation, MessagePage};
+use protocol::rest::{Changes, Conversation, ConversationPage, FoundConversation, MessagePage};
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -126,6 +126,13 @@ impl User {
     /// One page of a conversation.
     pub(crate) async fn reads(&self, conversation: &str, query: &str) -> MessagePage {
         let answer = self.gets(&format!("/api/conversations/{conversation}/messages{query}")).await;
+        assert_eq!(answer.status(), 200);
+        answer.json().await.expect("it answers as the protocol says")
+    }
+
+    /// One page of what has changed in a conversation.
+    pub(crate) async fn catches_up(&self, conversation: &str, query: &str) -> Changes {
+        let answer = self.gets(&format!("/api/conversations/{conversation}/changes{query}")).await;
         assert_eq!(answer.status(), 200);
         answer.json().await.expect("it answers as the protocol says")
     }

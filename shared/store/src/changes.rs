@@ -1,0 +1,196 @@
+//! Changes of stored messages.
+//!
+//! A change locks the row of the conversation first. So it sees the message as it is when its turn comes, and
+//! takes the next number of the conversation's changes.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use domain::{
+    Change, Conversation, ConversationId, Failure, Listeners, MAX_NOTIFIED, MAX_REACTIONS, Message,
+    MessageChange, MessageId, Metadata, UserId,
+};
+use tokio_postgres::types::Type;
+use uuid::Uuid;
+
+use crate::conversations::conversation_of;
+use crate::pool::{Connection, Store};
+use crate::rows;
+
+/// A message after a change.
+#[derive(Clone, Debug)]
+pub struct Changed {
+    /// The message, as it is then.
+    pub message: Message,
+    /// Whether this call has changed it, or may have. Otherwise it was like that before, or has changed since the
+    /// user last saw it.
+    pub is_new: bool,
+    /// Who sees the message, and so is told.
+    pub listeners: Listeners,
+    /// How many messages of the conversation each of the listeners has not read.
+    pub unread_counts: HashMap<UserId, i64>,
+    /// Whether it is the latest message of the conversation.
+    pub is_latest: bool,
+}
+
+/// Why a message does not change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChangeRefusal {
+    /// The user sees no such message.
+    NoSuchMessage,
+    /// The message is another user's.
+    NotAllowed,
+    /// The message is deleted.
+    Deleted,
+    /// The message has as many different reactions as it may have.
+    TooManyReactions,
+    /// The user has sent and changed too many messages in this minute.
+    TooMany {
+        /// The time until the minute ends.
+        retry_after: Duration,
+    },
+}
+
+/// What has changed in a conversation since a change.
+#[derive(Clone, Debug)]
+pub struct Changes {
+    /// The conversation as it is now.
+    pub conversation: Conversation,
+    /// The messages that have changed, in the order of their latest changes.
+    pub messages: Vec<Message>,
+    /// The number of the last change up to which these are all.
+    pub last_change: Change,
+    /// Whether more messages have changed.
+    pub has_more: bool,
+}
+
+impl Store {
+    /// Changes a message. The user may send and change `max_per_minute`, or any number if that is 0.
+    ///
+    /// # Errors
+    ///
+    /// Postgres did not answer, or not as it should. The message may have changed all the same.
+    pub async fn change_message(
+        &self,
+        message: MessageId,
+        user: &UserId,
+        change: &MessageChange,
+        max_per_minute: u32,
+    ) -> Result<Result<Changed, ChangeRefusal>, Failure> {
+        let call = |connection| async move {
+            change_message(&connection, message, user, change, max_per_minute).await
+        };
+        let (mut changed, repeated) = self.run_counted(call).await?;
+        // An earlier try of this call may have changed it without an answer.
+        changed.iter_mut().for_each(|changed| changed.is_new |= repeated);
+        Ok(changed)
+    }
+
+    /// The messages that have changed after `after`, at most `limit`. `None` if `user` does not take part in
+    /// the conversation.
+    ///
+    /// # Errors
+    ///
+    /// Postgres did not answer, or not as it should.
+    pub async fn changes_of(
+        &self,
+        conversation: ConversationId,
+        user: &UserId,
+        after: Change,
+        limit: usize,
+    ) -> Result<Option<Changes>, Failure> {
+        self.run(|connection| async move { changes_of(&connection, conversation, user, after, limit).await })
+            .await
+    }
+}
+
+async fn change_message(
+    connection: &Connection,
+    message: MessageId,
+    user: &UserId,
+    change: &MessageChange,
+    max_per_minute: u32,
+) -> Result<Result<Changed, ChangeRefusal>, tokio_postgres::Error> {
+    let (action, content, metadata, if_change, reaction) = match change {
+        MessageChange::Edit { content, metadata, if_change } => {
+            ("edit", Some(content.as_str()), metadata.as_ref(), *if_change, None)
+        }
+        MessageChange::Delete => ("delete", None, None, None, None),
+        MessageChange::AddReaction(reaction) => ("add_reaction", None, None, None, Some(reaction.as_str())),
+        MessageChange::RemoveReaction(reaction) => {
+            ("remove_reaction", None, None, None, Some(reaction.as_str()))
+        }
+    };
+    let new_metadata = metadata.and_then(Option::as_ref).map(Metadata::as_str);
+    let expected = if_change.flatten().map(|change| change.0);
+    let limit = i32::try_from(max_per_minute).unwrap_or(i32::MAX);
+    let row = connection
+        .row_after(
+            include_str!("lock_conversation_of.sql"),
+            &[
+                (&message.as_uuid(), Type::UUID),
+                (&user.as_str(), Type::TEXT),
+                (&(max_per_minute > 0), Type::BOOL),
+            ],
+            include_str!("change_message.sql"),
+            &[
+                (&message.as_uuid(), Type::UUID),
+                (&user.as_str(), Type::TEXT),
+                (&action, Type::TEXT),
+                (&content, Type::TEXT),
+                (&metadata.is_some(), Type::BOOL),
+                (&new_metadata, Type::TEXT),
+                (&if_change.is_some(), Type::BOOL),
+                (&expected, Type::INT8),
+                (&reaction, Type::TEXT),
+                (&MAX_REACTIONS, Type::INT8),
+                (&limit, Type::INT4),
+                (&MAX_NOTIFIED, Type::INT4),
+            ],
+        )
+        .await?;
+    let Some(row) = row else { return Ok(Err(ChangeRefusal::NoSuchMessage)) };
+    let is_new = match row.try_get("verdict")? {
+        "changed" => true,
+        "unchanged" => false,
+        "deleted" => return Ok(Err(ChangeRefusal::Deleted)),
+        "too_many_reactions" => return Ok(Err(ChangeRefusal::TooManyReactions)),
+        "too_many" => return Ok(Err(ChangeRefusal::TooMany { retry_after: rows::retry_after(&row)? })),
+        _ => return Ok(Err(ChangeRefusal::NotAllowed)),
+    };
+    let (listeners, unread_counts) = rows::viewers(&row)?;
+    let is_latest = row.try_get("is_latest")?;
+    Ok(Ok(Changed { message: rows::message(&row)?, is_new, listeners, unread_counts, is_latest }))
+}
+
+/// The two statements are sent at once, and changes may be committed between them.
+async fn changes_of(
+    connection: &Connection,
+    conversation: ConversationId,
+    user: &UserId,
+    after: Change,
+    limit: usize,
+) -> Result<Option<Changes>, tokio_postgres::Error> {
+    let one_more = i64::try_from(limit).unwrap_or(i64::MAX - 1) + 1;
+    let (id, user_id) = (conversation.as_uuid(), user.as_str());
+    let parameters: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 4] =
+        [(&id, Type::UUID), (&user_id, Type::TEXT), (&after.0, Type::INT8), (&one_more, Type::INT8)];
+    let (rows, conversation) = tokio::join!(
+        biased;
+        connection.rows(include_str!("changes_of.sql"), &parameters),
+        conversation_of(connection, conversation, user),
+    );
+    let (rows, Some(conversation)) = (rows?, conversation?) else { return Ok(None) };
+    let Some(first) = rows.first() else { return Ok(None) };
+    let last_change = Change(first.try_get("last_change")?);
+    let found = rows.iter().filter(|row| !matches!(row.try_get::<_, Option<Uuid>>("id"), Ok(None)));
+    let mut messages = found.map(rows::message).collect::<Result<Vec<_>, _>>()?;
+    let has_more = messages.len() > limit;
+    messages.truncate(limit);
+    let last_change = match messages.last() {
+        Some(last) if has_more => last.change.unwrap_or(last_change),
+        // The conversation and the messages both show what has changed up to the lower number.
+        _ => last_change.min(conversation.last_change),
+    };
+    Ok(Some(Changes { conversation, messages, last_change, has_more }))
+}
