@@ -52,6 +52,7 @@ async fn every_function_has_an_event_that_it_understands() {
         ("join_conversation", "forbidden"),
         ("leave_conversation", "left_conversation"),
         ("send_message", "forbidden"),
+        ("change_message", "forbidden"),
         ("mark_read", "forbidden"),
         ("typing", "200"),
         ("unknown_action", "invalid_request"),

@@ -11,7 +11,7 @@ use crate::stand_ins::callbacks::Callbacks;
 use crate::stand_ins::dynamodb::DynamoDb;
 
 /// The actions in the table, in the order of its columns.
-const ACTIONS: [&str; 3] = ["send_message", "mark_read", "ping"];
+const ACTIONS: [&str; 4] = ["send_message", "change_message", "mark_read", "ping"];
 
 /// What an update of a user's lease is billed: the item, and its place in the index, which moves (Developer
 /// Guide, "Provisioned throughput considerations for global secondary indexes": deleted and put again).
@@ -22,7 +22,7 @@ const READS: [&str; 4] =
     ["dynamodb:BatchGetItem", "dynamodb:GetItem", "dynamodb:Query", "dynamodb:Query on an index"];
 
 /// How long an invocation is assumed to take, in milliseconds, in the order of [`ACTIONS`].
-const ASSUMED: [f64; 3] = [20.0, 10.0, 10.0];
+const ASSUMED: [f64; 4] = [20.0, 10.0, 10.0, 10.0];
 
 /// What Lambda itself writes about an invocation (START, END and REPORT), and API Gateway's access log about
 /// a frame, in bytes. Neither is written here.
@@ -41,8 +41,10 @@ async fn what_an_action_costs_is_what_it_uses() {
         client.joins(&conversation).await;
         client.asks(json!({ "action": "ping" })).await;
     }
-    phone.says(&conversation, "Shall we?").await;
+    let sent = phone.says(&conversation, "Shall we?").await;
     bob_phone.receives_message().await;
+    phone.edits(&sent, "Shall we go?").await;
+    bob_phone.sees_change().await;
     bob_phone.asks(json!({ "action": "mark_read", "conversationId": conversation })).await;
     phone.hears(|event| matches!(event, Event::MessagesRead { .. }).then_some(())).await;
 
@@ -72,7 +74,7 @@ async fn what_an_action_costs_is_what_it_uses() {
     let invocations = |function: &str| {
         stack.lines().iter().filter(|(of, line)| of == function && line.get("outcome").is_some()).count()
     };
-    let done = async || ACTIONS.map(invocations) == [1, 1, 2];
+    let done = async || ACTIONS.map(invocations) == [1, 1, 1, 2];
     eventually("every invocation has its line", done).await;
 
     let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../infra/README.md")).unwrap();
@@ -103,14 +105,14 @@ async fn what_an_action_costs_is_what_it_uses() {
         }
         let gigabytes = memory(action) / 1024.0;
         assert_eq!(number("Lambda, GB-ms", column), gigabytes * ASSUMED[column], "{action}");
-        let million: f64 = priced.iter().map(|row| number(row, column) * number(row, 3)).sum();
+        let million: f64 = priced.iter().map(|row| number(row, column) * number(row, 4)).sum();
         let said = number("**A million cost**", column);
         assert!((million - said).abs() < 0.006, "{action}: the column adds up to {million:.2}, not {said}");
     }
     // A thousand users who are always there: 730 hours of connections, and a ping every four minutes.
     let minutes = 1000.0 * 730.0 * 60.0 / 1e6;
     let connected = minutes * 0.25;
-    let pings = minutes / 4.0 * number("**A million cost**", 2);
+    let pings = minutes / 4.0 * number("**A million cost**", 3);
     assert!((number("Connection minutes", 0) - connected).abs() < 0.006, "{connected}");
     assert!((number("Pings", 0) - pings).abs() < 0.006, "{pings}");
 }

@@ -84,7 +84,8 @@ async fn a_warm_function_waits_for_nothing_else() {
     for _ in 0..10 {
         phone.joins(&conversation).await;
         phone.asks(json!({ "action": "ping" })).await;
-        phone.says(&conversation, "hi").await;
+        let sent = phone.says(&conversation, "hi").await;
+        phone.edits(&sent, "hi!").await;
         bob_phone.asks(about("mark_read")).await;
         phone.sends(about("typing_start")).await;
         bob_phone.hears(|event| matches!(event, protocol::Event::UserTyping { .. }).then_some(())).await;
@@ -98,6 +99,7 @@ async fn a_warm_function_waits_for_nothing_else() {
         "join_conversation",
         "ping",
         "send_message",
+        "change_message",
         "mark_read",
         "typing",
         "list_conversations",
@@ -143,9 +145,17 @@ async fn tokens_and_what_people_say_are_in_no_line() {
     let token = alice.token();
     let mut phone = Client::connect(&stack, &token).await.unwrap();
     let (secret, own_name) = ("a-word-nobody-else-says", "a-name-nobody-else-gives");
-    let message = json!({ "conversationId": conversation, "content": secret, "clientMessageId": own_name });
+    let message = json!({
+        "conversationId": conversation,
+        "content": secret,
+        "clientMessageId": own_name,
+        "metadata": { secret: secret },
+    });
     phone.sends_message(message.clone()).await;
-    phone.sends_message(message).await;
+    let sent = phone.sends_message(message).await;
+    phone.edits(&sent, &format!("{secret}!")).await;
+    phone.reacts(&sent, secret).await;
+    phone.deletes(&sent).await;
     alice.reads(&conversation, "").await;
     // A refusal repeats what the client sent, to the client only.
     for frame in [
@@ -153,6 +163,9 @@ async fn tokens_and_what_people_say_are_in_no_line() {
         json!({ "action": "send_message", "conversationId": secret, "content": secret }),
         json!({ "action": "send_message", "conversationId": conversation, "content": { "text": secret } }),
         json!({ "action": "mark_read", "conversationId": conversation, "upToSeq": secret }),
+        json!({ "action": "edit_message", "messageId": sent.id, "content": secret }),
+        json!({ "action": "edit_message", "messageId": sent.id, "content": secret, "metadata": secret }),
+        json!({ "action": "add_reaction", "messageId": sent.id, "reaction": secret.repeat(2) }),
     ] {
         phone.is_refused(frame).await;
     }

@@ -37,7 +37,7 @@ async fn every_function_may_do_what_it_does_and_nothing_else() {
 
     // Connections that become old, and connections whose leases end.
     let Pair { alice, alice_phone: mut phone, bob, mut bob_phone, conversation } = pair(&stack).await;
-    let victims: Vec<_> = (0..7).map(|number| User::of(&stack, &format!("Victim{number}"))).collect();
+    let victims: Vec<_> = (0..8).map(|number| User::of(&stack, &format!("Victim{number}"))).collect();
     let mut old = join_all(victims.iter().map(|victim| victim.connects())).await;
     let (grace, henry, forgetful) =
         (User::of(&stack, "Grace"), User::of(&stack, "Henry"), User::of(&stack, "Forgetful"));
@@ -53,8 +53,15 @@ async fn every_function_may_do_what_it_does_and_nothing_else() {
     let mut claims = alice.claims();
     claims["exp"] = json!(seconds_from_now(2));
     let token = alice.token_with(&claims);
-    let actions =
-        ["join_conversation", "leave_conversation", "send_message", "mark_read", "typing_start", "ping"];
+    let actions = [
+        "join_conversation",
+        "leave_conversation",
+        "send_message",
+        "edit_message",
+        "mark_read",
+        "typing_start",
+        "ping",
+    ];
     let mut clients = join_all(actions.map(|_| Client::connect(&stack, &token))).await;
     // Only time makes a token expire.
     tokio::time::sleep_until(opened + Duration::from_secs(3)).await;
@@ -108,6 +115,16 @@ async fn every_function_may_do_what_it_does_and_nothing_else() {
     while !forgets("list_messages") && began.elapsed() < PATIENCE {
         old[2].says(&conversations[2], "and this?").await;
         alice.reads(&conversations[2], "").await;
+    }
+    let (_, conversation) = alice.asks_for_conversation_with(&victims[7]).await;
+    let message = phone.says(&conversation, "and what of this?").await;
+    goes(&victims[7]).await;
+    let began = Instant::now();
+    for number in 0.. {
+        if forgets("change_message") || began.elapsed() > PATIENCE {
+            break;
+        }
+        phone.edits(&message, &format!("and what of this? ({number})")).await;
     }
     // Who is removed leaves the room.
     let group = victims[3].makes_group(&[&alice, &victims[6]]).await;
