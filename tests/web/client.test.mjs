@@ -67,7 +67,7 @@ function defaults(socket, { action, id, conversationId }) {
   if (action === "join_conversation") {
     const lastSeq = stored.at(-1)?.seq ?? 0;
     const error = joinError[conversationId];
-    const joined = { type: "joined_conversation", id, data: joinAnswer ?? { conversationId, lastSeq, lastChange: 0, onlineUserIds: [] } };
+    const joined = { type: "joined_conversation", id, data: joinAnswer ?? { conversationId, lastSeq, lastChange, onlineUserIds: [] } };
     setImmediate(() => socket.says(error ? { type: "error", id, error } : joined));
   }
   if (action === "leave_conversation") {
@@ -82,7 +82,7 @@ function defaults(socket, { action, id, conversationId }) {
 const alice = { id: "alice", name: "Alice", displayName: "Alice", avatarUrl: null };
 const bob = { id: "bob", name: "Bob", displayName: "Bob", avatarUrl: null };
 
-let firstSeq, joinAnswer, stored, summaries, requests, tokens, silent, chat, hold, heads, joinError, pongError;
+let firstSeq, lastChange, joinAnswer, stored, summaries, requests, tokens, silent, chat, hold, heads, joinError, pongError;
 
 /** A stored message. */
 function message(seq, sender = bob, more = {}) {
@@ -97,6 +97,12 @@ function message(seq, sender = bob, more = {}) {
     clientMessageId: null,
     createdAt: time,
     readAt: null,
+    replyTo: null,
+    metadata: null,
+    reactions: [],
+    editedAt: null,
+    deletedAt: null,
+    change: null,
     ...more,
   };
 }
@@ -112,17 +118,27 @@ async function serve(url, { headers }) {
   const { pathname, searchParams } = new URL(url);
   requests.push(pathname + (searchParams.size ? `?${searchParams}` : ""));
   assert(headers.authorization.startsWith("Bearer "));
-  const listed = summaries;
+  const [listed, read] = [summaries, lastChange];
+  const of = [...stored];
   await hold;
   const respond = (body) => ({ ok: true, status: 200, json: async () => body });
   if (pathname.endsWith("/messages")) {
-    const page = (messages, hasMore) => respond({ messages, hasMore, firstSeq, lastChange: 0 });
-    const seen = stored.filter(({ seq }) => seq >= firstSeq);
-    const place = (name) => Number(searchParams.get(name));
+    const page = (messages, hasMore) => respond({ messages, hasMore, firstSeq, lastChange: read });
+    const seen = of.filter(({ seq }) => seq >= firstSeq);
+    // A seq, or the id of a message.
+    const place = (name) => Number(searchParams.get(name).replace("m", ""));
+    const limit = Number(searchParams.get("limit") ?? 100);
     assert.equal(searchParams.get("markRead"), "false");
-    if (searchParams.has("after")) return page(seen.filter(({ seq }) => seq > place("after")), false);
-    if (searchParams.has("before")) return page(seen.filter(({ seq }) => seq < place("before")), false);
+    if (searchParams.has("after")) return page(seen.filter(({ seq }) => seq > place("after")).slice(0, limit), false);
+    if (searchParams.has("before")) return page(seen.filter(({ seq }) => seq < place("before")).slice(-limit), false);
     return page(seen.slice(-3), seen.length > 3);
+  }
+  if (pathname.endsWith("/changes")) {
+    const after = Number(searchParams.get("after"));
+    const changed = of.filter(({ change }) => change > after).sort((a, b) => a.change - b.change);
+    const messages = changed.slice(0, 2);
+    const hasMore = changed.length > 2;
+    return respond({ conversation: summary({ lastChange: read }), messages, hasMore, lastChange: hasMore ? messages[1].change : read });
   }
   const one = /^\/api\/conversations\/([^/]+)$/.exec(pathname);
   if (one) return respond(summaries.find(({ id }) => id === one[1]));
@@ -140,6 +156,7 @@ beforeEach(() => {
   Socket.refuse = false;
   stored = [];
   firstSeq = 1;
+  lastChange = 0;
   summaries = [summary()];
   requests = [];
   tokens = 0;
@@ -660,6 +677,7 @@ const roster = (more) => ({
 });
 
 test("nothing is asked for below the first message that is seen", async () => {
+  lastChange = 1;
   stored = [1, 2, 3, 4, 5, 6].map((seq) => message(seq));
   firstSeq = 7;
   summaries = [group({ firstSeq: 7, lastSeq: 6 })];
@@ -791,6 +809,221 @@ test("in a group nothing is read at a time", async () => {
   assert.equal(chat.conversations[0].unreadCount, 0);
   assert.equal(conversation.messages[0].readAt, null);
   assert.equal(chat.conversations[0].lastMessage.readAt, null);
+});
+
+/** The service stores a change of a message, and returns the push that tells of it. */
+function changes(seq, more) {
+  const at = stored.findIndex((one) => one.seq === seq);
+  stored[at] = { ...stored[at], ...more, change: ++lastChange };
+  return { type: "message_changed", data: { message: stored[at], change: lastChange } };
+}
+
+const contents = (conversation) => conversation.messages.map(({ content }) => content);
+
+test("changes are shown, whatever order they come in", async () => {
+  stored = [1, 2, 3].map((seq) => message(seq));
+  summaries = [summary({ lastMessage: stored[2], lastSeq: 3 })];
+  await chat.start();
+  const conversation = await chat.open("c");
+  latest().says(changes(1, { content: "one" }));
+  assert.deepEqual(contents(conversation), ["one", "message 2", "message 3"]);
+  const [second, third] = [changes(3, { content: "three" }), changes(3, { content: "3" })];
+  latest().says(third);
+  latest().says(second);
+  assert.deepEqual(contents(conversation), ["one", "message 2", "3"]);
+  await settle();
+  const missed = changes(2, { content: "two" });
+  latest().says(changes(1, { content: "1" }));
+  await pass(0);
+  assert.deepEqual(contents(conversation), ["1", "two", "3"], "what was not heard of is fetched");
+  const asked = requests.filter((path) => path.includes("/changes"));
+  assert.equal(asked.at(-1), "/api/conversations/c/changes?after=3&limit=100");
+  latest().says(missed);
+  await pass(0);
+  assert.equal(requests.filter((path) => path.includes("/changes")).length, asked.length, "that is known already");
+  assert.equal(chat.conversations[0].lastMessage.content, "3");
+});
+
+test("a change between a page and the join is not missed", async () => {
+  stored = [1, 2, 3].map((seq) => message(seq));
+  await chat.start();
+  let open;
+  hold = new Promise((resolve) => (open = resolve));
+  const opening = chat.open("c");
+  await settle();
+  // The page is read by now, and has not arrived. The push of the first change is lost.
+  changes(1, { content: "one" });
+  changes(2, { content: "two" });
+  changes(3, { content: "three" });
+  latest().says(changes(3, { content: "3" }));
+  open();
+  const conversation = await opening;
+  await pass(0);
+  assert.deepEqual(contents(conversation), ["one", "two", "3"]);
+});
+
+test("a change that overtakes its message is not undone by it", async () => {
+  stored = [message(1)];
+  await chat.start();
+  const conversation = await chat.open("c");
+  const [two, three] = [message(2), message(3)];
+  stored.push(two, three);
+  const edited = changes(3, { content: "three" });
+  let open;
+  hold = new Promise((resolve) => (open = resolve));
+  latest().says(edited);
+  latest().says({ type: "new_message", data: three });
+  latest().says({ type: "new_message", data: two });
+  assert.deepEqual(contents(conversation), ["message 1", "message 2", "three"]);
+  open();
+  await pass(0);
+  assert.deepEqual(contents(conversation), ["message 1", "message 2", "three"]);
+});
+
+test("a page that is older than a change is brought up to date", async () => {
+  stored = [1, 2, 3, 4, 5].map((seq) => message(seq));
+  await chat.start();
+  const conversation = await chat.open("c");
+  let open;
+  hold = new Promise((resolve) => (open = resolve));
+  const loading = chat.loadOlder("c");
+  await settle();
+  // This message is not here yet, so its change is not kept.
+  latest().says(changes(1, { content: "one" }));
+  latest().says(changes(5, { content: "five" }));
+  hold = undefined;
+  open();
+  await loading;
+  await pass(0);
+  assert.deepEqual(contents(conversation), ["one", "message 2", "message 3", "message 4", "five"]);
+});
+
+test("a change that was missed is noticed by the next ping", async () => {
+  stored = [message(1)];
+  summaries = [summary({ lastMessage: stored[0], lastSeq: 1 })];
+  await chat.start();
+  const conversation = await chat.open("c");
+  changes(1, { content: "one" });
+  summaries = [summary({ lastMessage: stored[0], lastSeq: 1, lastChange })];
+  heads = [{ conversationId: "c", lastSeq: 1, lastChange }];
+  chat.retry();
+  await pass(0);
+  assert.deepEqual(contents(conversation), ["one"]);
+  assert.equal(chat.conversations[0].lastMessage.content, "one");
+});
+
+/** Alice's message in an open conversation. */
+async function own() {
+  stored = [message(1, alice)];
+  summaries = [summary({ lastMessage: stored[0], lastSeq: 1 })];
+  await chat.start();
+  const conversation = await chat.open("c");
+  return { conversation, sent: conversation.messages[0] };
+}
+
+test("an edit is shown at once, and as it is stored once it is", async () => {
+  const { conversation, sent } = await own();
+  const editing = chat.edit(sent, "edited", { metadata: { mood: "good" } });
+  assert.equal(conversation.messages[0].content, "edited");
+  assert.equal(chat.conversations[0].lastMessage.content, "message 1", "the list shows what is stored");
+  const [{ id, action, ...fields }] = latest().frames("edit_message");
+  assert.deepEqual(fields, { messageId: "m1", content: "edited", metadata: { mood: "good" }, ifChange: null });
+  latest().says({ ...changes(1, { content: "edited", editedAt: "2026-11-22T12:01:00.000Z" }), id });
+  assert.equal((await editing).editedAt, "2026-11-22T12:01:00.000Z");
+  assert.equal(conversation.messages[0].change, 1);
+  assert.equal(chat.conversations[0].lastMessage.content, "edited");
+});
+
+test("what is refused is taken back", async () => {
+  const { conversation, sent } = await own();
+  const reacting = chat.react(sent, "👍");
+  const deleting = chat.delete(sent);
+  assert.equal(conversation.messages[0].content, "");
+  const refuse = (action) => {
+    const [{ id }] = latest().frames(action);
+    latest().says({ type: "error", id, error: { code: "invalid_request", message: "no", retryable: false } });
+  };
+  refuse("add_reaction");
+  await assert.rejects(reacting, { code: "invalid_request" });
+  await settle();
+  assert.equal(conversation.messages[0].content, "", "the deletion is still asked for");
+  refuse("delete_message");
+  await assert.rejects(deleting, { code: "invalid_request" });
+  assert.deepEqual(conversation.messages, stored);
+});
+
+test("changes wait for a connection, go out in order, and are repeated", async () => {
+  const { conversation, sent } = await own();
+  const first = chat.edit(sent, "one");
+  latest().breaks();
+  const [second, third] = [chat.edit(sent, "two"), chat.react(sent, "👍")];
+  assert.deepEqual(conversation.messages[0].reactions, [{ reaction: "👍", count: 1, userIds: ["alice"] }]);
+  // The first was carried out, and its answer was lost.
+  changes(1, { content: "one", editedAt: "2026-11-22T12:01:00.000Z" });
+  await pass(1000);
+  const answer = async (action, at, change) => {
+    const frame = latest().frames(action)[at];
+    latest().says({ ...change(), id: frame.id });
+    await settle();
+    return frame;
+  };
+  const now = () => ({ type: "message_changed", data: { message: stored[0], change: stored[0].change } });
+  assert.equal((await answer("edit_message", 0, now)).ifChange, null);
+  assert.equal((await first).content, "one");
+  assert.equal(conversation.messages[0].content, "two", "the next one is still asked for");
+  assert.equal(latest().frames("add_reaction").length, 0);
+  const edited = () => changes(1, { content: "two", editedAt: "2026-11-22T12:02:00.000Z" });
+  assert.equal((await answer("edit_message", 1, edited)).ifChange, 1);
+  await second;
+  const reactions = [{ reaction: "👍", count: 1, userIds: ["alice"] }];
+  await answer("add_reaction", 0, () => changes(1, { reactions }));
+  await third;
+  assert.deepEqual(conversation.messages, stored);
+});
+
+test("an edit does not undo another device's, and is tried again after a reaction", async () => {
+  const { conversation, sent } = await own();
+  const answered = new Set();
+  const editing = chat.edit(sent, "mine");
+  const answer = (change) => {
+    const { id, ifChange } = latest().frames("edit_message").at(-1);
+    assert(!answered.has(id), "the next try is sent");
+    answered.add(id);
+    latest().says({ ...change, id });
+    return ifChange;
+  };
+  answer(changes(1, { reactions: [{ reaction: "👍", count: 1, userIds: ["bob"] }] }));
+  await settle();
+  assert.equal(answer(changes(1, { content: "mine", editedAt: "2026-11-22T12:01:00.000Z" })), 1);
+  assert.equal((await editing).reactions.length, 1);
+  const again = chat.edit(sent, "mine, too");
+  await settle();
+  answer(changes(1, { content: "the tablet's", editedAt: "2026-11-22T12:02:00.000Z" }));
+  await assert.rejects(again, { code: "conflict" });
+  assert.deepEqual(contents(conversation), ["the tablet's"]);
+  const last = chat.edit(sent, "at last");
+  await settle();
+  answer(changes(1, { content: "", deletedAt: "2026-11-22T12:03:00.000Z" }));
+  await assert.rejects(last, { code: "conflict" });
+});
+
+test("a reply names its message, which is fetched if it is not here", async () => {
+  stored = [1, 2, 3, 4, 5].map((seq) => message(seq));
+  await chat.start();
+  const conversation = await chat.open("c");
+  void chat.reply(conversation.messages[2], "because", { metadata: { tone: "dry" } }).catch(() => {});
+  const [{ id, action, clientMessageId, ...fields }] = latest().frames("send_message");
+  assert.deepEqual(fields, { conversationId: "c", content: "because", replyTo: "m5", metadata: { tone: "dry" } });
+  assert.equal(conversation.find("m2"), undefined);
+  const before = requests.length;
+  await chat.quote("c", "m2");
+  assert.deepEqual(requests.slice(before), [
+    "/api/conversations/c/messages?before=m2&limit=1&markRead=false",
+    "/api/conversations/c/messages?after=1&limit=1&markRead=false",
+  ]);
+  assert.equal(conversation.find("m2").content, "message 2");
+  latest().says(changes(2, { content: "", deletedAt: "2026-11-22T12:03:00.000Z" }));
+  assert.equal(conversation.find("m2").content, "", "its changes are shown too");
 });
 
 test("after a stop nothing goes on", async () => {

@@ -1,12 +1,18 @@
-// The messages of one conversation, kept complete and in order, whatever order they arrive in.
+// The messages of one conversation, kept complete and in order, whatever order they and their changes arrive in.
 
 // @ts-check
 
 /**
  * @typedef {{id: string, name: string | null, displayName: string | null, avatarUrl: string | null}} User
+ * @typedef {{reaction: string, count: number, userIds: string[]}} Reaction
  * @typedef {{id: string, conversationId: string, seq: number, senderId: string, sender: User, content: string,
- *   clientMessageId: string | null, createdAt: string, readAt: string | null}} Message
- * @typedef {{messages: Message[], hasMore: boolean, firstSeq: number}} Page
+ *   clientMessageId: string | null, createdAt: string, readAt: string | null, replyTo: string | null, metadata: object | null,
+ *   reactions: Reaction[], editedAt: string | null, deletedAt: string | null, change: number | null}} Message
+ * @typedef {{messages: Message[], hasMore: boolean, firstSeq: number, lastChange: number}} Page
+ * @typedef {{messages: Message[], hasMore: boolean, lastChange: number}} Changes
+ * @typedef {{page: (query: string) => Promise<Page>, changes: (after: number) => Promise<Changes>}} Source where messages and
+ *   their changes are fetched
+ * @typedef {(message: Message) => Message} Edit makes of a message what the user has asked for
  */
 
 export class Conversation {
@@ -20,23 +26,33 @@ export class Conversation {
   #early = new Map();
   /** The highest `seq` that is known to exist. */
   #known = 0;
+  /** The change up to which the messages show all changes; known once the first page is here. */
+  #complete = 0;
+  /** The latest change that is known to exist. */
+  #latestChange = 0;
   /** Whether the newest messages were fetched. */
   loaded = false;
   /** How far each participant has read, and when. @type {Map<string, {upToSeq: number, readAt: string}>} */
   #read = new Map();
+  /** What the user has asked for and the service has not answered, by message. @type {Map<string, {stored: Message, edits: Edit[]}>} */
+  #asked = new Map();
+  /** Messages that were fetched because others answer them, by id; null as in `find`. @type {Map<string, Message | null>} */
+  #quoted = new Map();
   /** @type {Promise<void> | undefined} */
   #filling;
-  #fetch;
+  /** @type {Promise<void> | undefined} */
+  #catchingUp;
+  #source;
   #added;
 
   /**
    * @param {string} id
-   * @param {(query: string) => Promise<Page>} fetch gets a page of messages
+   * @param {Source} source
    * @param {(messages: Message[]) => void} added is called with the messages that are new at the end
    */
-  constructor(id, fetch, added) {
+  constructor(id, source, added) {
     this.id = id;
-    this.#fetch = fetch;
+    this.#source = source;
     this.#added = added;
   }
 
@@ -47,13 +63,16 @@ export class Conversation {
 
   /** Fetches the newest page. */
   async load() {
-    const { messages, hasMore } = await this.#page("");
+    const { messages, hasMore, lastChange } = await this.#page("");
     if (this.loaded) return this.catchUp(messages.at(-1)?.seq ?? 0);
     this.loaded = true;
+    this.#complete = lastChange;
     this.messages = messages.map((message) => this.#marked(message));
     this.hasMore = hasMore;
-    for (const seq of this.#early.keys()) if (seq <= this.lastSeq) this.#early.delete(seq);
-    await this.catchUp(this.#known);
+    for (const [seq, message] of this.#early) {
+      if (seq <= this.lastSeq && this.#early.delete(seq)) this.#renew(message);
+    }
+    await Promise.all([this.catchUp(this.#known), this.catchUpChanges(0)]);
   }
 
   /** Fetches the page before the oldest message. */
@@ -62,25 +81,107 @@ export class Conversation {
     if (!oldest || !this.hasMore) return;
     const { messages, hasMore } = await this.#page(`before=${oldest.seq}`);
     // It may have been called twice at once.
-    if (this.messages[0] !== oldest) return;
+    if (this.messages[0]?.id !== oldest.id) return;
     this.messages = [...messages.map((message) => this.#marked(message)), ...this.messages];
     this.hasMore = hasMore;
   }
 
   /**
-   * Adds a message that was pushed or sent. Duplicates are dropped; a message after a gap waits until the gap
-   * is filled.
+   * The message with this id: from those that are here, or fetched because another one answers it. Null while it is being
+   * fetched and if it cannot be, undefined if nobody has asked for it.
+   *
+   * @param {string} id
+   */
+  find(id) {
+    return this.messages.find((message) => message.id === id) ?? this.#quoted.get(id);
+  }
+
+  /**
+   * A message as it is stored, without what the user has asked for since.
+   *
+   * @param {string} id
+   */
+  stored(id) {
+    return this.#asked.get(id)?.stored ?? this.find(id);
+  }
+
+  /**
+   * Fetches a message that another one answers.
+   *
+   * @param {string} id
+   */
+  async quote(id) {
+    if (this.find(id) !== undefined) return;
+    this.#quoted.set(id, null);
+    try {
+      // The message before it tells its `seq`, unless it is the first.
+      const before = await this.#page(`before=${id}&limit=1`);
+      const seq = before.messages[0]?.seq ?? this.firstSeq - 1;
+      const { messages } = await this.#page(`after=${seq}&limit=1`);
+      // A change may have come meanwhile.
+      if (messages[0]?.id === id) this.#quoted.set(id, newer(this.#quoted.get(id), messages[0]));
+    } catch (error) {
+      // The service refuses a message that this user does not see; anything else may succeed later.
+      if (/** @type {any} */ (error).code !== "invalid_request") this.#quoted.delete(id);
+      throw error;
+    }
+  }
+
+  /**
+   * Adds a message that was pushed or sent, or its later state. Duplicates are dropped; a message after a gap waits until the
+   * gap is filled.
    *
    * @param {Message} message
    */
   add(message) {
-    if (message.seq <= this.lastSeq) return;
-    this.#early.set(message.seq, message);
+    if (this.#quoted.has(message.id)) this.#quoted.set(message.id, newer(this.#quoted.get(message.id), message));
+    if (message.seq <= this.lastSeq) return this.#renew(message);
+    this.#early.set(message.seq, newer(this.#early.get(message.seq), message));
     this.#known = Math.max(this.#known, message.seq);
     if (!this.loaded) return;
     this.#append();
     // If that fails, the next message, ping or connection tries again.
     if (this.#early.size > 0) this.catchUp(this.#known).catch(() => {});
+  }
+
+  /**
+   * Takes note of a change; of a message, unless it is one of the conversation.
+   *
+   * @param {number} change
+   * @param {Message} [message] the message as it is after the change
+   */
+  changed(change, message) {
+    if (message) this.add(message);
+    if (this.loaded && change === this.#complete + 1) this.#complete = change;
+    // If that fails, the next change, ping or connection tries again.
+    this.catchUpChanges(change).catch(() => {});
+  }
+
+  /**
+   * Shows a message as the user wants it, until `settle` is called with the same function.
+   *
+   * @param {Message} message
+   * @param {Edit} edit
+   */
+  ask(message, edit) {
+    const stored = this.#asked.get(message.id)?.stored ?? this.messages.find(({ id }) => id === message.id);
+    if (!stored) return;
+    this.#asked.set(message.id, { stored, edits: [...(this.#asked.get(message.id)?.edits ?? []), edit] });
+    this.#renew(stored);
+  }
+
+  /**
+   * Shows a message as it is stored again, apart from what else was asked for.
+   *
+   * @param {string} id
+   * @param {Edit} edit
+   */
+  settle(id, edit) {
+    const asked = this.#asked.get(id);
+    if (!asked) return;
+    asked.edits = asked.edits.filter((other) => other !== edit);
+    if (asked.edits.length === 0) this.#asked.delete(id);
+    this.messages = this.messages.map((message) => (message.id === id ? this.#shown(asked.stored) : message));
   }
 
   /**
@@ -91,9 +192,21 @@ export class Conversation {
    */
   async catchUp(lastSeq) {
     this.#known = Math.max(this.#known, lastSeq);
-    if (!this.loaded) return;
-    this.#filling ??= this.#fill().finally(() => (this.#filling = undefined));
+    if (!this.loaded || this.lastSeq >= this.#known) return;
+    this.#filling ??= this.#fill();
     await this.#filling;
+  }
+
+  /**
+   * Fetches the missing changes up to the latest one known, likewise.
+   *
+   * @param {number} lastChange
+   */
+  async catchUpChanges(lastChange) {
+    this.#latestChange = Math.max(this.#latestChange, lastChange);
+    if (!this.loaded || this.#complete >= this.#latestChange) return;
+    this.#catchingUp ??= this.#fetchChanges();
+    await this.#catchingUp;
   }
 
   /**
@@ -120,19 +233,69 @@ export class Conversation {
     return read ? { ...message, readAt: read[1].readAt } : message;
   }
 
+  /**
+   * A stored message with what the user has asked for.
+   *
+   * @param {Message} stored
+   */
+  #shown(stored) {
+    const edits = this.#asked.get(stored.id)?.edits ?? [];
+    return edits.reduce((message, edit) => edit(message), this.#marked(stored));
+  }
+
+  /**
+   * Takes the later state of a message, if it is here. Otherwise the page that brings it shows that state.
+   *
+   * @param {Message} message
+   */
+  #renew(message) {
+    const at = message.seq - (this.messages[0]?.seq ?? 0);
+    const known = this.messages[at];
+    if (known?.id !== message.id) return;
+    const asked = this.#asked.get(message.id);
+    const stored = newer(asked?.stored ?? known, message);
+    if (asked) asked.stored = stored;
+    this.messages = this.messages.map((other, index) => (index === at ? this.#shown(stored) : other));
+  }
+
+  /** Is called when something is missing. Who calls after the end begins anew: what they know of is not fetched. */
   async #fill() {
-    while (this.lastSeq < this.#known) {
-      const isEmpty = this.messages.length === 0;
-      const { messages } = await this.#page(isEmpty ? "limit=100" : `after=${this.lastSeq}&limit=100`);
-      for (const message of messages) if (message.seq > this.lastSeq) this.#early.set(message.seq, message);
-      if (isEmpty && messages.length > 0) {
-        // There may be messages before those fetched now.
-        this.hasMore = messages[0].seq > this.firstSeq;
-        this.#append(messages[0].seq);
-      } else {
-        this.#append();
+    try {
+      while (this.lastSeq < this.#known) {
+        const isEmpty = this.messages.length === 0;
+        const { messages } = await this.#page(isEmpty ? "limit=100" : `after=${this.lastSeq}&limit=100`);
+        for (const message of messages) {
+          if (message.seq > this.lastSeq) this.#early.set(message.seq, newer(this.#early.get(message.seq), message));
+        }
+        if (isEmpty && messages.length > 0) {
+          // There may be messages before those fetched now.
+          this.hasMore = messages[0].seq > this.firstSeq;
+          this.#append(messages[0].seq);
+        } else {
+          this.#append();
+        }
+        if (messages.length === 0) return;
       }
-      if (messages.length === 0) return;
+    } finally {
+      this.#filling = undefined;
+    }
+  }
+
+  /** The same for changes. */
+  async #fetchChanges() {
+    try {
+      while (this.#complete < this.#latestChange) {
+        const after = this.#complete;
+        const { messages, hasMore, lastChange } = await this.#source.changes(after);
+        for (const message of messages) this.add(message);
+        // A page has come meanwhile that shows less.
+        if (this.#complete < after) continue;
+        // Nothing has come, although there is more: the next change, ping or connection tries again.
+        if (lastChange <= this.#complete && !hasMore) return;
+        this.#complete = Math.max(this.#complete, lastChange);
+      }
+    } finally {
+      this.#catchingUp = undefined;
     }
   }
 
@@ -143,11 +306,16 @@ export class Conversation {
    * @param {string} query
    */
   async #page(query) {
-    const page = await this.#fetch(query);
+    const page = await this.#source.page(query);
     if (page.firstSeq > this.firstSeq) {
       this.firstSeq = page.firstSeq;
       this.messages = this.messages.filter(({ seq }) => seq >= page.firstSeq);
       if (this.messages.length === 0) this.hasMore = false;
+    }
+    if (this.loaded && page.lastChange < this.#complete) {
+      // A change of one of these messages may have come after the service has read them, and was not kept.
+      this.#complete = page.lastChange;
+      this.catchUpChanges(0).catch(() => {});
     }
     return page;
   }
@@ -165,4 +333,14 @@ export class Conversation {
     this.messages = [...this.messages, ...added];
     this.#added(added);
   }
+}
+
+/**
+ * The later of two states of a message.
+ *
+ * @param {Message | null | undefined} known
+ * @param {Message} message
+ */
+export function newer(known, message) {
+  return known && (known.change ?? 0) >= (message.change ?? 0) ? known : message;
 }

@@ -7,12 +7,13 @@
 //     await chat.send(conversation.id, "Hello, Bob!");
 //
 // No message is stored twice: a send without an answer is repeated with the same clientMessageId, on the next
-// connection if need be, until the service answers that the message is stored or refused.
+// connection if need be, until the service answers that the message is stored or refused. Edits, deletions and
+// reactions are repeated likewise; they are shown at once, and taken back if they are refused.
 
 // @ts-check
 
 import { Connection, SwitchboardError, errorOf } from "./connection.js";
-import { Conversation } from "./conversation.js";
+import { Conversation, newer } from "./conversation.js";
 
 export { SwitchboardError };
 
@@ -42,6 +43,8 @@ const CHECK_MS = 5 * SECOND;
 const LONGEST_PAUSE_MS = 60 * MINUTE;
 /** A message over which this many connections were closed has failed. */
 const BLAMED_AT_MOST = 2;
+/** How often an edit is tried again because others have reacted to the message meanwhile. */
+const EDITED_AT_MOST = 5;
 /** The time limit of a request to the HTTP API. */
 const REQUEST_TIMEOUT_MS = 15 * SECOND;
 
@@ -59,8 +62,11 @@ const REQUEST_TIMEOUT_MS = 15 * SECOND;
  * @typedef {{conversationId: string, added: string[], removed: string[], roles: {userId: string, role: Role}[],
  *   participantCount: number, lastChange: number}} RosterChange
  * @typedef {"offline" | "connecting" | "online"} State
- * @typedef {{clientMessageId: string, conversationId: string, content: string, state: "pending" | "failed",
- *   error?: SwitchboardError}} Outgoing
+ * @typedef {{clientMessageId: string, conversationId: string, content: string, replyTo?: string, metadata?: object,
+ *   state: "pending" | "failed", error?: SwitchboardError}} Outgoing
+ * @typedef {{message: Message, action: string, fields: object, edit: import("./conversation.js").Edit, seen?: Message, tries: number,
+ *   blamed: number, resolve: (message: Message) => void, reject: (error: SwitchboardError) => void}} Change what was asked for a
+ *   stored message: the frame, what is shown until it is answered, and for an edit the message as it was at the last try
  * @typedef {{online: boolean, lastSeenAt: string | null, version: number}} Presence
  * @typedef {object} Options
  * @property {string} url where the WebSocket API is, as `wss://host/stage`
@@ -134,6 +140,8 @@ export class Switchboard extends EventTarget {
   #typedAt = new Map();
   /** The conversations with a send that waits for its answer. @type {Set<string>} */
   #delivering = new Set();
+  /** The changes of stored messages that are not answered yet, by message, in the order in which they were asked for. @type {Map<string, Change[]>} */
+  #changing = new Map();
   /** @type {Map<string, {resolve: (message: Message) => void, reject: (error: SwitchboardError) => void}>} */
   #promised = new Map();
   /** How often a connection was closed with a code that blames a frame, while this message waited for its answer. @type {Map<string, number>} */
@@ -370,11 +378,11 @@ export class Switchboard extends EventTarget {
   async #join(connection, conversation) {
     const { id } = conversation;
     try {
-      const { lastSeq } = await this.#inTurn(id, () => connection.ask("join_conversation", { conversationId: id }));
-      integers({ lastSeq });
-      // After the join, so that no message falls between those fetched and those pushed.
+      const { lastSeq, lastChange } = await this.#inTurn(id, () => connection.ask("join_conversation", { conversationId: id }));
+      integers({ lastSeq, lastChange });
+      // After the join, so that no message and no change falls between those fetched and those pushed.
       if (!conversation.loaded) await conversation.load();
-      await conversation.catchUp(lastSeq);
+      await Promise.all([conversation.catchUp(lastSeq), conversation.catchUpChanges(lastChange)]);
       this.#emit("messages", id);
     } catch (caught) {
       const error = /** @type {SwitchboardError} */ (caught);
@@ -407,7 +415,11 @@ export class Switchboard extends EventTarget {
    */
   #compare(heads) {
     for (const { conversationId, lastSeq, lastChange } of heads) integers({ lastSeq, lastChange }), strings({ conversationId });
-    for (const { conversationId, lastSeq } of heads) this.#open.get(conversationId)?.catchUp(lastSeq).catch(() => {});
+    for (const { conversationId, lastSeq, lastChange } of heads) {
+      const open = this.#open.get(conversationId);
+      open?.catchUp(lastSeq).catch(() => {});
+      open?.catchUpChanges(lastChange).catch(() => {});
+    }
     // If there are more pages, a conversation that is not listed is on one of them.
     const isMissing = this.#cursor === null && heads.some(({ conversationId }) => !this.#summaries.has(conversationId));
     const behind = heads.filter(({ conversationId, lastSeq, lastChange }) => {
@@ -536,15 +548,26 @@ export class Switchboard extends EventTarget {
     conversationId = canonical(conversationId);
     let conversation = this.#open.get(conversationId);
     if (conversation) return conversation;
-    const path = `/api/conversations/${conversationId}/messages`;
     conversation = new Conversation(
       conversationId,
-      async (query) => {
-        const page = await this.#request(`${path}?${query}${query && "&"}markRead=false`);
-        if (!Array.isArray(page.messages)) throw malformed("messages");
-        integers({ firstSeq: page.firstSeq });
-        page.messages.forEach(check);
-        return page;
+      {
+        page: async (query) => {
+          const page = await this.#request(`${at(conversationId)}/messages?${query}${query && "&"}markRead=false`);
+          if (!Array.isArray(page.messages)) throw malformed("messages");
+          integers({ firstSeq: page.firstSeq, lastChange: page.lastChange });
+          page.messages.forEach(check);
+          return page;
+        },
+        changes: async (after) => {
+          const changes = await this.#request(`${at(conversationId)}/changes?after=${after}&limit=100`);
+          if (!Array.isArray(changes.messages)) throw malformed("messages");
+          integers({ lastChange: changes.lastChange });
+          changes.messages.forEach(check);
+          if (changes.conversation) this.#heardOf(changes.conversation);
+          // Once they are taken.
+          setTimeout(() => this.#emit("messages", conversationId));
+          return changes;
+        },
       },
       (messages) => {
         for (const message of messages) this.#emit("message", message);
@@ -589,6 +612,18 @@ export class Switchboard extends EventTarget {
   }
 
   /**
+   * Fetches a message that another one answers, so that `find` of the open conversation has it.
+   *
+   * @param {string} conversationId
+   * @param {string} messageId
+   */
+  async quote(conversationId, messageId) {
+    conversationId = canonical(conversationId);
+    await this.#open.get(conversationId)?.quote(messageId);
+    this.#emit("messages", conversationId);
+  }
+
+  /**
    * Marks all messages of a conversation as read, if any are not.
    *
    * @param {string} conversationId
@@ -607,21 +642,22 @@ export class Switchboard extends EventTarget {
    *
    * @param {string} conversationId
    * @param {string} content
+   * @param {{replyTo?: string, metadata?: object}} [more] the id of the message that it answers, and data of the application
    * @returns {Promise<Message>}
    */
-  send(conversationId, content) {
+  send(conversationId, content, { replyTo, metadata } = {}) {
     if (typeof conversationId !== "string" || typeof content !== "string") {
       return Promise.reject(new SwitchboardError("invalid_request", "conversationId, content: must be strings"));
     }
     conversationId = canonical(conversationId);
     const clientMessageId = newId();
     /** @type {Outgoing} */
-    const outgoing = { clientMessageId, conversationId, content, state: "pending" };
+    const outgoing = { clientMessageId, conversationId, content, ...given({ replyTo, metadata }), state: "pending" };
     this.outgoing.set(clientMessageId, outgoing);
     this.#typedAt.delete(conversationId);
     this.#emit("outgoing", outgoing);
     const sent = new Promise((resolve, reject) => this.#promised.set(clientMessageId, { resolve, reject }));
-    const refusal = Connection.refusal("send_message", { conversationId, content, clientMessageId });
+    const refusal = Connection.refusal("send_message", fieldsOf(outgoing));
     if (refusal) this.#giveUp(outgoing, refusal);
     else void this.#deliver(conversationId);
     return /** @type {Promise<Message>} */ (sent);
@@ -651,7 +687,147 @@ export class Switchboard extends EventTarget {
     if (outgoing?.state === "failed" && this.outgoing.delete(clientMessageId)) this.#emit("outgoing", outgoing);
   }
 
+  /**
+   * Answers a message.
+   *
+   * @param {Message} message
+   * @param {string} content
+   * @param {{metadata?: object}} [more]
+   */
+  reply(message, content, more = {}) {
+    return this.send(message.conversationId, content, { ...more, replyTo: message.id });
+  }
+
+  /**
+   * Gives a message of this user another content, and other metadata if that is given; null removes it. If another device
+   * edits or deletes the message meanwhile, this is given up with the code `conflict`.
+   *
+   * @param {Message} message
+   * @param {string} content
+   * @param {{metadata?: object | null}} [more]
+   * @returns {Promise<Message>} the message as it is stored then
+   */
+  edit(message, content, more = {}) {
+    const fields = { messageId: message.id, content, ...more };
+    return this.#change(message, "edit_message", fields, (shown) => ({ ...shown, ...more, content, editedAt: new Date().toISOString() }));
+  }
+
+  /**
+   * Deletes a message: its sender may, and owners of its group.
+   *
+   * @param {Message} message
+   * @returns {Promise<Message>}
+   */
+  delete(message) {
+    const empty = { content: "", metadata: null, reactions: [], deletedAt: new Date().toISOString() };
+    return this.#change(message, "delete_message", { messageId: message.id }, (shown) => ({ ...shown, ...empty }));
+  }
+
+  /**
+   * Reacts to a message.
+   *
+   * @param {Message} message
+   * @param {string} reaction for example an emoji
+   * @returns {Promise<Message>}
+   */
+  react(message, reaction) {
+    const fields = { messageId: message.id, reaction };
+    const edit = (/** @type {Message} */ shown) => ({ ...shown, reactions: withReaction(shown.reactions, reaction, this.userId) });
+    return this.#change(message, "add_reaction", fields, edit);
+  }
+
+  /**
+   * Takes a reaction back.
+   *
+   * @param {Message} message
+   * @param {string} reaction
+   * @returns {Promise<Message>}
+   */
+  unreact(message, reaction) {
+    const fields = { messageId: message.id, reaction };
+    const edit = (/** @type {Message} */ shown) => ({ ...shown, reactions: withoutReaction(shown.reactions, reaction, this.userId) });
+    return this.#change(message, "remove_reaction", fields, edit);
+  }
+
+  /**
+   * Shows a change, and asks for it until it is answered.
+   *
+   * @param {Message} message
+   * @param {string} action
+   * @param {object} fields
+   * @param {import("./conversation.js").Edit} edit
+   * @returns {Promise<Message>}
+   */
+  #change(message, action, fields, edit) {
+    const refusal = Connection.refusal(action, { ...fields, ifChange: Number.MAX_SAFE_INTEGER });
+    if (refusal) return Promise.reject(refusal);
+    const { id, conversationId } = message;
+    this.#open.get(conversationId)?.ask(message, edit);
+    this.#emit("messages", conversationId);
+    return new Promise((resolve, reject) => {
+      const queue = this.#changing.get(id) ?? [];
+      queue.push({ message, action, fields, edit, tries: 0, blamed: 0, resolve, reject });
+      this.#changing.set(id, queue);
+      void this.#deliverChanges(id);
+    });
+  }
+
+  /**
+   * Asks for the changes of a message one after the other, which keeps their order.
+   *
+   * @param {string} messageId
+   */
+  async #deliverChanges(messageId) {
+    if (this.#delivering.has(messageId)) return;
+    this.#delivering.add(messageId);
+    try {
+      const queue = this.#changing.get(messageId) ?? [];
+      // While offline, the next connection continues.
+      while (this.state === "online" && this.#connection && queue.length > 0) {
+        if (await this.#tryChange(queue[0])) queue.shift();
+      }
+      if (queue.length === 0) this.#changing.delete(messageId);
+    } finally {
+      this.#delivering.delete(messageId);
+    }
+  }
+
+  /**
+   * Asks for a change. Returns whether it is settled.
+   *
+   * @param {Change} change
+   */
+  async #tryChange(change) {
+    const connection = this.#connection;
+    if (!connection) return false;
+    const { message, action, fields, edit } = change;
+    const settle = () => {
+      this.#open.get(message.conversationId)?.settle(message.id, edit);
+      this.#emit("messages", message.conversationId);
+    };
+    try {
+      if (action === "edit_message") change.seen ??= this.#open.get(message.conversationId)?.stored(message.id) ?? message;
+      const answer = await connection.ask(action, change.seen ? { ...fields, ifChange: change.seen.change } : fields);
+      this.#messageChanged(answer);
+      if (!isEdited(change, answer.message)) return false;
+      settle();
+      change.resolve(answer.message);
+      return true;
+    } catch (caught) {
+      const error = /** @type {SwitchboardError} */ (caught);
+      if (connection.wasBlamed) change.blamed++;
+      if ((error.retryable || error.code === "token_expired") && change.blamed < BLAMED_AT_MOST) {
+        if (this.state === "online" && this.#connection) await pause(error.retryAfterMs ?? FIRST_DELAY_MS * (1 + this.#random()));
+        return false;
+      }
+      settle();
+      change.reject(error);
+      return true;
+    }
+  }
+
   async #sendAll() {
+    for (const messageId of this.#changing.keys()) void this.#deliverChanges(messageId);
     await this.#sendSuspects();
     for (const id of new Set([...this.outgoing.values()].map(({ conversationId }) => conversationId))) void this.#deliver(id);
   }
@@ -701,11 +877,11 @@ export class Switchboard extends EventTarget {
 
   /** @param {Outgoing} outgoing */
   async #try(outgoing) {
-    const { clientMessageId, conversationId, content } = outgoing;
+    const { clientMessageId } = outgoing;
     const connection = this.#connection;
     if (!connection) return;
     try {
-      this.#stored(await connection.ask("send_message", { conversationId, content, clientMessageId }));
+      this.#stored(await connection.ask("send_message", fieldsOf(outgoing)));
       this.#blamed.delete(clientMessageId);
     } catch (caught) {
       const error = /** @type {SwitchboardError} */ (caught);
@@ -724,7 +900,7 @@ export class Switchboard extends EventTarget {
       }
       if (error.retryable || error.code === "token_expired") {
         if (this.state !== "online" || !this.#connection) return;
-        await new Promise((resolve) => setTimeout(resolve, error.retryAfterMs ?? FIRST_DELAY_MS * (1 + this.#random())));
+        await pause(error.retryAfterMs ?? FIRST_DELAY_MS * (1 + this.#random()));
         return;
       }
       this.#giveUp(outgoing, error);
@@ -794,6 +970,8 @@ export class Switchboard extends EventTarget {
       case "new_message":
         // It may be this user's own, from another device or as the answer to an earlier try.
         return this.#stored(data);
+      case "message_changed":
+        return this.#messageChanged(data);
       case "conversation_updated":
         return this.#update(data);
       case "conversation_changed":
@@ -840,7 +1018,7 @@ export class Switchboard extends EventTarget {
     this.#typist({ conversationId, userId: senderId }, 0);
     this.#open.get(conversationId)?.add(message);
     const summary = this.#summaries.get(conversationId);
-    if (summary && seq <= summary.lastSeq) return;
+    if (summary && seq <= summary.lastSeq) return this.#renewLatest(summary, message);
     // Not listed here yet, or messages were missed whose senders are not known here.
     if (!summary || seq > summary.lastSeq + 1) return this.#refreshSoon();
     const unreadCount = senderId === this.userId || this.#hasRead(conversationId, seq) ? summary.unreadCount : summary.unreadCount + 1;
@@ -857,14 +1035,54 @@ export class Switchboard extends EventTarget {
     const summary = this.#summaries.get(conversationId);
     // Not listed here yet: it is new, or on a later page.
     if (!summary) return this.#refreshSoon();
-    if (lastSeq < summary.lastSeq) return;
+    if (lastMessage.change !== null) this.#heardOfChange(conversationId, lastMessage.change, lastMessage);
+    if (lastSeq <= summary.lastSeq) return;
     this.#summarise({ ...summary, ...latest(lastMessage), unreadCount: this.#hasRead(conversationId, lastSeq) ? 0 : unreadCount });
+  }
+
+  /** @param {{message: Message, change: number | null}} change */
+  #messageChanged({ message, change }) {
+    check(message);
+    const { conversationId } = message;
+    // Null if nothing has ever changed it.
+    if (change === null) return;
+    integers({ change });
+    this.#open.get(conversationId)?.changed(change, message);
+    this.#heardOfChange(conversationId, change, message);
+    this.#emit("messages", conversationId);
+  }
+
+  /**
+   * Takes note of the change of a message in the list.
+   *
+   * @param {string} conversationId
+   * @param {number} change
+   * @param {Message} message
+   */
+  #heardOfChange(conversationId, change, message) {
+    const summary = this.#summaries.get(conversationId);
+    if (!summary) return;
+    const isNext = summary.lastChange === change - 1;
+    if (this.#isNewChange(conversationId, change) && !isNext) this.#fetchSoon(conversationId);
+    this.#renewLatest(isNext ? { ...summary, lastChange: change } : summary, message);
+  }
+
+  /**
+   * Takes the later state of a message, if it is the latest of a conversation.
+   *
+   * @param {Summary} summary
+   * @param {Message} message
+   */
+  #renewLatest(summary, message) {
+    const { lastMessage } = summary;
+    this.#summarise(lastMessage?.id === message.id ? { ...summary, lastMessage: newer(lastMessage, message) } : summary);
   }
 
   /** @param {{conversationId: string, title: string, avatarUrl: string | null, participantCount: number, lastChange: number}} change */
   #changed({ conversationId, title, avatarUrl, participantCount, lastChange }) {
     strings({ conversationId, title });
     integers({ participantCount, lastChange });
+    this.#open.get(conversationId)?.changed(lastChange);
     if (!this.#isNewChange(conversationId, lastChange)) return;
     const summary = this.#summaries.get(conversationId);
     if (summary?.lastChange !== lastChange - 1) return this.#fetchSoon(conversationId);
@@ -889,9 +1107,10 @@ export class Switchboard extends EventTarget {
     const { conversationId, added, removed, roles, participantCount, lastChange } = change;
     strings({ conversationId });
     integers({ participantCount, lastChange });
+    const open = this.#open.get(conversationId);
+    open?.changed(lastChange);
     if (!this.#isNewChange(conversationId, lastChange)) return;
     const summary = this.#summaries.get(conversationId);
-    const open = this.#open.get(conversationId);
     if (removed.includes(this.userId)) this.#forget(conversationId);
     else if (added.includes(this.userId)) {
       this.#fetchSoon(conversationId);
@@ -914,6 +1133,9 @@ export class Switchboard extends EventTarget {
     this.#heard.set(conversationId, (this.#heard.get(conversationId) ?? 0) + 1);
     const known = [this.#open.delete(conversationId), this.#summaries.delete(conversationId)].includes(true);
     const reason = new SwitchboardError("forbidden", "you do not take part in this conversation any more");
+    for (const queue of this.#changing.values()) {
+      if (queue[0]?.message.conversationId === conversationId) queue.splice(0).forEach(({ reject }) => reject(reason));
+    }
     for (const outgoing of [...this.outgoing.values()].filter((one) => one.conversationId === conversationId)) {
       if (outgoing.state === "pending") this.#giveUp(outgoing, reason);
       this.discard(outgoing.clientMessageId);
@@ -934,6 +1156,8 @@ export class Switchboard extends EventTarget {
     // A message may have come meanwhile.
     const { lastMessage, lastMessageAt, lastSeq, unreadCount } = known && known.lastSeq > summary.lastSeq ? known : summary;
     this.#summarise({ ...summary, lastMessage, lastMessageAt, lastSeq, unreadCount });
+    // Or a change of the latest one.
+    if (known?.lastMessage) this.#renewLatest(this.#summaries.get(summary.id) ?? summary, known.lastMessage);
   }
 
   /**
@@ -1170,6 +1394,79 @@ function latest(message) {
   return { lastMessage: message, lastMessageAt: message.createdAt, lastSeq: message.seq };
 }
 
+/**
+ * The fields of the frame that sends a message.
+ *
+ * @param {Outgoing} outgoing
+ */
+function fieldsOf({ conversationId, content, clientMessageId, replyTo, metadata }) {
+  return { conversationId, content, clientMessageId, ...given({ replyTo, metadata }) };
+}
+
+/**
+ * The fields that are given.
+ *
+ * @template {object} T
+ * @param {T} fields
+ * @returns {Partial<T>}
+ */
+function given(fields) {
+  return /** @type {any} */ (Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)));
+}
+
+/**
+ * Whether the answer to a change is what was asked for. It is not if others have only reacted to the message that is edited:
+ * then the edit is tried again.
+ *
+ * @param {Change} change
+ * @param {Message} stored
+ */
+function isEdited(change, stored) {
+  const { seen, fields } = change;
+  if (!seen || stored.content === /** @type {any} */ (fields).content) return true;
+  if (stored.deletedAt) throw new SwitchboardError("conflict", "the message was deleted meanwhile");
+  if (stored.editedAt !== seen.editedAt || ++change.tries > EDITED_AT_MOST) {
+    throw new SwitchboardError("conflict", "the message was edited meanwhile");
+  }
+  change.seen = stored;
+  return false;
+}
+
+/**
+ * Reactions after a user has given one.
+ *
+ * @param {import("./conversation.js").Reaction[]} reactions
+ * @param {string} reaction
+ * @param {string} userId
+ */
+function withReaction(reactions, reaction, userId) {
+  const known = reactions.find((one) => one.reaction === reaction);
+  if (!known) return [...reactions, { reaction, count: 1, userIds: [userId] }];
+  if (known.userIds.includes(userId)) return reactions;
+  const more = { ...known, count: known.count + 1, userIds: [...known.userIds, userId] };
+  return reactions.map((one) => (one === known ? more : one));
+}
+
+/**
+ * Reactions after a user has taken one back.
+ *
+ * @param {import("./conversation.js").Reaction[]} reactions
+ * @param {string} reaction
+ * @param {string} userId
+ */
+function withoutReaction(reactions, reaction, userId) {
+  const without = reactions.map((one) => {
+    if (one.reaction !== reaction || !one.userIds.includes(userId)) return one;
+    return { ...one, count: one.count - 1, userIds: one.userIds.filter((id) => id !== userId) };
+  });
+  return without.filter(({ count }) => count > 0);
+}
+
+/** @param {number} delay in milliseconds */
+function pause(delay) {
+  return new Promise((resolve) => setTimeout(resolve, delay));
+}
+
 /** @param {string} text */
 function decodeBase64Url(text) {
   const bytes = atob(text.replace(/-/g, "+").replace(/_/g, "/"));
@@ -1192,6 +1489,7 @@ function malformed(field) {
 function check(message) {
   strings({ id: message?.id, conversationId: message?.conversationId });
   integers({ seq: message?.seq });
+  if (!Array.isArray(message.reactions)) throw malformed("reactions");
 }
 
 /** @param {Record<string, unknown>} fields */
