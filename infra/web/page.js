@@ -278,8 +278,11 @@ function List({ chat, selected, choose, typists }) {
   `;
 }
 
+const DELETED = "This message was deleted.";
+
 function lastWords({ kind, lastMessage }, me) {
   if (!lastMessage) return "";
+  if (lastMessage.deletedAt) return html`<em>${DELETED}</em>`;
   if (lastMessage.senderId === me) return `You: ${lastMessage.content}`;
   return kind === "group" ? `${nameOf(lastMessage.sender)}: ${lastMessage.content}` : lastMessage.content;
 }
@@ -326,6 +329,17 @@ function Conversation({ chat, id, summary, typing, back, gone }) {
   }, [id, unread, chat.state]);
   const isGroup = summary?.kind === "group";
   const [showsPeople, showPeople] = useState(false);
+  // The message that is answered or edited in the composer, and why a change of one was refused.
+  const [draft, setDraft] = useState(/** @type {{action: "reply" | "edit", message: any} | null} */ (null));
+  const [problem, setProblem] = useState("");
+  const begin = (action, message) => {
+    setDraft({ action, message });
+    composer.current?.focus();
+  };
+  const attempt = (change) => {
+    setProblem("");
+    change.catch((error) => setProblem(wordsOf(error)));
+  };
   const nameById = (userId) => {
     const message = conversation?.messages.findLast(({ senderId }) => senderId === userId);
     return message ? nameOf(message.sender) : summary?.otherUser?.id === userId ? nameOf(summary.otherUser) : userId;
@@ -341,9 +355,10 @@ function Conversation({ chat, id, summary, typing, back, gone }) {
         </div>
         ${isGroup && html`<button class="people-toggle" aria-expanded=${showsPeople} onClick=${() => showPeople(!showsPeople)}>People</button>`}
       </header>
-      <${Messages} chat=${chat} id=${id} conversation=${conversation} isGroup=${isGroup} />
+      <${Messages} chat=${chat} id=${id} conversation=${conversation} summary=${summary} nameById=${nameById} begin=${begin} attempt=${attempt} />
       <p class="typing" aria-live="polite">${typingOf(typing.map(nameById))}</p>
-      <${Composer} chat=${chat} id=${id} field=${composer} />
+      <p class="refusal" role="alert">${problem}</p>
+      <${Composer} chat=${chat} id=${id} field=${composer} conversation=${conversation} draft=${draft} begin=${begin} end=${() => setDraft(null)} attempt=${attempt} />
       ${isGroup && showsPeople && html`<${People} chat=${chat} summary=${summary} close=${() => showPeople(false)} />`}
     </main>
   `;
@@ -485,11 +500,14 @@ function Person({ one, at, chat, id, isOwner, count, attempt }) {
   `;
 }
 
-function Messages({ chat, id, conversation, isGroup }) {
+function Messages({ chat, id, conversation, summary, nameById, begin, attempt }) {
   const list = useRef(null);
   const place = useRef({ atEnd: true, height: 0, oldest: "" });
   const sentHere = useRef(0);
   const [loading, setLoading] = useState(false);
+  // The message whose actions are shown: that under the pointer or with the focus.
+  const [active, activate] = useState("");
+  const [found, setFound] = useState("");
   const messages = conversation?.messages ?? [];
   const outgoing = [...chat.outgoing.values()].filter((one) => one.conversationId === id);
   const oldest = messages[0]?.id ?? "";
@@ -522,38 +540,206 @@ function Messages({ chat, id, conversation, isGroup }) {
     place.current.atEnd = box.scrollHeight - box.scrollTop - box.clientHeight < 40;
     if (box.scrollTop < 200) older();
   };
+  const show = (messageId) => {
+    const article = list.current.querySelector(`[data-id="${CSS.escape(messageId)}"]`);
+    place.current.atEnd = false;
+    article?.scrollIntoView({ block: "center" });
+    article?.focus({ preventScroll: true });
+  };
+  /** Goes to the message that another one answers, and fetches what is between. */
+  const jump = async (messageId) => {
+    const isHere = () => conversation.messages.some((message) => message.id === messageId);
+    setLoading(true);
+    try {
+      for (let before; !isHere() && conversation.hasMore && before !== conversation.messages[0]?.id; ) {
+        before = conversation.messages[0]?.id;
+        await chat.loadOlder(id);
+      }
+      if (isHere()) setFound(messageId);
+    } catch {
+      // There is no connection, which the banner tells.
+    }
+    setLoading(false);
+  };
+  // Once it is rendered.
+  useEffect(() => {
+    if (!found) return;
+    show(found);
+    const timer = setTimeout(() => setFound(""), 2000);
+    return () => clearTimeout(timer);
+  }, [found]);
+  /** The arrow keys go from message to message; the actions of each are then the next stop of the tab key. */
+  const keys = (event) => {
+    const step = { ArrowUp: -1, ArrowDown: 1 }[event.key];
+    if (!step || event.target.closest(".actions")) return;
+    const articles = [...list.current.querySelectorAll("article[data-id]")];
+    const at = articles.indexOf(event.target.closest("article"));
+    const next = at === -1 ? articles.at(-1) : articles[at + step];
+    if (!next) return;
+    event.preventDefault();
+    next.focus();
+    next.scrollIntoView({ block: "nearest" });
+  };
+  const isGroup = summary?.kind === "group";
   return html`
-    <div class="messages" role="log" aria-label="Messages" aria-live=${loading ? "off" : "polite"} tabindex="0" ref=${list} onScroll=${scrolled}>
+    <div class="messages" role="log" aria-label="Messages" aria-live=${loading ? "off" : "polite"} tabindex="0" ref=${list} onScroll=${scrolled} onKeyDown=${keys}>
       ${conversation?.hasMore && messages.length > 0 && html`<button class="more" onClick=${older} disabled=${loading}>Older messages</button>`}
-      ${messages.map((message, at) => html`<${Message} key=${message.senderId === chat.userId ? (message.clientMessageId ?? message.id) : message.id} message=${message} mine=${message.senderId === chat.userId} before=${messages[at - 1]} isGroup=${isGroup} />`)}
-      ${outgoing.map((one) => html`<${Outgoing} key=${one.clientMessageId} chat=${chat} one=${one} />`)}
+      ${messages.map(
+        (message, at) => html`
+          <${Message}
+            key=${message.senderId === chat.userId ? (message.clientMessageId ?? message.id) : message.id}
+            chat=${chat} conversation=${conversation} message=${message} before=${messages[at - 1]} isGroup=${isGroup}
+            isOwner=${isGroup && summary.role === "owner"} isActive=${active === message.id} activate=${activate} isFound=${found === message.id}
+            jump=${jump} nameById=${nameById} begin=${begin} attempt=${attempt}
+          />
+        `,
+      )}
+      ${outgoing.map((one) => html`<${Outgoing} key=${one.clientMessageId} chat=${chat} one=${one} conversation=${conversation} jump=${jump} />`)}
       ${conversation?.loaded && messages.length + outgoing.length === 0 && html`<p class="hint">Nothing has been said yet.</p>`}
     </div>
   `;
 }
 
-function Message({ message, mine, before, isGroup }) {
+/** What a message says, with its links. Only these schemes are followed, in a window that knows nothing of this one. */
+const LINK = /https?:\/\/[^\s<>"]+/g;
+
+/** @param {string} text */
+function withLinks(text) {
+  const parts = [];
+  let end = 0;
+  for (const { 0: found, index } of text.matchAll(LINK)) {
+    // What ends a sentence ends no link.
+    const link = found.replace(/[.,;:!?'")\]}]+$/, "");
+    if (!URL.canParse(link)) continue;
+    parts.push(text.slice(end, index), html`<a href=${link} target="_blank" rel="noopener noreferrer">${link}</a>`);
+    end = index + link.length;
+  }
+  return [...parts, text.slice(end)];
+}
+
+function Message({ chat, conversation, message, before, isGroup, isOwner, isActive, activate, isFound, jump, nameById, begin, attempt }) {
+  const mine = message.senderId === chat.userId;
   const day = new Date(message.createdAt).toDateString();
   const newDay = !before || new Date(before.createdAt).toDateString() !== day;
   const state = message.readAt ? "read" : "sent";
   const named = isGroup && !mine && (newDay || before.senderId !== message.senderId);
+  const classes = ["message", mine && "mine", message.deletedAt && "deleted", isFound && "found"].filter(Boolean).join(" ");
+  const toggle = (reaction, given) => attempt(given ? chat.unreact(message, reaction) : chat.react(message, reaction));
+  // The pointer may be on another message, whose actions are shown by now.
+  const deactivate = () => activate((active) => (active === message.id ? "" : active));
+  const leave = (event) => event.currentTarget.contains(event.relatedTarget) || deactivate();
   return html`
     ${newDay && html`<p class="day">${new Date(message.createdAt).toLocaleDateString([], { dateStyle: "full" })}</p>`}
-    <article class=${mine ? "message mine" : "message"} data-seq=${message.seq}>
+    <article
+      class=${classes} data-seq=${message.seq} data-id=${message.id} tabindex="-1"
+      onMouseMove=${() => activate(message.id)} onMouseLeave=${(event) => event.currentTarget.contains(document.activeElement) || deactivate()}
+      onfocusin=${() => activate(message.id)} onfocusout=${leave}
+    >
       <span class=${named ? "sender" : "visually-hidden"} dir="auto">${mine ? "You" : nameOf(message.sender)}<span class="visually-hidden">: </span></span>
-      <p>${message.content}</p>
+      ${message.replyTo && !message.deletedAt && html`<${Quote} chat=${chat} conversation=${conversation} id=${message.replyTo} jump=${jump} />`}
+      <p dir="auto">${message.deletedAt ? DELETED : withLinks(message.content)}</p>
       <footer>
+        ${message.editedAt && !message.deletedAt && html`<span class="edited">edited <time datetime=${message.editedAt}>${timeOf(message.editedAt)}</time>, sent</span>`}
         <time datetime=${message.createdAt}>${new Date(message.createdAt).toLocaleTimeString([], { timeStyle: "short" })}</time>
         ${mine && html`<span class=${`mark ${state}`} title=${state}><span aria-hidden="true">${message.readAt ? "✓✓" : "✓"}</span><span class="visually-hidden">${state}</span></span>`}
       </footer>
+      ${message.reactions.length > 0 && html`<${Reactions} reactions=${message.reactions} me=${chat.userId} nameById=${nameById} toggle=${toggle} />`}
+      ${isActive && html`<${Actions} chat=${chat} message=${message} mine=${mine} isOwner=${isOwner} begin=${begin} attempt=${attempt} toggle=${toggle} />`}
     </article>
   `;
 }
 
-function Outgoing({ chat, one }) {
+/** The message that another one answers, in a line that leads to it. */
+function Quote({ chat, conversation, id, jump }) {
+  const quoted = conversation?.find(id);
+  useEffect(() => {
+    if (conversation && quoted === undefined) chat.quote(conversation.id, id).catch(() => {});
+  }, [conversation, quoted]);
+  const words = quoted ? (quoted.deletedAt ? DELETED : quoted.content) : "An earlier message";
+  return html`
+    <button class="quote" onClick=${() => jump(id)} aria-label=${`Answers ${quoted ? nameOf(quoted.sender) : ""}: ${words}. Go to that message.`}>
+      ${quoted && html`<strong dir="auto">${nameOf(quoted.sender)}</strong>`}
+      <span dir="auto">${words}</span>
+    </button>
+  `;
+}
+
+function Reactions({ reactions, me, nameById, toggle }) {
+  return html`
+    <ul class="reactions" aria-label="Reactions">
+      ${reactions.map(({ reaction, count, userIds }) => {
+        const given = userIds.includes(me);
+        const names = userIds.map((id) => (id === me ? "you" : nameById(id))).join(", ");
+        const others = count > userIds.length ? ` and ${count - userIds.length} others` : "";
+        return html`
+          <li key=${reaction}>
+            <button aria-pressed=${given} title=${names + others} onClick=${() => toggle(reaction, given)}>
+              <span dir="auto">${reaction}</span> ${count}<span class="visually-hidden"> by ${names + others}</span>
+            </button>
+          </li>
+        `;
+      })}
+    </ul>
+  `;
+}
+
+/** The reactions to choose from, with their names for those who do not see them. */
+const REACTIONS = [
+  ["👍", "thumbs up"],
+  ["❤️", "heart"],
+  ["😂", "laughing"],
+  ["🎉", "party"],
+  ["😮", "surprised"],
+  ["😢", "sad"],
+  ["🙏", "thank you"],
+  ["👀", "looking"],
+];
+
+function Actions({ chat, message, mine, isOwner, begin, attempt, toggle }) {
+  const [picks, pick] = useState(false);
+  const opener = useRef(null);
+  const picker = useRef(null);
+  useEffect(() => {
+    if (picks) picker.current.querySelector("button").focus();
+  }, [picks]);
+  const close = () => {
+    pick(false);
+    opener.current?.focus();
+  };
+  const keys = (event) => {
+    if (event.key === "Escape" && picks) return event.stopPropagation(), close();
+    const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+    const buttons = [...event.currentTarget.querySelectorAll(picks ? ".picker button" : "button")];
+    const at = buttons.indexOf(event.target);
+    if (step && at !== -1) buttons[(at + step + buttons.length) % buttons.length].focus();
+  };
+  const choose = (reaction) => {
+    const given = message.reactions.some((one) => one.reaction === reaction && one.userIds.includes(chat.userId));
+    toggle(reaction, given);
+    close();
+  };
+  const remove = () => confirm("Delete this message for everybody?") && attempt(chat.delete(message));
+  return html`
+    <div class="actions" role="toolbar" aria-label="Actions" onKeyDown=${keys}>
+      ${!message.deletedAt && html`<button ref=${opener} aria-expanded=${picks} aria-label="React" title="React" onClick=${() => pick(!picks)}>☺</button>`}
+      <button aria-label="Reply" title="Reply" onClick=${() => begin("reply", message)}>↩</button>
+      ${mine && !message.deletedAt && html`<button aria-label="Edit" title="Edit" onClick=${() => begin("edit", message)}>✎</button>`}
+      ${(mine || isOwner) && !message.deletedAt && html`<button aria-label="Delete" title="Delete" onClick=${remove}>✕</button>`}
+      ${picks &&
+      html`
+        <div class="picker" role="group" aria-label="Choose a reaction" ref=${picker}>
+          ${REACTIONS.map(([reaction, name]) => html`<button key=${reaction} aria-label=${name} title=${name} onClick=${() => choose(reaction)}>${reaction}</button>`)}
+        </div>
+      `}
+    </div>
+  `;
+}
+
+function Outgoing({ chat, one, conversation, jump }) {
   return html`
     <article class=${`message mine ${one.state}`}>
-      <p>${one.content}</p>
+      ${one.replyTo && html`<${Quote} chat=${chat} conversation=${conversation} id=${one.replyTo} jump=${jump} />`}
+      <p dir="auto">${one.content}</p>
       <footer>
         ${one.state === "pending"
           ? html`<span>sending …</span>`
@@ -572,32 +758,64 @@ const COUNTED_FROM = 1800;
 /** Drafts, by conversation. */
 const drafts = new Map();
 
-function Composer({ chat, id, field }) {
+function Composer({ chat, id, field, conversation, draft, begin, end, attempt }) {
   const [text, setText] = useState(drafts.get(id) ?? "");
-  useEffect(() => void drafts.set(id, text), [text]);
+  const edited = draft?.action === "edit" ? draft.message : null;
+  // While a message is edited, what was written before it waits.
+  const waiting = useRef("");
+  useEffect(() => {
+    if (!edited) drafts.set(id, text);
+  }, [text, edited]);
+  useLayoutEffect(() => {
+    if (!edited) return;
+    waiting.current = drafts.get(id) ?? "";
+    setText(edited.content);
+    return () => setText(waiting.current);
+  }, [edited?.id]);
   const length = lengthOf(text);
   const send = (event) => {
     event.preventDefault();
     if (!text.trim() || length > LONGEST) return;
-    // The result is shown beside the message.
-    chat.send(id, text).catch(() => {});
-    setText("");
+    if (edited) {
+      if (text !== edited.content) attempt(chat.edit(edited, text));
+    } else {
+      // The result is shown beside the message.
+      chat.send(id, text, { replyTo: draft?.message.id }).catch(() => {});
+      setText("");
+    }
+    end();
     field.current.focus();
   };
+  /** One's own latest message. */
+  const last = () => conversation?.messages.findLast(({ senderId, deletedAt }) => senderId === chat.userId && !deletedAt);
   const key = (event) => {
     if (event.key === "Enter" && !event.shiftKey && !event.isComposing) send(event);
+    if (event.key === "Escape" && draft) end();
+    if (event.key !== "ArrowUp" || text || draft) return;
+    const message = last();
+    if (!message) return;
+    event.preventDefault();
+    begin("edit", message);
   };
   const input = (event) => {
     setText(event.target.value);
+    if (edited) return;
     if (event.target.value) chat.typing(id);
     else chat.stopTyping(id);
   };
   return html`
     <form class="composer" onSubmit=${send}>
+      ${draft &&
+      html`
+        <p class="draft" id="draft">
+          <span>${edited ? "Editing" : html`Answering <strong dir="auto">${draft.message.senderId === chat.userId ? "yourself" : nameOf(draft.message.sender)}</strong>`}: <span dir="auto">${draft.message.deletedAt ? DELETED : draft.message.content}</span></span>
+          <button type="button" onClick=${() => (end(), field.current.focus())} aria-label=${edited ? "Do not edit" : "Do not answer"}>✕</button>
+        </p>
+      `}
       <label for="text" class="visually-hidden">Message</label>
-      <textarea id="text" ref=${field} rows="1" aria-describedby="count" aria-invalid=${length > LONGEST} placeholder="Write a message" value=${text} onInput=${input} onKeyDown=${key} onBlur=${() => chat.stopTyping(id)} />
+      <textarea id="text" ref=${field} rows="1" dir="auto" aria-describedby=${draft ? "draft count" : "count"} aria-invalid=${length > LONGEST} placeholder="Write a message" value=${text} onInput=${input} onKeyDown=${key} onBlur=${() => chat.stopTyping(id)} />
       <span id="count" class="count" role="status">${length > COUNTED_FROM && `${length} of ${LONGEST}`}</span>
-      <button class="primary" disabled=${!text.trim() || length > LONGEST}>Send</button>
+      <button class="primary" disabled=${!text.trim() || length > LONGEST}>${edited ? "Save" : "Send"}</button>
     </form>
   `;
 }

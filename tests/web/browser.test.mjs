@@ -28,7 +28,7 @@ async function signedIn(name, { width = 1100, height = 700, colorScheme = "light
   const page = await context.newPage();
   page.setDefaultTimeout(20_000);
   page.on("pageerror", (error) => problems.push(`${name}: ${error.message}`));
-  page.on("dialog", (dialog) => dialog.message() !== "Leave this group?" && problems.push(`${name}: a dialog says ${dialog.message()}`));
+  page.on("dialog", (dialog) => !["Leave this group?", "Delete this message for everybody?"].includes(dialog.message()) && problems.push(`${name}: a dialog says ${dialog.message()}`));
   const check = (direction) => ({ payload }) => {
     try {
       documented(direction, payload);
@@ -165,6 +165,118 @@ test("a group is made, grows, shrinks and is left", async () => {
   await hears(alice, "Only the two of us");
   await shot(alice, "group");
   for (const page of [alice, bob, carol, dave]) await page.context().close();
+});
+
+test("messages are answered, edited, reacted to and deleted", async () => {
+  const [a, b] = [somebody("alice"), somebody("bob")];
+  const alice = await signedIn(a);
+  const bob = await signedIn(b, { width: 390, height: 780, colorScheme: "dark" });
+  const article = (page, text) => page.getByRole("log").locator("article").filter({ hasText: text }).first();
+  /** Does something to a message, as with a mouse. */
+  const act = async (page, text, action) => {
+    await article(page, text).hover();
+    await article(page, text).getByRole("button", { name: action, exact: true }).click();
+  };
+  await talkTo(alice, b);
+  await say(alice, "Lunch at 12?");
+  await bob.getByRole("button", { name: new RegExp(a) }).click();
+  await hears(bob, "Lunch at 12?");
+
+  // A reply leads to its message.
+  await act(bob, "Lunch at 12?", "Reply");
+  await bob.getByText(/^Answering/).waitFor();
+  await say(bob, "Rather at one, see https://example.com/menu?day=1&x=<b>.");
+  const reply = article(alice, "Rather at one");
+  await reply.getByRole("button", { name: /^Answers .*Lunch at 12/ }).waitFor();
+  const link = reply.getByRole("link");
+  assert.equal(await link.getAttribute("href"), "https://example.com/menu?day=1&x=");
+  assert.deepEqual([await link.getAttribute("rel"), await link.getAttribute("target")], ["noopener noreferrer", "_blank"]);
+  await reply.getByRole("button", { name: /^Answers/ }).click();
+  await alice.locator("article.found").filter({ hasText: "Lunch at 12?" }).waitFor();
+  assert.equal(await alice.evaluate(() => document.activeElement?.dataset.seq), "1", "and takes the focus there");
+
+  // A reaction, with the mouse.
+  await act(alice, "Rather at one", "React");
+  await shot(alice, "picker");
+  await reply.getByRole("button", { name: "thumbs up" }).click();
+  const thumb = article(bob, "Rather at one").getByRole("button", { name: /👍/ });
+  await thumb.waitFor();
+  assert.equal(await thumb.getAttribute("aria-pressed"), "false");
+  await thumb.click();
+  await reply.getByRole("button", { name: /👍 2 by you, / }).waitFor();
+  assert.equal(await thumb.getAttribute("aria-pressed"), "true");
+  await shot(bob, "phone-dark-reactions");
+
+  // With the keyboard: the latest message of one's own is edited.
+  const field = alice.getByLabel("Message", { exact: true });
+  await field.focus();
+  await alice.keyboard.press("ArrowUp");
+  await alice.getByText(/^Editing/).waitFor();
+  assert.equal(await field.inputValue(), "Lunch at 12?");
+  await alice.keyboard.press("Escape");
+  assert.equal(await field.inputValue(), "");
+  await alice.keyboard.press("ArrowUp");
+  await field.fill("Lunch at 12:30?");
+  await shot(alice, "editing");
+  await alice.keyboard.press("Enter");
+  await hears(bob, "Lunch at 12:30?");
+  await article(bob, "Lunch at 12:30?").getByText(/^edited/).waitFor();
+  await article(bob, "Rather at one").getByRole("button", { name: /^Answers .*Lunch at 12:30/ }).waitFor();
+
+  // And reacted to: the arrow keys go through the messages, the tab key to their actions.
+  await alice.getByRole("log").focus();
+  for (const key of ["ArrowUp", "ArrowUp", "Tab", "Enter"]) await alice.keyboard.press(key);
+  await alice.getByRole("group", { name: "Choose a reaction" }).waitFor();
+  for (const key of ["ArrowRight", "Enter"]) await alice.keyboard.press(key);
+  await article(bob, "Lunch at 12:30?").getByRole("button", { name: /❤️ 1 by/ }).waitFor();
+
+  // What is deleted leaves a tombstone, in the list too.
+  bob.once("dialog", (dialog) => dialog.accept());
+  await act(bob, "Rather at one", "Delete");
+  await alice.getByRole("log").getByText("This message was deleted.").waitFor();
+  assert.equal(await alice.getByRole("log").getByText("Rather at one").count(), 0);
+  await alice.locator(".list").getByText("This message was deleted.").waitFor();
+  assert.equal(await alice.getByRole("button", { name: /👍/ }).count(), 0);
+  await alice.getByText("Lunch at 12:30?").first().hover();
+  await shot(alice, "wide-light-changes");
+  await shot(bob, "phone-dark-changes");
+
+  // What is refused is taken back, and says why.
+  await say(bob, "too late to edit");
+  await hears(alice, "too late to edit");
+  const other = await connected(b);
+  const id = other.conversations[0].id;
+  const own = (await other.open(id)).messages.at(-1);
+  await bob.getByLabel("Message", { exact: true }).focus();
+  await bob.keyboard.press("ArrowUp");
+  await other.delete(own);
+  await bob.getByRole("log").getByText("This message was deleted.").nth(1).waitFor();
+  await say(bob, "changed my mind");
+  await bob.getByText("this message is deleted").waitFor();
+  assert.equal(await bob.getByRole("log").getByText("changed my mind").count(), 0);
+  other.stop();
+  await Promise.all([alice.context().close(), bob.context().close()]);
+});
+
+test("a reply leads to a message far back", async () => {
+  const [a, b] = [somebody("alice"), somebody("bob")];
+  const [writer, reader] = [await connected(a), await connected(b)];
+  const id = await writer.find(b);
+  const first = await writer.send(id, "the very first one");
+  for (let n = 0; n < 200; n += 20) {
+    await Promise.all(Array.from({ length: 20 }, (_, at) => writer.send(id, `number ${n + at + 1}`)));
+  }
+  await writer.reply(first, "do you remember?");
+  reader.stop();
+  const bob = await signedIn(b);
+  await bob.getByRole("button", { name: new RegExp(a) }).click();
+  await bob.getByRole("button", { name: /^Answers .*the very first one/ }).click();
+  const found = bob.locator("article.found").filter({ hasText: "the very first one" });
+  await found.waitFor();
+  const box = await found.boundingBox();
+  assert(box.y > 0 && box.y < 700, `it is in sight: ${box.y}`);
+  writer.stop();
+  await bob.context().close();
 });
 
 test("what somebody says is never markup", async () => {

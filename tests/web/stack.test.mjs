@@ -77,6 +77,31 @@ test("nothing is lost and nothing is doubled while connections are cut", async (
   assert.equal(alice.outgoing.size, 0);
 });
 
+test("changes are the same everywhere, whatever is cut", async () => {
+  const { alice, bob, id, ofAlice, ofBob } = await pair();
+  for (let n = 0; n < 10; n++) await alice.send(id, `message ${n}`);
+  await until("he has them", () => ofBob.messages.length === 10);
+  const changing = [];
+  for (let n = 0; n < 40; n++) {
+    const message = ofAlice.messages[n % 10];
+    if (n % 4 === 0) changing.push(alice.edit(message, `message ${n % 10}, edited ${n}`));
+    else changing.push(n % 4 === 1 ? bob.react(message, `${n}`) : alice.react(message, "👍"));
+    if (n === 30) changing.push(alice.delete(ofAlice.messages[3]));
+    if (n % 15 === 10) await Promise.all([cutOff(alice.userId), cutOff(bob.userId)]);
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+  // A reaction to what is deleted meanwhile is refused, and an edit beside a reaction is repeated.
+  const settled = await Promise.allSettled(changing);
+  const refused = settled.filter(({ status }) => status === "rejected").map(({ reason }) => reason.code);
+  assert(refused.every((code) => code === "invalid_request"), String(refused));
+  const same = () => JSON.stringify(ofAlice.messages) === JSON.stringify(ofBob.messages);
+  await until("both see the same", same);
+  const later = await client(bob.userId);
+  const fresh = await later.open(id);
+  assert.deepEqual(ofBob.messages, fresh.messages, "and so does who comes later");
+  assert.equal(fresh.messages[3].deletedAt === null, false);
+});
+
 test("who was away gets all that was said", async () => {
   const { alice, bob, id, ofBob } = await pair();
   await alice.send(id, "before");
