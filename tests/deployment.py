@@ -298,7 +298,8 @@ def check_websocket_api(clients, made, template):
     wanted = {resource["Properties"]["RouteKey"] for resource in template["Resources"].values() if resource["Type"] == "AWS::ApiGatewayV2::Route"}
     assert keys == wanted and len(keys) > 5, keys ^ wanted
     integrations = {integration["IntegrationId"]: integration for integration in apigateway.get_integrations(ApiId=id)["Items"]}
-    answering = {"join_conversation", "leave_conversation", "send_message", "mark_read", "ping", "$default"}
+    changing = {"edit_message", "delete_message", "add_reaction", "remove_reaction"}
+    answering = {"join_conversation", "leave_conversation", "send_message", "mark_read", "ping", "$default"} | changing
     for route in routes:
         key = route["RouteKey"]
         uri = integrations[route["Target"].removeprefix("integrations/")]["IntegrationUri"]

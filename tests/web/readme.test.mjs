@@ -11,7 +11,7 @@ import { connected, url } from "./service.mjs";
 const bob = await connected("bob");
 after(() => bob.stop());
 
-test("the client in ten lines talks to Bob", async () => {
+test("the client of the README talks to Bob", async () => {
   const readme = readFileSync(process.env.README, "utf8");
   const [, example] = readme.match(/```js\n([^]*?)```/);
   // Node has a WebSocket of its own from 22 on, and the stack is at another port here.

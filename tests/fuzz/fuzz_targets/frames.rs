@@ -3,12 +3,13 @@
 
 use libfuzzer_sys::fuzz_target;
 use protocol::{
-    AnyFrame, JoinConversation, LeaveConversation, MarkRead, Ping, SendMessage, Typing, read_frame,
-    read_object,
+    AnyFrame, ChangeMessage, JoinConversation, LeaveConversation, MarkRead, Ping, SendMessage, Typing,
+    read_frame, read_object,
 };
 
 fuzz_target!(|body: &str| {
     let _ = read_frame::<AnyFrame>(body);
+    let _ = read_frame::<ChangeMessage>(body);
     let _ = read_frame::<JoinConversation>(body);
     let _ = read_frame::<LeaveConversation>(body);
     let _ = read_frame::<MarkRead>(body);
@@ -24,5 +25,9 @@ fuzz_target!(|body: &str| {
     if let Ok(frame) = frame {
         let length = frame.content.as_str().chars().count();
         assert!((1..=2000).contains(&length) && !frame.content.as_str().contains('\0'));
+        if let Some(metadata) = frame.metadata {
+            let metadata = metadata.as_str();
+            assert!(metadata.len() <= 4096 && body.contains(metadata), "it is kept as it was sent");
+        }
     }
 });
