@@ -12,11 +12,7 @@ alter table messages
     -- A deleted message keeps its place, with an empty content.
     add column deleted_at timestamptz,
     -- The number that the latest change took in the conversation (conversations.last_change); null before the first.
-    add column change bigint,
-    add constraint messages_metadata_length check (octet_length(metadata) <= 4096),
-    add constraint messages_deleted_is_empty check (
-        deleted_at is null or (content = '' and metadata is null and reactions is null)
-    );
+    add column change bigint;
 
 -- The changed messages of a conversation in the order of their changes. A send writes no entry.
 create index messages_change_idx on messages (conversation_id, change) where change is not null;

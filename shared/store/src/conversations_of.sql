@@ -13,6 +13,10 @@ with
         offset $4 - 1
         limit 1
     ),
+    -- Who has sent many of the latest messages.
+    caller as materialized (
+        select id, name, display_name, avatar_url from users where id = $1
+    ),
     page as (
         select conversation.id, conversation.title, conversation.avatar_url, conversation.first_user_id,
                conversation.second_user_id, conversation.participant_count, conversation.last_seq,
@@ -48,12 +52,18 @@ select
     message.created_at, mark.read_at, message.reply_to, message.metadata, message.reactions,
     message.edited_at, message.deleted_at, message.change,
     message.sender_id,
-    case when message.sender_id = other.id then other.name else sender.name end as sender_name,
-    case when message.sender_id = other.id then other.display_name else sender.display_name end
-        as sender_display_name,
-    case when message.sender_id = other.id then other.avatar_url else sender.avatar_url end
-        as sender_avatar_url
+    case message.sender_id
+        when other.id then other.name when caller.id then caller.name else sender.name
+    end as sender_name,
+    case message.sender_id
+        when other.id then other.display_name when caller.id then caller.display_name
+        else sender.display_name
+    end as sender_display_name,
+    case message.sender_id
+        when other.id then other.avatar_url when caller.id then caller.avatar_url else sender.avatar_url
+    end as sender_avatar_url
 from page
+left join caller on true
 left join lateral (
     select id, name, display_name, avatar_url
     from users
@@ -70,7 +80,8 @@ left join lateral (
 left join lateral (
     select name, display_name, avatar_url
     from users
-    where users.id = message.sender_id and message.sender_id is distinct from other.id
+    where users.id = message.sender_id
+      and message.sender_id is distinct from other.id and message.sender_id is distinct from caller.id
     limit 1
 ) as sender on true
 -- In a conversation of two, for what is read or is the user's own.

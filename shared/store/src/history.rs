@@ -3,7 +3,6 @@
 use domain::{Change, ConversationId, Failure, Message, MessageId, Read, Seq, Timestamp, UserId};
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
-use uuid::Uuid;
 
 use crate::pool::{Connection, Store};
 use crate::rows;
@@ -160,20 +159,21 @@ async fn read_history(
             ],
         )
         .await?;
-    let Some(first) = rows.first() else { return Ok(Found::NotAParticipant) };
-    if !first.try_get::<_, bool>("cursor_found")? {
+    let Some((stand, rows)) = rows.split_first() else { return Ok(Found::NotAParticipant) };
+    if !stand.try_get::<_, bool>("cursor_found")? {
         return Ok(Found::NoSuchMessage);
     }
-    let marked = marked(first, conversation, reader)?;
-    let marks = Marks::read(first)?;
+    let marked = marked(stand, conversation, reader)?;
+    let marks = Marks::read(stand)?;
     let mut messages = Vec::with_capacity(rows.len());
-    for row in rows.iter().filter(|row| !matches!(row.try_get::<_, Option<Uuid>>("id"), Ok(None))) {
+    for row in rows {
         let message = rows::unread_message(row)?;
         // This call has read the rest of what the other has sent, although its snapshot does not show it.
         let by_this = || marked.changed && marked.told.len() > 1 && message.sender.id != *reader;
         let read_at = marks.read_at(&message).or_else(|| by_this().then_some(marked.read.read_at));
         messages.push(Message { read_at, ..message });
     }
+    messages.sort_unstable_by_key(|message| message.seq);
     let has_more = messages.len() > limit;
     if has_more {
         // The surplus message is the one farthest from the cursor.
@@ -185,8 +185,8 @@ async fn read_history(
     Ok(Found::History(History {
         messages,
         has_more,
-        first_seq: Seq(first.try_get("first_seq")?),
-        last_change: Change(first.try_get("last_change")?),
+        first_seq: Seq(stand.try_get("first_seq")?),
+        last_change: Change(stand.try_get("last_change")?),
         marked,
     }))
 }

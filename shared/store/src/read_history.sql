@@ -5,12 +5,13 @@
 -- $3, $4 cursor: the id of a message, or a seq; one of them is null
 -- $5 whether the page ends before the cursor; else it begins after it
 -- $6 number of messages    $7 whether the position moves
+--
+-- The first row tells where the conversation stands. The others are the messages, in any order: to repeat
+-- the first columns in each would take longer than to read the messages.
 with
     seen as (
-        select conversations.last_seq, conversations.last_change,
-               conversations.first_user_id, conversations.second_user_id,
-               participants.first_seq, participants.read_up_to, participants.sent,
-               participants.sent_read,
+        select conversations.last_seq, conversations.last_change, conversations.first_user_id,
+               conversations.second_user_id, participants.first_seq, participants.read_up_to,
                coalesce($4, (
                    select seq
                    from messages
@@ -19,46 +20,26 @@ with
         from participants
         join conversations on conversations.id = participants.conversation_id
         where participants.conversation_id = $1 and participants.user_id = $2
+        -- Changes no result: it keeps the planner from looking up the cursor once for each use.
+        offset 0
     ),
-    -- As in mark_read.sql, but up to the last message.
-    moved as (
-        update participants
-        set read_up_to = seen.last_seq, sent_read = greatest(participants.sent_read, seen.sent)
+    -- The first and the last seq of the page: there are no gaps between.
+    page as materialized (
+        select *,
+               greatest(first_seq, case when $5 then least(cursor - 1, last_seq) - $6 + 1 else cursor + 1 end)
+                   as from_seq,
+               case when $5 then least(cursor - 1, last_seq) else greatest(cursor + 1, first_seq) + $6 - 1 end
+                   as to_seq,
+               case when $7 and read_up_to < last_seq and cursor is not null then
+                   move_position($1, $2, last_seq)
+               end as moved
         from seen
-        where $7 and participants.conversation_id = $1 and participants.user_id = $2
-          and participants.read_up_to < seen.last_seq and seen.cursor is not null
-        returning participants.read_up_to, clock_timestamp() as at,
-                  -- Whether it has passed messages of others.
-                  participants.read_up_to - seen.read_up_to > participants.sent_read - seen.sent_read as reads
     ),
-    marked as (
-        insert into read_marks (conversation_id, user_id, up_to_seq, read_at)
-        select $1, $2, moved.read_up_to, moved.at
-        from moved
-        join seen on seen.first_user_id is not null
-        where moved.reads
-    ),
-    -- $5 selects one of the two; the other is not executed.
     found as materialized (
-        (
-            select id, seq, sender_id, content, client_message_id, created_at, reply_to, metadata,
-                   reactions, edited_at, deleted_at, change
-            from messages
-            where $5 and conversation_id = $1
-              and seq < (select cursor from seen) and seq >= (select first_seq from seen)
-            order by seq desc
-            limit $6
-        )
-        union all
-        (
-            select id, seq, sender_id, content, client_message_id, created_at, reply_to, metadata,
-                   reactions, edited_at, deleted_at, change
-            from messages
-            where not $5 and conversation_id = $1
-              and seq > (select cursor from seen) and seq >= (select first_seq from seen)
-            order by seq
-            limit $6
-        )
+        select id, seq, sender_id, content, client_message_id, created_at, reply_to, metadata, reactions,
+               edited_at, deleted_at, change
+        from messages
+        where conversation_id = $1 and seq >= (select from_seq from page) and seq <= (select to_seq from page)
     ),
     -- By their keys: the planner might otherwise join the page to all users.
     senders as materialized (
@@ -69,41 +50,41 @@ with
                 when first_user_id is not null then array[first_user_id, second_user_id]
                 else array(select distinct sender_id from found)
             end
-            from seen
+            from page
         )::text[])
-    ),
-    first as materialized (
-        select min(seq) as seq from found
     ),
     -- In a conversation of two: the marks within the page, and the first one behind it. Each of the two has
     -- no more marks in a page than the page has messages.
     marks as (
         select array_agg(mark.user_id) as user_ids, array_agg(mark.up_to_seq) as seqs,
                array_agg(mark.read_at) as times
-        from seen
-        cross join first
-        cross join lateral (values (seen.first_user_id), (seen.second_user_id)) as pair (user_id)
+        from page
+        cross join lateral (values (page.first_user_id), (page.second_user_id)) as pair (user_id)
         cross join lateral (
             select user_id, up_to_seq, read_at
             from read_marks
-            where conversation_id = $1 and user_id = pair.user_id and up_to_seq >= first.seq
+            where conversation_id = $1 and user_id = pair.user_id and up_to_seq >= page.from_seq
             order by up_to_seq
             limit $6 + 1
         ) as mark
     )
 select
-    seen.first_user_id, seen.second_user_id, seen.first_seq, seen.last_change, seen.last_seq as up_to,
-    coalesce(moved.at, clock_timestamp()) as at, coalesce(moved.reads, false) as changed,
-    seen.cursor is not null as cursor_found,
-    -- With the first message only: once is enough.
+    page.first_user_id, page.second_user_id, page.first_seq, page.last_change, page.last_seq as up_to,
+    coalesce((page.moved).at, clock_timestamp()) as at, coalesce((page.moved).reads, false) as changed,
+    page.cursor is not null as cursor_found,
     marks.user_ids as mark_user_ids, marks.seqs as mark_seqs, marks.times as mark_times,
-    found.id, $1 as conversation_id, found.seq, found.content, found.client_message_id, found.created_at,
-    found.reply_to, found.metadata, found.reactions, found.edited_at, found.deleted_at, found.change,
-    sender.id as sender_id, sender.name as sender_name, sender.display_name as sender_display_name,
-    sender.avatar_url as sender_avatar_url
-from seen
-left join moved on true
-left join found on true
-left join senders as sender on sender.id = found.sender_id
-left join (first cross join marks) on first.seq = found.seq
-order by found.seq
+    null::uuid as id, null::uuid as conversation_id, null::bigint as seq, null as content,
+    null as client_message_id, null::timestamptz as created_at, null::uuid as reply_to, null as metadata,
+    null as reactions, null::timestamptz as edited_at, null::timestamptz as deleted_at,
+    null::bigint as change,
+    null as sender_id, null as sender_name, null as sender_display_name, null as sender_avatar_url
+from page
+cross join marks
+union all
+select
+    null, null, null, null, null, null, null, null, null, null, null,
+    found.id, $1, found.seq, found.content, found.client_message_id, found.created_at, found.reply_to,
+    found.metadata, found.reactions, found.edited_at, found.deleted_at, found.change,
+    sender.id, sender.name, sender.display_name, sender.avatar_url
+from found
+join senders as sender on sender.id = found.sender_id

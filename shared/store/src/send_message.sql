@@ -88,8 +88,7 @@ with
             id, conversation_id, seq, sender_id, content, client_message_id, created_at, reply_to, metadata
         )
         select $1, id, last_seq, $3, $4, $5, last_message_at, $8, $9 from taken
-        returning id, conversation_id, seq, content, client_message_id, created_at, reply_to, metadata,
-                  reactions, edited_at, deleted_at, change
+        returning id, conversation_id, seq, content, client_message_id, created_at
     ),
     -- The sender has one message more, which is not unread.
     counted as (
@@ -113,8 +112,8 @@ with
                reactions, edited_at, deleted_at, change, 0 as new
         from stored
         union all
-        select id, conversation_id, seq, content, client_message_id, created_at, reply_to, metadata,
-               reactions, edited_at, deleted_at, change, 1
+        select id, conversation_id, seq, content, client_message_id, created_at, $8, $9, null, null, null,
+               null, 1
         from inserted
     ),
     -- The participants who see the message, unless they are too many, each with what they have not read up to
