@@ -96,6 +96,16 @@ def talk(stack, pair):
         assert http("/api/conversations", bob)["conversations"][0]["unreadCount"] == 0
         messages = http(f"/api/conversations/{conversation}/messages", bob)["messages"]
         assert [message["seq"] for message in messages] == list(range(1, MESSAGES + 1)), messages
+        # Statements that are sent behind one that locks the conversation.
+        edited = ask(a, action="edit_message", messageId=sent["id"], content="the last one", metadata={"edited": True})
+        assert edited["message"]["content"] == "the last one", edited
+        assert ask(b, action="add_reaction", messageId=sent["id"], reaction="\N{THUMBS UP SIGN}")["change"] == 2
+        changes = http(f"/api/conversations/{conversation}/changes", bob)
+        assert (changes["lastChange"], len(changes["messages"])) == (2, 1), changes
+        group = http("/api/conversations", alice, {"title": "Both", "participantIds": [bob]})["id"]
+        reply = ask(b, action="send_message", conversationId=group, content="hello")
+        assert ask(a, action="delete_message", messageId=reply["id"])["message"]["deletedAt"], "the owner deletes it"
+        assert http(f"/api/conversations/{group}/participants", alice, {"userIds": [bob]}) == {"participantCount": 2}
 
 
 def check(server, mode, options, limit):
