@@ -141,7 +141,7 @@ async function serve(url, { headers }) {
     return respond({ conversation: summary({ lastChange: read }), messages, hasMore, lastChange: hasMore ? messages[1].change : read });
   }
   const one = /^\/api\/conversations\/([^/]+)$/.exec(pathname);
-  if (one) return respond(summaries.find(({ id }) => id === one[1]));
+  if (one) return respond(listed.find(({ id }) => id === one[1]));
   return respond({ conversations: listed, nextCursor: null });
 }
 
@@ -967,13 +967,12 @@ test("changes wait for a connection, go out in order, and are repeated", async (
     await settle();
     return frame;
   };
-  const now = () => ({ type: "message_changed", data: { message: stored[0], change: stored[0].change } });
-  assert.equal((await answer("edit_message", 0, now)).ifChange, null);
+  // The join tells that there was a change, and what is fetched then shows that it was this one.
   assert.equal((await first).content, "one");
   assert.equal(conversation.messages[0].content, "two", "the next one is still asked for");
   assert.equal(latest().frames("add_reaction").length, 0);
   const edited = () => changes(1, { content: "two", editedAt: "2026-11-22T12:02:00.000Z" });
-  assert.equal((await answer("edit_message", 1, edited)).ifChange, 1);
+  assert.equal((await answer("edit_message", 0, edited)).ifChange, 1);
   await second;
   const reactions = [{ reaction: "👍", count: 1, userIds: ["alice"] }];
   await answer("add_reaction", 0, () => changes(1, { reactions }));
@@ -996,15 +995,135 @@ test("an edit does not undo another device's, and is tried again after a reactio
   await settle();
   assert.equal(answer(changes(1, { content: "mine", editedAt: "2026-11-22T12:01:00.000Z" })), 1);
   assert.equal((await editing).reactions.length, 1);
-  const again = chat.edit(sent, "mine, too");
+  const again = chat.edit(conversation.messages[0], "mine, too");
   await settle();
   answer(changes(1, { content: "the tablet's", editedAt: "2026-11-22T12:02:00.000Z" }));
   await assert.rejects(again, { code: "conflict" });
   assert.deepEqual(contents(conversation), ["the tablet's"]);
-  const last = chat.edit(sent, "at last");
+  const last = chat.edit(conversation.messages[0], "at last");
   await settle();
   answer(changes(1, { content: "", deletedAt: "2026-11-22T12:03:00.000Z" }));
   await assert.rejects(last, { code: "conflict" });
+});
+
+test("an edit is of what its user saw, not of what has come since", async () => {
+  const { conversation, sent } = await own();
+  // The composer was opened before this came.
+  latest().says(changes(1, { content: "the tablet's", editedAt: "2026-11-22T12:01:00.000Z" }));
+  await assert.rejects(chat.edit(sent, "mine"), { code: "conflict" });
+  assert.equal(latest().frames("edit_message").length, 0);
+  // The same while there was no connection.
+  latest().breaks();
+  const editing = chat.edit(conversation.messages[0], "mine");
+  const refused = assert.rejects(editing, { code: "conflict" });
+  changes(1, { content: "the tablet's again", editedAt: "2026-11-22T12:02:00.000Z" });
+  await pass(1000);
+  await refused;
+  assert.deepEqual(contents(conversation), ["the tablet's again"]);
+});
+
+test("an edit of the metadata alone is repeated after a reaction", async () => {
+  const { sent } = await own();
+  const editing = chat.edit(sent, sent.content, { metadata: { mood: "good" } });
+  const answer = (change) => {
+    const { id, ifChange } = latest().frames("edit_message").at(-1);
+    latest().says({ ...change, id });
+    return ifChange;
+  };
+  answer(changes(1, { reactions: [{ reaction: "👍", count: 1, userIds: ["bob"] }] }));
+  await settle();
+  assert.equal(answer(changes(1, { metadata: { mood: "good" }, editedAt: "2026-11-22T12:01:00.000Z" })), 1);
+  assert.deepEqual((await editing).metadata, { mood: "good" });
+  // What changes nothing is done at once.
+  const again = chat.edit(stored[0], stored[0].content);
+  await settle();
+  answer({ type: "message_changed", data: { message: stored[0], change: stored[0].change } });
+  assert.equal((await again).change, 2);
+});
+
+test("what is asked for goes on while its conversation is closed, and is shown when it is opened again", async () => {
+  const { sent } = await own();
+  const editing = [chat.edit(sent, "one"), chat.edit(sent, "two")];
+  await chat.close("c");
+  const conversation = await chat.open("c");
+  assert.deepEqual([contents(conversation), conversation.isPending("m1"), chat.unsentCount], [["two"], true, 2]);
+  for (const [at, content] of ["one", "two"].entries()) {
+    const { id } = latest().frames("edit_message")[at];
+    latest().says({ ...changes(1, { content, editedAt: `2026-11-22T12:0${at + 1}:00.000Z` }), id });
+    await settle();
+  }
+  assert.equal((await editing[1]).content, "two");
+  await editing[0];
+  assert.deepEqual([contents(conversation), conversation.isPending("m1"), chat.unsentCount], [["two"], false, 0]);
+});
+
+test("what is asked for after a removal is not mixed up with what was asked for before", async () => {
+  const { sent } = await own();
+  const first = assert.rejects(chat.react(sent, "👍"), { code: "forbidden" });
+  const [{ id }] = latest().frames("add_reaction");
+  latest().says({ type: "participants_changed", data: { ...roster().data, removed: ["alice"], lastChange: 1 } });
+  await first;
+  const second = chat.react(sent, "🎉");
+  latest().says({ ...changes(1, { reactions: [{ reaction: "👍", count: 1, userIds: ["alice"] }] }), id });
+  await settle();
+  const next = latest().frames("add_reaction").at(-1);
+  assert.equal(next.reaction, "🎉");
+  latest().says({ ...changes(1, { reactions: [] }), id: next.id });
+  await second;
+});
+
+test("the list does not show what a message said before a change that overtook it", async () => {
+  stored = [message(1)];
+  summaries = [summary({ lastMessage: stored[0], lastSeq: 1 })];
+  await chat.start();
+  const two = message(2);
+  stored.push(two);
+  const deleted = changes(2, { content: "", deletedAt: "2026-11-22T12:03:00.000Z" });
+  summaries = [summary({ lastMessage: stored[1], lastSeq: 2, lastChange: 1 })];
+  latest().says(deleted);
+  latest().says({ type: "new_message", data: two });
+  await pass(0);
+  const [{ lastMessage, lastChange: known }] = chat.conversations;
+  assert.deepEqual([lastMessage.content, known], ["", 1]);
+});
+
+test("an answer that is older than an event does not undo it", async () => {
+  summaries = [summary({ unreadCount: 2, lastSeq: 2, lastMessage: message(2) })];
+  await chat.start();
+  const old = summaries;
+  let open;
+  hold = new Promise((resolve) => (open = resolve));
+  // After a gap the conversation is fetched, once however many pushes tell of it.
+  const changed = (change) => ({
+    type: "conversation_changed",
+    data: { conversationId: "c", kind: "direct", title: "", avatarUrl: null, participantCount: 2, lastChange: change },
+  });
+  const before = requests.length;
+  for (let change = 5; change < 20; change++) latest().says(changed(change));
+  await settle();
+  assert.equal(requests.length, before + 1);
+  latest().says({ type: "user_online", data: { userId: "bob", version: 7 } });
+  latest().says({ type: "messages_read", data: { conversationId: "c", readerId: "alice", upToSeq: 2, readAt: "2026-11-22T12:03:00.000Z" } });
+  latest().says({ type: "new_message", data: message(3) });
+  summaries = [{ ...old[0], lastChange: 19, lastSeq: 3, lastMessage: message(3), unreadCount: 1 }];
+  open();
+  await settle();
+  assert.deepEqual([chat.conversations[0].otherUser.online, chat.conversations[0].unreadCount], [true, 1]);
+  summaries[0].otherUser = { ...old[0].otherUser, online: true };
+  await pass(0);
+  const [{ otherUser, unreadCount, lastMessage, lastChange: known }] = chat.conversations;
+  assert.deepEqual([otherUser.online, unreadCount, lastMessage.seq, known], [true, 1, 3, 19]);
+  assert.equal(requests.length, before + 2, "and once more, since more had changed");
+});
+
+test("a change after a page and before a new connection is not missed", async () => {
+  stored = [message(1)];
+  await chat.start();
+  const conversation = await chat.open("c");
+  latest().breaks();
+  changes(1, { content: "one" });
+  await pass(1000);
+  assert.deepEqual(contents(conversation), ["one"]);
 });
 
 test("a reply names its message, which is fetched if it is not here", async () => {

@@ -12,12 +12,17 @@
  * @typedef {{messages: Message[], hasMore: boolean, lastChange: number}} Changes
  * @typedef {{page: (query: string) => Promise<Page>, changes: (after: number) => Promise<Changes>}} Source where messages and
  *   their changes are fetched
- * @typedef {(message: Message) => Message} Edit makes of a message what the user has asked for
+ * @typedef {(message: Message) => Message} Overlay shows a message as the user has asked for it
  */
 
 export class Conversation {
-  /** The messages from the oldest fetched one to the latest, in order and without gaps. @type {Message[]} */
+  /**
+   * The messages from the oldest fetched one to the latest, in order and without gaps, as the user wants them: what they have
+   * asked for is shown before it is stored. @type {Message[]}
+   */
   messages = [];
+  /** The same as they are stored. @type {Message[]} */
+  #stored = [];
   /** Whether there are older messages to fetch. */
   hasMore = true;
   /** The `seq` of the first message that this user sees: nothing below it is asked for. */
@@ -34,31 +39,36 @@ export class Conversation {
   loaded = false;
   /** How far each participant has read, and when. @type {Map<string, {upToSeq: number, readAt: string}>} */
   #read = new Map();
-  /** What the user has asked for and the service has not answered, by message. @type {Map<string, {stored: Message, edits: Edit[]}>} */
-  #asked = new Map();
+  /** What the user has asked for and the service has not answered, by message. @type {Map<string, Overlay[]>} */
+  #overlays = new Map();
   /** Messages that were fetched because others answer them, by id; null as in `find`. @type {Map<string, Message | null>} */
   #quoted = new Map();
+  /** The requests for them that are under way. @type {Map<string, Promise<void>>} */
+  #quoting = new Map();
   /** @type {Promise<void> | undefined} */
   #filling;
   /** @type {Promise<void> | undefined} */
   #catchingUp;
   #source;
   #added;
+  #renewed;
 
   /**
    * @param {string} id
    * @param {Source} source
    * @param {(messages: Message[]) => void} added is called with the messages that are new at the end
+   * @param {() => void} [renewed] is called when changes were fetched
    */
-  constructor(id, source, added) {
+  constructor(id, source, added, renewed = () => {}) {
     this.id = id;
     this.#source = source;
     this.#added = added;
+    this.#renewed = renewed;
   }
 
   /** The `seq` of the latest message without a gap before it. */
   get lastSeq() {
-    return this.messages.at(-1)?.seq ?? this.firstSeq - 1;
+    return this.#stored.at(-1)?.seq ?? this.firstSeq - 1;
   }
 
   /** Fetches the newest page. */
@@ -67,7 +77,7 @@ export class Conversation {
     if (this.loaded) return this.catchUp(messages.at(-1)?.seq ?? 0);
     this.loaded = true;
     this.#complete = lastChange;
-    this.messages = messages.map((message) => this.#marked(message));
+    this.#show(messages.map((message) => this.#marked(message)));
     this.hasMore = hasMore;
     for (const [seq, message] of this.#early) {
       if (seq <= this.lastSeq && this.#early.delete(seq)) this.#renew(message);
@@ -75,20 +85,24 @@ export class Conversation {
     await Promise.all([this.catchUp(this.#known), this.catchUpChanges(0)]);
   }
 
-  /** Fetches the page before the oldest message. */
-  async loadOlder() {
-    const oldest = this.messages[0];
+  /**
+   * Fetches the page before the oldest message.
+   *
+   * @param {number} [limit]
+   */
+  async loadOlder(limit = 50) {
+    const oldest = this.#stored[0];
     if (!oldest || !this.hasMore) return;
-    const { messages, hasMore } = await this.#page(`before=${oldest.seq}`);
+    const { messages, hasMore } = await this.#page(`before=${oldest.seq}&limit=${limit}`);
     // It may have been called twice at once.
-    if (this.messages[0]?.id !== oldest.id) return;
-    this.messages = [...messages.map((message) => this.#marked(message)), ...this.messages];
+    if (this.#stored[0]?.id !== oldest.id) return;
+    this.#show([...messages.map((message) => this.#marked(message)), ...this.#stored]);
     this.hasMore = hasMore;
   }
 
   /**
-   * The message with this id: from those that are here, or fetched because another one answers it. Null while it is being
-   * fetched and if it cannot be, undefined if nobody has asked for it.
+   * The message with this id, if it is here or was fetched by `quote`. Null if the service has refused it, since this user does
+   * not see it.
    *
    * @param {string} id
    */
@@ -102,28 +116,41 @@ export class Conversation {
    * @param {string} id
    */
   stored(id) {
-    return this.#asked.get(id)?.stored ?? this.find(id);
+    return this.#stored.find((message) => message.id === id) ?? this.#quoted.get(id) ?? undefined;
   }
 
   /**
-   * Fetches a message that another one answers.
+   * Whether a message shows something that is not stored yet.
+   *
+   * @param {string} id
+   */
+  isPending(id) {
+    return this.#overlays.has(id);
+  }
+
+  /**
+   * Fetches a message that another one answers. Calls at the same time share the work.
    *
    * @param {string} id
    */
   async quote(id) {
     if (this.find(id) !== undefined) return;
-    this.#quoted.set(id, null);
+    const quoting = this.#quoting.get(id) ?? this.#fetchQuoted(id).finally(() => this.#quoting.delete(id));
+    this.#quoting.set(id, quoting);
+    await quoting;
+  }
+
+  /** @param {string} id */
+  async #fetchQuoted(id) {
     try {
       // The message before it tells its `seq`, unless it is the first.
       const before = await this.#page(`before=${id}&limit=1`);
       const seq = before.messages[0]?.seq ?? this.firstSeq - 1;
       const { messages } = await this.#page(`after=${seq}&limit=1`);
-      // A change may have come meanwhile.
       if (messages[0]?.id === id) this.#quoted.set(id, newer(this.#quoted.get(id), messages[0]));
     } catch (error) {
-      // The service refuses a message that this user does not see; anything else may succeed later.
-      if (/** @type {any} */ (error).code !== "invalid_request") this.#quoted.delete(id);
-      throw error;
+      if (/** @type {any} */ (error).code !== "invalid_request") throw error;
+      this.#quoted.set(id, null);
     }
   }
 
@@ -134,7 +161,7 @@ export class Conversation {
    * @param {Message} message
    */
   add(message) {
-    if (this.#quoted.has(message.id)) this.#quoted.set(message.id, newer(this.#quoted.get(message.id), message));
+    if (this.#quoted.has(message.id) || this.#quoting.has(message.id)) this.#quoted.set(message.id, newer(this.#quoted.get(message.id), message));
     if (message.seq <= this.lastSeq) return this.#renew(message);
     this.#early.set(message.seq, newer(this.#early.get(message.seq), message));
     this.#known = Math.max(this.#known, message.seq);
@@ -160,28 +187,25 @@ export class Conversation {
   /**
    * Shows a message as the user wants it, until `settle` is called with the same function.
    *
-   * @param {Message} message
-   * @param {Edit} edit
+   * @param {string} id
+   * @param {Overlay} overlay
    */
-  ask(message, edit) {
-    const stored = this.#asked.get(message.id)?.stored ?? this.messages.find(({ id }) => id === message.id);
-    if (!stored) return;
-    this.#asked.set(message.id, { stored, edits: [...(this.#asked.get(message.id)?.edits ?? []), edit] });
-    this.#renew(stored);
+  ask(id, overlay) {
+    this.#overlays.set(id, [...(this.#overlays.get(id) ?? []), overlay]);
+    this.#show(this.#stored);
   }
 
   /**
    * Shows a message as it is stored again, apart from what else was asked for.
    *
    * @param {string} id
-   * @param {Edit} edit
+   * @param {Overlay} overlay
    */
-  settle(id, edit) {
-    const asked = this.#asked.get(id);
-    if (!asked) return;
-    asked.edits = asked.edits.filter((other) => other !== edit);
-    if (asked.edits.length === 0) this.#asked.delete(id);
-    this.messages = this.messages.map((message) => (message.id === id ? this.#shown(asked.stored) : message));
+  settle(id, overlay) {
+    const others = (this.#overlays.get(id) ?? []).filter((other) => other !== overlay);
+    if (others.length > 0) this.#overlays.set(id, others);
+    else this.#overlays.delete(id);
+    this.#show(this.#stored);
   }
 
   /**
@@ -198,7 +222,7 @@ export class Conversation {
   }
 
   /**
-   * Fetches the missing changes up to the latest one known, likewise.
+   * Fetches the missing changes up to the latest one known, once the first page is here. Calls at the same time share the work.
    *
    * @param {number} lastChange
    */
@@ -220,7 +244,7 @@ export class Conversation {
   markRead(readerId, upToSeq, readAt) {
     if ((this.#read.get(readerId)?.upToSeq ?? 0) >= upToSeq) return;
     this.#read.set(readerId, { upToSeq, readAt });
-    this.messages = this.messages.map((message) => this.#marked(message));
+    this.#show(this.#stored.map((message) => this.#marked(message)));
   }
 
   /**
@@ -234,13 +258,15 @@ export class Conversation {
   }
 
   /**
-   * A stored message with what the user has asked for.
+   * Takes the stored messages, and shows them with what the user has asked for.
    *
-   * @param {Message} stored
+   * @param {Message[]} stored
    */
-  #shown(stored) {
-    const edits = this.#asked.get(stored.id)?.edits ?? [];
-    return edits.reduce((message, edit) => edit(message), this.#marked(stored));
+  #show(stored) {
+    this.#stored = stored;
+    const shown = (/** @type {Message} */ message) =>
+      (this.#overlays.get(message.id) ?? []).reduce((under, overlay) => overlay(under), message);
+    this.messages = this.#overlays.size === 0 ? stored : stored.map(shown);
   }
 
   /**
@@ -249,20 +275,17 @@ export class Conversation {
    * @param {Message} message
    */
   #renew(message) {
-    const at = message.seq - (this.messages[0]?.seq ?? 0);
-    const known = this.messages[at];
-    if (known?.id !== message.id) return;
-    const asked = this.#asked.get(message.id);
-    const stored = newer(asked?.stored ?? known, message);
-    if (asked) asked.stored = stored;
-    this.messages = this.messages.map((other, index) => (index === at ? this.#shown(stored) : other));
+    const at = message.seq - (this.#stored[0]?.seq ?? 0);
+    const known = this.#stored[at];
+    if (known?.id !== message.id || newer(known, message) === known) return;
+    this.#show(this.#stored.map((other, index) => (index === at ? this.#marked(message) : other)));
   }
 
   /** Is called when something is missing. Who calls after the end begins anew: what they know of is not fetched. */
   async #fill() {
     try {
       while (this.lastSeq < this.#known) {
-        const isEmpty = this.messages.length === 0;
+        const isEmpty = this.#stored.length === 0;
         const { messages } = await this.#page(isEmpty ? "limit=100" : `after=${this.lastSeq}&limit=100`);
         for (const message of messages) {
           if (message.seq > this.lastSeq) this.#early.set(message.seq, newer(this.#early.get(message.seq), message));
@@ -281,13 +304,14 @@ export class Conversation {
     }
   }
 
-  /** The same for changes. */
+  /** Is called when changes are missing. Who calls after the end begins anew. */
   async #fetchChanges() {
     try {
       while (this.#complete < this.#latestChange) {
         const after = this.#complete;
         const { messages, hasMore, lastChange } = await this.#source.changes(after);
         for (const message of messages) this.add(message);
+        this.#renewed();
         // A page has come meanwhile that shows less.
         if (this.#complete < after) continue;
         // Nothing has come, although there is more: the next change, ping or connection tries again.
@@ -309,8 +333,9 @@ export class Conversation {
     const page = await this.#source.page(query);
     if (page.firstSeq > this.firstSeq) {
       this.firstSeq = page.firstSeq;
-      this.messages = this.messages.filter(({ seq }) => seq >= page.firstSeq);
-      if (this.messages.length === 0) this.hasMore = false;
+      this.#show(this.#stored.filter(({ seq }) => seq >= page.firstSeq));
+      this.#quoted.clear();
+      if (this.#stored.length === 0) this.hasMore = false;
     }
     if (this.loaded && page.lastChange < this.#complete) {
       // A change of one of these messages may have come after the service has read them, and was not kept.
@@ -330,7 +355,7 @@ export class Conversation {
     }
     for (const seq of this.#early.keys()) if (seq < from) this.#early.delete(seq);
     if (added.length === 0) return;
-    this.messages = [...this.messages, ...added];
+    this.#show([...this.#stored, ...added]);
     this.#added(added);
   }
 }

@@ -43,8 +43,8 @@ const CHECK_MS = 5 * SECOND;
 const LONGEST_PAUSE_MS = 60 * MINUTE;
 /** A message over which this many connections were closed has failed. */
 const BLAMED_AT_MOST = 2;
-/** How often an edit is tried again because others have reacted to the message meanwhile. */
-const EDITED_AT_MOST = 5;
+/** If more conversations than this have changed unheard, the list is fetched instead of each of them. */
+const FETCHED_ALONE = 5;
 /** The time limit of a request to the HTTP API. */
 const REQUEST_TIMEOUT_MS = 15 * SECOND;
 
@@ -64,9 +64,11 @@ const REQUEST_TIMEOUT_MS = 15 * SECOND;
  * @typedef {"offline" | "connecting" | "online"} State
  * @typedef {{clientMessageId: string, conversationId: string, content: string, replyTo?: string, metadata?: object,
  *   state: "pending" | "failed", error?: SwitchboardError}} Outgoing
- * @typedef {{message: Message, action: string, fields: object, edit: import("./conversation.js").Edit, seen?: Message, tries: number,
- *   blamed: number, resolve: (message: Message) => void, reject: (error: SwitchboardError) => void}} Change what was asked for a
- *   stored message: the frame, what is shown until it is answered, and for an edit the message as it was at the last try
+ * @typedef {{message: Message, action: string, fields: any, overlay: import("./conversation.js").Overlay, at?: Message,
+ *   blamed: number, resolve: (message: Message) => void, reject: (error: SwitchboardError) => void}} Asked a change of a stored
+ *   message that was asked for: the message as the user saw it, the frame, what is shown until it is answered, and for an edit
+ *   the message as it was at the last try
+ * @typedef {{heard: Map<string, number>, versions: Map<string, number>}} Before what had been heard before a request
  * @typedef {{online: boolean, lastSeenAt: string | null, version: number}} Presence
  * @typedef {object} Options
  * @property {string} url where the WebSocket API is, as `wss://host/stage`
@@ -124,7 +126,9 @@ export class Switchboard extends EventTarget {
   /** @type {Map<string, Summary>} */
   #summaries = new Map();
   /** The highest `lastChange` that was heard of each conversation, also of those that are not listed. @type {Map<string, number>} */
-  #changes = new Map();
+  #latestChanges = new Map();
+  /** The conversations that are being fetched. @type {Map<string, Promise<void>>} */
+  #fetching = new Map();
   /** Where the service lists conversations without a message that this user sees, in milliseconds since 1970. @type {Map<string, number>} */
   #places = new Map();
   /** The numbers of requests for the first page: all, and the latest that was answered. */
@@ -140,8 +144,8 @@ export class Switchboard extends EventTarget {
   #typedAt = new Map();
   /** The conversations with a send that waits for its answer. @type {Set<string>} */
   #delivering = new Set();
-  /** The changes of stored messages that are not answered yet, by message, in the order in which they were asked for. @type {Map<string, Change[]>} */
-  #changing = new Map();
+  /** The changes of stored messages that are not answered yet, by message, in the order in which they were asked for. @type {Map<string, Asked[]>} */
+  #asked = new Map();
   /** @type {Map<string, {resolve: (message: Message) => void, reject: (error: SwitchboardError) => void}>} */
   #promised = new Map();
   /** How often a connection was closed with a code that blames a frame, while this message waited for its answer. @type {Map<string, number>} */
@@ -426,7 +430,7 @@ export class Switchboard extends EventTarget {
       const summary = this.#summaries.get(conversationId);
       return summary && (lastSeq > summary.lastSeq || lastChange > summary.lastChange);
     });
-    if (isMissing) this.#refreshSoon();
+    if (isMissing || behind.length > FETCHED_ALONE) this.#refreshSoon();
     else for (const { conversationId } of behind) this.#fetchSoon(conversationId);
   }
 
@@ -490,7 +494,8 @@ export class Switchboard extends EventTarget {
    * @param {{title?: string, avatarUrl?: string | null}} change
    */
   async changeGroup(conversationId, change) {
-    this.#heardOf(await this.#request(at(conversationId), { method: "PATCH", body: JSON.stringify(change) }));
+    const before = this.#before();
+    this.#heardOf(await this.#request(at(conversationId), { method: "PATCH", body: JSON.stringify(change) }), before);
   }
 
   /**
@@ -559,13 +564,12 @@ export class Switchboard extends EventTarget {
           return page;
         },
         changes: async (after) => {
+          const before = this.#before();
           const changes = await this.#request(`${at(conversationId)}/changes?after=${after}&limit=100`);
           if (!Array.isArray(changes.messages)) throw malformed("messages");
           integers({ lastChange: changes.lastChange });
           changes.messages.forEach(check);
-          if (changes.conversation) this.#heardOf(changes.conversation);
-          // Once they are taken.
-          setTimeout(() => this.#emit("messages", conversationId));
+          if (changes.conversation) this.#heardOf(changes.conversation, before);
           return changes;
         },
       },
@@ -573,7 +577,11 @@ export class Switchboard extends EventTarget {
         for (const message of messages) this.#emit("message", message);
         this.#emit("messages", conversationId);
       },
+      () => this.#emit("messages", conversationId),
     );
+    for (const { message, overlay } of [...this.#asked.values()].flat()) {
+      if (message.conversationId === conversationId) conversation.ask(message.id, overlay);
+    }
     this.#open.set(conversationId, conversation);
     if (!this.#connection) return conversation;
     await this.#join(this.#connection, conversation).catch(() => {
@@ -604,10 +612,11 @@ export class Switchboard extends EventTarget {
    * Fetches older messages of an open conversation.
    *
    * @param {string} conversationId
+   * @param {number} [limit] how many, 100 at most
    */
-  async loadOlder(conversationId) {
+  async loadOlder(conversationId, limit) {
     conversationId = canonical(conversationId);
-    await this.#open.get(conversationId)?.loadOlder();
+    await this.#open.get(conversationId)?.loadOlder(limit);
     this.#emit("messages", conversationId);
   }
 
@@ -708,8 +717,12 @@ export class Switchboard extends EventTarget {
    * @returns {Promise<Message>} the message as it is stored then
    */
   edit(message, content, more = {}) {
-    const fields = { messageId: message.id, content, ...more };
-    return this.#change(message, "edit_message", fields, (shown) => ({ ...shown, ...more, content, editedAt: new Date().toISOString() }));
+    const changed = { ...given(more), content };
+    const fields = { messageId: message.id, ...changed };
+    // What the user has seen is what they have asked for before.
+    const own = this.#asked.get(message.id)?.findLast(({ action }) => action === "edit_message");
+    const seen = own ? { ...message, content: own.fields.content } : message;
+    return this.#askFor(seen, "edit_message", fields, (shown) => ({ ...shown, ...changed, editedAt: new Date().toISOString() }));
   }
 
   /**
@@ -720,7 +733,7 @@ export class Switchboard extends EventTarget {
    */
   delete(message) {
     const empty = { content: "", metadata: null, reactions: [], deletedAt: new Date().toISOString() };
-    return this.#change(message, "delete_message", { messageId: message.id }, (shown) => ({ ...shown, ...empty }));
+    return this.#askFor(message, "delete_message", { messageId: message.id }, (shown) => ({ ...shown, ...empty }));
   }
 
   /**
@@ -731,9 +744,8 @@ export class Switchboard extends EventTarget {
    * @returns {Promise<Message>}
    */
   react(message, reaction) {
-    const fields = { messageId: message.id, reaction };
-    const edit = (/** @type {Message} */ shown) => ({ ...shown, reactions: withReaction(shown.reactions, reaction, this.userId) });
-    return this.#change(message, "add_reaction", fields, edit);
+    const overlay = (/** @type {Message} */ shown) => ({ ...shown, reactions: withReaction(shown.reactions, reaction, this.userId) });
+    return this.#askFor(message, "add_reaction", { messageId: message.id, reaction }, overlay);
   }
 
   /**
@@ -744,30 +756,34 @@ export class Switchboard extends EventTarget {
    * @returns {Promise<Message>}
    */
   unreact(message, reaction) {
-    const fields = { messageId: message.id, reaction };
-    const edit = (/** @type {Message} */ shown) => ({ ...shown, reactions: withoutReaction(shown.reactions, reaction, this.userId) });
-    return this.#change(message, "remove_reaction", fields, edit);
+    const overlay = (/** @type {Message} */ shown) => ({ ...shown, reactions: withoutReaction(shown.reactions, reaction, this.userId) });
+    return this.#askFor(message, "remove_reaction", { messageId: message.id, reaction }, overlay);
+  }
+
+  /** The number of messages and changes that are not stored yet. */
+  get unsentCount() {
+    return this.outgoing.size + [...this.#asked.values()].flat().length;
   }
 
   /**
-   * Shows a change, and asks for it until it is answered.
+   * Shows a change of a message, and asks for it until it is answered.
    *
    * @param {Message} message
    * @param {string} action
    * @param {object} fields
-   * @param {import("./conversation.js").Edit} edit
+   * @param {import("./conversation.js").Overlay} overlay
    * @returns {Promise<Message>}
    */
-  #change(message, action, fields, edit) {
+  #askFor(message, action, fields, overlay) {
     const refusal = Connection.refusal(action, { ...fields, ifChange: Number.MAX_SAFE_INTEGER });
     if (refusal) return Promise.reject(refusal);
     const { id, conversationId } = message;
-    this.#open.get(conversationId)?.ask(message, edit);
+    this.#open.get(conversationId)?.ask(id, overlay);
     this.#emit("messages", conversationId);
     return new Promise((resolve, reject) => {
-      const queue = this.#changing.get(id) ?? [];
-      queue.push({ message, action, fields, edit, tries: 0, blamed: 0, resolve, reject });
-      this.#changing.set(id, queue);
+      const queue = this.#asked.get(id) ?? [];
+      queue.push({ message, action, fields, overlay, blamed: 0, resolve, reject });
+      this.#asked.set(id, queue);
       void this.#deliverChanges(id);
     });
   }
@@ -778,15 +794,17 @@ export class Switchboard extends EventTarget {
    * @param {string} messageId
    */
   async #deliverChanges(messageId) {
-    if (this.#delivering.has(messageId)) return;
+    if (this.#delivering.has(messageId) || this.#blamed.size > 0) return;
     this.#delivering.add(messageId);
     try {
-      const queue = this.#changing.get(messageId) ?? [];
+      const queue = this.#asked.get(messageId) ?? [];
       // While offline, the next connection continues.
       while (this.state === "online" && this.#connection && queue.length > 0) {
-        if (await this.#tryChange(queue[0])) queue.shift();
+        const [first] = queue;
+        // It may have been given up meanwhile.
+        if ((await this.#tryChange(first)) && queue[0] === first) queue.shift();
       }
-      if (queue.length === 0) this.#changing.delete(messageId);
+      if (queue.length === 0) this.#asked.delete(messageId);
     } finally {
       this.#delivering.delete(messageId);
     }
@@ -795,40 +813,61 @@ export class Switchboard extends EventTarget {
   /**
    * Asks for a change. Returns whether it is settled.
    *
-   * @param {Change} change
+   * @param {Asked} asked
    */
-  async #tryChange(change) {
+  async #tryChange(asked) {
     const connection = this.#connection;
     if (!connection) return false;
-    const { message, action, fields, edit } = change;
+    const { message, action, fields, overlay } = asked;
+    const open = this.#open.get(message.conversationId);
     const settle = () => {
-      this.#open.get(message.conversationId)?.settle(message.id, edit);
+      this.#open.get(message.conversationId)?.settle(message.id, overlay);
       this.#emit("messages", message.conversationId);
     };
-    try {
-      if (action === "edit_message") change.seen ??= this.#open.get(message.conversationId)?.stored(message.id) ?? message;
-      const answer = await connection.ask(action, change.seen ? { ...fields, ifChange: change.seen.change } : fields);
-      this.#messageChanged(answer);
-      if (!isEdited(change, answer.message)) return false;
+    const done = (/** @type {Message} */ stored) => {
       settle();
-      change.resolve(answer.message);
+      asked.resolve(stored);
       return true;
+    };
+    try {
+      if (action !== "edit_message") {
+        const answer = await connection.ask(action, fields);
+        this.#messageChanged(answer);
+        return done(answer.message);
+      }
+      const latest = open?.stored(message.id) ?? asked.at ?? message;
+      // A try whose answer was lost may have been carried out.
+      if (isEdited(asked, latest)) return done(latest);
+      refuseConflict(asked, latest);
+      asked.at = latest;
+      const answer = await connection.ask(action, { ...fields, ifChange: latest.change });
+      this.#messageChanged(answer);
+      const stored = answer.message;
+      // It was like that already, or is now.
+      if (stored.change === latest.change || isEdited(asked, stored)) return done(stored);
+      refuseConflict(asked, stored);
+      // Others have only reacted to it: the next try knows of that.
+      asked.at = stored;
+      return false;
     } catch (caught) {
       const error = /** @type {SwitchboardError} */ (caught);
-      if (connection.wasBlamed) change.blamed++;
-      if ((error.retryable || error.code === "token_expired") && change.blamed < BLAMED_AT_MOST) {
+      if (connection.wasBlamed) asked.blamed++;
+      if ((error.retryable || error.code === "token_expired") && asked.blamed < BLAMED_AT_MOST) {
         if (this.state === "online" && this.#connection) await pause(error.retryAfterMs ?? FIRST_DELAY_MS * (1 + this.#random()));
         return false;
       }
       settle();
-      change.reject(error);
+      asked.reject(error);
       return true;
     }
   }
 
   async #sendAll() {
-    for (const messageId of this.#changing.keys()) void this.#deliverChanges(messageId);
     await this.#sendSuspects();
+    // Those over which a connection may have been closed, one at a time; then all others.
+    const queues = [...this.#asked];
+    for (const [messageId, [first]] of queues) if (first?.blamed) await this.#deliverChanges(messageId);
+    for (const [messageId] of queues) void this.#deliverChanges(messageId);
     for (const id of new Set([...this.outgoing.values()].map(({ conversationId }) => conversationId))) void this.#deliver(id);
   }
 
@@ -1036,8 +1075,9 @@ export class Switchboard extends EventTarget {
     // Not listed here yet: it is new, or on a later page.
     if (!summary) return this.#refreshSoon();
     if (lastMessage.change !== null) this.#heardOfChange(conversationId, lastMessage.change, lastMessage);
-    if (lastSeq <= summary.lastSeq) return;
-    this.#summarise({ ...summary, ...latest(lastMessage), unreadCount: this.#hasRead(conversationId, lastSeq) ? 0 : unreadCount });
+    const known = this.#summaries.get(conversationId) ?? summary;
+    if (lastSeq <= known.lastSeq) return this.#renewLatest(known, lastMessage);
+    this.#summarise({ ...known, ...latest(lastMessage), unreadCount: this.#hasRead(conversationId, lastSeq) ? 0 : unreadCount });
   }
 
   /** @param {{message: Message, change: number | null}} change */
@@ -1062,7 +1102,8 @@ export class Switchboard extends EventTarget {
   #heardOfChange(conversationId, change, message) {
     const summary = this.#summaries.get(conversationId);
     if (!summary) return;
-    const isNext = summary.lastChange === change - 1;
+    // A message that is not in the list yet brings the conversation with it.
+    const isNext = summary.lastChange === change - 1 && message.seq <= summary.lastSeq;
     if (this.#isNewChange(conversationId, change) && !isNext) this.#fetchSoon(conversationId);
     this.#renewLatest(isNext ? { ...summary, lastChange: change } : summary, message);
   }
@@ -1097,8 +1138,8 @@ export class Switchboard extends EventTarget {
    * @param {number} lastChange
    */
   #isNewChange(conversationId, lastChange) {
-    const known = Math.max(this.#summaries.get(conversationId)?.lastChange ?? 0, this.#changes.get(conversationId) ?? 0);
-    if (lastChange > known) this.#changes.set(conversationId, lastChange);
+    const known = Math.max(this.#summaries.get(conversationId)?.lastChange ?? 0, this.#latestChanges.get(conversationId) ?? 0);
+    if (lastChange > known) this.#latestChanges.set(conversationId, lastChange);
     return lastChange > known;
   }
 
@@ -1133,7 +1174,7 @@ export class Switchboard extends EventTarget {
     this.#heard.set(conversationId, (this.#heard.get(conversationId) ?? 0) + 1);
     const known = [this.#open.delete(conversationId), this.#summaries.delete(conversationId)].includes(true);
     const reason = new SwitchboardError("forbidden", "you do not take part in this conversation any more");
-    for (const queue of this.#changing.values()) {
+    for (const queue of this.#asked.values()) {
       if (queue[0]?.message.conversationId === conversationId) queue.splice(0).forEach(({ reject }) => reject(reason));
     }
     for (const outgoing of [...this.outgoing.values()].filter((one) => one.conversationId === conversationId)) {
@@ -1145,32 +1186,77 @@ export class Switchboard extends EventTarget {
     this.#emit("gone", conversationId);
   }
 
+  /** What has been heard until now. @returns {Before} */
+  #before() {
+    const versions = new Map([...this.#presence].map(([userId, { version }]) => [userId, version]));
+    return { heard: new Map(this.#heard), versions };
+  }
+
   /**
    * Takes a conversation that the service answered.
    *
    * @param {Summary} summary
+   * @param {Before} before
    */
-  #heardOf(summary) {
-    const known = this.#summaries.get(summary.id);
-    if (known && summary.lastChange < known.lastChange) return;
-    // A message may have come meanwhile.
-    const { lastMessage, lastMessageAt, lastSeq, unreadCount } = known && known.lastSeq > summary.lastSeq ? known : summary;
-    this.#summarise({ ...summary, lastMessage, lastMessageAt, lastSeq, unreadCount });
-    // Or a change of the latest one.
-    if (known?.lastMessage) this.#renewLatest(this.#summaries.get(summary.id) ?? summary, known.lastMessage);
+  #heardOf(summary, before) {
+    this.#merge(summary, before);
+    this.#emit("conversations", undefined);
   }
 
   /**
-   * Fetches a conversation in the background.
+   * Takes a conversation as it was when the service read it: events that have come since the request are newer.
+   *
+   * @param {Summary} summary
+   * @param {Before} before
+   */
+  #merge(summary, { heard, versions }) {
+    const { id } = summary;
+    const known = this.#summaries.get(id);
+    const isHeard = this.#heard.get(id) !== heard.get(id);
+    // It may have been a removal.
+    if (isHeard && !known) return;
+    const pick = (/** @type {"lastSeq" | "lastChange"} */ number) =>
+      known && (known[number] > summary[number] || (known[number] === summary[number] && isHeard)) ? known : summary;
+    const { lastMessage, lastMessageAt, lastSeq, unreadCount } = pick("lastSeq");
+    const other = lastSeq === known?.lastSeq ? known.lastMessage : lastSeq === summary.lastSeq ? summary.lastMessage : null;
+    const otherUser = summary.otherUser ?? known?.otherUser ?? null;
+    const presence = otherUser ? this.#presence.get(otherUser.id) : undefined;
+    const isTold = presence && otherUser && presence.version !== versions.get(otherUser.id);
+    this.#summaries.set(id, {
+      ...pick("lastChange"),
+      lastMessage: lastMessage && other?.id === lastMessage.id ? newer(other, newer(summary.lastMessage, lastMessage)) : lastMessage,
+      lastMessageAt,
+      lastSeq,
+      unreadCount: this.#hasRead(id, lastSeq) ? 0 : unreadCount,
+      otherUser: isTold ? { ...otherUser, online: presence.online, lastSeenAt: presence.lastSeenAt ?? otherUser.lastSeenAt } : otherUser,
+    });
+  }
+
+  /**
+   * Fetches a conversation in the background. Calls at the same time share the work; if more has changed by then, it is fetched
+   * again.
    *
    * @param {string} conversationId
    */
   #fetchSoon(conversationId) {
-    const fetching = this.#request(at(conversationId)).then((summary) => this.#heardOf(summary));
-    void fetching.catch((error) => {
-      if (REFUSALS.has(error.code)) this.#forget(conversationId);
-      else this.#complain(error);
-    });
+    if (this.#fetching.has(conversationId)) return;
+    const fetch = async () => {
+      const latest = this.#latestChanges.get(conversationId) ?? 0;
+      const before = this.#before();
+      this.#heardOf(await this.#request(at(conversationId)), before);
+      return (this.#latestChanges.get(conversationId) ?? 0) > latest;
+    };
+    const fetching = fetch()
+      .catch((error) => {
+        if (REFUSALS.has(error.code)) this.#forget(conversationId);
+        else this.#complain(error);
+        return false;
+      })
+      .then((hasChanged) => {
+        this.#fetching.delete(conversationId);
+        if (hasChanged && this.#summaries.has(conversationId)) this.#fetchSoon(conversationId);
+      });
+    this.#fetching.set(conversationId, fetching);
   }
 
   /**
@@ -1274,8 +1360,7 @@ export class Switchboard extends EventTarget {
 
   /** @param {string} cursor */
   async #list(cursor) {
-    const versions = new Map([...this.#presence].map(([userId, { version }]) => [userId, version]));
-    const heard = new Map(this.#heard);
+    const before = this.#before();
     const asked = cursor ? 0 : ++this.#listing.asked;
     const query = cursor ? `?cursor=${encodeURIComponent(cursor)}` : "";
     const { conversations, nextCursor } = await this.#request(`/api/conversations${query}`);
@@ -1288,23 +1373,13 @@ export class Switchboard extends EventTarget {
       // Who was added to a group without a message since is listed by that, which only the order tells.
       if (!lastMessage && summary.firstSeq > 1) this.#places.set(id, place);
       place = this.#activityOf(summary);
-      const known = this.#summaries.get(id);
-      const isHeard = this.#heard.get(id) !== heard.get(id);
-      // An event that came after the request is newer than the response; it may also have been a removal.
-      if (isHeard && !known) continue;
-      const newer = known && isHeard && known.lastSeq >= summary.lastSeq && known.lastChange >= summary.lastChange;
-      this.#summaries.set(id, newer ? known : summary);
-      if (!otherUser) continue;
-      const presence = this.#presence.get(otherUser.id);
-      const told = presence && presence.version !== versions.get(otherUser.id);
-      const { online, lastSeenAt } = told ? presence : otherUser;
-      this.#summaries.set(id, { ...(newer ? known : summary), otherUser: { ...otherUser, online, lastSeenAt } });
+      this.#merge(summary, before);
       // A `messages_read` may have been missed.
-      if (lastMessage?.readAt && lastMessage.senderId === this.userId) {
+      if (otherUser && lastMessage?.readAt && lastMessage.senderId === this.userId) {
         this.#open.get(id)?.markRead(otherUser.id, lastMessage.seq, lastMessage.readAt);
       }
     }
-    if (!cursor) this.#forgetUnlisted(conversations, nextCursor === null, heard);
+    if (!cursor) this.#forgetUnlisted(conversations, nextCursor === null, before.heard);
     if (cursor || this.#summaries.size <= conversations.length) this.#cursor = nextCursor;
     this.#emit("conversations", undefined);
   }
@@ -1415,21 +1490,24 @@ function given(fields) {
 }
 
 /**
- * Whether the answer to a change is what was asked for. It is not if others have only reacted to the message that is edited:
- * then the edit is tried again.
+ * Whether a message has become what an edit asks for since its last try.
  *
- * @param {Change} change
- * @param {Message} stored
+ * @param {Asked} asked
+ * @param {Message} message
  */
-function isEdited(change, stored) {
-  const { seen, fields } = change;
-  if (!seen || stored.content === /** @type {any} */ (fields).content) return true;
-  if (stored.deletedAt) throw new SwitchboardError("conflict", "the message was deleted meanwhile");
-  if (stored.editedAt !== seen.editedAt || ++change.tries > EDITED_AT_MOST) {
-    throw new SwitchboardError("conflict", "the message was edited meanwhile");
-  }
-  change.seen = stored;
-  return false;
+function isEdited({ fields, at }, message) {
+  return at !== undefined && message.content === fields.content && message.editedAt !== at.editedAt;
+}
+
+/**
+ * Throws if a message does not say any more what the user saw when they edited it.
+ *
+ * @param {Asked} asked
+ * @param {Message} message
+ */
+function refuseConflict(asked, message) {
+  if (message.deletedAt) throw new SwitchboardError("conflict", "the message was deleted meanwhile");
+  if (message.content !== asked.message.content) throw new SwitchboardError("conflict", "the message was edited meanwhile");
 }
 
 /**
