@@ -1106,10 +1106,13 @@ test("an answer that is older than an event does not undo it", async () => {
   latest().says({ type: "messages_read", data: { conversationId: "c", readerId: "alice", upToSeq: 2, readAt: "2026-11-22T12:03:00.000Z" } });
   latest().says({ type: "new_message", data: message(3) });
   summaries = [{ ...old[0], lastChange: 19, lastSeq: 3, lastMessage: message(3), unreadCount: 1 }];
+  summaries[0].otherUser = { ...old[0].otherUser, online: true };
+  let openAgain;
+  hold = new Promise((resolve) => (openAgain = resolve));
   open();
   await settle();
   assert.deepEqual([chat.conversations[0].otherUser.online, chat.conversations[0].unreadCount], [true, 1]);
-  summaries[0].otherUser = { ...old[0].otherUser, online: true };
+  openAgain();
   await pass(0);
   const [{ otherUser, unreadCount, lastMessage, lastChange: known }] = chat.conversations;
   assert.deepEqual([otherUser.online, unreadCount, lastMessage.seq, known], [true, 1, 3, 19]);
