@@ -21,11 +21,16 @@ const initialOf = (name) => [...graphemes.segment(name)][0]?.segment.toUpperCase
 /** The length of a message as the service counts it: in code points. @param {string} text */
 const lengthOf = (text) => [...text].length;
 
+// Made once: to make one takes longer than to render a message.
+const clock = new Intl.DateTimeFormat([], { timeStyle: "short" });
+const dateAndClock = new Intl.DateTimeFormat([], { dateStyle: "short", timeStyle: "short" });
+const fullDate = new Intl.DateTimeFormat([], { dateStyle: "full" });
+
 /** @param {string} iso */
 function timeOf(iso) {
   const at = new Date(iso);
   const today = at.toDateString() === new Date().toDateString();
-  return at.toLocaleString([], today ? { timeStyle: "short" } : { dateStyle: "short", timeStyle: "short" });
+  return (today ? clock : dateAndClock).format(at);
 }
 
 /** The client of this tab. Each tab is a device of its own, and may be of another user. */
@@ -100,7 +105,7 @@ function useClient(person) {
       const unreachable = detail.code === "disconnected" || detail instanceof TypeError;
       setProblem(unreachable ? "" : detail.message);
     };
-    const unsent = (event) => chat.outgoing.size > 0 && event.preventDefault();
+    const unsent = (event) => chat.unsentCount > 0 && event.preventDefault();
     for (const kind of kinds) chat.addEventListener(kind, redraw);
     chat.addEventListener("typing", typing);
     chat.addEventListener("problem", complain);
@@ -136,8 +141,8 @@ function Chat({ person, signOut }) {
     return () => chat.removeEventListener("gone", told);
   }, [selected]);
   const leave = () => {
-    const unsent = chat.outgoing.size;
-    if (!unsent || confirm(`${unsent} of your messages are not sent yet, and would be lost. Sign out?`)) signOut();
+    const unsent = chat.unsentCount;
+    if (!unsent || confirm(`${unsent} of your messages and changes are not stored yet, and would be lost. Sign out?`)) signOut();
   };
   // On a phone the list is shown again: the focus returns to the entry of the conversation that was open.
   const back = () => {
@@ -329,16 +334,25 @@ function Conversation({ chat, id, summary, typing, back, gone }) {
   }, [id, unread, chat.state]);
   const isGroup = summary?.kind === "group";
   const [showsPeople, showPeople] = useState(false);
-  // The message that is answered or edited in the composer, and why a change of one was refused.
-  const [draft, setDraft] = useState(/** @type {{action: "reply" | "edit", message: any} | null} */ (null));
+  // What is written in the composer, and why a change of a message was refused.
+  const [draft, setDraft] = useState(() => drafts.get(id) ?? NO_DRAFT);
+  useEffect(() => void drafts.set(id, draft), [draft]);
   const [problem, setProblem] = useState("");
-  const begin = (action, message) => {
-    setDraft({ action, message });
+  /** Answers a message, or edits it; what was written before waits for the end of that. */
+  const begin = (action, message, text = action === "edit" ? message.content : draft.text) => {
+    const waiting = action === "reply" ? undefined : draft.action === "edit" ? draft.waiting : draft;
+    setDraft({ action, message, text, waiting });
     composer.current?.focus();
   };
-  const attempt = (change) => {
+  /** Shows why a change is refused. What was written is there again. */
+  const attempt = (change, { message, text } = {}) => {
     setProblem("");
-    change.catch((error) => setProblem(wordsOf(error)));
+    change.catch((error) => {
+      setProblem(wordsOf(error));
+      const now = message && conversation?.find(message.id);
+      if (now && !now.deletedAt) begin("edit", now, text);
+      else if (text) setDraft((before) => (before.text ? before : { ...NO_DRAFT, text }));
+    });
   };
   const nameById = (userId) => {
     const message = conversation?.messages.findLast(({ senderId }) => senderId === userId);
@@ -358,7 +372,7 @@ function Conversation({ chat, id, summary, typing, back, gone }) {
       <${Messages} chat=${chat} id=${id} conversation=${conversation} summary=${summary} nameById=${nameById} begin=${begin} attempt=${attempt} />
       <p class="typing" aria-live="polite">${typingOf(typing.map(nameById))}</p>
       <p class="refusal" role="alert">${problem}</p>
-      <${Composer} chat=${chat} id=${id} field=${composer} conversation=${conversation} draft=${draft} begin=${begin} end=${() => setDraft(null)} attempt=${attempt} />
+      <${Composer} chat=${chat} id=${id} field=${composer} conversation=${conversation} draft=${draft} setDraft=${setDraft} begin=${begin} attempt=${attempt} />
       ${isGroup && showsPeople && html`<${People} chat=${chat} summary=${summary} close=${() => showPeople(false)} />`}
     </main>
   `;
@@ -505,9 +519,8 @@ function Messages({ chat, id, conversation, summary, nameById, begin, attempt })
   const place = useRef({ atEnd: true, height: 0, oldest: "" });
   const sentHere = useRef(0);
   const [loading, setLoading] = useState(false);
-  // The message whose actions are shown: that under the pointer or with the focus.
-  const [active, activate] = useState("");
-  const [found, setFound] = useState("");
+  // The message that a reply has led to, in an object of its own each time.
+  const [found, setFound] = useState({ id: "" });
   const messages = conversation?.messages ?? [];
   const outgoing = [...chat.outgoing.values()].filter((one) => one.conversationId === id);
   const oldest = messages[0]?.id ?? "";
@@ -553,25 +566,25 @@ function Messages({ chat, id, conversation, summary, nameById, begin, attempt })
     try {
       for (let before; !isHere() && conversation.hasMore && before !== conversation.messages[0]?.id; ) {
         before = conversation.messages[0]?.id;
-        await chat.loadOlder(id);
+        await chat.loadOlder(id, 100);
       }
-      if (isHere()) setFound(messageId);
+      if (isHere()) setFound({ id: messageId });
     } catch {
       // There is no connection, which the banner tells.
     }
     setLoading(false);
   };
-  // Once it is rendered.
+  // The message has to be rendered before it can be shown.
   useEffect(() => {
-    if (!found) return;
-    show(found);
-    const timer = setTimeout(() => setFound(""), 2000);
+    if (!found.id) return;
+    show(found.id);
+    const timer = setTimeout(() => setFound({ id: "" }), 2000);
     return () => clearTimeout(timer);
   }, [found]);
   /** The arrow keys go from message to message; the actions of each are then the next stop of the tab key. */
   const keys = (event) => {
     const step = { ArrowUp: -1, ArrowDown: 1 }[event.key];
-    if (!step || event.target.closest(".actions")) return;
+    if (!step || event.altKey || event.ctrlKey || event.metaKey || event.shiftKey || event.target.closest(".actions")) return;
     const articles = [...list.current.querySelectorAll("article[data-id]")];
     const at = articles.indexOf(event.target.closest("article"));
     const next = at === -1 ? articles.at(-1) : articles[at + step];
@@ -589,7 +602,7 @@ function Messages({ chat, id, conversation, summary, nameById, begin, attempt })
           <${Message}
             key=${message.senderId === chat.userId ? (message.clientMessageId ?? message.id) : message.id}
             chat=${chat} conversation=${conversation} message=${message} before=${messages[at - 1]} isGroup=${isGroup}
-            isOwner=${isGroup && summary.role === "owner"} isActive=${active === message.id} activate=${activate} isFound=${found === message.id}
+            isOwner=${isGroup && summary.role === "owner"} isFound=${found.id === message.id}
             jump=${jump} nameById=${nameById} begin=${begin} attempt=${attempt}
           />
         `,
@@ -600,54 +613,94 @@ function Messages({ chat, id, conversation, summary, nameById, begin, attempt })
   `;
 }
 
-/** What a message says, with its links. Only these schemes are followed, in a window that knows nothing of this one. */
-const LINK = /https?:\/\/[^\s<>"]+/g;
+/** What looks like a link. No invisible character is part of one: it could show another address than it leads to. */
+const LINK = /https?:\/\/[^\s<>"\p{Cf}]+/giu;
+const BRACKETS = { ")": "(", "]": "[", "}": "{" };
 
-/** @param {string} text */
+/** Without what ends a sentence, and without a bracket that was opened before the link. @param {string} found */
+function linkOf(found) {
+  let end = found.length;
+  const count = (character) => found.slice(0, end).split(character).length;
+  for (; end > 0; end--) {
+    const last = found[end - 1];
+    const closes = BRACKETS[last];
+    if (closes ? count(closes) >= count(last) : !".,;:!?'\"".includes(last)) break;
+  }
+  return found.slice(0, end);
+}
+
+/** What a message says, with its links, which are followed in a window that knows nothing of this one. @param {string} text */
 function withLinks(text) {
   const parts = [];
   let end = 0;
   for (const { 0: found, index } of text.matchAll(LINK)) {
-    // What ends a sentence ends no link.
-    const link = found.replace(/[.,;:!?'")\]}]+$/, "");
-    if (!URL.canParse(link)) continue;
-    parts.push(text.slice(end, index), html`<a href=${link} target="_blank" rel="noopener noreferrer">${link}</a>`);
+    const link = linkOf(found);
+    // A name before the host makes an address look like another one.
+    if (!URL.canParse(link) || new URL(link).username) continue;
+    parts.push(text.slice(end, index), html`<a href=${link} target="_blank" rel="noopener noreferrer"><bdi>${link}</bdi></a>`);
     end = index + link.length;
   }
   return [...parts, text.slice(end)];
 }
 
-function Message({ chat, conversation, message, before, isGroup, isOwner, isActive, activate, isFound, jump, nameById, begin, attempt }) {
+function Message({ chat, conversation, message, before, isGroup, isOwner, isFound, jump, nameById, begin, attempt }) {
+  // The actions are there while the message has the pointer or the focus.
+  const [has, setHas] = useState({ pointer: false, focus: false });
+  const own = useRef(null);
   const mine = message.senderId === chat.userId;
-  const day = new Date(message.createdAt).toDateString();
-  const newDay = !before || new Date(before.createdAt).toDateString() !== day;
+  const at = new Date(message.createdAt);
+  const newDay = !before || new Date(before.createdAt).toDateString() !== at.toDateString();
   const state = message.readAt ? "read" : "sent";
   const named = isGroup && !mine && (newDay || before.senderId !== message.senderId);
   const classes = ["message", mine && "mine", message.deletedAt && "deleted", isFound && "found"].filter(Boolean).join(" ");
-  const toggle = (reaction, given) => attempt(given ? chat.unreact(message, reaction) : chat.react(message, reaction));
-  // The pointer may be on another message, whose actions are shown by now.
-  const deactivate = () => activate((active) => (active === message.id ? "" : active));
-  const leave = (event) => event.currentTarget.contains(event.relatedTarget) || deactivate();
+  // What is clicked may go away: the message keeps the focus.
+  const keepFocus = () => own.current.contains(document.activeElement) && own.current.focus({ preventScroll: true });
+  const toggle = ({ reaction, count, userIds }) => {
+    keepFocus();
+    attempt(userIds.includes(chat.userId) ? chat.unreact(message, reaction) : reactOrTakeBack(chat, message, reaction, count > userIds.length));
+  };
+  const remove = () => {
+    if (!confirm("Delete this message for everybody?")) return;
+    keepFocus();
+    attempt(chat.delete(message));
+  };
+  const enter = (way) => () => has[way] || setHas((before) => ({ ...before, [way]: true }));
+  const leave = (way) => (event) => {
+    if (!own.current.contains(event.relatedTarget)) setHas((before) => ({ ...before, [way]: false }));
+  };
   return html`
-    ${newDay && html`<p class="day">${new Date(message.createdAt).toLocaleDateString([], { dateStyle: "full" })}</p>`}
+    ${newDay && html`<p class="day">${fullDate.format(at)}</p>`}
     <article
-      class=${classes} data-seq=${message.seq} data-id=${message.id} tabindex="-1"
-      onMouseMove=${() => activate(message.id)} onMouseLeave=${(event) => event.currentTarget.contains(document.activeElement) || deactivate()}
-      onfocusin=${() => activate(message.id)} onfocusout=${leave}
+      class=${classes} data-seq=${message.seq} data-id=${message.id} tabindex="-1" ref=${own}
+      onMouseMove=${enter("pointer")} onMouseLeave=${leave("pointer")} onfocusin=${enter("focus")} onfocusout=${leave("focus")}
     >
       <span class=${named ? "sender" : "visually-hidden"} dir="auto">${mine ? "You" : nameOf(message.sender)}<span class="visually-hidden">: </span></span>
       ${message.replyTo && !message.deletedAt && html`<${Quote} chat=${chat} conversation=${conversation} id=${message.replyTo} jump=${jump} />`}
       <p dir="auto">${message.deletedAt ? DELETED : withLinks(message.content)}</p>
       <footer>
+        ${conversation.isPending(message.id) && html`<span>saving …</span>`}
         ${message.editedAt && !message.deletedAt && html`<span class="edited">edited <time datetime=${message.editedAt}>${timeOf(message.editedAt)}</time>, sent</span>`}
-        <time datetime=${message.createdAt}>${new Date(message.createdAt).toLocaleTimeString([], { timeStyle: "short" })}</time>
+        <time datetime=${message.createdAt}>${clock.format(at)}</time>
         ${mine && html`<span class=${`mark ${state}`} title=${state}><span aria-hidden="true">${message.readAt ? "✓✓" : "✓"}</span><span class="visually-hidden">${state}</span></span>`}
+        <button class="visually-hidden" tabindex="-1" onClick=${() => own.current.focus()}>Actions</button>
       </footer>
       ${message.reactions.length > 0 && html`<${Reactions} reactions=${message.reactions} me=${chat.userId} nameById=${nameById} toggle=${toggle} />`}
-      ${isActive && html`<${Actions} chat=${chat} message=${message} mine=${mine} isOwner=${isOwner} begin=${begin} attempt=${attempt} toggle=${toggle} />`}
+      ${(has.pointer || has.focus) && html`<${Actions} chat=${chat} message=${message} mine=${mine} isOwner=${isOwner} begin=${begin} toggle=${toggle} remove=${remove} />`}
     </article>
   `;
 }
+
+/**
+ * Gives a reaction. Of more than ten users the service names the first ten: if this user has given it already, nothing changes,
+ * and what they want is to take it back.
+ */
+async function reactOrTakeBack(chat, message, reaction, mayBeGiven) {
+  const after = await chat.react(message, reaction);
+  if (mayBeGiven && after.change === message.change) await chat.unreact(message, reaction);
+}
+
+/** The longest quote that is read out. */
+const READ_OUT = 100;
 
 /** The message that another one answers, in a line that leads to it. */
 function Quote({ chat, conversation, id, jump }) {
@@ -655,10 +708,13 @@ function Quote({ chat, conversation, id, jump }) {
   useEffect(() => {
     if (conversation && quoted === undefined) chat.quote(conversation.id, id).catch(() => {});
   }, [conversation, quoted]);
-  const words = quoted ? (quoted.deletedAt ? DELETED : quoted.content) : "An earlier message";
+  // From before this user took part.
+  if (quoted === null) return html`<p class="quote">An earlier message</p>`;
+  const words = quoted ? (quoted.deletedAt ? DELETED : quoted.content) : "…";
+  const name = quoted ? nameOf(quoted.sender) : "";
   return html`
-    <button class="quote" onClick=${() => jump(id)} aria-label=${`Answers ${quoted ? nameOf(quoted.sender) : ""}: ${words}. Go to that message.`}>
-      ${quoted && html`<strong dir="auto">${nameOf(quoted.sender)}</strong>`}
+    <button class="quote" onClick=${() => jump(id)} aria-label=${`Answers ${name}: ${[...words].slice(0, READ_OUT).join("")}. Go to that message.`}>
+      ${quoted && html`<strong dir="auto">${name}</strong>`}
       <span dir="auto">${words}</span>
     </button>
   `;
@@ -667,13 +723,14 @@ function Quote({ chat, conversation, id, jump }) {
 function Reactions({ reactions, me, nameById, toggle }) {
   return html`
     <ul class="reactions" aria-label="Reactions">
-      ${reactions.map(({ reaction, count, userIds }) => {
+      ${reactions.map((one) => {
+        const { reaction, count, userIds } = one;
         const given = userIds.includes(me);
         const names = userIds.map((id) => (id === me ? "you" : nameById(id))).join(", ");
         const others = count > userIds.length ? ` and ${count - userIds.length} others` : "";
         return html`
           <li key=${reaction}>
-            <button aria-pressed=${given} title=${names + others} onClick=${() => toggle(reaction, given)}>
+            <button aria-pressed=${given} title=${names + others} onClick=${() => toggle(one)}>
               <span dir="auto">${reaction}</span> ${count}<span class="visually-hidden"> by ${names + others}</span>
             </button>
           </li>
@@ -695,11 +752,11 @@ const REACTIONS = [
   ["👀", "looking"],
 ];
 
-function Actions({ chat, message, mine, isOwner, begin, attempt, toggle }) {
+function Actions({ chat, message, mine, isOwner, begin, toggle, remove }) {
   const [picks, pick] = useState(false);
   const opener = useRef(null);
   const picker = useRef(null);
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (picks) picker.current.querySelector("button").focus();
   }, [picks]);
   const close = () => {
@@ -714,13 +771,11 @@ function Actions({ chat, message, mine, isOwner, begin, attempt, toggle }) {
     if (step && at !== -1) buttons[(at + step + buttons.length) % buttons.length].focus();
   };
   const choose = (reaction) => {
-    const given = message.reactions.some((one) => one.reaction === reaction && one.userIds.includes(chat.userId));
-    toggle(reaction, given);
+    toggle(message.reactions.find((one) => one.reaction === reaction) ?? { reaction, count: 0, userIds: [] });
     close();
   };
-  const remove = () => confirm("Delete this message for everybody?") && attempt(chat.delete(message));
   return html`
-    <div class="actions" role="toolbar" aria-label="Actions" onKeyDown=${keys}>
+    <div class="actions" role="toolbar" aria-label="Actions" aria-live="off" onKeyDown=${keys}>
       ${!message.deletedAt && html`<button ref=${opener} aria-expanded=${picks} aria-label="React" title="React" onClick=${() => pick(!picks)}>☺</button>`}
       <button aria-label="Reply" title="Reply" onClick=${() => begin("reply", message)}>↩</button>
       ${mine && !message.deletedAt && html`<button aria-label="Edit" title="Edit" onClick=${() => begin("edit", message)}>✎</button>`}
@@ -755,67 +810,61 @@ function Outgoing({ chat, one, conversation, jump }) {
 const LONGEST = 2000;
 const COUNTED_FROM = 1800;
 
+/** A draft: a text, and the message that it answers or edits; then `waiting` is what was written before. */
+const NO_DRAFT = { action: "", message: undefined, text: "", waiting: undefined };
 /** Drafts, by conversation. */
 const drafts = new Map();
 
-function Composer({ chat, id, field, conversation, draft, begin, end, attempt }) {
-  const [text, setText] = useState(drafts.get(id) ?? "");
-  const edited = draft?.action === "edit" ? draft.message : null;
-  // While a message is edited, what was written before it waits.
-  const waiting = useRef("");
-  useEffect(() => {
-    if (!edited) drafts.set(id, text);
-  }, [text, edited]);
-  useLayoutEffect(() => {
-    if (!edited) return;
-    waiting.current = drafts.get(id) ?? "";
-    setText(edited.content);
-    return () => setText(waiting.current);
-  }, [edited?.id]);
+function Composer({ chat, id, field, conversation, draft, setDraft, begin, attempt }) {
+  const { action, message, text } = draft;
+  const edits = action === "edit";
   const length = lengthOf(text);
+  /** Ends an answer, whose text stays, or an edit. */
+  const leave = () => setDraft(edits ? (draft.waiting ?? NO_DRAFT) : { ...NO_DRAFT, text });
   const send = (event) => {
     event.preventDefault();
     if (!text.trim() || length > LONGEST) return;
-    if (edited) {
-      if (text !== edited.content) attempt(chat.edit(edited, text));
+    if (edits) {
+      leave();
+      if (text !== message.content) attempt(chat.edit(message, text), { message, text });
     } else {
       // The result is shown beside the message.
-      chat.send(id, text, { replyTo: draft?.message.id }).catch(() => {});
-      setText("");
+      chat.send(id, text, { replyTo: message?.id }).catch(() => {});
+      setDraft(NO_DRAFT);
     }
-    end();
     field.current.focus();
   };
-  /** One's own latest message. */
-  const last = () => conversation?.messages.findLast(({ senderId, deletedAt }) => senderId === chat.userId && !deletedAt);
   const key = (event) => {
-    if (event.key === "Enter" && !event.shiftKey && !event.isComposing) send(event);
-    if (event.key === "Escape" && draft) end();
-    if (event.key !== "ArrowUp" || text || draft) return;
-    const message = last();
-    if (!message) return;
+    if (event.isComposing) return;
+    if (event.key === "Enter" && !event.shiftKey) send(event);
+    if (event.key === "Escape" && action) leave();
+    if (event.key !== "ArrowUp" || event.altKey || event.ctrlKey || event.metaKey || event.shiftKey || text || action) return;
+    const own = conversation?.messages.findLast(({ senderId, deletedAt }) => senderId === chat.userId && !deletedAt);
+    if (!own) return;
     event.preventDefault();
-    begin("edit", message);
+    begin("edit", own);
   };
   const input = (event) => {
-    setText(event.target.value);
-    if (edited) return;
+    setDraft({ ...draft, text: event.target.value });
+    if (edits) return;
     if (event.target.value) chat.typing(id);
     else chat.stopTyping(id);
   };
+  const now = message && (conversation?.find(message.id) ?? message);
+  const isChanged = edits && now.content !== message.content;
   return html`
     <form class="composer" onSubmit=${send}>
-      ${draft &&
-      html`
-        <p class="draft" id="draft">
-          <span>${edited ? "Editing" : html`Answering <strong dir="auto">${draft.message.senderId === chat.userId ? "yourself" : nameOf(draft.message.sender)}</strong>`}: <span dir="auto">${draft.message.deletedAt ? DELETED : draft.message.content}</span></span>
-          <button type="button" onClick=${() => (end(), field.current.focus())} aria-label=${edited ? "Do not edit" : "Do not answer"}>✕</button>
-        </p>
-      `}
+      <p class="draft" id="draft" role="status">
+        ${action &&
+        html`
+          <span>${edits ? "Editing" : html`Answering <strong dir="auto">${message.senderId === chat.userId ? "yourself" : nameOf(message.sender)}</strong>`}: <span dir="auto">${now.deletedAt ? DELETED : now.content}</span>${isChanged && " (changed meanwhile)"}</span>
+          <button type="button" onClick=${() => (leave(), field.current.focus())} aria-label=${edits ? "Do not edit" : "Do not answer"}>✕</button>
+        `}
+      </p>
       <label for="text" class="visually-hidden">Message</label>
-      <textarea id="text" ref=${field} rows="1" dir="auto" aria-describedby=${draft ? "draft count" : "count"} aria-invalid=${length > LONGEST} placeholder="Write a message" value=${text} onInput=${input} onKeyDown=${key} onBlur=${() => chat.stopTyping(id)} />
+      <textarea id="text" ref=${field} rows="1" dir="auto" aria-describedby="draft count" aria-invalid=${length > LONGEST} placeholder="Write a message" value=${text} onInput=${input} onKeyDown=${key} onBlur=${() => chat.stopTyping(id)} />
       <span id="count" class="count" role="status">${length > COUNTED_FROM && `${length} of ${LONGEST}`}</span>
-      <button class="primary" disabled=${!text.trim() || length > LONGEST}>${edited ? "Save" : "Send"}</button>
+      <button class="primary" disabled=${!text.trim() || length > LONGEST}>${edits ? "Save" : "Send"}</button>
     </form>
   `;
 }

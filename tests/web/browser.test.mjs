@@ -23,8 +23,8 @@ after(async () => {
 });
 
 /** A window of somebody who is signed in. */
-async function signedIn(name, { width = 1100, height = 700, colorScheme = "light" } = {}, prepare = async (_page) => {}) {
-  const context = await browser.newContext({ viewport: { width, height }, colorScheme });
+async function signedIn(name, { width = 1100, height = 700, colorScheme = "light", hasTouch = false } = {}, prepare = async (_page) => {}) {
+  const context = await browser.newContext({ viewport: { width, height }, colorScheme, hasTouch });
   const page = await context.newPage();
   page.setDefaultTimeout(20_000);
   page.on("pageerror", (error) => problems.push(`${name}: ${error.message}`));
@@ -170,7 +170,7 @@ test("a group is made, grows, shrinks and is left", async () => {
 test("messages are answered, edited, reacted to and deleted", async () => {
   const [a, b] = [somebody("alice"), somebody("bob")];
   const alice = await signedIn(a);
-  const bob = await signedIn(b, { width: 390, height: 780, colorScheme: "dark" });
+  const bob = await signedIn(b, { width: 390, height: 780, colorScheme: "dark", hasTouch: true });
   const article = (page, text) => page.getByRole("log").locator("article").filter({ hasText: text }).first();
   /** Does something to a message, as with a mouse. */
   const act = async (page, text, action) => {
@@ -181,6 +181,16 @@ test("messages are answered, edited, reacted to and deleted", async () => {
   await say(alice, "Lunch at 12?");
   await bob.getByRole("button", { name: new RegExp(a) }).click();
   await hears(bob, "Lunch at 12?");
+
+  // With a finger: nothing of the picker is beyond the edge, and Escape closes it.
+  await article(bob, "Lunch at 12?").tap();
+  await article(bob, "Lunch at 12?").getByRole("button", { name: "React", exact: true }).tap();
+  const picker = bob.getByRole("group", { name: "Choose a reaction" });
+  const { x, width } = await picker.boundingBox();
+  assert(x >= 0 && x + width <= 390, `from ${x}, ${width} wide`);
+  await bob.keyboard.press("Escape");
+  await picker.waitFor({ state: "detached" });
+  assert.equal(await bob.evaluate(() => document.activeElement?.getAttribute("aria-label")), "React");
 
   // A reply leads to its message.
   await act(bob, "Lunch at 12?", "Reply");
@@ -251,9 +261,11 @@ test("messages are answered, edited, reacted to and deleted", async () => {
   await bob.keyboard.press("ArrowUp");
   await other.delete(own);
   await bob.getByRole("log").getByText("This message was deleted.").nth(1).waitFor();
+  await bob.getByText("This message was deleted. (changed meanwhile)").waitFor();
   await say(bob, "changed my mind");
-  await bob.getByText("this message is deleted").waitFor();
+  await bob.getByText("the message was deleted meanwhile").waitFor();
   assert.equal(await bob.getByRole("log").getByText("changed my mind").count(), 0);
+  assert.equal(await bob.getByLabel("Message", { exact: true }).inputValue(), "changed my mind", "nothing that was written is lost");
   other.stop();
   await Promise.all([alice.context().close(), bob.context().close()]);
 });
