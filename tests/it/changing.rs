@@ -1,5 +1,6 @@
 //! Messages answer others and carry data, and are edited, deleted and reacted to.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use domain::{Change, MessageId, Seq};
@@ -231,6 +232,67 @@ async fn its_sender_and_owners_of_the_group_delete_a_message() {
 }
 
 #[tokio::test]
+async fn an_owner_deletes_only_what_they_see() {
+    let stack = Stack::shared();
+    let (people, mut phones, group) = group(&stack, &["Olivia", "Mary"]).await;
+    let before = phones[1].says(&group, "before").await;
+    let later = User::of(&stack, "Otto");
+    let mut phone = later.connects().await;
+    assert_eq!(people[0].adds(&group, &[&later]).await, 200);
+    let path = format!("/api/conversations/{group}/participants");
+    let role = json!({ "userId": later.id, "role": "owner" });
+    assert_eq!(people[0].requests(reqwest::Method::PATCH, &path, Some(&role)).await.status(), 200);
+    assert_eq!(phone.is_refused(delete(&before)).await.0, Code::Forbidden);
+    let after = phones[1].says(&group, "after").await;
+    assert!(phone.deletes(&after).await.deleted_at.is_some());
+}
+
+#[tokio::test]
+async fn the_other_devices_of_who_changes_a_message_are_told() {
+    let stack = Stack::shared();
+    let (people, mut phones, group) = group(&stack, &["Alice", "Bob"]).await;
+    let mut laptop = people[0].connects().await;
+    laptop.joins(&group).await;
+    let sent = phones[0].says(&group, "hi").await;
+    let edited = phones[0].edits(&sent, "hello").await;
+    assert_eq!(laptop.sees_change().await, edited);
+    assert!(phones[0].has_heard().await.is_empty(), "the device itself is answered only");
+}
+
+/// Who was removed and added again does not see what became of an older message, not even of their own.
+#[tokio::test]
+async fn a_repeated_send_does_not_tell_who_reacted_while_its_sender_was_out() {
+    let stack = Stack::shared();
+    let (people, mut phones, group) = group(&stack, &["Alice", "Bob"]).await;
+    let message = json!({ "conversationId": group, "content": "mine", "clientMessageId": "one" });
+    let sent = phones[1].sends_message(message.clone()).await;
+    assert_eq!(people[0].removes(&group, &people[1]).await, 204);
+    phones[0].reacts(&sent, "👀").await;
+    assert_eq!(people[0].adds(&group, &[&people[1]]).await, 200);
+    assert_eq!(phones[1].sends_message(message).await, sent);
+    // What it answers does not matter for a repeat.
+    let again = json!({
+        "conversationId": group, "content": "mine", "clientMessageId": "one", "replyTo": MessageId::new(),
+    });
+    assert_eq!(phones[1].sends_message(again).await, sent);
+}
+
+#[tokio::test]
+async fn the_reactions_of_a_group_end_with_it() {
+    let stack = Stack::shared();
+    let (people, mut phones, group) = group(&stack, &["Alice"]).await;
+    let sent = phones[0].says(&group, "alone").await;
+    phones[0].reacts(&sent, "🍃").await;
+    people[0].leaves(&group).await;
+    let database = connect(stack.postgres_url()).await;
+    for (table, column) in [("messages", "id"), ("reactions", "message_id")] {
+        let count = format!("select count(*) from {table} where {column} = $1");
+        let left: i64 = database.query_one(&count, &[&sent.id.as_uuid()]).await.unwrap().get(0);
+        assert_eq!(left, 0, "in {table}");
+    }
+}
+
+#[tokio::test]
 async fn reactions_are_counted_and_ordered() {
     let stack = Stack::shared();
     let (people, mut phones, group) = group(&stack, &["Alice", "Bob", "Carol"]).await;
@@ -303,7 +365,8 @@ async fn metadata_is_kept_byte_for_byte() {
     let metadata = "{ \"a\" : 1e131071,\t\"a\":-0.0, \"z\\u00e9\":[true,null,\"\\\\u0000 😀\"]}";
     alice_phone
         .sends_text(&format!(
-            r#"{{"action":"send_message","conversationId":"{conversation}","content":"c","metadata":{metadata}}}"#
+            r#"{{"action":"send_message","conversationId":"{conversation}","content":"c",
+                "metadata":{metadata}}}"#
         ))
         .await;
     // These numbers fit into no type of ours, so the text is looked at.
@@ -629,7 +692,8 @@ impl Asked {
         frame
     }
 
-    /// What the message is after `user` has asked; the first user owns the group. `None` if that changes nothing.
+    /// What the message is after `user` has asked; the first user owns the group. `None` if that changes
+    /// nothing.
     fn of(&self, message: &Modelled, user: usize) -> Result<Option<Modelled>, Code> {
         let mut new = message.clone();
         match self {
@@ -707,6 +771,8 @@ async fn random_changes_end_as_a_model_says() {
         model.push(answered(&sent, &people));
     }
     let mut last_change = 1;
+    // Who has made which change.
+    let mut made = BTreeMap::new();
 
     // One after another: each answer is what the model says.
     for _ in 0..400 {
@@ -719,6 +785,7 @@ async fn random_changes_end_as_a_model_says() {
             (Ok(new), Frame::Event(Answer { event: Event::MessageChanged { message, change }, .. })) => {
                 if let Some(new) = new {
                     last_change += 1;
+                    made.insert(last_change, user);
                     model[at] = Modelled { change: Some(last_change), ..new };
                 }
                 assert_eq!(answered(&message, &people), model[at], "{asked:?} by {user}");
@@ -735,45 +802,58 @@ async fn random_changes_end_as_a_model_says() {
         let read = user.reads(&group, "").await.messages;
         let read: Vec<_> = read.iter().map(|message| answered(message, &people)).collect();
         assert_eq!(read, model);
-        let mut pushed = std::collections::BTreeMap::new();
+        let own = made.iter().filter(|(_, by)| people[**by].id == user.id).map(|(change, _)| *change);
+        let mut told: BTreeSet<_> = own.collect();
         for event in phone.has_heard().await {
-            if let Event::MessageChanged { message, change } = event {
-                assert_eq!(message.change, change);
-                pushed.insert(change, message);
-            }
-        }
-        // They saw their own changes as answers.
-        for message in pushed.into_values() {
+            let Event::MessageChanged { message, change } = event else { continue };
+            assert_eq!(message.change, change);
+            assert!(told.insert(change.unwrap().0), "{change:?} is told once, and not to who made it");
             let message = answered(&message, &people);
             let at = model.iter().position(|of| of.id == message.id).unwrap();
-            assert!(
-                message.change <= model[at].change
-                    && (message.change < model[at].change || message == model[at])
-            );
+            let is_latest = message.change == model[at].change;
+            assert!(message.change <= model[at].change && is_latest == (message == model[at]));
         }
+        assert_eq!(told, (2..=last_change).collect(), "every change is told");
     }
 
-    // All at once: every number is taken once, and all see the same in the end.
-    let mut numbers = std::collections::BTreeSet::new();
+    // All at once. The numbers tell the order in which they were carried out: the model says the same.
     for _ in 0..30 {
-        let mut ids = Vec::new();
+        let mut asked = Vec::new();
         for (user, phone) in phones.iter_mut().enumerate() {
             for _ in 0..3 {
                 let at = rng.random_range(0..model.len());
-                let asked = Asked::any(&mut rng, &model[at]);
-                ids.push((user, phone.sends(asked.frame(model[at].id)).await));
+                let ask = Asked::any(&mut rng, &model[at]);
+                asked.push((user, at, phone.sends(ask.frame(model[at].id)).await, ask));
             }
         }
-        for (user, id) in ids {
+        let mut done = BTreeMap::new();
+        for (user, at, id, ask) in asked {
             if let Frame::Event(answer) = phones[user].is_answered(&id).await {
-                let Event::MessageChanged { change, .. } = answer.event else { panic!("{answer:?}") };
-                numbers.extend(change.map(|change| change.0));
+                let Event::MessageChanged { message, change } = answer.event else { panic!("{answer:?}") };
+                let message = answered(&message, &people);
+                done.entry(change.map_or(0, |change| change.0))
+                    .or_insert_with(Vec::new)
+                    .push((user, at, ask, message));
             }
+        }
+        // An answer with a number that was there before changed nothing.
+        for (number, answers) in done.split_off(&(last_change + 1)) {
+            assert_eq!(number, last_change + 1, "no number is left out");
+            last_change = number;
+            let changes = |(user, at, ask, message): &(usize, usize, Asked, Modelled)| {
+                let new = ask.of(&model[*at], *user).ok()??;
+                Some((*at, Modelled { change: Some(number), ..new })).filter(|(_, new)| new == message)
+            };
+            // Others with this number came later and changed nothing.
+            let (at, new) = answers.iter().find_map(changes).expect("one of them made this change");
+            assert!(answers.iter().all(|(.., message)| *message == new), "{answers:?}");
+            model[at] = new;
         }
     }
     let end = people[0].sees(&group).await.last_change.0;
-    let missing: Vec<_> = (last_change + 1..=end).filter(|number| !numbers.contains(number)).collect();
-    assert!(missing.is_empty() && end > last_change, "{missing:?}");
+    assert_eq!(end, last_change);
+    let read = people[0].reads(&group, "").await.messages;
+    assert_eq!(read.iter().map(|message| answered(message, &people)).collect::<Vec<_>>(), model);
     let mut changed = Vec::new();
     loop {
         let after = changed.last().map_or(0, |message: &Message| message.change.unwrap().0);

@@ -305,7 +305,7 @@ async fn a_join_whose_answer_is_lost_leaves_nobody_in_the_room() {
     assert_eq!(phones[1].is_refused(typing).await.0, Code::Forbidden);
 }
 
-/// Two changes of one message wait for the same row, in this order. Returns their answers.
+/// Lets frames wait for the row of a conversation, in this order. Returns their answers.
 async fn in_turn<const N: usize>(
     stack: &Stack,
     group: &str,
@@ -400,7 +400,10 @@ async fn a_repeated_edit_that_waits_behind_another_one_does_not_undo_it() {
     let (people, mut phones, group) = group(&stack, &["Alice", "Bob"]).await;
     phones.push(people[0].connects().await);
     let sent = phones[0].says(&group, "one").await;
-    let edit = |content: &str, if_change: Option<i64>| json!({ "action": "edit_message", "messageId": sent.id, "content": content, "ifChange": if_change });
+    let edit = |content: &str, if_change: Option<i64>| {
+        let id = sent.id;
+        json!({ "action": "edit_message", "messageId": id, "content": content, "ifChange": if_change })
+    };
     // Alice's phone has edited, but the answer was lost; her laptop has seen the edit and edits again.
     phones[0].changes(edit("two", None)).await;
     let asked = [(2, edit("three", Some(2))), (0, edit("two", None))];
@@ -429,8 +432,8 @@ async fn a_change_that_waits_behind_a_removal_is_refused() {
     assert_eq!(people[0].reads(&group, "").await.messages[0].content, "mine");
 }
 
-/// A send counts the message before it waits for the conversation. A change that had the conversation and then
-/// counted would wait for it in a circle.
+/// A send counts the message before it waits for the conversation. A change that had the conversation and
+/// then counted would wait for it in a circle.
 #[tokio::test]
 async fn a_send_and_a_change_of_one_user_do_not_wait_in_a_circle() {
     let (stack, _database) = Stack::own_with(&[]).await;
@@ -470,6 +473,51 @@ async fn a_newcomer_does_not_see_a_change_of_an_older_message() {
     let answer = phones[0].is_answered(&edited).await;
     assert_eq!(phones[1].sees_change().await, *changed(&answer));
     assert!(carol_phone.has_heard().await.is_empty());
+}
+
+/// Two devices mark at once, and then a page of history moves the position too. Each move waits for the row of
+/// the reader, who also sends meanwhile.
+#[tokio::test]
+async fn moves_of_one_position_wait_for_each_other_and_count_once() {
+    let (stack, _database) = Stack::own_with(&[]).await;
+    let (alice, bob) = (User::of(&stack, "Alice"), User::of(&stack, "Bob"));
+    let mut phones = [alice.connects().await, bob.connects().await];
+    let mut laptop = bob.connects().await;
+    let (_, conversation) = alice.asks_for_conversation_with(&bob).await;
+    for number in 1..=4 {
+        phones[0].says(&conversation, &format!("{number}")).await;
+        phones[1].says(&conversation, &format!("and {number}")).await;
+    }
+    let locked = connect(stack.postgres_url()).await;
+    let row = format!("conversation_id = '{conversation}' and user_id = '{}'", bob.id);
+    locked.batch_execute(&format!("begin; select from participants where {row} for update")).await.unwrap();
+    let mark =
+        |up_to: i64| json!({ "action": "mark_read", "conversationId": conversation, "upToSeq": up_to });
+    let first = phones[1].sends(mark(3)).await;
+    are_waiting(&stack, 1).await;
+    let second = laptop.sends(mark(2)).await;
+    are_waiting(&stack, 2).await;
+    let (reader, of) = (bob.clone(), conversation.clone());
+    let reading = tokio::spawn(async move { reader.reads(&of, "").await });
+    are_waiting(&stack, 3).await;
+    let sent = send(&mut phones[1], &conversation, "and what of this?").await;
+    are_waiting(&stack, 4).await;
+    locked.batch_execute("commit").await.unwrap();
+    assert!(matches!(phones[1].is_answered(&first).await, Frame::Event(_)));
+    assert!(matches!(laptop.is_answered(&second).await, Frame::Event(_)));
+    assert!(matches!(phones[1].is_answered(&sent).await, Frame::Event(_)));
+    assert_eq!(reading.await.unwrap().messages.len(), 8, "as it was before it waited");
+    assert_eq!(bob.sees(&conversation).await.unread_count, 0);
+    // Of Alice's messages each was read at one time, the later ones not before the earlier ones.
+    let page = alice.reads(&conversation, "?markRead=false").await.messages;
+    let times: Vec<_> =
+        page.iter().filter(|of| of.sender_id.as_str() == alice.id).map(|of| of.read_at).collect();
+    assert!(times.iter().all(Option::is_some) && times.is_sorted_by_key(|at| at.map(|at| at.0)), "{times:?}");
+    let marks = connect(stack.postgres_url()).await;
+    let places = "select up_to_seq from read_marks where user_id = $1 order by up_to_seq";
+    let places: Vec<i64> =
+        marks.query(places, &[&bob.id]).await.unwrap().iter().map(|row| row.get(0)).collect();
+    assert!(places == [3, 8] || places == [2, 3, 8], "{places:?}");
 }
 
 /// Several people send and read at once while one after another is removed and added again. What the rows say

@@ -1,11 +1,11 @@
-//! The change is committed before it is pushed. Whatever becomes of the pushes, it has happened: who misses one
-//! sees a gap in `change`.
+//! The change is committed before it is pushed. Whatever becomes of the pushes, it has happened: who misses
+//! one sees a gap in `change`.
 
 use domain::{MAX_REACTIONS, MessageChange};
 use edge::Error;
 use edge::websocket::{Caller, Reply};
 use protocol::{ChangeMessage, Event, Message};
-use realtime::{Connections, Latest, Push, after_commit, deliver, message_frames};
+use realtime::{Connections, Latest, Push, after_commit, best_effort, deliver, message_frames};
 use store::{ChangeRefusal, Changed, Store};
 
 pub(crate) struct State {
@@ -24,8 +24,9 @@ pub(crate) async fn handle(state: &State, caller: &Caller, frame: ChangeMessage)
     let (event, knows_caller) = match changed.is_new {
         true => tell(state, caller, changed).await,
         false => {
-            let known = state.connections.knows(user_id, &caller.connection_id).await;
-            (event(Message::from(changed.message)), known.ok())
+            let known = state.connections.knows(user_id, &caller.connection_id);
+            let known = best_effort("looking up the connection", known).await;
+            (event(Message::from(changed.message)), known)
         }
     };
     Ok(if knows_caller == Some(false) { Reply::Last(event) } else { Reply::Event(event) })

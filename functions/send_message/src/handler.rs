@@ -12,7 +12,7 @@ pub(crate) struct State {
     pub(crate) store: Store,
     pub(crate) connections: Connections,
     pub(crate) push: Push,
-    /// How many messages a user may send in a minute; 0 for any number.
+    /// How many messages a user may send and change in a minute; 0 for any number.
     pub(crate) max_per_minute: u32,
 }
 

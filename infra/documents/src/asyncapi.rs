@@ -1,8 +1,8 @@
 //! The WebSocket protocol as an AsyncAPI 3 document.
 
 use protocol::{
-    Answer, DeleteMessage, EditMessage, ErrorFrame, FrameId, JoinConversation, LeaveConversation, MarkRead,
-    Ping, React, SendMessage, Typing,
+    Answer, ChangeReaction, DeleteMessage, EditMessage, ErrorFrame, FrameId, JoinConversation,
+    LeaveConversation, MarkRead, Ping, SendMessage, Typing,
 };
 use schemars::JsonSchema;
 use serde_json::{Map, Value, json};
@@ -24,8 +24,8 @@ const EVENTS: [(&str, &str); 13] = [
     ),
     (
         "conversation_updated",
-        "Somebody sent to one of the user's conversations that this connection has not joined, or changed its \
-            latest message. Not in groups of more than 80 participants: there `pong` tells.",
+        "Somebody sent to one of the user's conversations that this connection has not joined, or changed \
+            its latest message. Not in groups of more than 80 participants: there `pong` tells.",
     ),
     (
         "conversation_changed",
@@ -101,7 +101,7 @@ pub fn document() -> Value {
     action(
         "edit_message",
         Some("message_changed"),
-        "The sender writes a message anew. With `ifChange`, only if nobody has changed it meanwhile, so that \
+        "The sender edits a message. With `ifChange`, only if nobody has changed it meanwhile, so that \
             the frame can be repeated.",
         edit,
     );
@@ -112,10 +112,10 @@ pub fn document() -> Value {
         "The sender or an owner of the group deletes a message. It keeps its place, with an empty content.",
         delete,
     );
-    let add = with_action::<React>(frame, "add_reaction");
+    let add = with_action::<ChangeReaction>(frame, "add_reaction");
     action("add_reaction", Some("message_changed"), "The user reacts to a message.", add);
-    let remove = with_action::<React>(frame, "remove_reaction");
-    action("remove_reaction", Some("message_changed"), "The user takes a reaction back.", remove);
+    let remove = with_action::<ChangeReaction>(frame, "remove_reaction");
+    action("remove_reaction", Some("message_changed"), "The user removes a reaction.", remove);
     let read = with_action::<MarkRead>(frame, "mark_read");
     action("mark_read", Some("messages_read"), "The messages are read, up to a place or all of them.", read);
     let start = with_action::<Typing>(frame, "typing_start");

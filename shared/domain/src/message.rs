@@ -16,7 +16,8 @@ text_newtype! {
 }
 
 text_newtype! {
-    /// A reaction to a message, for example an emoji: 1 to 32 characters, not only white space.
+    /// A reaction to a message, for example an emoji: 1 to 32 characters without control characters, not only
+    /// white space.
     Reaction, 32, |text| {
         if text.trim().is_empty() { Err(Invalid::Blank) } else { printable(text) }
     }
@@ -51,10 +52,10 @@ pub struct NewMessage {
     pub metadata: Option<Metadata>,
 }
 
-/// What is to become of a stored message.
+/// A change of a stored message.
 #[derive(Clone, Debug)]
 pub enum MessageChange {
-    /// Its sender writes it anew.
+    /// Its sender edits it.
     Edit {
         /// The new text.
         content: Content,
@@ -67,7 +68,7 @@ pub enum MessageChange {
     Delete,
     /// A participant reacts to it.
     AddReaction(Reaction),
-    /// A participant takes a reaction back.
+    /// A participant removes a reaction.
     RemoveReaction(Reaction),
 }
 
@@ -105,8 +106,7 @@ pub struct Message {
 }
 
 /// A reaction to a message, and who has given it.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReactionCount {
     /// The reaction.
     pub reaction: Reaction,

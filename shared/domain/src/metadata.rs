@@ -22,7 +22,8 @@ impl Metadata {
     ///
     /// # Errors
     ///
-    /// The text is no JSON object, too long or too deep, or has a string that Postgres or a client cannot hold.
+    /// The text is no JSON object, too long or too deep, or has a string that Postgres or a client cannot
+    /// hold.
     pub fn parse(text: impl Into<String>) -> Result<Self, Invalid> {
         let text = text.into();
         if text.len() > MAX_BYTES {
@@ -124,7 +125,8 @@ impl schemars::JsonSchema for Metadata {
     fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
         schemars::json_schema!({
             "type": "object",
-            "description": "Data of the application: at most 4096 bytes of JSON and 32 levels, without U+0000.",
+            "description": "Data of the application: at most 4096 bytes of JSON and 32 levels, without \
+                U+0000 and halves of surrogate pairs.",
         })
     }
 }

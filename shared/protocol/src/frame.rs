@@ -85,7 +85,7 @@ pub struct SendMessage {
     pub metadata: Option<Metadata>,
 }
 
-/// `edit_message`: the sender of a message writes it anew.
+/// `edit_message`: the sender of a message edits it.
 #[derive(Clone, Debug, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
@@ -117,7 +117,7 @@ pub struct DeleteMessage {
 #[derive(Clone, Debug, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
-pub struct React {
+pub struct ChangeReaction {
     /// The message.
     pub message_id: MessageId,
     /// The reaction.
@@ -129,7 +129,7 @@ pub struct React {
 pub struct ChangeMessage {
     /// The message.
     pub message_id: MessageId,
-    /// What is to become of it.
+    /// What changes.
     pub change: MessageChange,
 }
 
@@ -143,8 +143,8 @@ enum ChangeAction {
     RemoveReaction,
 }
 
-/// Reads the frame that its action names. An enum that serde tags would first copy all fields to values, which
-/// cannot hold the text of the metadata.
+/// Reads the frame that its action names. An enum that serde tags would first copy all fields to values,
+/// which cannot hold the text of the metadata.
 impl<'de> Deserialize<'de> for ChangeMessage {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let fields = BTreeMap::<String, Box<RawValue>>::deserialize(deserializer)?;
@@ -293,11 +293,11 @@ impl<'a> Fields<'a> {
                 ChangeMessage { message_id, change: MessageChange::Delete }
             }
             ChangeAction::AddReaction => {
-                let React { message_id, reaction } = self.into_value()?;
+                let ChangeReaction { message_id, reaction } = self.into_value()?;
                 ChangeMessage { message_id, change: MessageChange::AddReaction(reaction) }
             }
             ChangeAction::RemoveReaction => {
-                let React { message_id, reaction } = self.into_value()?;
+                let ChangeReaction { message_id, reaction } = self.into_value()?;
                 ChangeMessage { message_id, change: MessageChange::RemoveReaction(reaction) }
             }
         })

@@ -10,8 +10,9 @@ mod timestamp;
 pub use error::{Code, ErrorBody, ErrorFrame};
 pub use event::{Answer, Event, Head, RoleOf};
 pub use frame::{
-    AnyFrame, ChangeMessage, DeleteMessage, EditMessage, FrameId, JoinConversation, LeaveConversation,
-    MarkRead, Ping, React, Refused, SendMessage, Typing, TypingAction, UpToSeq, read_frame, read_object,
+    AnyFrame, ChangeMessage, ChangeReaction, DeleteMessage, EditMessage, FrameId, JoinConversation,
+    LeaveConversation, MarkRead, Ping, Refused, SendMessage, Typing, TypingAction, UpToSeq, read_frame,
+    read_object,
 };
 pub use message::{Message, ReactionCount, User};
 pub use timestamp::Time;

@@ -1,7 +1,7 @@
 //! Messages and users as clients see them.
 
 use domain::{Change, ConversationId, MessageId, Metadata, Profile, Reaction, Seq, UserId};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 
 use crate::Time;
 
@@ -31,7 +31,6 @@ pub struct Message {
     /// The message that this one answers.
     pub reply_to: Option<MessageId>,
     /// The data of the application, as it was sent.
-    #[serde(default, deserialize_with = "by_value")]
     pub metadata: Option<Metadata>,
     /// The reactions, the oldest first.
     pub reactions: Vec<ReactionCount>,
@@ -39,8 +38,8 @@ pub struct Message {
     pub edited_at: Option<Time>,
     /// When the message was deleted.
     pub deleted_at: Option<Time>,
-    /// The number of the latest change of the message; null before the first. A client that has a later one
-    /// drops this.
+    /// The number of the latest change of the message; null before the first. A client drops a state whose
+    /// `change` is lower than that of the one it has.
     pub change: Option<Change>,
 }
 
@@ -53,7 +52,7 @@ pub struct ReactionCount {
     pub reaction: Reaction,
     /// How many users have given it.
     pub count: i64,
-    /// The first ten of them. Fewer if their ids are so long that the message would not fit into a frame.
+    /// The first ten of them; fewer if the message would not fit into a frame.
     pub user_ids: Vec<UserId>,
 }
 
@@ -74,7 +73,7 @@ pub struct User {
 
 impl From<domain::Message> for Message {
     fn from(message: domain::Message) -> Self {
-        Self {
+        let mut message = Self {
             id: message.id,
             conversation_id: message.conversation_id,
             seq: message.seq,
@@ -86,43 +85,39 @@ impl From<domain::Message> for Message {
             read_at: message.read_at.map(Time),
             reply_to: message.reply_to,
             metadata: message.metadata,
-            reactions: reactions(message.reactions),
+            reactions: message.reactions.into_iter().map(Into::into).collect(),
             edited_at: message.edited_at.map(Time),
             deleted_at: message.deleted_at.map(Time),
             change: message.change,
-        }
+        };
+        message.limit_users();
+        message
     }
 }
 
-/// Reads metadata that may have lost its text: an event is read by way of values. The service itself reads no
-/// messages.
-fn by_value<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Metadata>, D::Error> {
-    let value = Option::<serde_json::Value>::deserialize(deserializer)?;
-    let metadata = value.map(|value| Metadata::parse(value.to_string()));
-    metadata.transpose().map_err(serde::de::Error::custom)
+impl From<domain::ReactionCount> for ReactionCount {
+    fn from(stored: domain::ReactionCount) -> Self {
+        let domain::ReactionCount { reaction, count, user_ids } = stored;
+        Self { reaction, count, user_ids }
+    }
 }
 
-/// The most bytes of JSON that the ids of users have in the reactions of a message. With the longest content,
-/// metadata and profile the message then fits into a frame of 32 KB, which is API Gateway's limit.
-const MAX_BYTES_OF_USERS: usize = 4500;
+/// The most bytes of JSON that a message has. API Gateway's limit of a frame is 32 KB; the rest is for the
+/// other fields of the event, and for the `id` of the frame that it answers.
+const MAX_BYTES: usize = 32 * 1024 - 1024;
 
-/// The reactions, each with as many of its users as all can have.
-fn reactions(stored: Vec<domain::ReactionCount>) -> Vec<ReactionCount> {
-    let longest = stored.iter().map(|reaction| reaction.user_ids.len()).max().unwrap_or(0);
-    let bytes = |most: usize| -> usize {
-        stored.iter().flat_map(|reaction| reaction.user_ids.iter().take(most)).map(bytes_of).sum()
-    };
-    let most = (0..=longest).rev().find(|most| bytes(*most) <= MAX_BYTES_OF_USERS).unwrap_or(0);
-    let shown = |domain::ReactionCount { reaction, count, mut user_ids }| {
-        user_ids.truncate(most);
-        ReactionCount { reaction, count, user_ids }
-    };
-    stored.into_iter().map(shown).collect()
-}
-
-/// The length of an id in JSON, with its comma.
-fn bytes_of(user: &UserId) -> usize {
-    serde_json::to_string(user).map_or(0, |json| json.len() + 1)
+impl Message {
+    /// Shows of each reaction as many users as a frame has room for.
+    fn limit_users(&mut self) {
+        if self.reactions.is_empty() {
+            return;
+        }
+        let longest = |message: &Self| message.reactions.iter().map(|of| of.user_ids.len()).max();
+        while serde_json::to_vec(self).is_ok_and(|json| json.len() > MAX_BYTES) {
+            let Some(most) = longest(self).filter(|most| *most > 0) else { return };
+            self.reactions.iter_mut().for_each(|of| of.user_ids.truncate(most - 1));
+        }
+    }
 }
 
 impl From<domain::User> for User {
@@ -142,6 +137,7 @@ mod tests {
     use domain::{AvatarUrl, ClientMessageId, Content, DisplayName, Name, Timestamp};
 
     use super::*;
+    use crate::{Answer, Event};
 
     /// The longest text that JSON makes of so many characters: a control character takes six bytes.
     fn escaped(characters: usize) -> String {
@@ -152,9 +148,9 @@ mod tests {
         "😀".repeat(characters)
     }
 
-    #[test]
-    fn the_largest_message_fits_into_a_frame() {
-        let user = |n: usize| UserId::parse(format!("{}{n:04}", escaped(124))).unwrap();
+    /// The largest message, with 20 reactions of users with these ids.
+    fn largest(user: impl Fn(usize) -> String) -> Message {
+        let user = |n: usize| UserId::parse(user(n)).unwrap();
         let reaction = |n: usize| domain::ReactionCount {
             reaction: Reaction::parse(format!("{}{n:02}", wide(30))).unwrap(),
             count: 1000,
@@ -166,7 +162,7 @@ mod tests {
             conversation_id: ConversationId::new(),
             seq: Seq(i64::MAX),
             sender: domain::User {
-                id: user(0),
+                id: UserId::parse(escaped(128)).unwrap(),
                 profile: Profile {
                     name: Some(Name::parse(wide(200)).unwrap()),
                     display_name: Some(DisplayName::parse(wide(200)).unwrap()),
@@ -184,30 +180,51 @@ mod tests {
             deleted_at: None,
             change: Some(Change(i64::MAX)),
         };
-        let message = Message::from(message);
-        assert_eq!(message.reactions.len(), 20);
-        let event = crate::Event::ConversationUpdated {
+        message.into()
+    }
+
+    /// The largest frame that has this message.
+    fn frame(message: Message) -> Vec<u8> {
+        let event = Event::ConversationUpdated {
             conversation_id: ConversationId::new(),
             last_seq: Seq(i64::MAX),
             unread_count: i64::MAX,
             last_message: message,
         };
-        let frame = serde_json::to_vec(&event).unwrap();
-        assert!(frame.len() < 32 * 1024, "{}", frame.len());
-        // A page of 100 is a string in the JSON that a function returns. Lambda takes 6 MB of that.
-        let in_json = serde_json::to_string(std::str::from_utf8(&frame).unwrap()).unwrap();
-        assert!(100 * in_json.len() < 6 * 1024 * 1024, "{}", in_json.len());
+        let id = Some(escaped(64).try_into().unwrap());
+        serde_json::to_vec(&Answer { id, event }).unwrap()
     }
 
     #[test]
-    fn ids_of_a_usual_length_are_all_there() {
+    fn the_largest_message_fits_into_a_frame() {
+        for length in [1, 36, 100, 128] {
+            let message = largest(|n| format!("{n}{}", "u".repeat(length - 1)));
+            assert_eq!(message.reactions.len(), 20);
+            if length == 36 {
+                assert!(
+                    (1..10).contains(&message.reactions[0].user_ids.len()),
+                    "as many as there is room for"
+                );
+            }
+            let frame = frame(message);
+            assert!(frame.len() < 32 * 1024, "{}", frame.len());
+            // A page of 100 is a string in the JSON that a function returns. Lambda takes 6 MB of that.
+            let in_json = serde_json::to_string(std::str::from_utf8(&frame).unwrap()).unwrap();
+            assert!(100 * in_json.len() < 6 * 1024 * 1024, "{}", in_json.len());
+        }
+        let frame = frame(largest(|n| format!("{}{n}", escaped(127))));
+        assert!(frame.len() < 32 * 1024, "{}", frame.len());
+    }
+
+    #[test]
+    fn a_usual_message_shows_ten_users_of_each_of_twenty_reactions() {
         let user = |n: usize| UserId::parse(format!("0197f1c0-0000-7000-8000-{n:012}")).unwrap();
-        let reaction = |n: usize| domain::ReactionCount {
-            reaction: Reaction::parse(format!("{n}")).unwrap(),
-            count: 11,
-            user_ids: (0..10).map(user).collect(),
-        };
-        let shown = reactions((0..11).map(reaction).collect());
-        assert!(shown.iter().all(|reaction| reaction.user_ids.len() == 10));
+        let mut message = largest(|n| n.to_string());
+        message.content = "shall we?".to_owned();
+        for of in &mut message.reactions {
+            of.user_ids = (0..10).map(user).collect();
+        }
+        message.limit_users();
+        assert!(message.reactions.iter().all(|of| of.user_ids.len() == 10));
     }
 }

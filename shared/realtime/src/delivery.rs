@@ -70,8 +70,8 @@ pub struct Latest<'a> {
     pub unread_counts: &'a HashMap<UserId, i64>,
 }
 
-/// The frames that tell of a message: `event` for the connections that joined the conversation. If the message
-/// is the latest, the others get the new state of the conversation, one frame per user.
+/// The frames that tell of a message: `event` for the connections that joined the conversation. If the
+/// message is the latest, the others get the new state of the conversation, one frame per user.
 pub fn message_frames(audience: Audience, event: &Event, latest: Option<Latest<'_>>) -> Vec<(Target, Bytes)> {
     let mut frames = to_all(audience.joined, event);
     let Some(Latest { message, unread_counts }) = latest else { return frames };

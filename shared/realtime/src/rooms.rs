@@ -215,11 +215,14 @@ impl Connections {
         seq: Seq,
     ) -> Result<Audience, Failure> {
         let keys: Vec<_> = match listeners {
-            Listeners::Participants(users) if users.len() > NEARLY_LARGE => {
-                users.iter().map(user_key).chain(Room::all(conversation).map(Room::key)).collect()
-            }
             Listeners::Participants(users) => {
-                users.iter().map(user_key).chain([Room::of(conversation).key()]).collect()
+                // A sender who was removed and added again does not see a message of before.
+                let sender = Some(sender).filter(|sender| !users.contains(sender));
+                let keys = users.iter().chain(sender).map(user_key);
+                match users.len() > NEARLY_LARGE {
+                    true => keys.chain(Room::all(conversation).map(Room::key)).collect(),
+                    false => keys.chain([Room::of(conversation).key()]).collect(),
+                }
             }
             Listeners::Joined => Room::all(conversation).map(Room::key).chain([user_key(sender)]).collect(),
         };
@@ -242,7 +245,8 @@ impl Connections {
         for target in users.iter().flat_map(|item| reachable(item, now)) {
             match joined.get_mut(&target.connection) {
                 Some(member) => member.lease = target.lease,
-                None if matches!(listeners, Listeners::Joined) || later.contains(&target.connection) => {}
+                None if later.contains(&target.connection) || !listens(&target.user) => {}
+                None if matches!(listeners, Listeners::Joined) => {}
                 None => others.push(target),
             }
         }

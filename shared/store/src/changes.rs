@@ -22,8 +22,8 @@ use crate::rows;
 pub struct Changed {
     /// The message, as it is then.
     pub message: Message,
-    /// Whether this call has changed it, or may have. Otherwise it was like that before, or has changed since the
-    /// user last saw it.
+    /// Whether this call has changed it, or may have. Otherwise it was like that before, or has changed since
+    /// the user last saw it.
     pub is_new: bool,
     /// Who sees the message, and so is told.
     pub listeners: Listeners,
@@ -125,7 +125,7 @@ async fn change_message(
     let expected = if_change.flatten().map(|change| change.0);
     let limit = i32::try_from(max_per_minute).unwrap_or(i32::MAX);
     let row = connection
-        .row_after(
+        .row_after_lock(
             include_str!("lock_conversation_of.sql"),
             &[
                 (&message.as_uuid(), Type::UUID),

@@ -159,15 +159,19 @@ async fn read_history(
             ],
         )
         .await?;
-    let Some((stand, rows)) = rows.split_first() else { return Ok(Found::NotAParticipant) };
+    // One row tells where the conversation stands.
+    let is_message = |row: &&Row| !matches!(row.try_get::<_, Option<i64>>("seq"), Ok(None));
+    let Some(stand) = rows.iter().find(|row| !is_message(row)) else {
+        return Ok(Found::NotAParticipant);
+    };
     if !stand.try_get::<_, bool>("cursor_found")? {
         return Ok(Found::NoSuchMessage);
     }
     let marked = marked(stand, conversation, reader)?;
     let marks = Marks::read(stand)?;
     let mut messages = Vec::with_capacity(rows.len());
-    for row in rows {
-        let message = rows::unread_message(row)?;
+    for row in rows.iter().filter(is_message) {
+        let message = rows::message_without_read_at(row)?;
         // This call has read the rest of what the other has sent, although its snapshot does not show it.
         let by_this = || marked.changed && marked.told.len() > 1 && message.sender.id != *reader;
         let read_at = marks.read_at(&message).or_else(|| by_this().then_some(marked.read.read_at));

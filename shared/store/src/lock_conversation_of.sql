@@ -2,8 +2,8 @@
 --
 -- $1 message    $2 user    $3 whether the messages and changes of a user are limited
 --
--- First the row that counts them, as a send does, so that a send and a change of one user never wait for each
--- other.
+-- First the row that counts them, as a send does, so that a send and a change of one user do not wait for
+-- each other. If the user has no such row yet, they may: then Postgres aborts one of them, which is repeated.
 with counted as materialized (
     select from rates where $3 and user_id = $2 and what = 'message' for no key update
 )

@@ -112,9 +112,9 @@ impl Connection {
 }
 
 impl Connection {
-    /// The same, in a transaction that locks the row of a conversation first. So the statement sees what all
-    /// before it have done to the conversation, and nobody changes it meanwhile. All is sent at once, which
-    /// is one round trip.
+    /// The row of a statement that returns at most one, in a transaction that locks the row of a conversation
+    /// first. So the statement sees what all before it have done to the conversation, and nobody changes it
+    /// meanwhile.
     pub(crate) async fn row_under_lock(
         &self,
         conversation: ConversationId,
@@ -122,11 +122,12 @@ impl Connection {
         parameters: &[(&(dyn ToSql + Sync), Type)],
     ) -> Result<Option<Row>, tokio_postgres::Error> {
         let lock = "select from conversations where id = $1 for no key update";
-        self.row_after(lock, &[(&conversation.as_uuid(), Type::UUID)], sql, parameters).await
+        self.row_after_lock(lock, &[(&conversation.as_uuid(), Type::UUID)], sql, parameters).await
     }
 
-    /// The same, with the statement that locks the row.
-    pub(crate) async fn row_after(
+    /// Executes `lock` and then `sql` in one transaction, and returns the row of `sql`. All is sent at once,
+    /// which is one round trip.
+    pub(crate) async fn row_after_lock(
         &self,
         lock: &str,
         locked: &[(&(dyn ToSql + Sync), Type)],
@@ -211,21 +212,25 @@ impl Store {
         self.run_counted(call).await.map(|(done, _)| done)
     }
 
-    /// The same. Also returns whether the call was repeated, so that an earlier try may have been committed.
+    /// The same. Also returns whether an earlier try of the call may have been committed.
     pub(crate) async fn run_counted<T, F>(&self, call: impl Fn(Connection) -> F) -> Result<(T, bool), Failure>
     where
         F: Future<Output = Result<T, tokio_postgres::Error>>,
     {
         let calling = async {
-            let mut tried = 1;
-            loop {
+            let mut repeated = false;
+            for _ in 1..TRIES {
                 match self.try_once(&call).await {
-                    // The first try may have been committed on a connection that died before it answered, and
-                    // the second may then lose a race against it.
-                    Err(Attempt::LostRace(_) | Attempt::Dead(_)) if tried < TRIES => tried += 1,
-                    done => return done.map(|done| (done, tried > 1)).map_err(Attempt::into_failure),
+                    // Nothing of this try is committed.
+                    Err(Attempt::LostRace(_)) => {}
+                    // It may have been committed before the connection died. The next try may then lose a
+                    // race against it.
+                    Err(Attempt::Dead(_)) => repeated = true,
+                    done => return done.map(|done| (done, repeated)).map_err(Attempt::into_failure),
                 }
             }
+            let done = self.try_once(&call).await;
+            done.map(|done| (done, repeated)).map_err(Attempt::into_failure)
         };
         match timeout(CALL_TIMEOUT, calling).await {
             Ok(done) => done,

@@ -6,8 +6,8 @@
 -- $5 whether the page ends before the cursor; else it begins after it
 -- $6 number of messages    $7 whether the position moves
 --
--- The first row tells where the conversation stands. The others are the messages, in any order: to repeat
--- the first columns in each would take longer than to read the messages.
+-- One row, without a message, tells where the conversation stands. The others are the messages, in any order:
+-- to repeat the first columns in each would take longer than to read the messages.
 with
     seen as (
         select conversations.last_seq, conversations.last_change, conversations.first_user_id,

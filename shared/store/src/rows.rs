@@ -5,18 +5,19 @@ use std::time::Duration;
 
 use domain::{
     AvatarUrl, Change, ClientMessageId, Content, Conversation, DisplayName, Kind, Listeners, Message,
-    Metadata, Name, Profile, ReactionCount, Role, Seq, Title, User, UserId,
+    Metadata, Name, Profile, Reaction, ReactionCount, Role, Seq, Title, User, UserId,
 };
 use tokio_postgres::{Error, Row};
 use uuid::Uuid;
 
 /// The message in a row, with the columns of its sender prefixed by `sender_`.
 pub(crate) fn message(row: &Row) -> Result<Message, Error> {
-    unread_message(row).and_then(|message| Ok(Message { read_at: row.try_get("read_at")?, ..message }))
+    message_without_read_at(row)
+        .and_then(|message| Ok(Message { read_at: row.try_get("read_at")?, ..message }))
 }
 
-/// The same without the time when it was read.
-pub(crate) fn unread_message(row: &Row) -> Result<Message, Error> {
+/// The message in a row that does not tell when it was read.
+pub(crate) fn message_without_read_at(row: &Row) -> Result<Message, Error> {
     Ok(Message {
         id: row.try_get::<_, Uuid>("id")?.into(),
         conversation_id: row.try_get::<_, Uuid>("conversation_id")?.into(),
@@ -37,9 +38,22 @@ pub(crate) fn unread_message(row: &Row) -> Result<Message, Error> {
 
 /// The reactions of a message, as `change_message.sql` has stored them.
 fn reactions(json: Option<&str>) -> Vec<ReactionCount> {
-    json.map_or_else(Vec::new, |json| {
-        serde_json::from_str(json).expect("the statement makes it of values that were checked")
-    })
+    #[derive(serde::Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Stored {
+        reaction: String,
+        count: i64,
+        user_ids: Vec<String>,
+    }
+    let count = |Stored { reaction, count, user_ids: users }| ReactionCount {
+        reaction: Reaction::stored(reaction),
+        count,
+        user_ids: user_ids(users),
+    };
+    let stored: Vec<Stored> = json.map_or_else(Vec::new, |json| {
+        serde_json::from_str(json).expect("the statement writes it in this shape")
+    });
+    stored.into_iter().map(count).collect()
 }
 
 /// The users who see a message, unless they are too many; each with how many messages they have not read.

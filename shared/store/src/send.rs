@@ -110,8 +110,14 @@ async fn send(
         });
     }
     let (listeners, unread_counts) = rows::viewers(&row)?;
+    let mut message = rows::message(&row)?;
+    if !row.try_get::<_, bool>("is_seen")? {
+        // A repeat of a sender who was removed and added again meanwhile: how others have changed the message
+        // since is not theirs to see.
+        (message.reactions, message.edited_at, message.change) = (Vec::new(), None, None);
+    }
     Ok(Sending::Sent(Box::new(Sent {
-        message: rows::message(&row)?,
+        message,
         listeners,
         unread_counts,
         counts_are_outdated: row.try_get("counts_are_outdated")?,

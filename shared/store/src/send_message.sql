@@ -13,7 +13,7 @@ with
     -- The conversation, if the sender takes part in it.
     conversation as materialized (
         select conversations.id, conversations.participant_count, conversations.roster,
-               conversations.last_seq,
+               conversations.last_seq, participants.first_seq,
                -- Whether the sender sees the message that this one answers.
                $8 is null or exists (
                    select
@@ -153,7 +153,7 @@ select
     sender.id as sender_id, sender.name as sender_name, sender.display_name as sender_display_name,
     sender.avatar_url as sender_avatar_url,
     conversation.participant_count > $7 as is_large, listeners.user_ids, listeners.unread_counts,
-    message.seq >= conversation.last_seq as is_latest,
+    message.seq >= conversation.last_seq as is_latest, message.seq >= conversation.first_seq as is_seen,
     -- Whether others have sent messages while this one waited: what they have sent is not in the snapshot.
     message.seq > conversation.last_seq + 1 as counts_are_outdated
 from (values (true)) as always

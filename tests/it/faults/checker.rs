@@ -18,8 +18,9 @@ const PRESENCE_PATIENCE: Duration = Duration::from_secs(4 * LEASE.as_secs());
 /// A process may hold two connections, of which one replaces the other.
 const CONNECTIONS_PER_PROCESS: usize = 2;
 
-/// Checks that every acknowledged message is stored exactly once, that `seq` has no gaps, that every device has
-/// every message in order and as it is now, and that nothing deleted can be read anywhere. Prints the counts, and returns what is wrong.
+/// Checks that every acknowledged message is stored exactly once, that `seq` has no gaps, that every device
+/// has every message in order and as it is now, and that nothing deleted can be read anywhere. Prints the
+/// counts, and returns what is wrong.
 pub(super) async fn messages(world: &World, devices: &[Device]) -> Vec<String> {
     let mut wrong = Vec::new();
     let postgres = connect(&world.database.url).await;
@@ -174,8 +175,8 @@ async fn reactions(postgres: &Client) -> BTreeMap<String, Vec<(String, Vec<Strin
     reactions
 }
 
-/// Checks that what deleted messages said is in no table and no log, and has reached no device later than what
-/// was under way.
+/// Checks that what deleted messages said is in no table and no log, and has reached no device later than
+/// what was under way.
 async fn deleted(
     world: &World,
     postgres: &Client,
@@ -189,7 +190,7 @@ async fn deleted(
         union all select conversations::text from conversations
     ) as rows";
     let tables: String = postgres.query_one(dumped, &[]).await.unwrap().get(0);
-    let log: String = world.stack().lines().into_iter().map(|(_, line)| line.to_string()).collect();
+    let log = world.log();
     for (client_message_id, stored) in places {
         let text = content(client_message_id);
         for (_, _, message) in stored.iter().filter(|(_, _, message)| is_deleted.contains(&message.id)) {

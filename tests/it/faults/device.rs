@@ -93,7 +93,7 @@ pub(super) struct Device {
     changes: BTreeMap<String, (i64, i64)>,
     /// When each message with its content was pushed to the device last.
     pub(super) read: HashMap<String, Instant>,
-    /// When the deletion of each message was answered.
+    /// When the device heard of the deletion of each message, as an answer or a push.
     pub(super) deleted: HashMap<String, Instant>,
     outgoing: Option<Outgoing>,
     /// The conversation, the `seq` and the id of the message of each send that was acknowledged.
@@ -485,8 +485,8 @@ impl Device {
                     self.was_unleased |= Instant::now() > self.leased_until;
                     self.leased_until = self.last_ping + LEASE;
                 }
-                if let ("change", Event::MessageChanged { message, .. }) = (id.as_str(), &answer.event) {
-                    self.counts.changed += 1;
+                if let Event::MessageChanged { message, .. } = &answer.event {
+                    self.counts.changed += usize::from(id == "change");
                     if message.deleted_at.is_some() {
                         self.deleted.entry(message.id.to_string()).or_insert_with(Instant::now);
                     }
@@ -516,7 +516,8 @@ impl Device {
                     // tells it so.
                     Code::Forbidden if id == "typing_start" => {}
                     // Another device has deleted it.
-                    Code::InvalidRequest if id == "change" => {}
+                    Code::InvalidRequest
+                        if id == "change" && frame.error.message == "messageId: this message is deleted" => {}
                     code => self.goes_wrong(&format!("{id} was answered {code:?}: {}", frame.error.message)),
                 }
             }

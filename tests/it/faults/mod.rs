@@ -15,7 +15,7 @@ mod strikes;
 
 use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -44,6 +44,8 @@ pub(crate) const LEASE: Duration = Duration::from_secs(10);
 pub(crate) struct World {
     /// The stack that runs now.
     stack: RwLock<Arc<Stack>>,
+    /// What the functions of the stacks before have logged.
+    logged: Mutex<String>,
     /// A stack that only provides Postgres and DynamoDB, which outlive the other stack.
     host: Arc<Stack>,
     database: Database,
@@ -67,7 +69,8 @@ impl World {
         dynamodb.pass_on_to(&host.dynamodb_url);
         let stack = RwLock::new(starts(&database, &callbacks, &dynamodb));
         let (http, is_troubled) = (reqwest::Client::new(), AtomicBool::new(true));
-        Arc::new(Self { stack, host, database, callbacks, dynamodb, http, is_troubled })
+        let logged = Mutex::default();
+        Arc::new(Self { stack, logged, host, database, callbacks, dynamodb, http, is_troubled })
     }
 
     fn is_troubled(&self) -> bool {
@@ -80,8 +83,15 @@ impl World {
 
     /// Starts a stack in the place of one that has ended.
     fn starts_again(&self) {
+        self.logged.lock().unwrap_or_else(PoisonError::into_inner).push_str(&self.stack().log());
         let stack = starts(&self.database, &self.callbacks, &self.dynamodb);
         *self.stack.write().unwrap_or_else(PoisonError::into_inner) = stack;
+    }
+
+    /// What all functions have logged.
+    fn log(&self) -> String {
+        let before = self.logged.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        before + &self.stack().log()
     }
 
     fn user(&self, n: usize) -> User {

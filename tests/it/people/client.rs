@@ -57,7 +57,10 @@ impl Frame {
                 Self::Error(serde_json::from_value(frame).expect("an error frame is as the protocol says"))
             }
             (Value::String(_), _) => {
-                Self::Event(serde_json::from_value(frame).expect("an event is as the protocol says"))
+                let id = frame.get("id").map(|id| serde_json::from_value(id.clone()).expect("it is short"));
+                // From the text: a value has lost that of the metadata.
+                let event = serde_json::from_str(text).expect("an event is as the protocol says");
+                Self::Event(Answer { id, event })
             }
             (_, Value::String(_)) => Self::Gateway(frame),
             _ => panic!("neither ours nor the gateway's: {frame}"),

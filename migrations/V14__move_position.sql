@@ -1,31 +1,8 @@
--- What every message pays for, and nobody needs.
-
--- Each statement that writes a row reads the checks of its table from their text anew, whichever columns it sets. Those
--- below took a fifth of the time of a send. The types in the code hold all of them: no value gets past its `parse`.
-alter table conversations
-    drop constraint conversations_pair_order,
-    drop constraint conversations_pair_or_title,
-    drop constraint conversations_title_length,
-    drop constraint conversations_avatar_url_length,
-    drop constraint conversations_client_conversation_id_length;
-alter table participants
-    drop constraint participants_role,
-    drop constraint participants_first_seq_positive,
-    drop constraint participants_positions;
--- A send has just read the participant, whose row refers to both the conversation and the user. A conversation goes
--- after its messages, and users stay.
-alter table messages
-    drop constraint messages_seq_positive,
-    drop constraint messages_content_length,
-    drop constraint messages_client_message_id_length,
-    drop constraint messages_conversation_id_fkey,
-    drop constraint messages_sender_id_fkey;
-
 -- When a position was moved, and whether it passed messages of others.
 create type moved_position as (at timestamptz, reads boolean);
 
--- Moves the position of a participant, unless it is there already: null then. A statement that calls this pays for it
--- only if there is something to move. Each statement in it sees what was committed before it.
+-- Moves the position of a participant, unless it is there already: null then. A statement that calls this
+-- pays for it only if there is something to move. Each statement in it sees what was committed before it.
 create function move_position(of_conversation uuid, of_user text, up_to bigint) returns moved_position
 language plpgsql as $$
 declare
@@ -45,10 +22,12 @@ begin
     select last_seq, first_user_id is not null as is_direct into conversation
     from conversations
     where id = of_conversation;
-    -- How many of the passed messages are the user's own: all that are not counted yet, or those up to the new position.
+    -- How many of the passed messages are the user's own: all that are not counted yet, or those up to the
+    -- new position.
     own := position.sent - position.sent_read;
     if own > 0 and up_to < conversation.last_seq then
-        -- The collation keeps the planner from the index of client_message_ids, where all of the user's messages are.
+        -- The collation keeps the planner from the index of client_message_ids, where all of the user's
+        -- messages are.
         select count(*) into own
         from messages
         where conversation_id = of_conversation and sender_id collate "POSIX" = of_user
