@@ -26,7 +26,7 @@ async fn postgres_goes_away_and_comes_back() {
     let bob_laptop = bob.connects().await;
     phone.joins(&conversation).await;
     bob_phone.joins(&conversation).await;
-    phone.says(&conversation, "before").await;
+    let before = phone.says(&conversation, "before").await;
     bob_phone.receives_message().await;
 
     server.stops(Signal::SIGINT).await;
@@ -40,6 +40,8 @@ async fn postgres_goes_away_and_comes_back() {
     for action in ["join_conversation", "mark_read", "ping"] {
         is_unavailable(&mut phone, json!({ "action": action, "conversationId": conversation })).await;
     }
+    let react = json!({ "action": "add_reaction", "messageId": before.id, "reaction": "👀" });
+    is_unavailable(&mut phone, react).await;
     let answer = alice.gets("/api/conversations").await;
     assert_eq!(answer.status(), 503);
     let body: serde_json::Value = answer.json().await.unwrap();
@@ -101,6 +103,8 @@ async fn dynamodb_goes_away_and_comes_back() {
         sent += 1;
         let missed = phone.says(&conversation, "committed is committed").await;
         assert_eq!(missed.seq.0, sent, "a send is a success although nobody could be told");
+        let edited = phone.edits(&missed, "committed is committed!").await;
+        assert_eq!(phone.edits(&missed, &edited.content).await, edited, "and so is a change, also repeated");
 
         dynamodb.is(Mood::Well);
         phone.joins(&conversation).await;
@@ -108,6 +112,9 @@ async fn dynamodb_goes_away_and_comes_back() {
         let seen = phone.says(&conversation, "and now they are told").await;
         assert_eq!(bob_phone.receives_message().await, seen, "who sees the gap");
         assert_eq!(seen.seq.0, sent);
+        let later = phone.reacts(&missed, "👀").await;
+        assert_eq!(bob_phone.sees_change().await, later, "who sees that gap too");
+        assert_eq!(later.change.map(|change| change.0), edited.change.map(|change| change.0 + 1));
         alice.connects().await.closes().await;
     }
     assert_eq!(alice.reads(&conversation, "").await.messages.len(), 4);

@@ -29,6 +29,10 @@ const PING_EVERY: Duration = Duration::from_secs(LEASE.as_secs() / 4);
 /// The time limit of everything that has to succeed after the trouble.
 const CALM_PATIENCE: Duration = Duration::from_secs(60);
 
+/// How many conversations are joined at once, and the pause before the next.
+const JOINS_AT_ONCE: usize = 3;
+const PAUSE_OF_JOINS: Duration = Duration::from_millis(300);
+
 /// The pause between two actions.
 const PAUSE: std::ops::Range<u64> = 200..600;
 
@@ -323,7 +327,8 @@ impl Device {
         if self.next_join <= now {
             self.next_join = now + ANSWERED_WITHIN;
             let missing = self.has.keys().filter(|id| !self.joined.contains(*id));
-            for id in missing.cloned().collect::<Vec<_>>() {
+            // All at once, and again and again, would keep a slow machine from ever answering.
+            for id in missing.take(JOINS_AT_ONCE).cloned().collect::<Vec<_>>() {
                 self.sends(json!({ "action": "join_conversation", "id": "join", "conversationId": id }))
                     .await;
             }
@@ -524,7 +529,7 @@ impl Device {
             // A function was killed. The gateway's frame does not say which frame it answers.
             Frame::Gateway(_) => {
                 self.counts.gateway_errors += 1;
-                self.tries_again_in(Duration::from_millis(200), None);
+                self.tries_again_in(Duration::from_secs(1), None);
             }
         }
     }
@@ -580,6 +585,7 @@ impl Device {
                     self.online.entry(other).or_default().1 = is_online;
                 }
                 self.joined.insert(conversation.clone());
+                self.next_join = self.next_join.min(Instant::now() + PAUSE_OF_JOINS);
                 self.hears_of(&conversation, last_seq.0).await;
                 self.hears_of_change(&conversation, last_change.0, false).await;
             }
