@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use futures_util::future::join_all;
 use protocol::rest::{Changes, ConversationPage, MessagePage};
 use protocol::{Code, Event, Message};
@@ -31,7 +32,7 @@ const CALM_PATIENCE: Duration = Duration::from_secs(60);
 
 /// How many conversations are joined at once, and the pause before the next.
 const JOINS_AT_ONCE: usize = 3;
-const PAUSE_OF_JOINS: Duration = Duration::from_millis(300);
+const PAUSE_OF_JOINS: Duration = Duration::from_millis(200);
 
 /// The pause between two actions.
 const PAUSE: std::ops::Range<u64> = 200..600;
@@ -95,8 +96,10 @@ pub(super) struct Device {
     heard_of: BTreeMap<String, usize>,
     /// The change of each conversation up to which the device has all changes, and the latest it knows of.
     changes: BTreeMap<String, (i64, i64)>,
-    /// When each message with its content was pushed to the device last.
+    /// The time after which each message with its content was pushed to the device last.
     pub(super) read: HashMap<String, Instant>,
+    /// When the device last found no frame. A frame may wait while the device fetches something.
+    nothing_came_until: Instant,
     /// When the device heard of the deletion of each message, as an answer or a push.
     pub(super) deleted: HashMap<String, Instant>,
     outgoing: Option<Outgoing>,
@@ -108,6 +111,8 @@ pub(super) struct Device {
     pub(super) online: HashMap<String, (u64, bool)>,
     connection: Option<Client>,
     joined: BTreeSet<String>,
+    /// When each join was asked for that is not answered yet.
+    joining: BTreeMap<String, Instant>,
     next_ping: Instant,
     next_join: Instant,
     /// The number of pings sent, which is also the id of the last one.
@@ -183,6 +188,7 @@ impl Device {
             heard_of: BTreeMap::new(),
             changes: BTreeMap::new(),
             read: HashMap::new(),
+            nothing_came_until: Instant::now(),
             deleted: HashMap::new(),
             outgoing: None,
             acknowledged: BTreeMap::new(),
@@ -190,6 +196,7 @@ impl Device {
             online: HashMap::new(),
             connection: None,
             joined: BTreeSet::new(),
+            joining: BTreeMap::new(),
             next_ping: Instant::now(),
             next_join: Instant::now(),
             pings: 0,
@@ -228,7 +235,11 @@ impl Device {
         let until = Instant::now() + CALM_PATIENCE;
         while self.outgoing.is_some() || self.joined.len() < self.has.len() {
             if Instant::now() > until {
-                return self.goes_wrong("could not send or join although nothing fails any more");
+                let (joined, all) = (self.joined.len(), self.has.len());
+                let unsent = usize::from(self.outgoing.is_some());
+                return self.goes_wrong(&format!(
+                    "has joined {joined} of {all} and has {unsent} to send although nothing fails any more"
+                ));
             }
             self.keeps_connected().await;
             if self.outgoing.as_ref().is_some_and(|outgoing| outgoing.next_try <= Instant::now()) {
@@ -315,6 +326,7 @@ impl Device {
             self.connection = Some(connection);
             self.counts.connected += 1;
             self.joined.clear();
+            self.joining.clear();
             (self.next_ping, self.next_join) = (now, now);
             self.leased_until = now + LEASE;
         }
@@ -325,10 +337,14 @@ impl Device {
             self.sends(json!({ "action": "ping", "id": self.ping() })).await;
         }
         if self.next_join <= now {
-            self.next_join = now + ANSWERED_WITHIN;
-            let missing = self.has.keys().filter(|id| !self.joined.contains(*id));
+            self.next_join = now + PAUSE_OF_JOINS;
+            self.joining.retain(|id, asked| !self.joined.contains(id) && *asked + ANSWERED_WITHIN > now);
+            let missing =
+                self.has.keys().filter(|id| !self.joined.contains(*id) && !self.joining.contains_key(*id));
             // All at once, and again and again, would keep a slow machine from ever answering.
-            for id in missing.take(JOINS_AT_ONCE).cloned().collect::<Vec<_>>() {
+            let room = JOINS_AT_ONCE - self.joining.len();
+            for id in missing.take(room).cloned().collect::<Vec<_>>() {
+                self.joining.insert(id.clone(), now);
                 self.sends(json!({ "action": "join_conversation", "id": "join", "conversationId": id }))
                     .await;
             }
@@ -468,7 +484,14 @@ impl Device {
 
     async fn listens_until(&mut self, until: Instant) {
         while let Some(connection) = &mut self.connection {
-            match timeout_at(until, connection.takes()).await {
+            let taken = match connection.takes().now_or_never() {
+                Some(taken) => Ok(taken),
+                None => {
+                    self.nothing_came_until = Instant::now();
+                    timeout_at(until, connection.takes()).await
+                }
+            };
+            match taken {
                 Err(_) => return,
                 Ok(Some(frame)) => self.hears(frame).await,
                 Ok(None) => self.connection = None,
@@ -504,7 +527,7 @@ impl Device {
                 ) = (id.as_str(), &answer.event)
                     && message.deleted_at.is_none()
                 {
-                    self.read.insert(message.id.to_string(), Instant::now());
+                    self.read.insert(message.id.to_string(), self.nothing_came_until);
                 }
                 self.learns(answer.event).await;
             }
@@ -547,6 +570,7 @@ impl Device {
             self.next_ping = self.next_ping.min(at);
         }
         if is_meant("join") {
+            self.joining.clear();
             self.next_join = self.next_join.min(at);
         }
     }
@@ -585,7 +609,6 @@ impl Device {
                     self.online.entry(other).or_default().1 = is_online;
                 }
                 self.joined.insert(conversation.clone());
-                self.next_join = self.next_join.min(Instant::now() + PAUSE_OF_JOINS);
                 self.hears_of(&conversation, last_seq.0).await;
                 self.hears_of_change(&conversation, last_change.0, false).await;
             }
