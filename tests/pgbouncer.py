@@ -115,7 +115,7 @@ def check(server, mode, options, limit):
         folder = Path(folder)
         folder.chmod(0o755)
         with Pooler(folder, server, mode) as pooler:
-            # By session a connection is a process's own: four of each of ten functions.
+            # By session a connection is a process's own: four of each function that uses Postgres.
             with Stack("--max-instances", "4", data="target/pgbouncer-data", database=pooler.url + options) as stack:
                 with concurrent.futures.ThreadPoolExecutor(PAIRS) as people:
                     list(people.map(lambda pair: talk(stack, f"{mode}-{pair}"), range(PAIRS)))

@@ -339,9 +339,10 @@ function Conversation({ chat, id, summary, typing, back, gone }) {
   useEffect(() => void drafts.set(id, draft), [draft]);
   const [problem, setProblem] = useState("");
   /** Answers a message, or edits it; what was written before waits for the end of that. */
-  const begin = (action, message, text = action === "edit" ? message.content : draft.text) => {
-    const waiting = action === "reply" ? undefined : draft.action === "edit" ? draft.waiting : draft;
-    setDraft({ action, message, text, waiting });
+  const begin = (action, message, text) => {
+    const written = draft.action === "edit" ? (draft.waiting ?? NO_DRAFT) : draft;
+    if (action === "edit") setDraft({ action, message, text: text ?? message.content, waiting: written });
+    else setDraft({ ...NO_DRAFT, action, message, text: written.text });
     composer.current?.focus();
   };
   /** Shows why a change is refused. What was written is there again. */
@@ -619,12 +620,14 @@ const BRACKETS = { ")": "(", "]": "[", "}": "{" };
 
 /** Without what ends a sentence, and without a bracket that was opened before the link. @param {string} found */
 function linkOf(found) {
+  const counts = new Map();
+  for (const character of found) counts.set(character, (counts.get(character) ?? 0) + 1);
   let end = found.length;
-  const count = (character) => found.slice(0, end).split(character).length;
   for (; end > 0; end--) {
     const last = found[end - 1];
-    const closes = BRACKETS[last];
-    if (closes ? count(closes) >= count(last) : !".,;:!?'\"".includes(last)) break;
+    const opens = BRACKETS[last];
+    if (opens ? (counts.get(opens) ?? 0) >= counts.get(last) : !".,;:!?'\"".includes(last)) break;
+    counts.set(last, counts.get(last) - 1);
   }
   return found.slice(0, end);
 }

@@ -475,8 +475,8 @@ async fn a_newcomer_does_not_see_a_change_of_an_older_message() {
     assert!(carol_phone.has_heard().await.is_empty());
 }
 
-/// Two devices mark at once, and then a page of history moves the position too. Each move waits for the row of
-/// the reader, who also sends meanwhile.
+/// Two devices mark at once, and then a page of history moves the position too. Each move waits for the row
+/// of the reader, who also sends meanwhile.
 #[tokio::test]
 async fn moves_of_one_position_wait_for_each_other_and_count_once() {
     let (stack, _database) = Stack::own_with(&[]).await;

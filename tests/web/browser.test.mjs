@@ -301,6 +301,11 @@ test("what somebody says is never markup", async () => {
   await hears(bob, "<script>");
   assert.equal(await messages(bob).textContent(), wicked);
   assert.equal(await bob.locator(".messages script, .messages img, .messages b").count(), 0);
+  // A link leads where it says, and no further than it goes.
+  await say(alice, `(see https://example.com/a_(b)) and not https://bank.example@evil.example/ or https://a${")".repeat(1900)}`);
+  await hears(bob, "(see ");
+  const links = await bob.getByRole("log").getByRole("link").evaluateAll((all) => all.map((link) => link.getAttribute("href")));
+  assert.deepEqual(links, ["https://example.com/a_(b)", "https://a"]);
   await shot(bob, "markup");
   await Promise.all([alice.context().close(), bob.context().close()]);
 });

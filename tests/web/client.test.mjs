@@ -1119,6 +1119,32 @@ test("an answer that is older than an event does not undo it", async () => {
   assert.equal(requests.length, before + 2, "and once more, since more had changed");
 });
 
+test("a page of the list does not put back an older message, nor take away when one was read", async () => {
+  const mine = message(4, alice);
+  summaries = [summary({ lastSeq: 4, lastMessage: mine })];
+  await chat.start();
+  await chat.open("c");
+  // The page was read before the next message, and tells of a change of the one before.
+  let open;
+  hold = new Promise((resolve) => (open = resolve));
+  const edited = { ...mine, content: "edited", change: 9, readAt: "2026-11-22T12:03:00.000Z" };
+  summaries = [summary({ lastSeq: 4, lastMessage: edited, lastChange: 9 })];
+  latest().says({ type: "new_message", data: message(6) });
+  await settle();
+  latest().says({ type: "new_message", data: message(5) });
+  open();
+  await pass(0);
+  assert.equal(chat.conversations[0].lastMessage.seq, 5);
+  latest().breaks();
+  summaries = [summary({ lastSeq: 5, lastMessage: message(5, alice), lastChange: 9 })];
+  await pass(1000);
+  const read = { ...message(5, alice), readAt: "2026-11-22T12:04:00.000Z" };
+  summaries = [summary({ lastSeq: 5, lastMessage: read, lastChange: 9 })];
+  latest().breaks();
+  await pass(2000);
+  assert.equal(chat.conversations[0].lastMessage.readAt, read.readAt);
+});
+
 test("a change after a page and before a new connection is not missed", async () => {
   stored = [message(1)];
   await chat.start();

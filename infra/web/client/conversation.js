@@ -172,10 +172,10 @@ export class Conversation {
   }
 
   /**
-   * Takes note of a change; of a message, unless it is one of the conversation.
+   * Takes note of a change of the conversation: of one of its messages, or of its title or participants.
    *
    * @param {number} change
-   * @param {Message} [message] the message as it is after the change
+   * @param {Message} [message] the message that has changed, as it is now
    */
   changed(change, message) {
     if (message) this.add(message);
@@ -281,7 +281,7 @@ export class Conversation {
     this.#show(this.#stored.map((other, index) => (index === at ? this.#marked(message) : other)));
   }
 
-  /** Is called when something is missing. Who calls after the end begins anew: what they know of is not fetched. */
+  /** Fetches messages until none is missing. What becomes known after the last check needs another call. */
   async #fill() {
     try {
       while (this.lastSeq < this.#known) {
@@ -304,7 +304,7 @@ export class Conversation {
     }
   }
 
-  /** Is called when changes are missing. Who calls after the end begins anew. */
+  /** Fetches changes until none is missing. What becomes known after the last check needs another call. */
   async #fetchChanges() {
     try {
       while (this.#complete < this.#latestChange) {

@@ -1217,14 +1217,17 @@ export class Switchboard extends EventTarget {
     if (isHeard && !known) return;
     const pick = (/** @type {"lastSeq" | "lastChange"} */ number) =>
       known && (known[number] > summary[number] || (known[number] === summary[number] && isHeard)) ? known : summary;
-    const { lastMessage, lastMessageAt, lastSeq, unreadCount } = pick("lastSeq");
-    const other = lastSeq === known?.lastSeq ? known.lastMessage : lastSeq === summary.lastSeq ? summary.lastMessage : null;
+    const latest = pick("lastSeq");
+    const { lastMessageAt, lastSeq, unreadCount } = latest;
+    const other = latest === known ? summary : known;
+    const isSame = latest.lastMessage !== null && other?.lastMessage?.id === latest.lastMessage.id;
     const otherUser = summary.otherUser ?? known?.otherUser ?? null;
     const presence = otherUser ? this.#presence.get(otherUser.id) : undefined;
     const isTold = presence && otherUser && presence.version !== versions.get(otherUser.id);
     this.#summaries.set(id, {
       ...pick("lastChange"),
-      lastMessage: lastMessage && other?.id === lastMessage.id ? newer(other, newer(summary.lastMessage, lastMessage)) : lastMessage,
+      // Both may have it, one of them in a later state.
+      lastMessage: isSame && other?.lastMessage ? newer(latest.lastMessage, other.lastMessage) : latest.lastMessage,
       lastMessageAt,
       lastSeq,
       unreadCount: this.#hasRead(id, lastSeq) ? 0 : unreadCount,
