@@ -337,8 +337,8 @@ def check_http_api(clients, made, template):
 
 
 def documented_routes():
-    paths = json.loads((ROOT / "infra/web/docs/openapi.json").read_text())["paths"]
-    return {f"{method.upper()} {path}" for path, methods in paths.items() for method in methods if method != "parameters"}
+    documents = [json.loads((ROOT / "infra/web/docs" / name).read_text()) for name in ("openapi.json", "service.json")]
+    return {f"{method.upper()} {path}" for document in documents for path, methods in document["paths"].items() for method in methods}
 
 
 def check_table(clients, made, template):

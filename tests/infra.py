@@ -54,6 +54,12 @@ FUNCTIONS = {
 }
 
 
+def documented_routes():
+    """The routes of both HTTP documents: (method, path)."""
+    documents = [json.loads((ROOT / "infra/web/docs" / name).read_text()) for name in ("openapi.json", "service.json")]
+    return {(method.upper(), path) for document in documents for path, methods in document["paths"].items() for method in methods}
+
+
 def check_routes(template):
     """Every route leads to a function that API Gateway may invoke for it, and answers if the protocol says so."""
     resources = template["Resources"]
@@ -89,8 +95,7 @@ def check_routes(template):
     assert actions == documented_actions(), actions ^ documented_actions()
     http = resources["HttpApi"]["Properties"]["Body"]["paths"]
     paths = {(method.upper(), path) for path, methods in http.items() for method in methods if method != "options"}
-    documented = json.loads((ROOT / "infra/web/docs/openapi.json").read_text())["paths"]
-    assert paths == {(method.upper(), path) for path, methods in documented.items() for method in methods if method != "parameters"}, paths
+    assert paths == documented_routes(), paths
     for limited in stage, resources["HttpApiApiGatewayDefaultStage"]:
         properties = limited["Properties"]
         assert {"ThrottlingRateLimit", "ThrottlingBurstLimit"} <= set(properties["DefaultRouteSettings"]), properties

@@ -63,6 +63,8 @@ async fn every_function_has_an_event_that_it_understands() {
         ("list_conversations", "200"),
         ("list_messages", "forbidden"),
         ("manage_conversations", "201"),
+        // Closed, whatever the token.
+        ("service_api", "forbidden"),
     ];
     for (function, word) in expected {
         assert_eq!(outcome(&stack, function, &token).await, word, "{function}");

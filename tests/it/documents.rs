@@ -24,6 +24,7 @@ async fn the_page_and_the_documents_are_served_beside_the_api() {
         ("/client/switchboard.js", "text/javascript", "export class Switchboard"),
         ("/docs/", "text/html", "<title>Switchboard: the APIs</title>"),
         ("/docs/openapi.json", "application/json", "\"openapi\": \"3.1.0\""),
+        ("/docs/service.json", "application/json", "\"openapi\": \"3.1.0\""),
         ("/docs/asyncapi.json", "application/json", "\"asyncapi\": \"3.0.0\""),
     ] {
         let (status, found, body) = get(path).await;

@@ -6,6 +6,7 @@
 mod people;
 mod stand_ins;
 
+mod backends;
 mod by_hand;
 mod catching_up;
 mod changing;

@@ -3,8 +3,9 @@
 
 use std::collections::HashMap;
 
+use domain::Identity;
 use edge::telemetry::{Invocation, observe};
-use edge::token::{Claims, Verifier, bearer, context};
+use edge::token::{Claims, Verifier, Verify, bearer, context};
 use lambda_runtime::{Diagnostic, LambdaEvent};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -41,8 +42,7 @@ pub(crate) async fn handle(verifier: &Verifier, event: LambdaEvent<Asked>) -> Re
             Some(token) => Ok(token.as_str()),
             None => bearer(asked.headers.as_ref().and_then(authorization)),
         };
-        let verified = async { verifier.verify(token?).await };
-        verified.await.inspect_err(|error| {
+        verifier.verify(token).await.inspect_err(|error| {
             // Lambda counts both as errors, so alarms use these metrics instead.
             match error.is_refusal() {
                 true => tracing::trace!(target: "measured", tokens_refused = 1_u64),
@@ -65,8 +65,10 @@ fn authorization(headers: &HashMap<String, String>) -> Option<&str> {
 /// Context values reach the other functions as strings. Absent claims are left out.
 fn allow(method_arn: &str, claims: Claims) -> Value {
     let mut said = Map::new();
-    said.insert(context::USER_ID.to_owned(), claims.user_id.as_str().into());
+    let Identity { user_id, issued_at } = claims.identity;
+    said.insert(context::USER_ID.to_owned(), user_id.as_str().into());
     said.insert(context::TOKEN_EXPIRES_AT.to_owned(), claims.expires_at.into());
+    said.extend(issued_at.map(|seconds| (context::TOKEN_ISSUED_AT.to_owned(), seconds.into())));
     let profile = claims.profile;
     let profile = [
         (context::NAME, profile.name.map(String::from)),
@@ -75,7 +77,7 @@ fn allow(method_arn: &str, claims: Claims) -> Value {
     ];
     said.extend(profile.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?.into()))));
     json!({
-        "principalId": claims.user_id.as_str(),
+        "principalId": user_id.as_str(),
         "policyDocument": {
             "Version": "2012-10-17",
             "Statement": [{ "Action": "execute-api:Invoke", "Effect": "Allow", "Resource": method_arn }],

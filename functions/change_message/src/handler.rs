@@ -19,7 +19,8 @@ pub(crate) struct State {
 pub(crate) async fn handle(state: &State, caller: &Caller, frame: ChangeMessage) -> Result<Reply, Error> {
     let ChangeMessage { message_id, change } = frame;
     let user_id = &caller.user_id;
-    let changed = state.store.change_message(message_id, user_id, &change, state.max_per_minute).await?;
+    let changed =
+        state.store.change_message(message_id, Some(user_id), &change, state.max_per_minute).await?;
     let changed = changed.map_err(|refusal| refused(state, &change, refusal))?;
     let (event, knows_caller) = match changed.is_new {
         true => tell(state, caller, changed).await,

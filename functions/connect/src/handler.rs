@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use domain::Profile;
+use domain::{Identity, Profile};
 use edge::Error;
 use edge::websocket::{Callbacks, Caller, dismiss};
 use realtime::{Announcer, best_effort, clear};
@@ -17,12 +17,16 @@ pub(crate) struct State {
     pub(crate) max_connections: usize,
 }
 
-pub(crate) async fn handle(state: &State, caller: &Caller, profile: Profile) -> Result<(), Error> {
-    let user = &caller.user_id;
+pub(crate) async fn handle(
+    state: &State,
+    caller: &Caller,
+    identity: &Identity,
+    profile: Profile,
+) -> Result<(), Error> {
     let Announcer { connections, push, .. } = &state.announcer;
-    let contacts = state.store.welcome(user, &profile).await?;
+    let contacts = state.store.welcome(identity, &profile).await?;
     let connected =
-        connections.connect(user, &caller.connection_id, state.lease, state.max_connections).await?;
+        connections.connect(identity, &caller.connection_id, state.lease, state.max_connections).await?;
     best_effort("making room for a new connection and announcing it", async {
         let replaced = &Error::too_many_connections(state.max_connections);
         tokio::join!(
@@ -33,5 +37,8 @@ pub(crate) async fn handle(state: &State, caller: &Caller, profile: Profile) -> 
         .2
     })
     .await;
-    Ok(())
+    match connected.is_refused {
+        true => Err(Error::token_revoked()),
+        false => Ok(()),
+    }
 }

@@ -16,5 +16,8 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         lease: lease_from_env()?,
         max_connections: environment::parsed_or("MAX_CONNECTIONS_PER_USER", 20)?,
     };
-    edge::websocket::connect(async |caller, profile| handler::handle(&state, caller, profile).await).await
+    edge::websocket::connect(async |caller, identity, profile| {
+        handler::handle(&state, caller, identity, profile).await
+    })
+    .await
 }

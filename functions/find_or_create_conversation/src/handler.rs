@@ -18,8 +18,8 @@ pub(crate) async fn handle(
     claims: Claims,
     body: FindOrCreateConversation,
 ) -> Result<(StatusCode, FoundConversation), Error> {
-    let (caller, other) = (claims.user_id, body.other_user_id);
-    let pair = Participants::new(caller.clone(), other.clone())
+    let (caller, other) = (claims.identity, body.other_user_id);
+    let pair = Participants::new(caller.user_id.clone(), other.clone())
         .map_err(|same_user| Error::invalid_request(format!("otherUserId: {same_user}")))?;
     let (profile, limit) = (&claims.profile, state.max_per_minute);
     let (status, conversation_id) =

@@ -30,7 +30,7 @@ pub(crate) async fn handle(
     page: Page,
 ) -> Result<(StatusCode, ConversationPage), Error> {
     // One conversation more than asked for tells whether there is another page.
-    let mut found = state.store.conversations_of(&claims.user_id, page.cursor, page.limit + 1).await?;
+    let mut found = state.store.conversations_of(&claims.identity, page.cursor, page.limit + 1).await?;
     let has_more = found.len() > page.limit;
     found.truncate(page.limit);
     let next_cursor = found.last().filter(|_| has_more).map(|last| last.cursor.to_string());

@@ -60,9 +60,9 @@ pub(crate) async fn handle(
     claims: Claims,
     page: Page,
 ) -> Result<(StatusCode, MessagePage), Error> {
-    let reader_id = claims.user_id;
+    let reader = claims.identity;
     let Page { conversation_id, part, limit, marks } = page;
-    let history = match state.store.read_history(conversation_id, &reader_id, part, limit, marks).await? {
+    let history = match state.store.read_history(conversation_id, &reader, part, limit, marks).await? {
         Found::History(history) => history,
         Found::NotAParticipant => return Err(Error::not_a_participant()),
         Found::NoSuchMessage => {

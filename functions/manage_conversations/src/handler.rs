@@ -4,15 +4,17 @@
 //! A removal commits, then empties the room of the user, then answers. If it dies before that, a repeat finds
 //! nothing to remove, and empties the room all the same.
 
-use domain::{Change, Conversation, ConversationId, Kind, Listeners, Role, Seq, UserId};
+use domain::{
+    Change, Conversation, ConversationId, Identity, Kind, Listeners, Role, RosterChange, Seq, UserId,
+};
 use edge::Error;
 use edge::http::StatusCode;
 use edge::token::Claims;
 use protocol::rest::{self, Done, ParticipantCount, ParticipantPage};
-use protocol::{Event, RoleOf, Time};
-use realtime::{Connections, Push, after_commit, tell_listeners};
+use protocol::{Event, Time};
+use realtime::{Connections, Push, after_commit, tell_listeners, tell_roster_change};
 use serde::Serialize;
-use store::{ChangedGroup, Changes, GroupChange, Made, NewGroup, Refusal, Removal, RosterChange, Store};
+use store::{Actor, ChangedGroup, Changes, GroupChange, Made, NewGroup, Refusal, Removal, Store};
 
 use crate::request::{Asked, ChangesPage, Page};
 
@@ -42,7 +44,7 @@ pub(crate) async fn handle(
     claims: Claims,
     asked: Asked,
 ) -> Result<(StatusCode, Answer), Error> {
-    let caller = &claims.user_id;
+    let caller = &claims.identity;
     match asked {
         Asked::Create(group) => create(state, &claims, group).await,
         Asked::Get(id) => Ok((StatusCode::OK, conversation(state, id, caller).await?)),
@@ -56,8 +58,8 @@ pub(crate) async fn handle(
 }
 
 async fn create(state: &State, claims: &Claims, mut group: NewGroup) -> Result<(StatusCode, Answer), Error> {
-    let caller = &claims.user_id;
-    group.others.retain(|user| user != caller);
+    let caller = &claims.identity;
+    group.others.retain(|user| *user != caller.user_id);
     let too_many = i32::try_from(group.others.len()).is_ok_and(|others| others >= state.max_participants);
     let made = match too_many {
         true => Err(Refusal::TooManyParticipants),
@@ -67,7 +69,7 @@ async fn create(state: &State, claims: &Claims, mut group: NewGroup) -> Result<(
         Made::Found(id) => return Ok((StatusCode::OK, conversation(state, id, caller).await?)),
         Made::Created(id) => id,
     };
-    let participants: Vec<_> = [caller.clone()].into_iter().chain(group.others).collect();
+    let participants: Vec<_> = [caller.user_id.clone()].into_iter().chain(group.others).collect();
     let created = Conversation {
         id,
         kind: Kind::Group { title: group.title, avatar_url: group.avatar_url },
@@ -79,7 +81,7 @@ async fn create(state: &State, claims: &Claims, mut group: NewGroup) -> Result<(
         last_change: Change(1),
         unread_count: 0,
     };
-    let role = |user: &UserId| if user == caller { Role::Owner } else { Role::Member };
+    let role = |user: &UserId| if *user == caller.user_id { Role::Owner } else { Role::Member };
     let change = RosterChange {
         roles: participants.iter().map(|user| (user.clone(), role(user))).collect(),
         added: participants,
@@ -96,7 +98,7 @@ async fn create(state: &State, claims: &Claims, mut group: NewGroup) -> Result<(
 async fn change_group(
     state: &State,
     id: ConversationId,
-    caller: &UserId,
+    caller: &Identity,
     change: &GroupChange,
 ) -> Result<(StatusCode, Answer), Error> {
     let changed = state.store.change_group(id, caller, change).await?;
@@ -110,7 +112,7 @@ async fn change_group(
             participant_count,
             last_change,
         };
-        tell(state, id, &listeners, &[], &event).await;
+        tell(state, id, &listeners, &event).await;
     }
     Ok((StatusCode::OK, conversation(state, id, caller).await?))
 }
@@ -118,7 +120,7 @@ async fn change_group(
 async fn list_changes(
     state: &State,
     id: ConversationId,
-    caller: &UserId,
+    caller: &Identity,
     page: &ChangesPage,
 ) -> Result<(StatusCode, Answer), Error> {
     let found = state.store.changes_of(id, caller, page.after, page.limit).await?;
@@ -136,7 +138,7 @@ async fn list_changes(
 async fn list_participants(
     state: &State,
     id: ConversationId,
-    caller: &UserId,
+    caller: &Identity,
     page: Page,
 ) -> Result<(StatusCode, Answer), Error> {
     // One more than asked for tells whether there is another page.
@@ -165,11 +167,11 @@ async fn list_participants(
 async fn add_participants(
     state: &State,
     id: ConversationId,
-    caller: &UserId,
+    caller: &Identity,
     users: &[UserId],
 ) -> Result<(StatusCode, Answer), Error> {
     let (per_minute, most) = (state.max_per_minute, state.max_participants);
-    let added = state.store.add_participants(id, caller, users, per_minute, most).await?;
+    let added = state.store.add_participants(id, Actor::User(caller), users, per_minute, most).await?;
     let (participant_count, change) = added.map_err(|refusal| refused(state, refusal, "userIds"))?;
     if let Some(change) = change {
         tell_roster(state, id, change).await;
@@ -180,11 +182,11 @@ async fn add_participants(
 async fn set_role(
     state: &State,
     id: ConversationId,
-    caller: &UserId,
+    caller: &Identity,
     user: &UserId,
     role: Role,
 ) -> Result<(StatusCode, Answer), Error> {
-    let set = state.store.set_role(id, caller, user, role).await?;
+    let set = state.store.set_role(id, Actor::User(caller), user, role).await?;
     if let Some(change) = set.map_err(|refusal| refused(state, refusal, "userId"))? {
         tell_roster(state, id, change).await;
     }
@@ -194,10 +196,10 @@ async fn set_role(
 async fn remove_participant(
     state: &State,
     id: ConversationId,
-    caller: &UserId,
+    caller: &Identity,
     user: &UserId,
 ) -> Result<(StatusCode, Answer), Error> {
-    let removed = state.store.remove_participant(id, caller, user).await?;
+    let removed = state.store.remove_participant(id, Actor::User(caller), user).await?;
     let Removal { roster, is_ended, change } =
         removed.map_err(|refusal| refused(state, refusal, "userId"))?;
     let expelled = state.connections.expel(user, id, roster).await;
@@ -212,7 +214,7 @@ async fn remove_participant(
     Ok((StatusCode::NO_CONTENT, Answer::Done(Done {})))
 }
 
-async fn conversation(state: &State, id: ConversationId, caller: &UserId) -> Result<Answer, Error> {
+async fn conversation(state: &State, id: ConversationId, caller: &Identity) -> Result<Answer, Error> {
     let found = state.store.conversation_of(id, caller).await?.ok_or_else(Error::not_a_participant)?;
     Ok(Answer::Conversation(Box::new(with_presence(state, found).await?)))
 }
@@ -228,23 +230,13 @@ async fn with_presence(state: &State, conversation: Conversation) -> Result<rest
     Ok(rest::Conversation::new(conversation, presence.online, presence.last_seen_at.map(Time)))
 }
 
-/// Pushes a change of the participants, also to those who were added or removed.
-async fn tell_roster(state: &State, conversation_id: ConversationId, change: RosterChange) {
-    let RosterChange { added, removed, roles, participant_count, last_change, listeners } = change;
-    let concerned = [added.as_slice(), &removed].concat();
-    let event = Event::ParticipantsChanged {
-        conversation_id,
-        added,
-        removed,
-        roles: roles.into_iter().map(|(user_id, role)| RoleOf { user_id, role }).collect(),
-        participant_count,
-        last_change,
-    };
-    tell(state, conversation_id, &listeners, &concerned, &event).await;
+async fn tell_roster(state: &State, id: ConversationId, change: RosterChange) {
+    let telling = tell_roster_change(&state.connections, &state.push, id, change);
+    after_commit("pushing a change of participants", telling).await;
 }
 
-async fn tell(state: &State, id: ConversationId, listeners: &Listeners, besides: &[UserId], event: &Event) {
-    let telling = tell_listeners(&state.connections, &state.push, id, listeners, besides, event);
+async fn tell(state: &State, id: ConversationId, listeners: &Listeners, event: &Event) {
+    let telling = tell_listeners(&state.connections, &state.push, id, listeners, &[], event);
     after_commit("pushing a change of a conversation", telling).await;
 }
 

@@ -1,8 +1,10 @@
-//! The documents of the APIs, made from the types that the functions use: OpenAPI for HTTP, AsyncAPI for the
-//! WebSocket. What is in them that no type says (paths, statuses, who is told what) is written here.
+//! The documents of the APIs, made from the types that the functions use: OpenAPI for HTTP, one for clients and
+//! one for backends, and AsyncAPI for the WebSocket. What is in them that no type says (paths, statuses, who is told what) is written here.
 
 mod asyncapi;
+mod http;
 mod openapi;
+mod service;
 
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, SchemaGenerator};
@@ -10,17 +12,22 @@ use serde_json::{Map, Value, json};
 
 pub use asyncapi::document as asyncapi;
 pub use openapi::document as openapi;
+pub use service::document as service;
 
 /// Every document by the name of its file.
-pub fn all() -> [(&'static str, String); 2] {
-    [("openapi.json", text(&openapi())), ("asyncapi.json", text(&asyncapi()))]
+pub fn all() -> [(&'static str, String); 3] {
+    [
+        ("openapi.json", text(&openapi())),
+        ("asyncapi.json", text(&asyncapi())),
+        ("service.json", text(&service())),
+    ]
 }
 
 fn text(document: &Value) -> String {
     format!("{document:#}\n")
 }
 
-/// What both documents say of themselves.
+/// What every document says of itself.
 fn info(title: &str, description: &str) -> Value {
     json!({
         "title": title,

@@ -1,55 +1,34 @@
 //! The HTTP API as an OpenAPI 3.1 document.
 
-use protocol::ErrorBody;
 use protocol::rest::{
     AddParticipants, ChangeConversation, Changes, Conversation, ConversationPage, CreateConversation, Done,
     FindOrCreateConversation, FoundConversation, MessagePage, ParticipantCount, ParticipantPage, SetRole,
 };
 use serde_json::{Value, json};
 
+use crate::http::{Answers, content, conversation_id, cursor, limit, place};
 use crate::{Schemas, info};
+
+/// What the statuses of refusals mean.
+const REFUSALS: [(&str, &str); 7] = [
+    ("400", "A parameter or the body breaks a rule; the message names it and says why."),
+    ("401", "There is no valid token."),
+    (
+        "403",
+        "The caller takes no part in that conversation, or it does not exist: no telling which. Or only its \
+            owners may do this.",
+    ),
+    ("404", "There is no such user, or they do not take part; the message says which."),
+    ("429", "Too many requests."),
+    ("500", "A mistake of the service."),
+    ("503", "Something that the service needs is down; the same request may succeed later."),
+];
 
 /// The document.
 pub fn document() -> Value {
     let mut schemas = Schemas::new();
-    let error = schemas.of_answer::<ErrorBody>();
-    let own = json!({
-        "description": "The gateway's own: it could not get the request handled.",
-        "type": "object",
-        "properties": { "message": { "type": "string" } },
-        "required": ["message"],
-        "additionalProperties": false,
-    });
-    let anybodys = json!({ "anyOf": [error, own] });
-    let refusals = |statuses: &[&str]| {
-        let known = [
-            ("400", "A parameter or the body breaks a rule; the message names it and says why."),
-            ("401", "There is no valid token."),
-            (
-                "403",
-                "The caller takes no part in that conversation, or it does not exist: no telling which. Or \
-                    only its owners may do this.",
-            ),
-            ("404", "There is no such user, or they do not take part; the message says which."),
-            ("429", "Too many requests."),
-            ("500", "A mistake of the service."),
-            ("503", "Something that the service needs is down; the same request may succeed later."),
-        ];
-        let refusal = |status, description| {
-            let schema = if matches!(status, "429" | "500" | "503") { &anybodys } else { &error };
-            json!({ "description": description, "content": content(schema) })
-        };
-        known
-            .into_iter()
-            .filter(|(status, _)| statuses.contains(status))
-            .map(|(status, description)| (status.to_owned(), refusal(status, description)))
-            .collect::<serde_json::Map<_, _>>()
-    };
-    let respond = |answers: Value, statuses: &[&str]| {
-        let mut all = refusals(statuses);
-        all.extend(answers.as_object().cloned().unwrap_or_default());
-        Value::Object(all)
-    };
+    let answers = Answers::new(&mut schemas, &REFUSALS);
+    let respond = |known: Value, statuses: &[&str]| answers.with_refusals(known, statuses);
     const ALWAYS: [&str; 4] = ["401", "429", "500", "503"];
 
     let list_conversations = json!({
@@ -268,39 +247,4 @@ pub fn document() -> Value {
             "schemas": schemas.into_definitions(),
         },
     })
-}
-
-fn cursor() -> Value {
-    json!({
-        "name": "cursor",
-        "in": "query",
-        "description": "The `nextCursor` of the page before.",
-        "schema": { "type": "string" },
-    })
-}
-
-fn conversation_id() -> Value {
-    json!({
-        "name": "conversationId",
-        "in": "path",
-        "required": true,
-        "schema": { "type": "string", "format": "uuid" },
-    })
-}
-
-fn place() -> Value {
-    json!({ "anyOf": [{ "type": "string", "format": "uuid" }, { "type": "integer", "minimum": 0 }] })
-}
-
-fn limit() -> Value {
-    json!({
-        "name": "limit",
-        "in": "query",
-        "description": "How many at most.",
-        "schema": { "type": "integer", "minimum": 1, "maximum": 100, "default": 50 },
-    })
-}
-
-fn content(schema: &Value) -> Value {
-    json!({ "application/json": { "schema": schema } })
 }

@@ -95,6 +95,9 @@ pub(crate) struct TokenArgs {
     /// The name that others see
     #[arg(long)]
     pub(crate) name: Option<String>,
+    /// A service token, which opens /service: JWT_ISSUER and SERVICE_AUDIENCE have to be set
+    #[arg(long)]
+    pub(crate) service: bool,
     /// How long the token is valid
     #[arg(long, default_value = "1h", value_parser = humantime::parse_duration, value_name = "DURATION")]
     pub(crate) expires_in: Duration,

@@ -11,7 +11,7 @@ use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::token;
+use crate::token::{self, Kind};
 use crate::websocket::Gateway;
 
 #[derive(Deserialize)]
@@ -28,7 +28,8 @@ pub(crate) fn routes(secret: String, gateways: Vec<Gateway>) -> Router {
 }
 
 async fn issue(State(secret): State<Arc<str>>, Query(wanted): Query<Wanted>) -> Response {
-    match token::issue(&secret, &wanted.user, wanted.name.as_deref(), Duration::from_secs(60 * 60)) {
+    let expires_in = Duration::from_secs(60 * 60);
+    match token::issue(&secret, &wanted.user, wanted.name.as_deref(), Kind::User, expires_in) {
         Ok(token) => Json(json!({ "token": token })).into_response(),
         Err(reason) => {
             (StatusCode::BAD_REQUEST, Json(json!({ "message": reason.to_string() }))).into_response()

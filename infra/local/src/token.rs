@@ -19,6 +19,8 @@ pub(crate) enum TokenError {
     Secret(#[from] FileError),
     #[error("the user must have 1 to 128 characters")]
     User,
+    #[error("the service API is closed: set JWT_ISSUER and SERVICE_AUDIENCE, here and for `cargo dev`")]
+    ServiceIsClosed,
     #[error(transparent)]
     Signing(#[from] jsonwebtoken::errors::Error),
 }
@@ -53,22 +55,34 @@ pub(crate) fn secret(data_dir: &Path) -> Result<String, FileError> {
     }
 }
 
+/// Whom a token is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    User,
+    /// A backend.
+    Service,
+}
+
 /// A token for `user`, signed with a secret or the first of a JSON array of them, that is valid for
 /// `expires_in`.
 pub(crate) fn issue(
     secret: &str,
     user: &str,
     name: Option<&str>,
+    kind: Kind,
     expires_in: Duration,
 ) -> Result<String, TokenError> {
     #[derive(Serialize)]
     struct Claims<'a> {
         sub: &'a str,
+        iat: u64,
         exp: u64,
         #[serde(skip_serializing_if = "Option::is_none")]
         iss: Option<String>,
         #[serde(skip_serializing_if = "Option::is_none")]
         aud: Option<String>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        scope: Option<&'static str>,
         #[serde(skip_serializing_if = "Option::is_none")]
         name: Option<&'a str>,
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -78,13 +92,26 @@ pub(crate) fn issue(
         return Err(TokenError::User);
     }
     let configured = |variable| std::env::var(variable).ok().filter(|value| !value.is_empty());
-    let expires_at = SystemTime::now() + expires_in;
+    let (issuer, audience, scope) = match kind {
+        Kind::User => (configured("JWT_ISSUER"), configured("JWT_AUDIENCE"), None),
+        Kind::Service => {
+            (configured("JWT_ISSUER"), configured("SERVICE_AUDIENCE"), Some("switchboard:service"))
+        }
+    };
+    if kind == Kind::Service && (issuer.is_none() || audience.is_none()) {
+        return Err(TokenError::ServiceIsClosed);
+    }
+    let seconds =
+        |at: SystemTime| at.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let now = SystemTime::now();
     let claims = Claims {
         sub: user,
-        exp: expires_at.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs()),
+        iat: seconds(now),
+        exp: seconds(now + expires_in),
         // The functions check these, if the environment sets them.
-        iss: configured("JWT_ISSUER"),
-        aud: configured("JWT_AUDIENCE"),
+        iss: issuer,
+        aud: audience,
+        scope,
         name,
         preferred_username: name,
     };

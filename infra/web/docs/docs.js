@@ -1,9 +1,9 @@
-// Shows asyncapi.json and openapi.json to people. It reads as much of the two formats as those documents use.
+// Shows asyncapi.json, openapi.json and service.json to people. It reads as much of the two formats as those documents use.
 
 import { html, render } from "../vendor/preact-htm.js";
 
 const load = async (name) => (await fetch(name)).json();
-const [asyncapi, openapi] = await Promise.all([load("asyncapi.json"), load("openapi.json")]);
+const [asyncapi, openapi, service] = await Promise.all(["asyncapi.json", "openapi.json", "service.json"].map(load));
 
 /** Follows references, and puts together what a schema is made of. */
 function resolve(document, schema) {
@@ -78,10 +78,10 @@ function Message({ name, answers }) {
   `;
 }
 
-function Operation({ path, method, operation }) {
+function Operation({ document, id, path, method, operation }) {
   const body = operation.requestBody?.content["application/json"].schema;
   return html`
-    <article id=${operation.operationId}>
+    <article id=${id}>
       <h3><code>${method.toUpperCase()} ${path}</code></h3>
       <p>${operation.summary}. ${marked(operation.description ?? "")}</p>
       ${operation.parameters && html`
@@ -90,16 +90,16 @@ function Operation({ path, method, operation }) {
           ${operation.parameters.map((parameter) => html`
             <tr>
               <th scope="row"><code>${parameter.name}</code>${!parameter.required && html`<span class="optional"> optional</span>`}</th>
-              <td class="type">${typeOf(openapi, resolve(openapi, parameter.schema))}, in the ${parameter.in}</td>
+              <td class="type">${typeOf(document, resolve(document, parameter.schema))}, in the ${parameter.in}</td>
               <td>${marked(parameter.description ?? "")}</td>
             </tr>`)}
         </tbody></table>`}
-      ${body && html`<h4>Body</h4><${Fields} document=${openapi} schema=${body} />`}
+      ${body && html`<h4>Body</h4><${Fields} document=${document} schema=${body} />`}
       <h4>Answers</h4>
       ${Object.entries(operation.responses).map(([status, response]) => html`
         <details open=${status < 300}>
           <summary><strong>${status}</strong> ${response.description}</summary>
-          ${response.content && html`<${Fields} document=${openapi} schema=${response.content["application/json"].schema} />`}
+          ${response.content && html`<${Fields} document=${document} schema=${response.content["application/json"].schema} />`}
         </details>`)}
     </article>
   `;
@@ -108,9 +108,13 @@ function Operation({ path, method, operation }) {
 const operations = Object.values(asyncapi.operations);
 const sent = operations.filter(({ action }) => action === "receive");
 const heard = operations.find(({ action }) => action === "send").messages.map(nameOf);
-const requests = Object.entries(openapi.paths).flatMap(([path, methods]) =>
-  Object.entries(methods).map(([method, operation]) => ({ path, method, operation })),
-);
+/** The requests of a document. Both HTTP documents have some of the same name. */
+const requestsOf = (document, prefix = "") =>
+  Object.entries(document.paths).flatMap(([path, methods]) =>
+    Object.entries(methods).map(([method, operation]) => ({ document, id: prefix + operation.operationId, path, method, operation })),
+  );
+const requests = requestsOf(openapi);
+const ofService = requestsOf(service, "service-");
 
 const link = (id, text = id) => html`<li><a href=${`#${id}`}><code>${text}</code></a></li>`;
 
@@ -123,7 +127,9 @@ render(
       <h2>You receive</h2>
       <ul>${heard.map((name) => link(name))}</ul>
       <h2>HTTP</h2>
-      <ul>${requests.map(({ path, method, operation }) => link(operation.operationId, `${method.toUpperCase()} ${path}`))}</ul>
+      <ul>${requests.map(({ id, path, method }) => link(id, `${method.toUpperCase()} ${path}`))}</ul>
+      <h2>From a backend</h2>
+      <ul>${ofService.map(({ id, path, method }) => link(id, `${method.toUpperCase()} ${path}`))}</ul>
     </nav>
     <main>
       <h1>${asyncapi.info.title}</h1>
@@ -148,6 +154,10 @@ render(
       <p>${marked(openapi.info.description)}</p>
       <p>Every request carries <code>Authorization: Bearer JWT</code>. The same as a document for tools: <a href="openapi.json">openapi.json</a>.</p>
       ${requests.map((request) => html`<${Operation} ...${request} />`)}
+      <h1>${service.info.title}</h1>
+      <p>${marked(service.info.description)}</p>
+      <p>Every request carries a service token. The same as a document for tools: <a href="service.json">service.json</a>.</p>
+      ${ofService.map((request) => html`<${Operation} ...${request} />`)}
     </main>
   `,
   document.body,

@@ -89,6 +89,25 @@ pub struct Conversation {
     pub unread_count: i64,
 }
 
+/// A conversation without what is a participant's own.
+#[derive(Clone, Debug)]
+pub struct Outline {
+    /// The id.
+    pub id: ConversationId,
+    /// The name of a group; `None` in a conversation of two.
+    pub title: Option<Title>,
+    /// The URL of the picture of a group.
+    pub avatar_url: Option<AvatarUrl>,
+    /// How many users take part.
+    pub participant_count: i32,
+    /// The latest message.
+    pub last_message: Option<Message>,
+    /// The number of the latest message, 0 before the first.
+    pub last_seq: Seq,
+    /// The number of the latest change, 0 before the first.
+    pub last_change: Change,
+}
+
 /// The users who are told what happens in a conversation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Listeners {
@@ -96,6 +115,23 @@ pub enum Listeners {
     Participants(Vec<UserId>),
     /// Those who have joined it, on these connections: it has more than [`MAX_NOTIFIED`] participants.
     Joined,
+}
+
+/// A change of who takes part in a group.
+#[derive(Clone, Debug)]
+pub struct RosterChange {
+    /// Who was added.
+    pub added: Vec<UserId>,
+    /// Who was removed.
+    pub removed: Vec<UserId>,
+    /// Who has a new role.
+    pub roles: Vec<(UserId, Role)>,
+    /// How many users take part.
+    pub participant_count: i32,
+    /// The number of the change.
+    pub last_change: Change,
+    /// Who is told, besides those who were added or removed.
+    pub listeners: Listeners,
 }
 
 /// The most participants of a conversation that are all told what happens in it: that many users and the

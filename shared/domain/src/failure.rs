@@ -36,12 +36,19 @@ pub enum FailureKind {
     Unavailable,
     /// The dependency refused the call, and will refuse it again: a mistake of ours.
     Unexpected,
+    /// The token of the caller is revoked, so nothing is done for them.
+    Revoked,
 }
 
 impl Failure {
     /// A failure after which the same call may succeed later.
     pub fn unavailable(dependency: Dependency, cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self { dependency, kind: FailureKind::Unavailable, cause: cause.into() }
+    }
+
+    /// The refusal of a revoked token.
+    pub fn revoked(dependency: Dependency) -> Self {
+        Self { dependency, kind: FailureKind::Revoked, cause: "the token is revoked".into() }
     }
 
     /// A failure that a repeat does not mend.
@@ -66,6 +73,7 @@ impl fmt::Display for FailureKind {
         f.write_str(match self {
             Self::Unavailable => "unavailable",
             Self::Unexpected => "not answering as it should",
+            Self::Revoked => "refusing a revoked token",
         })
     }
 }

@@ -13,7 +13,7 @@ mod user;
 
 pub use conversation::{
     ActivityCursor, Change, ClientConversationId, Conversation, Kind, Listeners, MAX_NOTIFIED, NotACursor,
-    Participants, Role, SameUser, Title,
+    Outline, Participants, Role, RosterChange, SameUser, Title,
 };
 pub use failure::{Dependency, Failure, FailureKind};
 pub use ids::{ConnectionId, ConversationId, MessageId, UserId};
@@ -23,7 +23,7 @@ pub use message::{
 };
 pub use metadata::Metadata;
 pub use text::Invalid;
-pub use user::{AvatarUrl, DisplayName, Name, Profile, User};
+pub use user::{AvatarUrl, DisplayName, Identity, Name, Profile, User};
 
 /// A point in time, in UTC.
 pub type Timestamp = time::OffsetDateTime;

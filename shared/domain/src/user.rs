@@ -31,6 +31,15 @@ pub struct Profile {
     pub avatar_url: Option<AvatarUrl>,
 }
 
+/// Whom a token names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The user.
+    pub user_id: UserId,
+    /// When the token was issued, in seconds since 1970. A revocation refuses a token that does not say so.
+    pub issued_at: Option<i64>,
+}
+
 /// A stored user.
 #[derive(Clone, Debug)]
 pub struct User {

@@ -52,6 +52,11 @@ impl Error {
         Self { token_is_missing: true, ..error }
     }
 
+    /// The token was issued before the tokens of its user were revoked.
+    pub fn token_revoked() -> Self {
+        Self::unauthenticated("the token is revoked")
+    }
+
     /// The token of the connection has expired since the connection opened.
     pub fn token_expired() -> Self {
         let error = Self::new(Code::TokenExpired, "the token has expired: connect again with a new one");
@@ -111,6 +116,7 @@ impl Error {
 impl From<Failure> for Error {
     fn from(failure: Failure) -> Self {
         let error = match failure.kind {
+            FailureKind::Revoked => return Self::token_revoked(),
             FailureKind::Unavailable => Self::unavailable(),
             FailureKind::Unexpected => Self::new(Code::Internal, "the service made a mistake"),
         };

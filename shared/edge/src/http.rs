@@ -15,20 +15,21 @@ use serde::de::DeserializeOwned;
 
 use crate::Error;
 use crate::telemetry::{Invocation, observe};
-use crate::token::{Claims, Verifier};
+use crate::token::Verify;
 
-/// Serves an HTTP route: verifies the token, reads the request with `read`, and answers with the status and
-/// the body that `handle` returns.
+/// Serves HTTP routes: verifies the token, reads the request with `read`, and answers with the status and the
+/// body that `handle` returns.
 ///
 /// # Errors
 ///
 /// The Runtime API of Lambda cannot be reached.
-pub async fn run<T, A, F>(
-    verifier: Verifier,
+pub async fn run<V, T, A, F>(
+    verifier: V,
     read: fn(&Request) -> Result<T, Error>,
-    handle: impl Fn(Claims, T) -> F + Sync,
+    handle: impl Fn(V::Claims, T) -> F + Sync,
 ) -> Result<(), lambda_runtime::Error>
 where
+    V: Verify,
     T: Send,
     A: Serialize + Send,
     F: Future<Output = Result<(StatusCode, A), Error>> + Send,
@@ -36,7 +37,7 @@ where
     let (verifier, handle) = (&verifier, &handle);
     lambda_http::run(service_fn(move |request: Request| async move {
         let work = async {
-            let claims = verifier.verify(bearer(authorization(&request))?).await?;
+            let claims = verifier.verify(bearer(authorization(&request))).await?;
             handle(claims, read(&request)?).await
         };
         let request_id = request.lambda_context_ref().map_or("?", |context| &context.request_id);

@@ -99,6 +99,7 @@ impl Failed for Failure {
         match self.kind {
             FailureKind::Unavailable => Code::Unavailable.as_str(),
             FailureKind::Unexpected => Code::Internal.as_str(),
+            FailureKind::Revoked => Code::Unauthenticated.as_str(),
         }
     }
     fn cause(&self) -> Option<String> {

@@ -8,7 +8,7 @@ mod caller;
 mod reply;
 
 use aws_lambda_events::apigw::{ApiGatewayProxyResponse, ApiGatewayWebsocketProxyRequest};
-use domain::{Profile, Timestamp};
+use domain::{Identity, Profile, Timestamp};
 use lambda_runtime::{LambdaEvent, service_fn};
 use protocol::{Answer, AnyFrame, Code};
 use serde::de::DeserializeOwned;
@@ -16,7 +16,7 @@ use serde::de::DeserializeOwned;
 use crate::Error;
 use crate::telemetry::{Failed, Invocation, observe};
 
-pub use caller::{Caller, Unexpected, caller, profile};
+pub use caller::{Caller, Unexpected, caller, issued_at, profile};
 pub use reply::{Callbacks, Reply, dismiss};
 use reply::{hang_up, json, refusal, response};
 
@@ -79,7 +79,7 @@ async fn serve_frames<T: DeserializeOwned>(
             Err(error) => (json(&refusal(id, &error)), error.ends_connection),
         };
         match answers {
-            _ if ends => hang_up(callbacks, connection, vec![frame]).await,
+            _ if ends => drop(hang_up(callbacks, connection, vec![frame]).await),
             Answers::ArePosted => callbacks.post(connection, frame).await,
             Answers::AreReturned => return Ok(response(200, Some(frame))),
         }
@@ -112,11 +112,12 @@ pub async fn unrouted(refuse: impl Fn(AnyFrame) -> Error) -> Result<(), lambda_r
 ///
 /// As [`serve`].
 pub async fn connect(
-    handle: impl AsyncFn(&Caller, Profile) -> Result<(), Error>,
+    handle: impl AsyncFn(&Caller, &Identity, Profile) -> Result<(), Error>,
 ) -> Result<(), lambda_runtime::Error> {
     run(async |received| {
         let (caller, profile) = (caller(&received.event)?, profile(&received.event)?);
-        let status = match received.observe(handle(&caller, profile)).await {
+        let identity = Identity { user_id: caller.user_id.clone(), issued_at: issued_at(&received.event) };
+        let status = match received.observe(handle(&caller, &identity, profile)).await {
             Ok(()) => 200,
             Err(error) => crate::http::status(error.code).as_u16(),
         };

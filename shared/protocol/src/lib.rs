@@ -5,6 +5,7 @@ mod event;
 mod frame;
 mod message;
 pub mod rest;
+pub mod service;
 mod timestamp;
 
 pub use error::{Code, ErrorBody, ErrorFrame};

@@ -1,18 +1,66 @@
 //! Closes connections that have lost their leases, and removes what they left in the table.
 
-use domain::ConnectionId;
+use std::time::Duration;
+
+use domain::{ConnectionId, Failure, UserId};
+use edge::Error;
+use edge::websocket::dismiss;
 use futures_util::future::join_all;
 
-use crate::best_effort::logged;
+use crate::best_effort::{best_effort, logged};
 use crate::connections::Connections;
+use crate::presence::Announcer;
+use crate::push::Push;
 use crate::target::Target;
 
+/// The number of tries to close a connection, and the pause between them: one whose `$connect` is still running
+/// cannot be closed.
+const CLOSE_TRIES: usize = 6;
+const CLOSE_PAUSE: Duration = Duration::from_millis(300);
+
 /// Closes connections whose leases have ended, each by `close`, and removes what they left in the table.
-pub async fn clear(connections: &Connections, ended: &[Target], close: impl AsyncFn(&ConnectionId)) {
+pub async fn clear(connections: &Connections, ended: &[Target], close: impl AsyncFn(&ConnectionId) -> bool) {
     let clearing = ended.iter().map(async |target| {
         close(&target.connection).await;
-        let cleared = connections.forget_rooms(&target.connection).await;
-        logged("clearing a connection whose lease has ended", cleared);
+        forget_rooms(connections, target).await;
     });
     join_all(clearing).await;
+}
+
+/// Ends all connections of a user whose tokens were revoked `at` a second since 1970: refuses those that are about
+/// to be stored, tells the others `why` and closes them, and takes the user offline. Returns how many it closed.
+///
+/// # Errors
+///
+/// DynamoDB did not answer, or not as it should.
+pub async fn shut_out(
+    announcer: &Announcer,
+    user: &UserId,
+    at: i64,
+    contacts: &[UserId],
+    why: &Error,
+) -> Result<usize, Failure> {
+    let connections = &announcer.connections;
+    let ended = connections.revoke(user, at).await?;
+    join_all(ended.iter().map(|target| close(&announcer.push, target, why))).await;
+    let departed = connections.have_closed(user, &ended).await?;
+    tokio::join!(
+        join_all(ended.iter().map(|target| forget_rooms(connections, target))),
+        best_effort("announcing that a user is offline", announcer.announce(departed.unannounced, contacts)),
+    );
+    Ok(ended.len())
+}
+
+async fn close(push: &Push, target: &Target, why: &Error) {
+    for _ in 0..CLOSE_TRIES {
+        if dismiss(push, &target.connection, why).await || !target.may_be_opening() {
+            return;
+        }
+        tokio::time::sleep(CLOSE_PAUSE).await;
+    }
+}
+
+async fn forget_rooms(connections: &Connections, target: &Target) {
+    let cleared = connections.forget_rooms(&target.connection).await;
+    logged("clearing a connection whose lease has ended", cleared);
 }

@@ -11,7 +11,7 @@ use aws_config::timeout::TimeoutConfig;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::Builder;
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
-use domain::{ConnectionId, Dependency, Failure, UserId};
+use domain::{ConnectionId, Dependency, Failure, Identity, UserId};
 use environment::Misconfigured;
 use futures_util::future::{BoxFuture, try_join_all};
 
@@ -42,6 +42,8 @@ pub struct Connections {
 /// The result of a connect.
 #[derive(Clone, Debug)]
 pub struct Connected {
+    /// Whether the connection is not stored, because its token is revoked.
+    pub is_refused: bool,
     /// The transitions to announce.
     pub unannounced: Unannounced,
     /// Other connections of the user that are to be closed, because their leases have expired.
@@ -50,7 +52,7 @@ pub struct Connected {
     pub surplus: Vec<Target>,
 }
 
-/// The result of a disconnect or a sweep.
+/// The result of a disconnect or a sweep, or of connections that were closed.
 #[derive(Clone, Debug)]
 pub struct Departed {
     /// The transitions to announce.
@@ -116,8 +118,8 @@ impl Connections {
         Ok(Self { client: Client::from_conf(config), table })
     }
 
-    /// Stores a connection that is about to open. If the user then has more than `max_connections`, the
-    /// oldest lose their leases.
+    /// Stores a connection that is about to open, unless its token is revoked. If the user then has more than
+    /// `max_connections`, the oldest lose their leases.
     ///
     /// The item of the connection is written first. If the other write fails, nothing refers to it, and its
     /// TTL removes it.
@@ -127,11 +129,12 @@ impl Connections {
     /// DynamoDB did not answer, or not as it should.
     pub async fn connect(
         &self,
-        user: &UserId,
+        identity: &Identity,
         connection: &ConnectionId,
         lease: Duration,
         max_connections: usize,
     ) -> Result<Connected, Failure> {
+        let Identity { user_id: user, issued_at } = identity;
         let own = self
             .client
             .put_item()
@@ -142,10 +145,15 @@ impl Connections {
             .send();
         let (own, item) = tokio::join!(own, self.user(user));
         own.map_err(dynamodb_failure)?;
-        let connects =
-            Happened::Connects { connection: connection.clone(), lease: millis(lease), max_connections };
+        let connects = Happened::Connects {
+            connection: connection.clone(),
+            token_issued_at: *issued_at,
+            lease: millis(lease),
+            max_connections,
+        };
         let (item, decision) = self.carry_out(item?, &connects).await?;
         Ok(Connected {
+            is_refused: decision.write.is_none(),
             expired: targets(&item, decision.expired),
             surplus: targets(&item, decision.surplus),
             unannounced: Unannounced { item, duty: decision.announce },
@@ -168,6 +176,27 @@ impl Connections {
     /// DynamoDB did not answer, or not as it should.
     pub async fn sweep(&self, user: &UserId) -> Result<Departed, Failure> {
         self.depart(user, &Happened::IsSwept).await
+    }
+
+    /// Refuses connections of a user with tokens that were issued up to a second since 1970. Returns the
+    /// connections that are there. They have to be closed, and then [`Self::have_closed`].
+    ///
+    /// # Errors
+    ///
+    /// DynamoDB did not answer, or not as it should.
+    pub async fn revoke(&self, user: &UserId, at: i64) -> Result<Vec<Target>, Failure> {
+        let (item, decision) = self.carry_out(self.user(user).await?, &Happened::IsRevoked { at }).await?;
+        Ok(targets(&item, decision.expired))
+    }
+
+    /// Removes the leases of connections that were closed, and takes the user offline if no other lease is valid.
+    ///
+    /// # Errors
+    ///
+    /// DynamoDB did not answer, or not as it should.
+    pub async fn have_closed(&self, user: &UserId, closed: &[Target]) -> Result<Departed, Failure> {
+        let connections = closed.iter().map(|target| target.connection.clone()).collect();
+        self.depart(user, &Happened::AreClosed { connections }).await
     }
 
     async fn depart(&self, user: &UserId, happened: &Happened) -> Result<Departed, Failure> {

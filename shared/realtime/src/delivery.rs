@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 
 use bytes::Bytes;
-use domain::{ConnectionId, ConversationId, Failure, Listeners, UserId};
+use domain::{ConnectionId, ConversationId, Failure, Listeners, RosterChange, UserId};
 use futures_util::future::join_all;
-use protocol::{Event, Message};
+use protocol::{Event, Message, RoleOf};
 
 use crate::best_effort::logged;
 use crate::connections::Connections;
@@ -59,6 +59,30 @@ pub async fn tell_listeners(
     targets.extend(own);
     deliver(connections, push, to_all(targets, event)).await;
     Ok(())
+}
+
+/// Pushes a change of the participants of a conversation, also to those who were added or removed.
+///
+/// # Errors
+///
+/// As [`tell_listeners`].
+pub async fn tell_roster_change(
+    connections: &Connections,
+    push: &Push,
+    conversation_id: ConversationId,
+    change: RosterChange,
+) -> Result<(), Failure> {
+    let RosterChange { added, removed, roles, participant_count, last_change, listeners } = change;
+    let concerned = [added.as_slice(), &removed].concat();
+    let event = Event::ParticipantsChanged {
+        conversation_id,
+        added,
+        removed,
+        roles: roles.into_iter().map(|(user_id, role)| RoleOf { user_id, role }).collect(),
+        participant_count,
+        last_change,
+    };
+    tell_listeners(connections, push, conversation_id, &listeners, &concerned, &event).await
 }
 
 /// The latest message of a conversation, and how many messages of it each participant has not read.

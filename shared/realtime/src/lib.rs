@@ -17,9 +17,9 @@ mod target;
 mod user_item;
 
 pub use best_effort::{after_commit, best_effort};
-pub use cleanup::clear;
+pub use cleanup::{clear, shut_out};
 pub use connections::{Connected, Connections, Departed, Pinged, Unannounced, lease_from_env};
-pub use delivery::{Latest, deliver, frame, message_frames, tell, tell_listeners};
+pub use delivery::{Latest, deliver, frame, message_frames, tell, tell_listeners, tell_roster_change};
 pub use presence::{Announcer, Presence, PresenceAudience};
 pub use push::Push;
 pub use rooms::{Audience, Joined, Left, MAX_JOINED, Membership};

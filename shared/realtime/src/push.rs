@@ -161,15 +161,16 @@ impl Callbacks for Push {
         self.push(connection, frame.into()).await;
     }
 
-    async fn close(&self, connection: &ConnectionId) {
+    async fn close(&self, connection: &ConnectionId) -> bool {
         let _waiting = tracing::trace_span!(target: "measured", "callback");
         match self.client.delete_connection().connection_id(connection.as_str()).send().await {
-            Err(error) if !error.as_service_error().is_some_and(|e| e.is_gone_exception()) => {
+            Ok(_) => true,
+            Err(error) if error.as_service_error().is_some_and(|e| e.is_gone_exception()) => false,
+            Err(error) => {
                 tracing::warn!(%connection, error = %DisplayErrorContext(&error),
                     "closing {connection} failed");
+                true
             }
-            // A connection that is gone is closed.
-            Ok(_) | Err(_) => {}
         }
     }
 }

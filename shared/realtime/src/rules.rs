@@ -32,6 +32,8 @@ pub(crate) enum Happened {
     Connects {
         /// The connection.
         connection: ConnectionId,
+        /// When its token was issued, in seconds since 1970, if the token says so.
+        token_issued_at: Option<i64>,
         /// The duration of its lease.
         lease: Millis,
         /// The maximum number of connections of the user.
@@ -56,6 +58,16 @@ pub(crate) enum Happened {
     },
     /// The sweep looks at the user.
     IsSwept,
+    /// The tokens are revoked that were issued up to a second since 1970. All connections have to be closed.
+    IsRevoked {
+        /// The second.
+        at: i64,
+    },
+    /// Connections were closed.
+    AreClosed {
+        /// The connections.
+        connections: Vec<ConnectionId>,
+    },
     /// Transitions were announced.
     WasAnnounced {
         /// The token under which the item holds them.
@@ -70,7 +82,7 @@ pub(crate) struct Decision {
     pub(crate) write: Option<UserItem>,
     /// What is to be announced after the write, and the token under which the item holds it.
     pub(crate) announce: Option<(Token, Vec<Transition>)>,
-    /// Other connections whose leases have expired, and are removed.
+    /// Other connections whose leases have expired, and are removed. Of a revocation: all connections.
     pub(crate) expired: Vec<(ConnectionId, Lease)>,
     /// Other connections that are the oldest of too many, and whose leases are removed.
     pub(crate) surplus: Vec<(ConnectionId, Lease)>,
@@ -79,7 +91,8 @@ pub(crate) struct Decision {
 /// Decides what an event does to an item. `token` is new with every call.
 pub(crate) fn decide(seen: &UserItem, happened: &Happened, now: Millis, token: Token) -> Decision {
     match happened {
-        Happened::Connects { connection, lease, max_connections } => {
+        Happened::Connects { token_issued_at, .. } if seen.refuses(*token_issued_at) => Decision::nothing(),
+        Happened::Connects { connection, lease, max_connections, .. } => {
             let lease = Lease { expires_at: now + lease, opened_at: now };
             connect(seen, connection, lease, *max_connections, token)
         }
@@ -87,6 +100,8 @@ pub(crate) fn decide(seen: &UserItem, happened: &Happened, now: Millis, token: T
         Happened::Pings { connection, lease } => ping(seen, connection, now + lease),
         Happened::IsGone { connection } => forget(seen, connection),
         Happened::IsSwept => sweep(seen, now, token),
+        Happened::IsRevoked { at } => revoke(seen, *at),
+        Happened::AreClosed { connections } => close(seen, connections, now, token),
         Happened::WasAnnounced { token } => announced(seen, token),
     }
 }
@@ -176,6 +191,28 @@ fn sweep(seen: &UserItem, now: Millis, token: Token) -> Decision {
         owed.extend(seen.transition);
     }
     write(next, None, owed, now, token)
+}
+
+/// Refuses connections whose tokens were verified before this and which are stored after it. Those that are there
+/// keep their leases until they are closed, so that a repeat finds them if this invocation is killed before that.
+fn revoke(seen: &UserItem, at: i64) -> Decision {
+    let mut next = seen.clone();
+    next.revoked_at = next.revoked_at.max(Some(at));
+    let ended = seen.leases.iter().map(|(id, lease)| (id.clone(), *lease)).collect();
+    let write = (next != *seen).then_some(next);
+    let decision = write.map_or_else(Decision::nothing, Decision::unannounced);
+    Decision { expired: ended, ..decision }
+}
+
+/// Removes the leases of connections that were closed. If no lease is left, the user goes offline.
+fn close(seen: &UserItem, closed: &[ConnectionId], now: Millis, token: Token) -> Decision {
+    let mut next = seen.clone();
+    next.leases.retain(|id, _| !closed.contains(id));
+    let goes_offline = seen.online && next.leases.is_empty();
+    if next == *seen && !goes_offline {
+        return Decision::nothing();
+    }
+    write(next, goes_offline.then_some(Goes::Offline { since: now }), Vec::new(), now, token)
 }
 
 fn announced(seen: &UserItem, token: &Token) -> Decision {

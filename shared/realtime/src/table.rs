@@ -4,6 +4,7 @@
 //! - `lease#<connectionId>` for each connection: `{expiresAt, openedAt}`;
 //! - `online`, the online mark; `lastSeenAt`, when the user last went offline;
 //! - `version`, one more with every write;
+//! - `revokedAt`, the second up to which tokens are refused;
 //! - `transition`, the last one; `unannounced`, those whose announcement is not known to be done;
 //! - `onlineShard` and `sweepAt`, the keys of the index.
 //!
@@ -13,7 +14,8 @@
 //! `ROOM#<conversationId>`, and `ROOM#<conversationId>#0` to `#15` for a large conversation, a room: `ttl`,
 //! and `member#<connectionId>` for each joined connection: `{userId, firstSeq, roster}`.
 //!
-//! Times are milliseconds since 1970, except `ttl`, which DynamoDB expects in seconds. The sparse index
+//! Times are milliseconds since 1970, except `ttl`, which DynamoDB expects in seconds, and `revokedAt`, which is
+//! compared with the `iat` of tokens. The sparse index
 //! `online` holds the users who are marked online or have unannounced transitions, in the order in which the
 //! sweep has to look at them. [`crate::user_item`] maps the item of a user.
 
@@ -35,6 +37,7 @@ pub(crate) const SWEEP_AT: &str = "sweepAt";
 pub(crate) const ONLINE: &str = "online";
 pub(crate) const TRANSITION: &str = "transition";
 pub(crate) const UNANNOUNCED: &str = "unannounced";
+pub(crate) const REVOKED_AT: &str = "revokedAt";
 pub(crate) const LAST_SEEN_AT: &str = "lastSeenAt";
 pub(crate) const EXPIRES_AT: &str = "expiresAt";
 const OPENED_AT: &str = "openedAt";
@@ -239,6 +242,6 @@ pub(crate) fn rooms(item: &Item) -> impl Iterator<Item = Room> {
     rooms.into_iter().flatten().filter_map(|room| room.parse().ok())
 }
 
-pub(crate) fn read_number(item: &Item, attribute: &str) -> Option<u64> {
+pub(crate) fn read_number<N: FromStr>(item: &Item, attribute: &str) -> Option<N> {
     item.get(attribute)?.as_n().ok()?.parse().ok()
 }

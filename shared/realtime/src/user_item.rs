@@ -7,8 +7,8 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use domain::{ConnectionId, UserId};
 
 use crate::table::{
-    Item, LAST_SEEN_AT, Lease, Millis, ONLINE, ONLINE_SHARD, SWEEP_AT, TRANSITION, UNANNOUNCED, VERSION,
-    lease, lease_attribute, number, read_number, shard, user_of,
+    Item, LAST_SEEN_AT, Lease, Millis, ONLINE, ONLINE_SHARD, REVOKED_AT, SWEEP_AT, TRANSITION, UNANNOUNCED,
+    VERSION, lease, lease_attribute, number, read_number, shard, user_of,
 };
 
 /// An announcement is overdue after this: no invocation spends so long on one user, so the one that had to
@@ -36,6 +36,8 @@ pub(crate) struct UserItem {
     pub(crate) unannounced: BTreeMap<Token, Duty>,
     /// When the user last went offline.
     pub(crate) last_seen_at: Option<Millis>,
+    /// Tokens that were issued up to this second since 1970 open no connection.
+    pub(crate) revoked_at: Option<i64>,
 }
 
 /// The name of one attempt to write an item. It is used once.
@@ -79,7 +81,13 @@ impl UserItem {
             version: 0,
             unannounced: BTreeMap::new(),
             last_seen_at: None,
+            revoked_at: None,
         }
+    }
+
+    /// Whether a token opens no connection that was issued at this second, or does not say when.
+    pub(crate) fn refuses(&self, issued_at: Option<i64>) -> bool {
+        self.revoked_at.is_some_and(|revoked_at| issued_at.is_none_or(|issued_at| issued_at <= revoked_at))
     }
 
     /// Parses an item, if it is one of a user.
@@ -97,6 +105,7 @@ impl UserItem {
                 .filter_map(|(token, duty)| Some((Token(token.clone()), Duty::parse(duty.as_m().ok()?)?)))
                 .collect(),
             last_seen_at: read_number(item, LAST_SEEN_AT),
+            revoked_at: read_number(item, REVOKED_AT),
         })
     }
 
@@ -142,6 +151,9 @@ impl UserItem {
         }
         if self.last_seen_at != next.last_seen_at {
             change = change.set_or_remove(LAST_SEEN_AT, next.last_seen_at.map(number));
+        }
+        if self.revoked_at != next.revoked_at {
+            change = change.set_or_remove(REVOKED_AT, next.revoked_at.map(number));
         }
         // Always written: a ping changes it without reading the item.
         change
@@ -268,16 +280,20 @@ mod tests {
             1..9_u64,
             prop::collection::btree_map("[a-c]".prop_map(Token), duty, 0..3),
             prop::option::of(1..9_u64),
+            prop::option::of(1..9_i64),
         )
-            .prop_map(|(leases, online, transition, version, unannounced, last_seen_at)| UserItem {
-                leases,
-                online,
-                transition,
-                version,
-                unannounced,
-                last_seen_at,
-                ..UserItem::absent(UserId::parse("alice").unwrap())
-            })
+            .prop_map(
+                |(leases, online, transition, version, unannounced, last_seen_at, revoked_at)| UserItem {
+                    leases,
+                    online,
+                    transition,
+                    version,
+                    unannounced,
+                    last_seen_at,
+                    revoked_at,
+                    ..UserItem::absent(UserId::parse("alice").unwrap())
+                },
+            )
     }
 
     /// Applies an update of the form `SET a = :a, … REMOVE b, …` to an item.

@@ -1,18 +1,19 @@
 -- Adds participants to a group. They see what comes after. Returns nothing to a user who does not take part.
 --
--- $1 conversation    $2 user    $3 the users who are added
+-- $1 conversation    $2 user, or null for the service    $3 the users who are added
 -- $4 conversations that a user may make in a minute; 0 for any number    $5 the most participants of a group
--- $6 the most participants that are returned; if there are more, none is
+-- $6 the most participants that are returned; if there are more, none is    $7 when the token was issued
 --
 -- The row of the conversation is locked already.
 with
     conversation as (
         select conversations.id, conversations.title is not null as is_group,
                conversations.participant_count, conversations.last_seq, conversations.last_change,
-               participants.role
+               case when $2 is null then 'owner' else participants.role end as role
         from conversations
-        join participants on participants.conversation_id = conversations.id and participants.user_id = $2
-        where conversations.id = $1
+        left join participants
+            on participants.conversation_id = conversations.id and participants.user_id = $2
+        where conversations.id = $1 and ($2 is null or participants.user_id is not null)
     ),
     -- Who takes part already stays as they are.
     new as materialized (
@@ -89,3 +90,4 @@ select conversation.role, conversation.is_group,
        ) end as user_ids
 from conversation
 left join changed on true
+where (select token_revoked() from revocations where user_id = $2 and revoked_at >= $7) is null

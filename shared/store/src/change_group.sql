@@ -2,7 +2,7 @@
 --
 -- $1 conversation    $2 user
 -- $3 title, or null to keep it    $4 whether the avatar URL changes    $5 avatar URL, or null for none
--- $6 the most participants that are returned; if there are more, none is
+-- $6 the most participants that are returned; if there are more, none is    $7 when the token was issued
 --
 -- The row of the conversation is locked already.
 with
@@ -39,3 +39,4 @@ select conversation.role, conversation.title is not null as is_group, conversati
        ) end as user_ids
 from conversation
 left join changed on true
+where (select token_revoked() from revocations where user_id = $2 and revoked_at >= $7) is null

@@ -1,7 +1,7 @@
 -- Edits or deletes a message, or adds or removes a reaction. Returns nothing if the user does not see the
 -- message; else the message as it is then, and the verdict: 'changed', or why nothing has changed.
 --
--- $1 message    $2 user
+-- $1 message    $2 user, or null for the service, which sees all messages and may delete them
 -- $3 what is asked for: 'edit', 'delete', 'add_reaction' or 'remove_reaction'
 -- $4 content of an edit    $5 whether it sets the metadata    $6 metadata, or null for none
 -- $7 whether an edit asks for the latest change to be $8, or none if that is null
@@ -19,9 +19,9 @@ with
                conversations.last_seq, participants.role
         from messages
         join conversations on conversations.id = messages.conversation_id
-        join participants on participants.conversation_id = messages.conversation_id
+        left join participants on participants.conversation_id = messages.conversation_id
          and participants.user_id = $2
-        where messages.id = $1 and messages.seq >= participants.first_seq
+        where messages.id = $1 and ($2 is null or messages.seq >= participants.first_seq)
     ),
     own as materialized (
         select from reactions where message_id = $1 and user_id = $2 and reaction = $9
@@ -36,6 +36,7 @@ with
                 else 'changed'
             end
             when $3 = 'delete' then case
+                -- Never true for the service.
                 when sender_id <> $2 and role <> 'owner' then 'not_allowed'
                 when deleted_at is not null then 'unchanged'
                 else 'changed'

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use domain::{
-    Change, Conversation, ConversationId, Failure, Listeners, MAX_NOTIFIED, MAX_REACTIONS, Message,
+    Change, Conversation, ConversationId, Failure, Identity, Listeners, MAX_NOTIFIED, MAX_REACTIONS, Message,
     MessageChange, MessageId, Metadata, UserId,
 };
 use tokio_postgres::types::Type;
@@ -16,6 +16,7 @@ use uuid::Uuid;
 use crate::conversations::conversation_of;
 use crate::pool::{Connection, Store};
 use crate::rows;
+use crate::users::issued_at;
 
 /// A message after a change.
 #[derive(Clone, Debug)]
@@ -65,7 +66,8 @@ pub struct Changes {
 }
 
 impl Store {
-    /// Changes a message. The user may send and change `max_per_minute`, or any number if that is 0.
+    /// Changes a message for a user, or deletes it for the service if there is none. The user may send and change
+    /// `max_per_minute`, or any number if that is 0.
     ///
     /// # Errors
     ///
@@ -73,7 +75,7 @@ impl Store {
     pub async fn change_message(
         &self,
         message: MessageId,
-        user: &UserId,
+        user: Option<&UserId>,
         change: &MessageChange,
         max_per_minute: u32,
     ) -> Result<Result<Changed, ChangeRefusal>, Failure> {
@@ -95,7 +97,7 @@ impl Store {
     pub async fn changes_of(
         &self,
         conversation: ConversationId,
-        user: &UserId,
+        user: &Identity,
         after: Change,
         limit: usize,
     ) -> Result<Option<Changes>, Failure> {
@@ -107,7 +109,7 @@ impl Store {
 async fn change_message(
     connection: &Connection,
     message: MessageId,
-    user: &UserId,
+    user: Option<&UserId>,
     change: &MessageChange,
     max_per_minute: u32,
 ) -> Result<Result<Changed, ChangeRefusal>, tokio_postgres::Error> {
@@ -121,21 +123,18 @@ async fn change_message(
             ("remove_reaction", None, None, None, Some(reaction.as_str()))
         }
     };
+    let user = user.map(UserId::as_str);
     let new_metadata = metadata.and_then(Option::as_ref).map(Metadata::as_str);
     let expected = if_change.flatten().map(|change| change.0);
     let limit = i32::try_from(max_per_minute).unwrap_or(i32::MAX);
     let row = connection
         .row_after_lock(
             include_str!("lock_conversation_of.sql"),
-            &[
-                (&message.as_uuid(), Type::UUID),
-                (&user.as_str(), Type::TEXT),
-                (&(max_per_minute > 0), Type::BOOL),
-            ],
+            &[(&message.as_uuid(), Type::UUID), (&user, Type::TEXT), (&(max_per_minute > 0), Type::BOOL)],
             include_str!("change_message.sql"),
             &[
                 (&message.as_uuid(), Type::UUID),
-                (&user.as_str(), Type::TEXT),
+                (&user, Type::TEXT),
                 (&action, Type::TEXT),
                 (&content, Type::TEXT),
                 (&metadata.is_some(), Type::BOOL),
@@ -167,14 +166,19 @@ async fn change_message(
 async fn changes_of(
     connection: &Connection,
     conversation: ConversationId,
-    user: &UserId,
+    user: &Identity,
     after: Change,
     limit: usize,
 ) -> Result<Option<Changes>, tokio_postgres::Error> {
     let one_more = i64::try_from(limit).unwrap_or(i64::MAX - 1) + 1;
-    let (id, user_id) = (conversation.as_uuid(), user.as_str());
-    let parameters: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 4] =
-        [(&id, Type::UUID), (&user_id, Type::TEXT), (&after.0, Type::INT8), (&one_more, Type::INT8)];
+    let (id, user_id, issued_at) = (conversation.as_uuid(), user.user_id.as_str(), issued_at(user));
+    let parameters: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 5] = [
+        (&id, Type::UUID),
+        (&user_id, Type::TEXT),
+        (&after.0, Type::INT8),
+        (&one_more, Type::INT8),
+        (&issued_at, Type::INT8),
+    ];
     let (rows, conversation) = tokio::join!(
         biased;
         connection.rows(include_str!("changes_of.sql"), &parameters),

@@ -2,7 +2,7 @@
 -- with the conversation's numbers. Returns nothing to a user who does not take part, and one row without a
 -- message if nothing has changed.
 --
--- $1 conversation    $2 user    $3 change    $4 number of messages
+-- $1 conversation    $2 user    $3 change    $4 number of messages    $5 when the token was issued
 select
     conversations.last_change,
     message.id, message.conversation_id, message.seq, message.content, message.client_message_id,
@@ -35,4 +35,5 @@ left join lateral (
     limit 1
 ) as mark on true
 where conversations.id = $1
+  and (select token_revoked() from revocations where user_id = $2 and revoked_at >= $5) is null
 order by message.change

@@ -1,6 +1,6 @@
 -- A conversation, as one of its participants sees it. Returns nothing to a user who does not take part.
 --
--- $1 conversation    $2 user
+-- $1 conversation    $2 user    $3 when the token was issued
 --
 -- The columns are those of conversations_of.sql, without the activity.
 select
@@ -36,3 +36,4 @@ left join lateral (
     limit 1
 ) as mark on true
 where conversations.id = $1
+  and (select token_revoked() from revocations where user_id = $2 and revoked_at >= $3) is null

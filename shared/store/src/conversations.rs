@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use domain::{
-    ActivityCursor, Change, Conversation, ConversationId, Failure, Listeners, MAX_NOTIFIED, Participants,
-    Profile, Seq, Timestamp, UserId,
+    ActivityCursor, Change, Conversation, ConversationId, Failure, Identity, Listeners, MAX_NOTIFIED,
+    Participants, Profile, Seq, Timestamp, UserId,
 };
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::pool::{Connection, Store};
 use crate::rows;
-use crate::users::columns;
+use crate::users::{columns, issued_at};
 
 /// Where a conversation stands for one of its participants.
 #[derive(Clone, Debug)]
@@ -89,7 +89,7 @@ impl Store {
     pub async fn conversation_of(
         &self,
         id: ConversationId,
-        user: &UserId,
+        user: &Identity,
     ) -> Result<Option<Conversation>, Failure> {
         self.run(|connection| async move { conversation_of(&connection, id, user).await }).await
     }
@@ -110,7 +110,7 @@ impl Store {
     /// Postgres did not answer, or not as it should.
     pub async fn conversations_of(
         &self,
-        user: &UserId,
+        user: &Identity,
         cursor: ActivityCursor,
         limit: usize,
     ) -> Result<Vec<Listed>, Failure> {
@@ -126,7 +126,7 @@ impl Store {
     /// Postgres did not answer, or not as it should.
     pub async fn find_or_create_conversation(
         &self,
-        caller: &UserId,
+        caller: &Identity,
         profile: &Profile,
         other: &UserId,
         pair: &Participants,
@@ -167,17 +167,25 @@ async fn participation_of(
 pub(crate) async fn conversation_of(
     connection: &Connection,
     id: ConversationId,
-    user: &UserId,
+    user: &Identity,
 ) -> Result<Option<Conversation>, tokio_postgres::Error> {
-    let sql = include_str!("conversation_of.sql");
-    let row = connection.row(sql, &[(&id.as_uuid(), Type::UUID), (&user.as_str(), Type::TEXT)]).await?;
+    let row = connection
+        .row(
+            include_str!("conversation_of.sql"),
+            &[
+                (&id.as_uuid(), Type::UUID),
+                (&user.user_id.as_str(), Type::TEXT),
+                (&issued_at(user), Type::INT8),
+            ],
+        )
+        .await?;
     row.as_ref().map(rows::conversation).transpose()
 }
 
 async fn find_or_create(
     connection: &Connection,
     id: ConversationId,
-    caller: &UserId,
+    caller: &Identity,
     profile: &Profile,
     other: &UserId,
     pair: &Participants,
@@ -189,7 +197,7 @@ async fn find_or_create(
         .row(
             include_str!("find_or_create_conversation.sql"),
             &[
-                (&caller.as_str(), Type::TEXT),
+                (&caller.user_id.as_str(), Type::TEXT),
                 (&name, Type::TEXT),
                 (&display_name, Type::TEXT),
                 (&avatar_url, Type::TEXT),
@@ -198,6 +206,7 @@ async fn find_or_create(
                 (&second, Type::TEXT),
                 (&id.as_uuid(), Type::UUID),
                 (&i32::try_from(max_per_minute).unwrap_or(i32::MAX), Type::INT4),
+                (&issued_at(caller), Type::INT8),
             ],
         )
         .await?;
@@ -231,7 +240,7 @@ async fn heads_of(
 
 async fn conversations_of(
     connection: &Connection,
-    user_id: &UserId,
+    user: &Identity,
     cursor: ActivityCursor,
     limit: i64,
 ) -> Result<Vec<Listed>, tokio_postgres::Error> {
@@ -239,10 +248,11 @@ async fn conversations_of(
         .rows(
             include_str!("conversations_of.sql"),
             &[
-                (&user_id.as_str(), Type::TEXT),
+                (&user.user_id.as_str(), Type::TEXT),
                 (&cursor.activity, Type::TIMESTAMPTZ),
                 (&cursor.id.as_uuid(), Type::UUID),
                 (&limit, Type::INT8),
+                (&issued_at(user), Type::INT8),
             ],
         )
         .await?;

@@ -1,6 +1,7 @@
 -- One page of the conversations of a user, newest activity first.
 --
 -- $1 user    $2, $3 activity and id of the last conversation of the page before    $4 number of conversations
+-- $5 when the token was issued
 --
 -- The index has the days of the activity, so the page reads whole days and sorts them: that of the cursor,
 -- and as many before it as hold a page.
@@ -95,4 +96,5 @@ left join lateral (
     order by up_to_seq
     limit 1
 ) as mark on true
+where (select token_revoked() from revocations where user_id = $1 and revoked_at >= $5) is null
 order by page.activity desc, page.id desc

@@ -4,7 +4,7 @@
 -- $1 creator    $2 name    $3 display name    $4 avatar URL, each null if the token does not have it
 -- $5 id of the conversation if it is made    $6 title    $7 avatar URL of the group, or null
 -- $8 the other participants    $9 client_conversation_id or null
--- $10 conversations that a user may make in a minute; 0 for any number
+-- $10 conversations that a user may make in a minute; 0 for any number    $11 when the token was issued
 --
 -- The second of two equal client_conversation_ids at once violates conversations_client_conversation_id_key,
 -- aborts as a whole, and finds the group when it is repeated.
@@ -19,13 +19,23 @@ with
         from said
         left join users stored on stored.id = said.id
         where stored.id is null
-           or (said.name is not null and said.name is distinct from stored.name)
-           or (said.display_name is not null and said.display_name is distinct from stored.display_name)
-           or (said.avatar_url is not null and said.avatar_url is distinct from stored.avatar_url)
+           or stored.erased_at is not null
+           or (said.name <> coalesce(stored.name, '') and not stored.name_is_managed)
+           or (said.display_name <> coalesce(stored.display_name, '') and not stored.display_name_is_managed)
+           or (said.avatar_url <> coalesce(stored.avatar_url, '') and not stored.avatar_url_is_managed)
         on conflict on constraint users_pkey do update set
-            name = coalesce(excluded.name, users.name),
-            display_name = coalesce(excluded.display_name, users.display_name),
-            avatar_url = coalesce(excluded.avatar_url, users.avatar_url)
+            name = case
+                when users.name_is_managed then users.name else coalesce(excluded.name, users.name)
+            end,
+            display_name = case
+                when users.display_name_is_managed then users.display_name
+                else coalesce(excluded.display_name, users.display_name)
+            end,
+            avatar_url = case
+                when users.avatar_url_is_managed then users.avatar_url
+                else coalesce(excluded.avatar_url, users.avatar_url)
+            end,
+            erased_at = null
     ),
     -- Also finds what an earlier try has made whose answer was lost.
     found as (
@@ -85,3 +95,4 @@ select
         from rates
         where user_id = $1 and what = 'conversation'
     ) as retry_after_ms
+where (select token_revoked() from revocations where user_id = $1 and revoked_at >= $11) is null

@@ -3,7 +3,7 @@
 -- $1 caller    $2 name    $3 display name    $4 avatar URL, each null if the token does not have it
 -- $5 other user
 -- $6, $7 the two users in the order of the pair    $8 id of the conversation if it is made
--- $9 conversations that a caller may make in a minute; 0 for any number
+-- $9 conversations that a caller may make in a minute; 0 for any number    $10 when the token was issued
 --
 -- A new user, the conversation and its participants are stored together or not at all. If both users ask at
 -- once, the later statement violates conversations_pair_key, aborts as a whole, and finds the conversation
@@ -19,13 +19,23 @@ with
         from said
         left join users stored on stored.id = said.id
         where stored.id is null
-           or (said.name is not null and said.name is distinct from stored.name)
-           or (said.display_name is not null and said.display_name is distinct from stored.display_name)
-           or (said.avatar_url is not null and said.avatar_url is distinct from stored.avatar_url)
+           or stored.erased_at is not null
+           or (said.name <> coalesce(stored.name, '') and not stored.name_is_managed)
+           or (said.display_name <> coalesce(stored.display_name, '') and not stored.display_name_is_managed)
+           or (said.avatar_url <> coalesce(stored.avatar_url, '') and not stored.avatar_url_is_managed)
         on conflict on constraint users_pkey do update set
-            name = coalesce(excluded.name, users.name),
-            display_name = coalesce(excluded.display_name, users.display_name),
-            avatar_url = coalesce(excluded.avatar_url, users.avatar_url)
+            name = case
+                when users.name_is_managed then users.name else coalesce(excluded.name, users.name)
+            end,
+            display_name = case
+                when users.display_name_is_managed then users.display_name
+                else coalesce(excluded.display_name, users.display_name)
+            end,
+            avatar_url = case
+                when users.avatar_url_is_managed then users.avatar_url
+                else coalesce(excluded.avatar_url, users.avatar_url)
+            end,
+            erased_at = null
     ),
     other as (
         select id from users where id = $5
@@ -73,3 +83,4 @@ select
         from rates
         where user_id = $1 and what = 'conversation'
     ) as retry_after_ms
+where (select token_revoked() from revocations where user_id = $1 and revoked_at >= $10) is null

@@ -6,8 +6,8 @@
 use std::time::Duration;
 
 use domain::{
-    AvatarUrl, Change, ClientConversationId, ConversationId, Failure, Listeners, MAX_NOTIFIED, Profile, Role,
-    Seq, Timestamp, Title, User, UserId,
+    AvatarUrl, Change, ClientConversationId, ConversationId, Failure, Identity, Listeners, MAX_NOTIFIED,
+    Profile, Role, RosterChange, Seq, Timestamp, Title, User, UserId,
 };
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
@@ -15,7 +15,26 @@ use uuid::Uuid;
 
 use crate::pool::{Connection, Store};
 use crate::rows;
-use crate::users::columns;
+use crate::users::{columns, issued_at};
+
+/// Who changes the participants of a group.
+#[derive(Clone, Copy, Debug)]
+pub enum Actor<'a> {
+    /// A user, who may do what their role allows.
+    User(&'a Identity),
+    /// A backend, which may do everything.
+    Service,
+}
+
+impl Actor<'_> {
+    /// The parameters of a statement: the user and when their token was issued.
+    fn columns(&self) -> (Option<&str>, i64) {
+        match self {
+            Self::User(identity) => (Some(identity.user_id.as_str()), issued_at(identity)),
+            Self::Service => (None, i64::MAX),
+        }
+    }
+}
 
 /// A group that is to be made.
 #[derive(Clone, Debug)]
@@ -63,23 +82,6 @@ pub struct ChangedGroup {
     pub listeners: Listeners,
 }
 
-/// A change of who takes part in a group.
-#[derive(Clone, Debug)]
-pub struct RosterChange {
-    /// Who was added.
-    pub added: Vec<UserId>,
-    /// Who was removed.
-    pub removed: Vec<UserId>,
-    /// Who has a new role.
-    pub roles: Vec<(UserId, Role)>,
-    /// How many users take part.
-    pub participant_count: i32,
-    /// The number of the change.
-    pub last_change: Change,
-    /// Who is told, besides those who were added or removed.
-    pub listeners: Listeners,
-}
-
 /// The result of a removal.
 #[derive(Clone, Debug)]
 pub struct Removal {
@@ -94,7 +96,7 @@ pub struct Removal {
 /// Why a group is not made or changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// The caller does not take part in the conversation.
+    /// The caller does not take part in the conversation. To the service: there is none.
     NotAParticipant,
     /// It is a conversation of two.
     Direct,
@@ -137,7 +139,7 @@ impl Store {
     /// Postgres did not answer, or not as it should.
     pub async fn create_group(
         &self,
-        creator: &UserId,
+        creator: &Identity,
         profile: &Profile,
         group: &NewGroup,
         max_per_minute: u32,
@@ -157,7 +159,7 @@ impl Store {
     pub async fn change_group(
         &self,
         id: ConversationId,
-        caller: &UserId,
+        caller: &Identity,
         change: &GroupChange,
     ) -> Result<Result<Option<ChangedGroup>, Refusal>, Failure> {
         let call = |connection| async move { change_group(&connection, id, caller, change).await };
@@ -175,13 +177,13 @@ impl Store {
     pub async fn add_participants(
         &self,
         id: ConversationId,
-        caller: &UserId,
+        actor: Actor<'_>,
         users: &[UserId],
         max_per_minute: u32,
         max_participants: i32,
     ) -> Result<Result<(i32, Option<RosterChange>), Refusal>, Failure> {
         let call = |connection| async move {
-            add_participants(&connection, id, caller, users, max_per_minute, max_participants).await
+            add_participants(&connection, id, actor, users, max_per_minute, max_participants).await
         };
         let (added, repeated) = self.run_counted(call).await?;
         Ok(added.map(|(is_new, mut change)| {
@@ -202,11 +204,11 @@ impl Store {
     pub async fn set_role(
         &self,
         id: ConversationId,
-        caller: &UserId,
+        actor: Actor<'_>,
         user: &UserId,
         role: Role,
     ) -> Result<Result<Option<RosterChange>, Refusal>, Failure> {
-        let call = |connection| async move { set_role(&connection, id, caller, user, role).await };
+        let call = |connection| async move { set_role(&connection, id, actor, user, role).await };
         let (set, repeated) = self.run_counted(call).await?;
         Ok(set.map(|(is_new, change)| (is_new || repeated).then_some(change)))
     }
@@ -219,10 +221,10 @@ impl Store {
     pub async fn remove_participant(
         &self,
         id: ConversationId,
-        caller: &UserId,
+        actor: Actor<'_>,
         user: &UserId,
     ) -> Result<Result<Removal, Refusal>, Failure> {
-        let call = |connection| async move { remove_participant(&connection, id, caller, user).await };
+        let call = |connection| async move { remove_participant(&connection, id, actor, user).await };
         let (removed, repeated) = self.run_counted(call).await?;
         let (is_new, roster, change) = match removed {
             Ok(Some(removed)) => removed,
@@ -253,7 +255,7 @@ impl Store {
     pub async fn participants_of(
         &self,
         id: ConversationId,
-        caller: &UserId,
+        caller: &Identity,
         after: Option<&UserId>,
         limit: usize,
     ) -> Result<Option<Vec<Participant>>, Failure> {
@@ -266,7 +268,7 @@ impl Store {
 async fn create_group(
     connection: &Connection,
     id: ConversationId,
-    creator: &UserId,
+    creator: &Identity,
     profile: &Profile,
     group: &NewGroup,
     max_per_minute: u32,
@@ -276,7 +278,7 @@ async fn create_group(
         .row(
             include_str!("create_group.sql"),
             &[
-                (&creator.as_str(), Type::TEXT),
+                (&creator.user_id.as_str(), Type::TEXT),
                 (&name, Type::TEXT),
                 (&display_name, Type::TEXT),
                 (&avatar_url, Type::TEXT),
@@ -286,6 +288,7 @@ async fn create_group(
                 (&texts(&group.others), Type::TEXT_ARRAY),
                 (&group.client_conversation_id.as_ref().map(ClientConversationId::as_str), Type::TEXT),
                 (&i32::try_from(max_per_minute).unwrap_or(i32::MAX), Type::INT4),
+                (&issued_at(creator), Type::INT8),
             ],
         )
         .await?
@@ -304,7 +307,7 @@ async fn create_group(
 async fn change_group(
     connection: &Connection,
     id: ConversationId,
-    caller: &UserId,
+    caller: &Identity,
     change: &GroupChange,
 ) -> Result<Result<(bool, ChangedGroup), Refusal>, tokio_postgres::Error> {
     let avatar_url = change.avatar_url.as_ref().map(Option::as_ref);
@@ -314,11 +317,12 @@ async fn change_group(
             include_str!("change_group.sql"),
             &[
                 (&id.as_uuid(), Type::UUID),
-                (&caller.as_str(), Type::TEXT),
+                (&caller.user_id.as_str(), Type::TEXT),
                 (&change.title.as_ref().map(Title::as_str), Type::TEXT),
                 (&avatar_url.is_some(), Type::BOOL),
                 (&avatar_url.flatten().map(AvatarUrl::as_str), Type::TEXT),
                 (&MAX_NOTIFIED, Type::INT4),
+                (&issued_at(caller), Type::INT8),
             ],
         )
         .await?;
@@ -339,22 +343,24 @@ async fn change_group(
 async fn add_participants(
     connection: &Connection,
     id: ConversationId,
-    caller: &UserId,
+    actor: Actor<'_>,
     users: &[UserId],
     max_per_minute: u32,
     max_participants: i32,
 ) -> Result<Result<(bool, RosterChange), Refusal>, tokio_postgres::Error> {
+    let (user, issued_at) = actor.columns();
     let row = connection
         .row_under_lock(
             id,
             include_str!("add_participants.sql"),
             &[
                 (&id.as_uuid(), Type::UUID),
-                (&caller.as_str(), Type::TEXT),
+                (&user, Type::TEXT),
                 (&texts(users), Type::TEXT_ARRAY),
                 (&i32::try_from(max_per_minute).unwrap_or(i32::MAX), Type::INT4),
                 (&max_participants, Type::INT4),
                 (&MAX_NOTIFIED, Type::INT4),
+                (&issued_at, Type::INT8),
             ],
         )
         .await?;
@@ -386,27 +392,30 @@ async fn add_participants(
 async fn set_role(
     connection: &Connection,
     id: ConversationId,
-    caller: &UserId,
+    actor: Actor<'_>,
     user: &UserId,
     role: Role,
 ) -> Result<Result<(bool, RosterChange), Refusal>, tokio_postgres::Error> {
+    let (caller, issued_at) = actor.columns();
     let row = connection
         .row_under_lock(
             id,
             include_str!("set_role.sql"),
             &[
                 (&id.as_uuid(), Type::UUID),
-                (&caller.as_str(), Type::TEXT),
+                (&caller, Type::TEXT),
                 (&user.as_str(), Type::TEXT),
                 (&role.as_str(), Type::TEXT),
                 (&MAX_NOTIFIED, Type::INT4),
+                (&issued_at, Type::INT8),
             ],
         )
         .await?;
     let Some(row) = row else { return Ok(Err(Refusal::NotAParticipant)) };
     let old_role: Option<&str> = row.try_get("old_role")?;
     // Who is a member already may say so again: the answer to an owner who has become one may be lost.
-    let steps_down_again = caller == user && role == Role::Member && old_role == Some("member");
+    let steps_down_again =
+        caller == Some(user.as_str()) && role == Role::Member && old_role == Some("member");
     let refusal = match (row.try_get("is_group")?, rows::role(&row, "role")?, old_role) {
         (false, ..) => Some(Refusal::Direct),
         (true, Role::Member, _) if !steps_down_again => Some(Refusal::NotAnOwner),
@@ -436,33 +445,36 @@ type Removed = Option<(bool, i64, RosterChange)>;
 async fn remove_participant(
     connection: &Connection,
     id: ConversationId,
-    caller: &UserId,
+    actor: Actor<'_>,
     user: &UserId,
 ) -> Result<Result<Removed, Refusal>, tokio_postgres::Error> {
+    let (caller, issued_at) = actor.columns();
+    let is_own = caller == Some(user.as_str());
     let row = connection
         .row_under_lock(
             id,
             include_str!("remove_participant.sql"),
             &[
                 (&id.as_uuid(), Type::UUID),
-                (&caller.as_str(), Type::TEXT),
+                (&caller, Type::TEXT),
                 (&user.as_str(), Type::TEXT),
                 (&MAX_NOTIFIED, Type::INT4),
+                (&issued_at, Type::INT8),
             ],
         )
         .await?;
     let Some(row) = row else {
-        return Ok(if caller == user { Ok(None) } else { Err(Refusal::NotAParticipant) });
+        return Ok(if is_own { Ok(None) } else { Err(Refusal::NotAParticipant) });
     };
     let role: Option<&str> = row.try_get("role")?;
     // Who does not take part may leave all the same, and learns nothing by it.
-    if role.is_none() && caller != user {
+    if role.is_none() && !is_own {
         return Ok(Err(Refusal::NotAParticipant));
     }
     if role.is_some() && !row.try_get::<_, bool>("is_group")? {
         return Ok(Err(Refusal::Direct));
     }
-    if caller != user && role != Some("owner") {
+    if !is_own && role != Some("owner") {
         return Ok(Err(Refusal::NotAnOwner));
     }
     let is_removed: bool = row.try_get("is_removed")?;
@@ -498,7 +510,7 @@ async fn delete_ended(connection: &Connection, id: ConversationId) -> Result<i64
 async fn participants_of(
     connection: &Connection,
     id: ConversationId,
-    caller: &UserId,
+    caller: &Identity,
     after: Option<&UserId>,
     limit: i64,
 ) -> Result<Option<Vec<Participant>>, tokio_postgres::Error> {
@@ -507,9 +519,10 @@ async fn participants_of(
             include_str!("participants_of.sql"),
             &[
                 (&id.as_uuid(), Type::UUID),
-                (&caller.as_str(), Type::TEXT),
+                (&caller.user_id.as_str(), Type::TEXT),
                 (&after.map_or("", UserId::as_str), Type::TEXT),
                 (&limit, Type::INT8),
+                (&issued_at(caller), Type::INT8),
             ],
         )
         .await?;
@@ -548,6 +561,6 @@ fn members(users: &[UserId]) -> Vec<(UserId, Role)> {
     users.iter().map(|user| (user.clone(), Role::Member)).collect()
 }
 
-fn texts(users: &[UserId]) -> Vec<&str> {
+pub(crate) fn texts(users: &[UserId]) -> Vec<&str> {
     users.iter().map(UserId::as_str).collect()
 }

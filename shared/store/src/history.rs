@@ -1,11 +1,12 @@
 //! Reading messages, and marking them as read.
 
-use domain::{Change, ConversationId, Failure, Message, MessageId, Read, Seq, Timestamp, UserId};
+use domain::{Change, ConversationId, Failure, Identity, Message, MessageId, Read, Seq, Timestamp, UserId};
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
 use crate::pool::{Connection, Store};
 use crate::rows;
+use crate::users::issued_at;
 
 /// The part of a conversation that is asked for.
 #[derive(Clone, Copy, Debug)]
@@ -95,7 +96,7 @@ impl Store {
     pub async fn read_history(
         &self,
         conversation: ConversationId,
-        reader: &UserId,
+        reader: &Identity,
         part: Part,
         limit: usize,
         marks: bool,
@@ -131,7 +132,7 @@ async fn mark_read(
 async fn read_history(
     connection: &Connection,
     conversation: ConversationId,
-    reader: &UserId,
+    reader: &Identity,
     part: Part,
     limit: usize,
     marks: bool,
@@ -145,17 +146,19 @@ async fn read_history(
         Place::Message(id) => (Some(id.as_uuid()), None),
         Place::Seq(seq) => (None, Some(seq.0)),
     };
+    let reader_id = &reader.user_id;
     let rows = connection
         .rows(
             include_str!("read_history.sql"),
             &[
                 (&conversation.as_uuid(), Type::UUID),
-                (&reader.as_str(), Type::TEXT),
+                (&reader_id.as_str(), Type::TEXT),
                 (&message, Type::UUID),
                 (&seq, Type::INT8),
                 (&ends_there, Type::BOOL),
                 (&(i64::try_from(limit).unwrap_or(i64::MAX - 1) + 1), Type::INT8),
                 (&marks, Type::BOOL),
+                (&issued_at(reader), Type::INT8),
             ],
         )
         .await?;
@@ -167,13 +170,13 @@ async fn read_history(
     if !stand.try_get::<_, bool>("cursor_found")? {
         return Ok(Found::NoSuchMessage);
     }
-    let marked = marked(stand, conversation, reader)?;
+    let marked = marked(stand, conversation, reader_id)?;
     let marks = Marks::read(stand)?;
     let mut messages = Vec::with_capacity(rows.len());
     for row in rows.iter().filter(is_message) {
         let message = rows::message_without_read_at(row)?;
         // This call has read the rest of what the other has sent, although its snapshot does not show it.
-        let by_this = || marked.changed && marked.told.len() > 1 && message.sender.id != *reader;
+        let by_this = || marked.changed && marked.told.len() > 1 && message.sender.id != *reader_id;
         let read_at = marks.read_at(&message).or_else(|| by_this().then_some(marked.read.read_at));
         messages.push(Message { read_at, ..message });
     }

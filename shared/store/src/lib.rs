@@ -17,12 +17,14 @@ mod history;
 mod pool;
 mod rows;
 mod send;
+mod service;
 mod tls;
 mod users;
 
 pub use changes::{ChangeRefusal, Changed, Changes};
 pub use conversations::{FindOrCreate, Head, Listed, Participation};
-pub use groups::{ChangedGroup, GroupChange, Made, NewGroup, Participant, Refusal, Removal, RosterChange};
+pub use groups::{Actor, ChangedGroup, GroupChange, Made, NewGroup, Participant, Refusal, Removal};
 pub use history::{Found, History, Marked, Part, Place};
 pub use pool::{Session, Store, url_from_env};
 pub use send::{Sending, Sent};
+pub use service::{NewConversation, ProfileChange};

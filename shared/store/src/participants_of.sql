@@ -1,6 +1,7 @@
 -- A page of the participants of a conversation, by user id. Returns nothing to a user who does not take part.
 --
 -- $1 conversation    $2 user    $3 the last user of the page before, or ''    $4 number of participants
+-- $5 when the token was issued
 select page.role, page.joined_at, page.read_up_to,
        users.id, users.name, users.display_name, users.avatar_url
 from (select from participants where conversation_id = $1 and user_id = $2) as own
@@ -14,4 +15,5 @@ left join lateral (
 left join lateral (
     select id, name, display_name, avatar_url from users where users.id = page.user_id limit 1
 ) as users on true
+where (select token_revoked() from revocations where user_id = $2 and revoked_at >= $5) is null
 order by page.user_id

@@ -364,6 +364,8 @@ async fn check_if_long_idle(client: &mut ClientWrapper, idle: Duration) -> Resul
 
 /// Why a try failed.
 enum Attempt {
+    /// The statement has found the token of its caller revoked.
+    Revoked,
     /// Another statement was first. A repeat sees what it has done.
     LostRace(tokio_postgres::Error),
     /// The connection was dead. Another one may not be.
@@ -379,6 +381,7 @@ enum Attempt {
 impl From<tokio_postgres::Error> for Attempt {
     fn from(error: tokio_postgres::Error) -> Self {
         match error.code() {
+            Some(code) if code.code() == TOKEN_REVOKED => Self::Revoked,
             Some(code) if lost_race(code) => Self::LostRace(error),
             Some(code) if server_stopping(code) => Self::Dead(error),
             Some(code) if unavailable(code) => Self::Unavailable(described(&error).into()),
@@ -403,6 +406,7 @@ impl Attempt {
             Self::LostRace(error) | Self::Dead(error) => {
                 Failure::unavailable(Dependency::Postgres, described(&error))
             }
+            Self::Revoked => Failure::revoked(Dependency::Postgres),
             Self::Failed(failure) => failure,
             Self::Unavailable(cause) => Failure::unavailable(Dependency::Postgres, cause),
             Self::Unexpected(error) => Failure::unexpected(Dependency::Postgres, described(&error)),
@@ -417,6 +421,9 @@ fn lost_race(code: &SqlState) -> bool {
     [SqlState::UNIQUE_VIOLATION, SqlState::T_R_DEADLOCK_DETECTED, SqlState::T_R_SERIALIZATION_FAILURE]
         .contains(code)
 }
+
+/// What the function `token_revoked` of the database raises.
+const TOKEN_REVOKED: &str = "SB401";
 
 /// The server ends the connection, because it stops or was told to. A new connection may succeed at once.
 fn server_stopping(code: &SqlState) -> bool {

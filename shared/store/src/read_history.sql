@@ -4,7 +4,7 @@
 -- $1 conversation    $2 reader
 -- $3, $4 cursor: the id of a message, or a seq; one of them is null
 -- $5 whether the page ends before the cursor; else it begins after it
--- $6 number of messages    $7 whether the position moves
+-- $6 number of messages    $7 whether the position moves    $8 when the token was issued
 --
 -- One row, without a message, tells where the conversation stands. The others are the messages, in any order:
 -- to repeat the first columns in each would take longer than to read the messages.
@@ -20,6 +20,7 @@ with
         from participants
         join conversations on conversations.id = participants.conversation_id
         where participants.conversation_id = $1 and participants.user_id = $2
+          and (select token_revoked() from revocations where user_id = $2 and revoked_at >= $8) is null
         -- Changes no result: it keeps the planner from looking up the cursor once for each use.
         offset 0
     ),

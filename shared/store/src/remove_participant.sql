@@ -1,16 +1,17 @@
 -- Removes a participant from a group. Returns nothing if there is no such conversation; the role is null if
 -- the user does not take part.
 --
--- $1 conversation    $2 user    $3 the participant
--- $4 the most participants that are returned; if there are more, none is
+-- $1 conversation    $2 user, or null for the service    $3 the participant
+-- $4 the most participants that are returned; if there are more, none is    $5 when the token was issued
 --
 -- The row of the conversation is locked already, so nobody sends meanwhile.
 with
     conversation as (
         select conversations.id, conversations.title is not null as is_group,
-               conversations.participant_count, conversations.last_change, conversations.roster, own.role,
+               conversations.participant_count, conversations.last_change, conversations.roster,
+               case when $2 is null then 'owner' else own.role end as role,
                theirs.user_id is not null as takes_part,
-               coalesce(theirs.role = 'owner', false) and not exists (
+               $2 is not null and coalesce(theirs.role = 'owner', false) and not exists (
                    select from participants
                    where conversation_id = $1 and role = 'owner' and user_id <> $3
                ) as is_only_owner
@@ -19,7 +20,8 @@ with
         left join participants as theirs on theirs.conversation_id = conversations.id and theirs.user_id = $3
         where conversations.id = $1
     ),
-    -- Owners remove others, and everybody may leave; the only owner of a group does not leave others behind.
+    -- Owners and the service remove others, and everybody may leave. The only owner of a group does not leave
+    -- others behind.
     leaving as (
         select id
         from conversation
@@ -47,3 +49,4 @@ select conversation.role, conversation.is_group, conversation.takes_part, conver
        ) end as user_ids
 from conversation
 left join changed on true
+where (select token_revoked() from revocations where user_id = $2 and revoked_at >= $5) is null

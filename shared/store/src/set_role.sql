@@ -1,23 +1,25 @@
 -- Sets the role of a participant of a group. Returns nothing to a user who does not take part.
 --
--- $1 conversation    $2 user    $3 the participant    $4 role
--- $5 the most participants that are returned; if there are more, none is
+-- $1 conversation    $2 user, or null for the service    $3 the participant    $4 role
+-- $5 the most participants that are returned; if there are more, none is    $6 when the token was issued
 --
 -- The row of the conversation is locked already.
 with
     conversation as (
         select conversations.id, conversations.title is not null as is_group,
-               conversations.participant_count, conversations.last_change, own.role, theirs.role as old_role,
-               coalesce(theirs.role = 'owner', false) and not exists (
+               conversations.participant_count, conversations.last_change,
+               case when $2 is null then 'owner' else own.role end as role, theirs.role as old_role,
+               $2 is not null and coalesce(theirs.role = 'owner', false) and not exists (
                    select from participants
                    where conversation_id = $1 and role = 'owner' and user_id <> $3
                ) as is_only_owner
         from conversations
-        join participants as own on own.conversation_id = conversations.id and own.user_id = $2
+        left join participants as own on own.conversation_id = conversations.id and own.user_id = $2
         left join participants as theirs on theirs.conversation_id = conversations.id and theirs.user_id = $3
-        where conversations.id = $1
+        where conversations.id = $1 and ($2 is null or own.user_id is not null)
     ),
-    -- The only owner of a group stays one. Who has the role already takes no change.
+    -- The only owner of a group stays one, unless the service says otherwise. Who has the role already takes
+    -- no change.
     changed as (
         update conversations
         set last_change = conversations.last_change + 1
@@ -38,3 +40,4 @@ select conversation.role, conversation.is_group, conversation.participant_count,
        ) end as user_ids
 from conversation
 left join changed on true
+where (select token_revoked() from revocations where user_id = $2 and revoked_at >= $6) is null

@@ -1,6 +1,6 @@
 //! Users and their contacts.
 
-use domain::{Failure, MAX_NOTIFIED, Profile, UserId};
+use domain::{Failure, Identity, MAX_NOTIFIED, Profile, UserId};
 use tokio_postgres::types::Type;
 
 use crate::pool::{Connection, Store};
@@ -15,8 +15,8 @@ impl Store {
     /// # Errors
     ///
     /// Postgres did not answer, or not as it should.
-    pub async fn welcome(&self, id: &UserId, profile: &Profile) -> Result<Vec<UserId>, Failure> {
-        self.run(|connection| async move { welcome(&connection, id, profile).await }).await
+    pub async fn welcome(&self, user: &Identity, profile: &Profile) -> Result<Vec<UserId>, Failure> {
+        self.run(|connection| async move { welcome(&connection, user, profile).await }).await
     }
 
     /// The users who share a conversation of up to [`MAX_NOTIFIED`] participants with this one, at most the
@@ -32,7 +32,7 @@ impl Store {
 
 async fn welcome(
     connection: &Connection,
-    id: &UserId,
+    user: &Identity,
     profile: &Profile,
 ) -> Result<Vec<UserId>, tokio_postgres::Error> {
     let [name, display_name, avatar_url] = columns(profile);
@@ -40,12 +40,13 @@ async fn welcome(
         .rows(
             include_str!("welcome.sql"),
             &[
-                (&id.as_str(), Type::TEXT),
+                (&user.user_id.as_str(), Type::TEXT),
                 (&name, Type::TEXT),
                 (&display_name, Type::TEXT),
                 (&avatar_url, Type::TEXT),
                 (&CONTACTS, Type::INT8),
                 (&MAX_NOTIFIED, Type::INT4),
+                (&issued_at(user), Type::INT8),
             ],
         )
         .await?;
@@ -58,6 +59,11 @@ async fn contacts_of(connection: &Connection, id: &UserId) -> Result<Vec<UserId>
         .rows(sql, &[(&id.as_str(), Type::TEXT), (&CONTACTS, Type::INT8), (&MAX_NOTIFIED, Type::INT4)])
         .await?;
     rows.iter().map(|row| rows::user_id(row, "contact")).collect()
+}
+
+/// When the token was issued, as a parameter of a statement that refuses it if it is revoked.
+pub(crate) fn issued_at(user: &Identity) -> i64 {
+    user.issued_at.unwrap_or(i64::MIN)
 }
 
 /// The fields of a profile as parameters of a statement.

@@ -3,25 +3,37 @@
 --
 -- $1 user    $2 name    $3 display name    $4 avatar URL, each null if the token does not have it
 -- $5 number of contacts    $6 the most participants of a conversation whose participants are contacts
+-- $7 when the token was issued
 with
     said (id, name, display_name, avatar_url) as (
         values ($1, $2, $3, $4)
     ),
     -- Writes only what differs, so that most connects take no lock and leave no dead row. A claim that the
-    -- token does not have keeps what is stored.
+    -- token does not have keeps what is stored, and so does one of a field that the service manages. No claim
+    -- is empty, so '' differs from all of them.
     upserted as (
         insert into users (id, name, display_name, avatar_url)
         select said.id, said.name, said.display_name, said.avatar_url
         from said
         left join users stored on stored.id = said.id
         where stored.id is null
-           or (said.name is not null and said.name is distinct from stored.name)
-           or (said.display_name is not null and said.display_name is distinct from stored.display_name)
-           or (said.avatar_url is not null and said.avatar_url is distinct from stored.avatar_url)
+           or stored.erased_at is not null
+           or (said.name <> coalesce(stored.name, '') and not stored.name_is_managed)
+           or (said.display_name <> coalesce(stored.display_name, '') and not stored.display_name_is_managed)
+           or (said.avatar_url <> coalesce(stored.avatar_url, '') and not stored.avatar_url_is_managed)
         on conflict on constraint users_pkey do update set
-            name = coalesce(excluded.name, users.name),
-            display_name = coalesce(excluded.display_name, users.display_name),
-            avatar_url = coalesce(excluded.avatar_url, users.avatar_url)
+            name = case
+                when users.name_is_managed then users.name else coalesce(excluded.name, users.name)
+            end,
+            display_name = case
+                when users.display_name_is_managed then users.display_name
+                else coalesce(excluded.display_name, users.display_name)
+            end,
+            avatar_url = case
+                when users.avatar_url_is_managed then users.avatar_url
+                else coalesce(excluded.avatar_url, users.avatar_url)
+            end,
+            erased_at = null
     ),
     -- As in contacts_of.sql.
     earliest as (
@@ -54,6 +66,7 @@ from latest
 cross join lateral (
     select user_id from participants where conversation_id = latest.id and user_id <> $1 limit $6
 ) as others
+where (select token_revoked() from revocations where user_id = $1 and revoked_at >= $7) is null
 group by others.user_id
 order by max(latest.activity) desc
 limit $5

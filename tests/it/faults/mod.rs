@@ -95,7 +95,7 @@ impl World {
     }
 
     fn user(&self, n: usize) -> User {
-        User { stack: self.stack(), id: format!("user-{n:02}"), name: format!("User {n}") }
+        User { id: format!("user-{n:02}"), ..User::of(&self.stack(), &format!("User {n}")) }
     }
 }
 

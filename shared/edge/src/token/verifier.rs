@@ -15,10 +15,11 @@
 //! |---|---|
 //! | `exp` | required: a number of seconds up to the year 9999, with 30 s of leeway |
 //! | `nbf` | optional: a number of seconds, with the same leeway |
-//! | `iat` | optional: a number; not compared with the clock |
+//! | `iat` | optional: a number of seconds; compared with the revocation of the user's tokens, not with the clock |
 //! | `sub` | required: a string of 1 to 128 characters without U+0000 |
 //! | `iss` | optional: a string; required and compared if `JWT_ISSUER` is set |
 //! | `aud` | ignored, or required and compared if `JWT_AUDIENCE` is set: a string or a list of strings |
+//! | `scope` | ignored, unless `aud` holds `SERVICE_AUDIENCE`: words with spaces between them |
 //! | `jti` | ignored: a token may be used until it expires |
 //! | `name`, `preferred_username`, `nickname`, `picture` | optional: strings within their limits |
 //! | others | ignored |
@@ -42,26 +43,42 @@ use std::collections::HashSet;
 use aws::{SdkConfig, Secret};
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use domain::{AvatarUrl, Dependency, DisplayName, Failure, Invalid, Name, Profile, UserId};
+use domain::{AvatarUrl, Dependency, DisplayName, Failure, Identity, Invalid, Name, Profile, UserId};
 use environment::Misconfigured;
 use jsonwebtoken::errors::{Error as TokenError, ErrorKind};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 
-use super::Claims;
 use super::jwks::Jwks;
+use super::{Claims, Verify};
 use crate::Error;
+
+/// The audience of service tokens.
+const SERVICE_AUDIENCE: &str = "SERVICE_AUDIENCE";
 
 /// The allowed difference between the issuer's clock and ours, in seconds.
 const LEEWAY: u64 = 30;
 
-/// Verifies tokens. Keeps the keys as long as the process lives.
+/// The word in `scope` that makes a token with the audience of the service a service token.
+const SERVICE_SCOPE: &str = "switchboard:service";
+
+/// Verifies the tokens of users. Keeps the keys as long as the process lives.
 #[derive(Debug)]
 pub struct Verifier {
     keys: Keys,
     issuer: Option<String>,
     audience: Option<String>,
+    service_audience: Option<String>,
+}
+
+/// Verifies the tokens of backends.
+#[derive(Debug)]
+pub struct ServiceVerifier {
+    verifier: Verifier,
+    /// Whether an issuer and the audience of the service are configured.
+    is_open: bool,
 }
 
 #[derive(Debug)]
@@ -72,7 +89,8 @@ enum Keys {
 
 impl Verifier {
     /// Reads `JWT_JWKS_URL` or else `JWT_SECRET` (a secret, a JSON array of secrets, or the ARN of either),
-    /// and `JWT_ISSUER` and `JWT_AUDIENCE`, which are checked if they are set.
+    /// and `JWT_ISSUER` and `JWT_AUDIENCE`, which are checked if they are set. A token with the audience and
+    /// the scope of the service is refused, whatever else it has; `SERVICE_AUDIENCE` names that audience.
     ///
     /// # Errors
     ///
@@ -91,19 +109,31 @@ impl Verifier {
                 Keys::Secret(secret)
             }
         };
-        Ok(Self {
-            keys,
-            issuer: environment::optional("JWT_ISSUER"),
-            audience: environment::optional("JWT_AUDIENCE"),
-        })
+        let audience = environment::optional("JWT_AUDIENCE");
+        let service_audience = environment::optional(SERVICE_AUDIENCE);
+        if service_audience.is_some() && service_audience == audience {
+            let equal = "is that of JWT_AUDIENCE: every token of a user would have it".to_owned();
+            return Err(Misconfigured::Invalid(SERVICE_AUDIENCE, equal));
+        }
+        Ok(Self { keys, issuer: environment::optional("JWT_ISSUER"), audience, service_audience })
     }
 
-    /// The claims of a valid token.
-    ///
-    /// # Errors
-    ///
-    /// The token is refused, or the keys cannot be had now.
-    pub async fn verify(&self, token: &str) -> Result<Claims, Error> {
+    /// Whether it is a service token.
+    fn is_of_service(&self, claims: &RawClaims) -> bool {
+        let has_scope =
+            || claims.scope.as_str().is_some_and(|all| all.split(' ').any(|one| one == SERVICE_SCOPE));
+        let is_meant = |audience: &str| {
+            claims.audience.as_str() == Some(audience)
+                || claims
+                    .audience
+                    .as_array()
+                    .is_some_and(|all| all.iter().any(|one| one.as_str() == Some(audience)))
+        };
+        self.service_audience.as_deref().is_some_and(is_meant) && has_scope()
+    }
+
+    /// The claims of a token whose signature, times, issuer and audience are as they should be.
+    async fn read(&self, token: &str) -> Result<RawClaims, Error> {
         let header = jsonwebtoken::decode_header(token).map_err(refusal)?;
         if has_critical_extensions(token) {
             return Err(Error::unauthenticated(
@@ -131,7 +161,7 @@ impl Verifier {
                 self.verify_with(token, keys.into_iter().map(|key| (key.decoding, key.algorithm)))
             }
         };
-        claims(verified.map_err(refusal)?)
+        verified.map_err(refusal)
     }
 
     /// The claims, if one of the secrets in a value of `JWT_SECRET` verifies the token.
@@ -182,6 +212,52 @@ impl Verifier {
     }
 }
 
+impl ServiceVerifier {
+    /// Reads the variables of [`Verifier::from_env`]. Without `JWT_ISSUER` and `SERVICE_AUDIENCE` every token
+    /// is refused.
+    ///
+    /// # Errors
+    ///
+    /// As [`Verifier::from_env`].
+    pub fn from_env(sdk: &SdkConfig) -> Result<Self, Misconfigured> {
+        let verifier = Verifier::from_env(sdk)?;
+        let is_open = verifier.issuer.is_some() && verifier.service_audience.is_some();
+        // The audience of users is not that of the service.
+        Ok(Self { verifier: Verifier { audience: None, ..verifier }, is_open })
+    }
+}
+
+impl Verify for Verifier {
+    type Claims = Claims;
+
+    async fn verify(&self, token: Result<&str, Error>) -> Result<Claims, Error> {
+        let claims = self.read(token?).await?;
+        match self.is_of_service(&claims) {
+            true => Err(Error::unauthenticated("a service token opens /service only")),
+            false => user(claims),
+        }
+    }
+}
+
+impl Verify for ServiceVerifier {
+    type Claims = ();
+
+    async fn verify(&self, token: Result<&str, Error>) -> Result<(), Error> {
+        if !self.is_open {
+            return Err(Error::forbidden(
+                "the service API is closed: JWT_ISSUER and SERVICE_AUDIENCE open it",
+            ));
+        }
+        let claims = self.verifier.read(token?).await?;
+        match self.verifier.is_of_service(&claims) {
+            true => Ok(()),
+            false => {
+                Err(Error::forbidden("the token is not one of the service: its aud or its scope differs"))
+            }
+        }
+    }
+}
+
 /// The secrets in a value of `JWT_SECRET`: the value itself, or the strings of a JSON array.
 fn secrets(value: &str) -> Result<Vec<String>, &'static str> {
     let Ok(list) = serde_json::from_str::<Vec<serde_json::Value>>(value) else {
@@ -226,23 +302,33 @@ struct RawClaims {
     #[serde(rename = "nbf", default, deserialize_with = "there")]
     _not_before: Option<f64>,
     #[serde(rename = "iat", default, deserialize_with = "there")]
-    _issued_at: Option<f64>,
+    issued_at: Option<f64>,
     #[serde(rename = "iss", default, deserialize_with = "there")]
     _issuer: Option<String>,
+    // Of any type: only those of a service token are read.
+    #[serde(rename = "aud", default)]
+    audience: Value,
+    #[serde(default)]
+    scope: Value,
     name: Option<String>,
     preferred_username: Option<String>,
     nickname: Option<String>,
     picture: Option<String>,
 }
 
-fn claims(raw: RawClaims) -> Result<Claims, Error> {
+/// The claims of a user's token.
+fn user(raw: RawClaims) -> Result<Claims, Error> {
     // Identity providers may send an empty string for an absent value.
     let said = |claim: Option<String>| claim.filter(|text| !text.is_empty());
     let invalid =
         |claim: &str, reason: Invalid| Error::unauthenticated(format!("the token's {claim} {reason}"));
     let display_name = said(raw.preferred_username).or(said(raw.nickname));
     Ok(Claims {
-        user_id: UserId::parse(raw.sub).map_err(|reason| invalid("sub", reason))?,
+        identity: Identity {
+            user_id: UserId::parse(raw.sub).map_err(|reason| invalid("sub", reason))?,
+            // Saturates.
+            issued_at: raw.issued_at.map(|seconds| seconds.floor() as i64),
+        },
         profile: Profile {
             name: said(raw.name).map(Name::parse).transpose().map_err(|reason| invalid("name", reason))?,
             display_name: display_name
@@ -292,9 +378,9 @@ mod tests {
     fn refused(token: &str) -> Error {
         let sdk = SdkConfig::builder().build();
         let keys = Keys::Secret(Secret::new(&sdk, "a secret of thirty-two bytes or more".to_owned()));
-        let verifier = Verifier { keys, issuer: None, audience: None };
+        let verifier = Verifier { keys, issuer: None, audience: None, service_audience: None };
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        runtime.block_on(verifier.verify(token)).expect_err(token)
+        runtime.block_on(verifier.verify(Ok(token))).expect_err(token)
     }
 
     #[test]

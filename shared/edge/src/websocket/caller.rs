@@ -75,6 +75,11 @@ fn token_expires_at(event: &ApiGatewayWebsocketProxyRequest) -> Timestamp {
     seconds.and_then(|seconds| Timestamp::from_unix_timestamp(seconds).ok()).unwrap_or(Timestamp::UNIX_EPOCH)
 }
 
+/// When the token of a connection that opens was issued.
+pub fn issued_at(event: &ApiGatewayWebsocketProxyRequest) -> Option<i64> {
+    field(event, context::TOKEN_ISSUED_AT)?.parse().ok()
+}
+
 fn field<'a>(event: &'a ApiGatewayWebsocketProxyRequest, name: &str) -> Option<&'a str> {
     event.request_context.authorizer.fields.get(name).and_then(Value::as_str)
 }

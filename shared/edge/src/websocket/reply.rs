@@ -26,21 +26,25 @@ pub trait Callbacks {
     /// Sends a frame to a connection.
     fn post(&self, connection: &ConnectionId, frame: String) -> impl Future<Output = ()>;
 
-    /// Closes a connection.
-    fn close(&self, connection: &ConnectionId) -> impl Future<Output = ()>;
+    /// Closes a connection. Returns whether it may have been open.
+    fn close(&self, connection: &ConnectionId) -> impl Future<Output = bool>;
 }
 
-/// Tells a connection why it is closed, and closes it.
-pub async fn dismiss(callbacks: &impl Callbacks, connection: &ConnectionId, why: &Error) {
-    hang_up(callbacks, connection, vec![json(&refusal(None, why))]).await;
+/// Tells a connection why it is closed, and closes it. Returns whether it may have been open.
+pub async fn dismiss(callbacks: &impl Callbacks, connection: &ConnectionId, why: &Error) -> bool {
+    hang_up(callbacks, connection, vec![json(&refusal(None, why))]).await
 }
 
-/// Sends a connection its last frames, and closes it.
-pub(super) async fn hang_up(callbacks: &impl Callbacks, connection: &ConnectionId, last_frames: Vec<String>) {
+/// Sends a connection its last frames, and closes it. Returns whether it may have been open.
+pub(super) async fn hang_up(
+    callbacks: &impl Callbacks,
+    connection: &ConnectionId,
+    last_frames: Vec<String>,
+) -> bool {
     for frame in last_frames {
         callbacks.post(connection, frame).await;
     }
-    callbacks.close(connection).await;
+    callbacks.close(connection).await
 }
 
 /// The frame by which a client learns of an error.

@@ -22,6 +22,9 @@ use crate::user_item::{ANNOUNCED_WITHIN, Token, Transition, UserItem};
 /// A lease lasts as long as three times what the sweep waits for.
 const LEASE: Millis = 3 * ANNOUNCED_WITHIN;
 
+/// When all tokens were issued.
+const ISSUED_AT: i64 = 1;
+
 /// The model: one user with `connections` connections, each of which opens once.
 #[derive(Clone, Debug)]
 struct Presence {
@@ -50,6 +53,8 @@ struct Budget {
     gone: u8,
     /// How often a receiver reads presence without having received an earlier announcement.
     looks: u8,
+    /// How often the tokens of the user are revoked.
+    revocations: u8,
     /// How often time passes by a lease's length while something is still to happen.
     lapses: u8,
 }
@@ -71,6 +76,8 @@ struct State {
     announced_wrongly: bool,
     /// Who moved the mark last, which only the old way to recognise a write asks for.
     moved_by: Option<Happened>,
+    /// Whether a revocation was carried out to its end.
+    is_revoked: bool,
     /// Whether an invocation was killed, a connection broke off, or the time of a lease has passed: then the
     /// sweep has work to do.
     disturbed: bool,
@@ -110,6 +117,8 @@ enum Step {
     Write { before: Option<Decision> },
     /// Reads the item after a write without an answer, and finds out whether that was carried out.
     Doubt { tried: Decision },
+    /// Closes connections whose tokens are revoked.
+    Close { ended: Vec<ConnectionId> },
     /// Announces what it has written.
     Announce { token: Token, transitions: Vec<Transition> },
 }
@@ -120,6 +129,7 @@ enum Action {
     Ping(usize),
     Close(usize),
     Sweep,
+    Revoke,
     /// The next step of an invocation.
     Go(usize),
     /// The same, but the answer to its write is lost.
@@ -176,6 +186,7 @@ impl State {
             looked: None,
             announced_wrongly: false,
             moved_by: None,
+            is_revoked: false,
             disturbed: false,
             settled: false,
         }
@@ -187,6 +198,10 @@ impl State {
             // What was killed may be repeated.
             Happened::Disconnects { connection } => format!("disconnect {connection} {} ", self.budget.kills),
             Happened::IsSwept => format!("sweep {} ", self.budget.sweeps),
+            Happened::IsRevoked { .. } => {
+                format!("revoke {} {} ", self.budget.revocations, self.budget.kills)
+            }
+            Happened::AreClosed { .. } => unreachable!("it follows a revocation"),
             Happened::Pings { .. } | Happened::IsGone { .. } | Happened::WasAnnounced { .. } => {
                 "leaves no token ".to_owned()
             }
@@ -227,6 +242,12 @@ impl State {
                     // The SDK tries again, and then the version is another one.
                     false => (happened, Some(Step::Doubt { tried: decision })),
                 }
+            }
+            Step::Close { ended } => {
+                for connection in &ended {
+                    self.connections[number(connection)] = Socket::Closed;
+                }
+                (Happened::AreClosed { connections: ended }, Some(Step::Write { before: None }))
             }
             Step::Announce { token, transitions } => {
                 for transition in transitions {
@@ -282,9 +303,15 @@ impl State {
         match &happened {
             // It may have been the oldest before it was open. Then its first frame closes it.
             Happened::Connects { connection, .. } => {
-                let holds = self.item.leases.contains_key(connection);
-                self.connections[number(connection)] = if holds { Socket::Open } else { Socket::Closed };
+                let socket = &mut self.connections[number(connection)];
+                let holds = self.item.leases.contains_key(connection) && *socket == Socket::Connecting;
+                *socket = if holds { Socket::Open } else { Socket::Closed };
             }
+            Happened::IsRevoked { .. } => {
+                let ended = decision.expired.into_iter().map(|(connection, _)| connection).collect();
+                return (happened, Some(Step::Close { ended }));
+            }
+            Happened::AreClosed { .. } => self.is_revoked = true,
             // A client whose lease is gone is told to connect again.
             Happened::Pings { connection, .. } if decision.write.is_none() => {
                 self.connections[number(connection)] = Socket::Closed;
@@ -306,6 +333,8 @@ impl State {
             Happened::Connects { connection, .. } => self.connections[number(&connection)] = Socket::Closed,
             // What follows an event is not an event.
             Happened::WasAnnounced { .. } => {}
+            Happened::AreClosed { .. } if repeated => self.begin(Happened::IsRevoked { at: ISSUED_AT }),
+            Happened::AreClosed { .. } => {}
             _ if repeated => self.begin(happened),
             _ => {}
         }
@@ -369,6 +398,9 @@ impl Model for Presence {
         if state.budget.sweeps > 0 {
             actions.push(Action::Sweep);
         }
+        if state.budget.revocations > 0 {
+            actions.push(Action::Revoke);
+        }
         for (at, invocation) in state.invocations.iter().enumerate() {
             actions.push(Action::Go(at));
             if state.budget.lost_answers > 0 && matches!(invocation.step, Step::Write { .. }) {
@@ -398,7 +430,13 @@ impl Model for Presence {
             Action::Connect(at) => {
                 next.connections[at] = Socket::Connecting;
                 let connection = connection(at);
-                next.begin(Happened::Connects { connection, lease: LEASE, max_connections: 2 });
+                let token_issued_at = Some(ISSUED_AT);
+                next.begin(Happened::Connects {
+                    connection,
+                    token_issued_at,
+                    lease: LEASE,
+                    max_connections: 2,
+                });
             }
             Action::Ping(at) => {
                 next.budget.pings -= 1;
@@ -417,6 +455,10 @@ impl Model for Presence {
             Action::Sweep => {
                 next.budget.sweeps -= 1;
                 next.begin(Happened::IsSwept);
+            }
+            Action::Revoke => {
+                next.budget.revocations -= 1;
+                next.begin(Happened::IsRevoked { at: ISSUED_AT });
             }
             Action::Go(at) => next.go(self, at, true),
             Action::GoWithoutAnswer(at) => {
@@ -455,6 +497,9 @@ impl Model for Presence {
                 let looked = state.looked.map_or(state.is_online(), |looked| looked.online);
                 let said = [shown, looked, state.is_listed(), state.item.online];
                 !state.is_quiet() || said.map(|on| on == state.is_online()) == [true; 4]
+            }),
+            Property::always("who is revoked is not connected", |_, state: &State| {
+                !state.is_quiet() || !state.is_revoked || !state.is_online()
             }),
             Property::always("a user who is offline leaves nothing to do", |_, state: &State| {
                 !state.settled || state.item.sweep_at().is_some() == state.item.online
@@ -503,6 +548,12 @@ fn connections_turn_out_to_be_gone() {
 }
 
 #[test]
+fn tokens_are_revoked() {
+    holds(2, Budget { revocations: 1, sweeps: 1, kills: 1, ..Budget::default() });
+    holds(2, Budget { revocations: 1, lost_answers: 1, ..Budget::default() });
+}
+
+#[test]
 fn answers_to_writes_are_lost() {
     holds(2, Budget { sweeps: 1, lost_answers: 2, ..Budget::default() });
 }
@@ -512,6 +563,7 @@ fn answers_to_writes_are_lost() {
 #[ignore = "takes a minute; CI runs it"]
 fn more_of_everything() {
     holds(3, Budget { lost_answers: 1, ..Budget::default() });
+    holds(3, Budget { revocations: 1, ..Budget::default() });
     holds(2, Budget { pings: 1, sweeps: 1, lapses: 1, kills: 1, lost_answers: 1, ..Budget::default() });
 }
 

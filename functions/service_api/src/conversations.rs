@@ -1,0 +1,109 @@
+//! Conversations and their participants: as users change them, without the rights that those need.
+
+use domain::{Change, ConversationId, Listeners, Role, RosterChange, UserId};
+use edge::Error;
+use edge::http::StatusCode;
+use protocol::rest::{Done, ParticipantCount};
+use realtime::{after_commit, tell_roster_change};
+use store::{Actor, Made, NewConversation, Refusal, Removal};
+
+use crate::{Answer, State};
+
+pub(crate) async fn make(state: &State, new: &NewConversation) -> Result<(StatusCode, Answer), Error> {
+    if i32::try_from(new.participants.len()).is_ok_and(|count| count > state.max_participants) {
+        return Err(refused(state, Refusal::TooManyParticipants, "participantIds"));
+    }
+    let (status, id) = match state.store.make_conversation(new).await? {
+        Made::Found(id) => (StatusCode::OK, id),
+        Made::Created(id) => (StatusCode::CREATED, id),
+    };
+    if status == StatusCode::CREATED && new.title.is_some() {
+        let role = |user: &UserId| if new.owners.contains(user) { Role::Owner } else { Role::Member };
+        let change = RosterChange {
+            added: new.participants.clone(),
+            removed: Vec::new(),
+            roles: new.participants.iter().map(|user| (user.clone(), role(user))).collect(),
+            participant_count: i32::try_from(new.participants.len()).unwrap_or(i32::MAX),
+            last_change: Change(1),
+            listeners: Listeners::Participants(Vec::new()),
+        };
+        tell_roster(state, id, change).await;
+    }
+    // All its participants may have left it meanwhile.
+    let outline = state.store.outline_of(id).await?.ok_or_else(no_such_conversation)?;
+    Ok((status, Answer::Conversation(Box::new(outline.into()))))
+}
+
+pub(crate) async fn add_participants(
+    state: &State,
+    id: ConversationId,
+    users: &[UserId],
+) -> Result<(StatusCode, Answer), Error> {
+    let added = state.store.add_participants(id, Actor::Service, users, 0, state.max_participants).await?;
+    let (participant_count, change) = added.map_err(|refusal| refused(state, refusal, "userIds"))?;
+    if let Some(change) = change {
+        tell_roster(state, id, change).await;
+    }
+    Ok((StatusCode::OK, Answer::ParticipantCount(ParticipantCount { participant_count })))
+}
+
+pub(crate) async fn set_role(
+    state: &State,
+    id: ConversationId,
+    user: &UserId,
+    role: Role,
+) -> Result<(StatusCode, Answer), Error> {
+    let set = state.store.set_role(id, Actor::Service, user, role).await?;
+    if let Some(change) = set.map_err(|refusal| refused(state, refusal, "userId"))? {
+        tell_roster(state, id, change).await;
+    }
+    Ok((StatusCode::OK, Answer::Done(Done {})))
+}
+
+pub(crate) async fn remove_participant(
+    state: &State,
+    id: ConversationId,
+    user: &UserId,
+) -> Result<(StatusCode, Answer), Error> {
+    let removed = state.store.remove_participant(id, Actor::Service, user).await?;
+    let Removal { roster, is_ended, change } =
+        removed.map_err(|refusal| refused(state, refusal, "userId"))?;
+    let expelled = state.announcer.connections.expel(user, id, roster).await;
+    if let Some(change) = change {
+        tell_roster(state, id, change).await;
+    }
+    // It is committed, but the room may still have them: a repeat empties it.
+    expelled?;
+    if is_ended {
+        state.store.delete_ended(id).await?;
+    }
+    Ok((StatusCode::NO_CONTENT, Answer::Done(Done {})))
+}
+
+async fn tell_roster(state: &State, id: ConversationId, change: RosterChange) {
+    let telling = tell_roster_change(&state.announcer.connections, &state.announcer.push, id, change);
+    after_commit("pushing a change of participants", telling).await;
+}
+
+pub(crate) fn no_such_conversation() -> Error {
+    Error::not_found("conversationId: there is no such conversation")
+}
+
+/// The answer to a refusal; `field` names the users.
+fn refused(state: &State, refusal: Refusal, field: &str) -> Error {
+    match refusal {
+        Refusal::NotAParticipant => no_such_conversation(),
+        Refusal::Direct => {
+            Error::invalid_request("conversationId: a conversation of two has no title, owners or others")
+        }
+        Refusal::NoSuchUser(user) => Error::not_found(format!("{field}: there is no user {user}")),
+        Refusal::NoSuchParticipant => Error::not_found(format!("{field}: this user does not take part")),
+        Refusal::TooManyParticipants => Error::invalid_request(format!(
+            "{field}: a conversation has at most {} participants",
+            state.max_participants
+        )),
+        Refusal::NotAnOwner | Refusal::OnlyOwner | Refusal::TooMany { .. } => {
+            unreachable!("the service needs no rights and has no limit")
+        }
+    }
+}

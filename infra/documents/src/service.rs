@@ -1,0 +1,157 @@
+//! The service API as an OpenAPI 3.1 document.
+
+use protocol::rest::{AddParticipants, Done, ParticipantCount, SetRole};
+use protocol::service::{Closed, Conversation, MakeConversation, SendMessage, SetUser};
+use protocol::{Message, User};
+use serde_json::{Value, json};
+
+use crate::http::{Answers, content, conversation_id};
+use crate::{Schemas, info};
+
+/// What the statuses of refusals mean.
+const REFUSALS: [(&str, &str); 7] = [
+    ("400", "A parameter or the body breaks a rule; the message names it and says why."),
+    ("401", "There is no valid token."),
+    ("403", "The token is a user's, or the service API is closed."),
+    ("404", "There is no such thing; the message says which field names it."),
+    ("429", "Too many requests."),
+    ("500", "A mistake of the service."),
+    ("503", "Something that the service needs is down; the same request may succeed later."),
+];
+
+/// The document.
+pub fn document() -> Value {
+    let mut schemas = Schemas::new();
+    let answers = Answers::new(&mut schemas, &REFUSALS);
+    const ALWAYS: [&str; 6] = ["400", "401", "403", "429", "500", "503"];
+    const OR_NOT_FOUND: [&str; 7] = ["400", "401", "403", "404", "429", "500", "503"];
+    let respond = |known: Value| answers.with_refusals(known, &ALWAYS);
+    let respond_or_404 = |known: Value| answers.with_refusals(known, &OR_NOT_FOUND);
+    let answer =
+        |description: &str, schema: Value| json!({ "description": description, "content": content(&schema) });
+    let body = |schema: Value| json!({ "required": true, "content": content(&schema) });
+    let user_id = json!({
+        "name": "userId",
+        "in": "query",
+        "required": true,
+        "description": "The user.",
+        "schema": schemas.of_request::<domain::UserId>(),
+    });
+    let user = schemas.of_answer::<User>();
+    let conversation = schemas.of_answer::<Conversation>();
+    let message = schemas.of_answer::<Message>();
+
+    let set_user = json!({
+        "operationId": "setUser",
+        "summary": "Make a user, or set fields of their profile",
+        "description": "A field that was set or cleared here is not changed any more by what tokens say.",
+        "parameters": [user_id],
+        "requestBody": body(schemas.of_request::<SetUser>()),
+        "responses": respond(json!({ "200": answer("The user as they are then.", user) })),
+    });
+    let close_connections = json!({
+        "operationId": "closeConnections",
+        "summary": "Refuse the tokens of a user, and close their connections",
+        "description": "Refused from then on is every token whose `iat` is missing or not after this second: at \
+            the handshake and over HTTP. The user need not be known.",
+        "parameters": [user_id],
+        "responses": respond(json!({
+            "200": answer("How many connections were closed.", schemas.of_answer::<Closed>()),
+        })),
+    });
+    let make_conversation = json!({
+        "operationId": "makeConversation",
+        "summary": "Make a conversation",
+        "description": "With a title: a group. Without one: the conversation of two participants, of which there \
+            is one. Users who are not there yet are made.",
+        "requestBody": body(schemas.of_request::<MakeConversation>()),
+        "responses": respond(json!({
+            "200": answer("It was there.", conversation.clone()),
+            "201": answer("It was made.", conversation),
+        })),
+    });
+    let add_participants = json!({
+        "operationId": "addParticipants",
+        "summary": "Add participants to a group",
+        "description": "Who takes part already stays as they are. They see the messages that come after.",
+        "parameters": [conversation_id()],
+        "requestBody": body(schemas.of_request::<AddParticipants>()),
+        "responses": respond_or_404(json!({
+            "200": answer("How many there are then.", schemas.of_answer::<ParticipantCount>()),
+        })),
+    });
+    let set_role = json!({
+        "operationId": "setRole",
+        "summary": "Set the role of a participant of a group",
+        "description": "A group may be left without owners: then only the service changes it.",
+        "parameters": [conversation_id()],
+        "requestBody": body(schemas.of_request::<SetRole>()),
+        "responses": respond_or_404(json!({
+            "200": answer("The role is set.", schemas.of_answer::<Done>()),
+        })),
+    });
+    let remove_participant = json!({
+        "operationId": "removeParticipant",
+        "summary": "Remove a participant from a group",
+        "description": "With the last participant the conversation and its messages are deleted.",
+        "parameters": [conversation_id(), user_id],
+        "responses": respond_or_404(json!({
+            "204": { "description": "They do not take part, or did not before." },
+        })),
+    });
+    let send_message = json!({
+        "operationId": "sendMessage",
+        "summary": "Send a message in the name of a participant",
+        "description": "It is pushed like any other. No limit of messages a minute applies.",
+        "parameters": [conversation_id()],
+        "requestBody": body(schemas.of_request::<SendMessage>()),
+        "responses": respond_or_404(json!({
+            "200": answer("A repeat of a `clientMessageId`: the message as it is stored.", message.clone()),
+            "201": answer("It is stored.", message.clone()),
+        })),
+    });
+    let delete_message = json!({
+        "operationId": "deleteMessage",
+        "summary": "Delete a message",
+        "description": "It keeps its place, without what it said. It may be repeated.",
+        "parameters": [{
+            "name": "messageId",
+            "in": "path",
+            "required": true,
+            "schema": { "type": "string", "format": "uuid" },
+        }],
+        "responses": respond_or_404(json!({ "200": answer("The message as it is then.", message) })),
+    });
+    json!({
+        "openapi": "3.1.0",
+        "info": info(
+            "Switchboard's service API",
+            "For backends: users, conversations and messages, without the rights that users need.",
+        ),
+        "servers": [{ "url": "http://localhost:8700", "description": "cargo dev" }],
+        "security": [{ "serviceToken": [] }],
+        "paths": {
+            "/service/users": { "put": set_user },
+            "/service/connections": { "delete": close_connections },
+            "/service/conversations": { "post": make_conversation },
+            "/service/conversations/{conversationId}/participants": {
+                "post": add_participants,
+                "patch": set_role,
+                "delete": remove_participant,
+            },
+            "/service/conversations/{conversationId}/messages": { "post": send_message },
+            "/service/messages/{messageId}": { "delete": delete_message },
+        },
+        "components": {
+            "securitySchemes": {
+                "serviceToken": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "bearerFormat": "JWT",
+                    "description": "`scope` holds `switchboard:service`, and `aud` the audience of the service.",
+                },
+            },
+            "schemas": schemas.into_definitions(),
+        },
+    })
+}

@@ -1,0 +1,26 @@
+-- Backends set profiles, refuse tokens and erase users.
+
+alter table users
+    -- Whether the service has set or cleared the field. The claims of tokens then do not change it.
+    add column name_is_managed boolean not null default false,
+    add column display_name_is_managed boolean not null default false,
+    add column avatar_url_is_managed boolean not null default false,
+    -- When the user was erased. The row stays, since messages refer to it. Null again once the user is back.
+    add column erased_at timestamptz;
+
+-- Whose tokens are refused, whether or not the user is known.
+create table revocations (
+    user_id text collate "C" not null,
+    -- In seconds since 1970, as the claim `iat`: tokens that were issued up to then are refused.
+    revoked_at bigint not null,
+
+    -- Finds the revocation of a caller.
+    constraint revocations_pkey primary key (user_id)
+);
+
+-- Aborts the statement that calls it: the token of its caller is refused.
+create function token_revoked() returns boolean language plpgsql as $$
+begin
+    raise exception 'the token is revoked' using errcode = 'SB401';
+end
+$$;

@@ -1,0 +1,41 @@
+-- Makes a conversation for the service, or finds it: that of two users, or the group that was made with an
+-- equal client_conversation_id. Stores users who are not there yet.
+--
+-- $1 id of the conversation if it is made    $2 title; null for the conversation of two
+-- $3 client_conversation_id or null    $4 the participants, in the order of a pair    $5 those who are owners
+--
+-- Of two equal ones at once the later violates conversations_pair_key or
+-- conversations_service_client_conversation_id_key, aborts as a whole, and finds the conversation when it is
+-- repeated.
+with
+    -- Also finds what an earlier try has made whose answer was lost.
+    found as (
+        select id from conversations where $2 is not null and creator_id is null and client_conversation_id = $3
+        union all
+        select id from conversations where $2 is null and first_user_id = $4[1] and second_user_id = $4[2]
+        union all
+        select id from conversations where id = $1
+    ),
+    made_users as (
+        insert into users (id)
+        select member.id
+        from unnest($4) as member (id)
+        where not exists (select from found)
+        on conflict on constraint users_pkey do update set erased_at = null where users.erased_at is not null
+    ),
+    created as (
+        insert into conversations (
+            id, title, first_user_id, second_user_id, client_conversation_id, participant_count, last_change
+        )
+        select $1, $2, case when $2 is null then $4[1] end, case when $2 is null then $4[2] end, $3,
+               cardinality($4), case when $2 is null then 0 else 1 end
+        where not exists (select from found)
+        returning id, created_at
+    ),
+    joined as (
+        insert into participants (conversation_id, user_id, role, joined_at, active_on)
+        select created.id, member.id, case when member.id = any ($5) then 'owner' else 'member' end,
+               created.created_at, (created.created_at at time zone 'UTC')::date
+        from created, unnest($4) as member (id)
+    )
+select (select id from found limit 1) as found, (select id from created) as created

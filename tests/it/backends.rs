@@ -1,0 +1,469 @@
+//! Backends take part: service tokens, and what they open.
+
+use std::sync::Arc;
+
+use harness::{Database, Stack, connect, seconds_from_now};
+use protocol::rest::{self, ParticipantCount};
+use protocol::service::{Closed, Conversation};
+use protocol::{Code, ErrorBody, Event, Message};
+use reqwest::{Method, Response};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::people::{Client, Frame, User};
+
+const ISSUER: &str = "https://issuer.example";
+const AUDIENCE: &str = "switchboard-service";
+
+/// A stack whose service API is open.
+pub(crate) async fn open_stack(more: &[(&str, &str)]) -> (Arc<Stack>, Database) {
+    let env = [&[("JWT_ISSUER", ISSUER), ("SERVICE_AUDIENCE", AUDIENCE)], more].concat();
+    Stack::own_with(&env).await
+}
+
+/// A backend, with its token.
+#[derive(Clone, Debug)]
+pub(crate) struct Backend {
+    pub(crate) stack: Arc<Stack>,
+    token: String,
+}
+
+impl Backend {
+    pub(crate) fn of(stack: &Arc<Stack>) -> Self {
+        Self { stack: stack.clone(), token: stack.token(&Self::claims()) }
+    }
+
+    fn claims() -> Value {
+        json!({
+            "sub": "backend",
+            "exp": seconds_from_now(3600),
+            "iss": ISSUER,
+            "aud": AUDIENCE,
+            "scope": "openid switchboard:service",
+        })
+    }
+
+    pub(crate) async fn requests(&self, method: Method, path: &str, body: Option<&Value>) -> Response {
+        let mut request =
+            reqwest::Client::new().request(method, self.stack.http(path)).bearer_auth(&self.token);
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        request.send().await.expect("the stack is running")
+    }
+
+    /// Sends a request that is accepted. Returns the status and the body.
+    pub(crate) async fn does<T: serde::de::DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Value,
+    ) -> (u16, T) {
+        let answer = self.requests(method, path, Some(&body)).await;
+        let status = answer.status().as_u16();
+        let text = answer.text().await.expect("it has a body");
+        assert!(status < 300, "{path}: {status} {text}");
+        (status, serde_json::from_str(&text).expect("it answers as the protocol says"))
+    }
+
+    /// Sends a request that is refused. Returns the status and the message.
+    pub(crate) async fn is_refused(&self, method: Method, path: &str, body: Value) -> (u16, String) {
+        refusal(self.requests(method, path, Some(&body)).await).await
+    }
+
+    /// Refuses the tokens of a user. Returns how many connections were closed.
+    pub(crate) async fn shuts_out(&self, user: &User) -> usize {
+        let path = format!("/service/connections?userId={}", user.id);
+        let (_, Closed { closed }) = self.does(Method::DELETE, &path, Value::Null).await;
+        closed
+    }
+}
+
+async fn refusal(answer: Response) -> (u16, String) {
+    let status = answer.status().as_u16();
+    let body: ErrorBody = answer.json().await.expect("an error has a body");
+    (status, body.error.message)
+}
+
+/// A user of a stack that checks the issuer.
+pub(crate) fn user(stack: &Arc<Stack>, name: &str) -> User {
+    let issued_at = Some(seconds_from_now(-1));
+    User { issuer: Some(ISSUER.to_owned()), issued_at, ..User::of(stack, name) }
+}
+
+/// The routes of the service, each with a body that it takes.
+fn routes(user: &str) -> Vec<(Method, String, Value)> {
+    let id = Uuid::now_v7();
+    let participants = format!("/service/conversations/{id}/participants");
+    let message = json!({ "senderId": user, "content": "hello", "clientMessageId": "one" });
+    vec![
+        (Method::PUT, format!("/service/users?userId={user}"), json!({ "name": "Alice" })),
+        (Method::DELETE, format!("/service/connections?userId={user}"), Value::Null),
+        (Method::POST, "/service/conversations".to_owned(), json!({ "participantIds": [user, "other"] })),
+        (Method::POST, participants.clone(), json!({ "userIds": [user] })),
+        (Method::PATCH, participants.clone(), json!({ "userId": user, "role": "owner" })),
+        (Method::DELETE, format!("{participants}?userId={user}"), Value::Null),
+        (Method::POST, format!("/service/conversations/{id}/messages"), message),
+        (Method::DELETE, format!("/service/messages/{id}"), Value::Null),
+    ]
+}
+
+/// Sends every request of the service with a token. Returns the statuses, each once.
+async fn statuses(stack: &Stack, token: &str, user: &str) -> Vec<u16> {
+    let mut statuses = Vec::new();
+    for (method, path, body) in routes(user) {
+        let request = reqwest::Client::new().request(method, stack.http(&path)).bearer_auth(token);
+        statuses.push(request.json(&body).send().await.unwrap().status().as_u16());
+    }
+    statuses.sort_unstable();
+    statuses.dedup();
+    statuses
+}
+
+#[tokio::test]
+async fn the_service_is_closed_unless_it_is_configured() {
+    let stack = Stack::shared();
+    let token = stack.token(&Backend::claims());
+    assert_eq!(statuses(&stack, &token, "alice").await, [403], "nothing is configured");
+    for env in [("JWT_ISSUER", ISSUER), ("SERVICE_AUDIENCE", AUDIENCE)] {
+        let (stack, _database) = Stack::own_with(&[env]).await;
+        let token = stack.token(&Backend::claims());
+        assert_eq!(statuses(&stack, &token, "alice").await, [403], "only {} is configured", env.0);
+    }
+}
+
+#[tokio::test]
+async fn a_service_token_opens_the_service_and_nothing_else() {
+    let (stack, _database) = open_stack(&[("JWT_AUDIENCE", "switchboard")]).await;
+    let token = |change: Value| {
+        let mut claims = Backend::claims();
+        claims.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+        claims.as_object_mut().unwrap().retain(|_, value| !value.is_null());
+        stack.token(&claims)
+    };
+    let of_service = [
+        json!({}),
+        json!({ "aud": [AUDIENCE] }),
+        // Also for users: it is one of the service all the same.
+        json!({ "aud": ["switchboard", AUDIENCE], "scope": "switchboard:service" }),
+    ];
+    for claims in of_service {
+        let token = token(claims.clone());
+        let opened = statuses(&stack, &token, "alice").await;
+        assert!(!opened.contains(&401) && !opened.contains(&403), "{claims}: {opened:?}");
+        assert_eq!(Client::connect(&stack, &token).await.err(), Some(401), "{claims}");
+        for path in ["/api/conversations".to_owned(), format!("/api/conversations/{}", Uuid::now_v7())] {
+            let request = reqwest::Client::new().get(stack.http(&path)).bearer_auth(&token);
+            assert_eq!(request.send().await.unwrap().status(), 401, "{claims}: {path}");
+        }
+    }
+    // An identity provider may hand out any scope to a user who asks for it.
+    let of_users = [
+        json!({ "aud": "switchboard", "scope": "switchboard:service" }),
+        json!({ "aud": ["switchboard", "other"], "scope": "openid switchboard:service" }),
+        json!({ "aud": ["switchboard", AUDIENCE], "scope": "switchboard:services" }),
+        json!({ "aud": ["switchboard", AUDIENCE], "scope": "xswitchboard:service openid" }),
+        json!({ "aud": ["switchboard", AUDIENCE], "scope": ["switchboard:service"] }),
+        json!({ "aud": ["switchboard", AUDIENCE], "scope": null }),
+        json!({ "aud": "switchboard", "scope": 5 }),
+    ];
+    for claims in of_users {
+        let token = token(claims.clone());
+        assert_eq!(statuses(&stack, &token, "alice").await, [403], "{claims}");
+        Client::connect(&stack, &token).await.unwrap_or_else(|status| panic!("{claims}: {status}"));
+    }
+    let refused = [
+        json!({ "iss": "https://other.example" }),
+        json!({ "iss": null }),
+        json!({ "exp": seconds_from_now(-31) }),
+        json!({ "sub": null }),
+    ];
+    for claims in refused {
+        assert_eq!(statuses(&stack, &token(claims.clone()), "alice").await, [401], "{claims}");
+    }
+    let without = reqwest::Client::new().put(stack.http("/service/users?userId=alice"));
+    let answer = without.json(&json!({})).send().await.unwrap();
+    assert_eq!(
+        (answer.status().as_u16(), &answer.headers()["www-authenticate"]),
+        (401, &"Bearer".parse().unwrap())
+    );
+}
+
+#[tokio::test]
+async fn what_the_service_sets_of_a_user_no_token_changes() {
+    let (stack, _database) = open_stack(&[]).await;
+    let backend = Backend::of(&stack);
+    let alice = user(&stack, "Alice");
+    let path = format!("/service/users?userId={}", alice.id);
+    let put = async |body| backend.does::<protocol::User>(Method::PUT, &path, body).await.1;
+    let made = put(json!({ "name": "Alice of the backend" })).await;
+    assert_eq!(made.name.as_deref(), Some("Alice of the backend"));
+    assert_eq!((made.id.as_str(), &made.display_name, &made.avatar_url), (&*alice.id, &None, &None));
+
+    let _phone = alice.connects().await;
+    let seen = put(json!({})).await;
+    assert_eq!(seen.name.as_deref(), Some("Alice of the backend"), "her token has another one");
+    assert_eq!(seen.display_name.as_deref(), Some("Alice"), "of her token");
+    assert!(seen.avatar_url.is_some(), "of her token");
+
+    let cleared = put(json!({ "avatarUrl": null, "displayName": "Al" })).await;
+    assert_eq!((cleared.display_name.as_deref(), &cleared.avatar_url), (Some("Al"), &None));
+    alice.makes_group(&[]).await;
+    let bob = user(&stack, "Bob");
+    let _bob_phone = bob.connects().await;
+    alice.asks_for_conversation_with(&bob).await;
+    alice.connects().await.closes().await;
+    assert_eq!(put(json!({})).await, cleared, "a cleared field stays so");
+
+    for (body, field) in [
+        (json!({ "name": "" }), "name"),
+        (json!({ "displayName": "x".repeat(201) }), "displayName"),
+        (json!({ "avatarUrl": 5 }), "avatarUrl"),
+        (json!({ "name": "a\u{0}b" }), "name"),
+    ] {
+        let (status, message) = backend.is_refused(Method::PUT, &path, body).await;
+        assert_eq!(status, 400);
+        assert!(message.starts_with(field), "{message}");
+    }
+    let (status, message) = backend.is_refused(Method::PUT, "/service/users", json!({})).await;
+    assert_eq!((status, message.as_str()), (400, "userId: is missing"));
+}
+
+#[tokio::test]
+async fn who_is_shut_out_needs_a_new_token() {
+    let (stack, database) = open_stack(&[]).await;
+    let backend = Backend::of(&stack);
+    let (alice, bob) = (user(&stack, "Alice"), user(&stack, "Bob"));
+    let mut phones = [alice.connects().await, alice.connects().await];
+    let mut bob_phone = bob.connects().await;
+    let (_, conversation) = alice.asks_for_conversation_with(&bob).await;
+    let group = alice.makes_group(&[&bob]).await;
+    phones[0].joins(&conversation).await;
+    bob_phone.joins(&conversation).await;
+    alice.connects().await.closes().await;
+
+    assert_eq!(backend.shuts_out(&alice).await, 2);
+    for phone in &mut phones {
+        let told = phone.receives_where(|frame| matches!(frame, Frame::Error(_))).await;
+        assert!(matches!(told, Frame::Error(error) if error.error.code == Code::Unauthenticated));
+        phone.is_closed().await;
+    }
+    bob_phone.hears(|event| matches!(event, Event::UserOffline { .. }).then_some(())).await;
+    assert_eq!(backend.shuts_out(&alice).await, 0, "a repeat finds nobody");
+    assert_eq!(Client::connect(&stack, &alice.token()).await.err(), Some(401));
+
+    let at = format!("/api/conversations/{group}");
+    let add = json!({ "userIds": [bob.id] });
+    let requests: [(Method, String, Option<Value>); 12] = [
+        (Method::GET, "/api/conversations".to_owned(), None),
+        (Method::GET, format!("/api/conversations/{conversation}/messages"), None),
+        (
+            Method::POST,
+            "/api/conversations/find-or-create".to_owned(),
+            Some(json!({ "otherUserId": bob.id })),
+        ),
+        (Method::POST, "/api/conversations".to_owned(), Some(json!({ "title": "T", "participantIds": [] }))),
+        (Method::GET, at.clone(), None),
+        (Method::PATCH, at.clone(), Some(json!({ "title": "New" }))),
+        (Method::GET, format!("{at}/changes"), None),
+        (Method::GET, format!("{at}/participants"), None),
+        (Method::POST, format!("{at}/participants"), Some(add)),
+        (Method::PATCH, format!("{at}/participants"), Some(json!({ "userId": bob.id, "role": "owner" }))),
+        (Method::DELETE, format!("{at}/participants?userId={}", bob.id), None),
+        (Method::DELETE, format!("{at}/participants?userId={}", alice.id), None),
+    ];
+    for (method, path, body) in &requests {
+        let answer = alice.requests(method.clone(), path, body.as_ref()).await;
+        assert_eq!(answer.status(), 401, "{method} {path}");
+        assert!(answer.headers().contains_key("www-authenticate"), "{method} {path}");
+    }
+    let database = connect(&database.url).await;
+    let change: i64 = database
+        .query_one("select last_change from conversations where title is not null", &[])
+        .await
+        .unwrap()
+        .get(0);
+    assert_eq!(change, 1, "nothing was done");
+
+    // A token of a later second is accepted, one without `iat` is not.
+    let mut claims = alice.claims();
+    claims.as_object_mut().unwrap().remove("iat");
+    assert_eq!(Client::connect(&stack, &alice.token_with(&claims)).await.err(), Some(401));
+    let alice_again = User { issued_at: Some(seconds_from_now(2)), ..alice.clone() };
+    assert_eq!(alice_again.sees(&group).await.last_change.0, 1);
+    alice_again.connects().await.closes().await;
+
+    // Somebody who was never there can be shut out too.
+    let carol = user(&stack, "Carol");
+    assert_eq!(backend.shuts_out(&carol).await, 0);
+    assert_eq!(Client::connect(&stack, &carol.token()).await.err(), Some(401));
+    assert_eq!(carol.gets("/api/conversations").await.status(), 401);
+}
+
+#[tokio::test]
+async fn the_service_makes_conversations_and_changes_who_takes_part() {
+    let (stack, _database) = open_stack(&[("MAX_PARTICIPANTS", "4")]).await;
+    let backend = Backend::of(&stack);
+    let [alice, bob, carol] = ["Alice", "Bob", "Carol"].map(|name| user(&stack, name));
+    let mut phone = alice.connects().await;
+
+    let direct = json!({ "participantIds": [bob.id, alice.id, bob.id] });
+    let (status, made) =
+        backend.does::<Conversation>(Method::POST, "/service/conversations", direct.clone()).await;
+    assert_eq!((status, made.kind, made.participant_count), (201, rest::Kind::Direct, 2));
+    assert_eq!(made.title, None);
+    let (status, again) = backend.does::<Conversation>(Method::POST, "/service/conversations", direct).await;
+    assert_eq!((status, &again), (200, &made), "the one conversation of the two");
+    assert_eq!(alice.asks_for_conversation_with(&bob).await, (200, made.id.to_string()), "Bob is known now");
+
+    let group = json!({
+        "title": "Order 17",
+        "participantIds": [alice.id, bob.id],
+        "ownerIds": [bob.id],
+        "clientConversationId": "order-17",
+    });
+    let (status, made) =
+        backend.does::<Conversation>(Method::POST, "/service/conversations", group.clone()).await;
+    assert_eq!((status, made.kind, made.title.as_deref()), (201, rest::Kind::Group, Some("Order 17")));
+    assert_eq!((made.last_change.0, made.last_seq.0), (1, 0));
+    let added = |event: &Event| match event {
+        Event::ParticipantsChanged { added, removed, participant_count, last_change, .. } => {
+            Some((added.len(), removed.len(), *participant_count, last_change.0))
+        }
+        _ => None,
+    };
+    assert_eq!(phone.hears(added).await, (2, 0, 2, 1));
+    let (status, again) = backend.does::<Conversation>(Method::POST, "/service/conversations", group).await;
+    assert_eq!((status, &again), (200, &made));
+    let id = made.id.to_string();
+    assert_eq!(alice.sees(&id).await.role, domain::Role::Member);
+
+    let participants = format!("/service/conversations/{id}/participants");
+    let (status, message) =
+        backend.is_refused(Method::POST, &participants, json!({ "userIds": [carol.id] })).await;
+    assert_eq!(status, 404, "{message}");
+    let _carols = carol.connects().await;
+    let (_, ParticipantCount { participant_count }) =
+        backend.does(Method::POST, &participants, json!({ "userIds": [carol.id] })).await;
+    assert_eq!(participant_count, 3);
+    assert_eq!(phone.hears(added).await, (1, 0, 3, 2));
+    let too_many = json!({ "userIds": ["d", "e"] });
+    for user in ["d", "e"] {
+        let path = format!("/service/users?userId={user}");
+        backend.does::<protocol::User>(Method::PUT, &path, json!({})).await;
+    }
+    assert_eq!(backend.is_refused(Method::POST, &participants, too_many).await.0, 400);
+
+    // The only owner may become a member: the service goes on changing the group.
+    let role = json!({ "userId": bob.id, "role": "member" });
+    backend.does::<rest::Done>(Method::PATCH, &participants, role).await;
+    assert_eq!(bob.adds(&id, &[&carol]).await, 403);
+    let role = json!({ "userId": "d", "role": "owner" });
+    assert_eq!(backend.is_refused(Method::PATCH, &participants, role).await.0, 404);
+    let remove = async |user: &User| {
+        let path = format!("{participants}?userId={}", user.id);
+        backend.requests(Method::DELETE, &path, None).await.status().as_u16()
+    };
+    for user in [&carol, &carol, &bob] {
+        assert_eq!(remove(user).await, 204);
+    }
+    assert_eq!(bob.gets(&format!("/api/conversations/{id}")).await.status(), 403);
+    assert_eq!(remove(&alice).await, 204, "the last one");
+    assert_eq!(remove(&alice).await, 404, "there is no conversation any more");
+
+    let unknown = format!("/service/conversations/{}/participants", Uuid::now_v7());
+    for (method, path, body) in [
+        (Method::POST, &unknown, json!({ "userIds": [alice.id] })),
+        (Method::PATCH, &unknown, json!({ "userId": alice.id, "role": "owner" })),
+        (Method::DELETE, &format!("{unknown}?userId={}", alice.id), Value::Null),
+    ] {
+        let (status, message) = backend.is_refused(method, path, body).await;
+        assert_eq!((status, message.as_str()), (404, "conversationId: there is no such conversation"));
+    }
+    for (body, field) in [
+        (json!({ "participantIds": [] }), "participantIds"),
+        (json!({ "participantIds": vec!["x"; 101] }), "participantIds"),
+        (json!({ "participantIds": ["a"] }), "title"),
+        (json!({ "participantIds": ["a", "b", "c"] }), "title"),
+        (json!({ "participantIds": ["a", "b"], "ownerIds": ["a"] }), "ownerIds"),
+        (json!({ "participantIds": ["a", "b"], "title": "T", "ownerIds": ["c"] }), "ownerIds"),
+        (json!({ "participantIds": ["a", "b"], "title": " " }), "title"),
+        (json!({ "participantIds": ["a", "b", "c", "d", "e"], "title": "T" }), "participantIds"),
+        (json!({ "title": "T" }), "participantIds"),
+    ] {
+        let (status, message) = backend.is_refused(Method::POST, "/service/conversations", body).await;
+        assert_eq!(status, 400);
+        assert!(message.contains(field), "{message}");
+    }
+}
+
+#[tokio::test]
+async fn the_service_sends_and_deletes_messages() {
+    let (stack, _database) = open_stack(&[("MAX_MESSAGES_PER_MINUTE", "1")]).await;
+    let backend = Backend::of(&stack);
+    let [alice, bob, carol] = ["Alice", "Bob", "Carol"].map(|name| user(&stack, name));
+    let (mut phone, mut bob_phone) = (alice.connects().await, bob.connects().await);
+    let _carols = carol.connects().await;
+    let (_, conversation) = alice.asks_for_conversation_with(&bob).await;
+    phone.joins(&conversation).await;
+
+    let path = format!("/service/conversations/{conversation}/messages");
+    let body = json!({
+        "senderId": alice.id,
+        "content": "Your parcel is on its way.",
+        "clientMessageId": "parcel",
+        "metadata": { "order": 17 },
+    });
+    let (status, sent) = backend.does::<Message>(Method::POST, &path, body.clone()).await;
+    assert_eq!((status, sent.seq.0, sent.content.as_str()), (201, 1, "Your parcel is on its way."));
+    assert_eq!(phone.receives_message().await.id, sent.id, "her own connections too");
+    let updated = |event: &Event| match event {
+        Event::ConversationUpdated { last_message, unread_count, .. } => {
+            Some((last_message.id, *unread_count))
+        }
+        _ => None,
+    };
+    assert_eq!(bob_phone.hears(updated).await, (sent.id, 1));
+    let (status, again) = backend.does::<Message>(Method::POST, &path, body).await;
+    assert_eq!((status, &again), (200, &sent));
+    let reply =
+        json!({ "senderId": bob.id, "content": "Thanks", "clientMessageId": "a", "replyTo": sent.id });
+    let (_, reply) = backend.does::<Message>(Method::POST, &path, reply).await;
+    assert_eq!((reply.reply_to, reply.seq.0), (Some(sent.id), 2), "no limit holds the service up");
+
+    let delete = format!("/service/messages/{}", sent.id);
+    let (status, deleted) = backend.does::<Message>(Method::DELETE, &delete, Value::Null).await;
+    assert_eq!((status, deleted.content.as_str(), deleted.change.map(|change| change.0)), (200, "", Some(1)));
+    assert!(deleted.deleted_at.is_some() && deleted.metadata.is_none());
+    let changed = |event: &Event| match event {
+        Event::MessageChanged { message, .. } => Some(message.id),
+        _ => None,
+    };
+    assert_eq!(phone.hears(changed).await, sent.id);
+    let (_, again) = backend.does::<Message>(Method::DELETE, &delete, Value::Null).await;
+    assert_eq!(again, deleted, "it may be repeated");
+
+    let message = |change: Value| {
+        let mut body = json!({ "senderId": alice.id, "content": "x", "clientMessageId": "y" });
+        body.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+        body
+    };
+    for (change, field) in [
+        (json!({ "senderId": carol.id }), "senderId"),
+        (json!({ "senderId": "nobody" }), "senderId"),
+        (json!({ "senderId": "" }), "senderId"),
+        (json!({ "content": " " }), "content"),
+        (json!({ "clientMessageId": null }), "clientMessageId"),
+        (json!({ "replyTo": Uuid::now_v7() }), "replyTo"),
+        (json!({ "metadata": [] }), "metadata"),
+    ] {
+        let (status, text) = backend.is_refused(Method::POST, &path, message(change)).await;
+        assert_eq!(status, 400, "{text}");
+        assert!(text.starts_with(field), "{text}");
+    }
+    let nowhere = format!("/service/conversations/{}/messages", Uuid::now_v7());
+    assert_eq!(backend.is_refused(Method::POST, &nowhere, message(json!({}))).await.0, 404);
+    let unknown = format!("/service/messages/{}", Uuid::now_v7());
+    assert_eq!(backend.is_refused(Method::DELETE, &unknown, Value::Null).await.0, 404);
+    assert_eq!(backend.is_refused(Method::DELETE, "/service/messages/x", Value::Null).await.0, 400);
+}
