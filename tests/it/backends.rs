@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use harness::{Database, Stack, connect, seconds_from_now};
+use harness::{Database, Stack, connect, eventually, seconds_from_now};
 use protocol::rest::{self, ParticipantCount};
 use protocol::service::{Closed, Conversation};
 use protocol::{Code, ErrorBody, Event, Message};
@@ -11,6 +11,8 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::people::{Client, Frame, User};
+use crate::stand_ins::callbacks::{Callbacks, Fate};
+use crate::stand_ins::dynamodb::DynamoDb;
 
 const ISSUER: &str = "https://issuer.example";
 const AUDIENCE: &str = "switchboard-service";
@@ -298,6 +300,51 @@ async fn who_is_shut_out_needs_a_new_token() {
     assert_eq!(backend.shuts_out(&carol).await, 0);
     assert_eq!(Client::connect(&stack, &carol.token()).await.err(), Some(401));
     assert_eq!(carol.gets("/api/conversations").await.status(), 401);
+}
+
+#[tokio::test]
+async fn a_handshake_under_way_is_shut_out_too() {
+    let (dynamodb, callbacks) = (DynamoDb::start().await, Callbacks::start().await);
+    let env =
+        [("AWS_ENDPOINT_URL_DYNAMODB", dynamodb.url.as_str()), ("PUSH_ENDPOINT", callbacks.url.as_str())];
+    let (stack, _database) = open_stack(&env).await;
+    dynamodb.pass_on_to(&stack.dynamodb_url);
+    callbacks.pass_on_to(stack.port);
+    let backend = Backend::of(&stack);
+    let (alice, bob) = (user(&stack, "Alice"), user(&stack, "Bob"));
+    let _bob_phone = bob.connects().await;
+    alice.connects().await.closes().await;
+    let (_, conversation) = alice.asks_for_conversation_with(&bob).await;
+    let connects = |user: &User| {
+        let (stack, token) = (stack.clone(), user.token());
+        tokio::spawn(async move { Client::connect(&stack, &token).await })
+    };
+
+    // Its token is verified, and Postgres has accepted it: only its lease is not written yet.
+    dynamodb.holds_changes_by("connect", &alice.id);
+    let connecting = connects(&alice);
+    eventually("the lease is about to be written", async || dynamodb.is_holding()).await;
+    assert_eq!(backend.shuts_out(&alice).await, 0);
+    dynamodb.lets_go();
+    assert_eq!(connecting.await.unwrap().err(), Some(401));
+
+    // Its lease is written, and the handshake is not answered yet: it announces itself to Bob first.
+    callbacks.has(&stack.connection_of(&bob.id).await, Fate::Stalled);
+    let alice = User { issued_at: Some(seconds_from_now(1)), ..alice };
+    let connecting = connects(&alice);
+    eventually("it is announced", async || callbacks.pushes_to(Fate::Stalled) > 0).await;
+    tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
+    let gone = callbacks.gone();
+    let shutting_out = {
+        let (backend, alice) = (backend.clone(), alice.clone());
+        tokio::spawn(async move { backend.shuts_out(&alice).await })
+    };
+    eventually("it cannot be closed yet", async || callbacks.gone() > gone).await;
+    callbacks.release();
+    assert_eq!(shutting_out.await.unwrap(), 1);
+    let mut phone = connecting.await.unwrap().expect("it was let in");
+    phone.is_closed().await;
+    assert!(!bob.sees(&conversation).await.other_user.unwrap().online);
 }
 
 #[tokio::test]
