@@ -10,12 +10,12 @@ use reqwest::{Method, Response};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::people::{Client, Frame, User};
+use crate::people::{Client, Frame, ISSUER, User};
 use crate::stand_ins::callbacks::{Callbacks, Fate};
 use crate::stand_ins::dynamodb::DynamoDb;
 
-const ISSUER: &str = "https://issuer.example";
-const AUDIENCE: &str = "switchboard-service";
+/// The audience of service tokens.
+pub(crate) const AUDIENCE: &str = "switchboard-service";
 
 /// A stack whose service API is open.
 pub(crate) async fn open_stack(more: &[(&str, &str)]) -> (Arc<Stack>, Database) {
@@ -85,12 +85,6 @@ async fn refusal(answer: Response) -> (u16, String) {
     let status = answer.status().as_u16();
     let body: ErrorBody = answer.json().await.expect("an error has a body");
     (status, body.error.message)
-}
-
-/// A user of a stack that checks the issuer.
-pub(crate) fn user(stack: &Arc<Stack>, name: &str) -> User {
-    let issued_at = Some(seconds_from_now(-1));
-    User { issuer: Some(ISSUER.to_owned()), issued_at, ..User::of(stack, name) }
 }
 
 /// The routes of the service, each with a body that it takes.
@@ -195,7 +189,7 @@ async fn a_service_token_opens_the_service_and_nothing_else() {
 async fn what_the_service_sets_of_a_user_no_token_changes() {
     let (stack, _database) = open_stack(&[]).await;
     let backend = Backend::of(&stack);
-    let alice = user(&stack, "Alice");
+    let alice = User::of(&stack, "Alice");
     let path = format!("/service/users?userId={}", alice.id);
     let put = async |body| backend.does::<protocol::User>(Method::PUT, &path, body).await.1;
     let made = put(json!({ "name": "Alice of the backend" })).await;
@@ -211,7 +205,7 @@ async fn what_the_service_sets_of_a_user_no_token_changes() {
     let cleared = put(json!({ "avatarUrl": null, "displayName": "Al" })).await;
     assert_eq!((cleared.display_name.as_deref(), &cleared.avatar_url), (Some("Al"), &None));
     alice.makes_group(&[]).await;
-    let bob = user(&stack, "Bob");
+    let bob = User::of(&stack, "Bob");
     let _bob_phone = bob.connects().await;
     alice.asks_for_conversation_with(&bob).await;
     alice.connects().await.closes().await;
@@ -235,7 +229,7 @@ async fn what_the_service_sets_of_a_user_no_token_changes() {
 async fn who_is_shut_out_needs_a_new_token() {
     let (stack, database) = open_stack(&[]).await;
     let backend = Backend::of(&stack);
-    let (alice, bob) = (user(&stack, "Alice"), user(&stack, "Bob"));
+    let (alice, bob) = (User::of(&stack, "Alice"), User::of(&stack, "Bob"));
     let mut phones = [alice.connects().await, alice.connects().await];
     let mut bob_phone = bob.connects().await;
     let (_, conversation) = alice.asks_for_conversation_with(&bob).await;
@@ -291,12 +285,12 @@ async fn who_is_shut_out_needs_a_new_token() {
     let mut claims = alice.claims();
     claims.as_object_mut().unwrap().remove("iat");
     assert_eq!(Client::connect(&stack, &alice.token_with(&claims)).await.err(), Some(401));
-    let alice_again = User { issued_at: Some(seconds_from_now(2)), ..alice.clone() };
+    let alice_again = User { issued_at: seconds_from_now(2), ..alice.clone() };
     assert_eq!(alice_again.sees(&group).await.last_change.0, 1);
     alice_again.connects().await.closes().await;
 
     // Somebody who was never there can be shut out too.
-    let carol = user(&stack, "Carol");
+    let carol = User::of(&stack, "Carol");
     assert_eq!(backend.shuts_out(&carol).await, 0);
     assert_eq!(Client::connect(&stack, &carol.token()).await.err(), Some(401));
     assert_eq!(carol.gets("/api/conversations").await.status(), 401);
@@ -311,7 +305,7 @@ async fn a_handshake_under_way_is_shut_out_too() {
     dynamodb.pass_on_to(&stack.dynamodb_url);
     callbacks.pass_on_to(stack.port);
     let backend = Backend::of(&stack);
-    let (alice, bob) = (user(&stack, "Alice"), user(&stack, "Bob"));
+    let (alice, bob) = (User::of(&stack, "Alice"), User::of(&stack, "Bob"));
     let _bob_phone = bob.connects().await;
     alice.connects().await.closes().await;
     let (_, conversation) = alice.asks_for_conversation_with(&bob).await;
@@ -330,7 +324,7 @@ async fn a_handshake_under_way_is_shut_out_too() {
 
     // Its lease is written, and the handshake is not answered yet: it announces itself to Bob first.
     callbacks.has(&stack.connection_of(&bob.id).await, Fate::Stalled);
-    let alice = User { issued_at: Some(seconds_from_now(1)), ..alice };
+    let alice = User { issued_at: seconds_from_now(1), ..alice };
     let connecting = connects(&alice);
     eventually("it is announced", async || callbacks.pushes_to(Fate::Stalled) > 0).await;
     tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
@@ -351,7 +345,7 @@ async fn a_handshake_under_way_is_shut_out_too() {
 async fn the_service_makes_conversations_and_changes_who_takes_part() {
     let (stack, _database) = open_stack(&[("MAX_PARTICIPANTS", "4")]).await;
     let backend = Backend::of(&stack);
-    let [alice, bob, carol] = ["Alice", "Bob", "Carol"].map(|name| user(&stack, name));
+    let [alice, bob, carol] = ["Alice", "Bob", "Carol"].map(|name| User::of(&stack, name));
     let mut phone = alice.connects().await;
 
     let direct = json!({ "participantIds": [bob.id, alice.id, bob.id] });
@@ -448,7 +442,7 @@ async fn the_service_makes_conversations_and_changes_who_takes_part() {
 async fn the_service_sends_and_deletes_messages() {
     let (stack, _database) = open_stack(&[("MAX_MESSAGES_PER_MINUTE", "1")]).await;
     let backend = Backend::of(&stack);
-    let [alice, bob, carol] = ["Alice", "Bob", "Carol"].map(|name| user(&stack, name));
+    let [alice, bob, carol] = ["Alice", "Bob", "Carol"].map(|name| User::of(&stack, name));
     let (mut phone, mut bob_phone) = (alice.connects().await, bob.connects().await);
     let _carols = carol.connects().await;
     let (_, conversation) = alice.asks_for_conversation_with(&bob).await;

@@ -7,6 +7,7 @@ mod people;
 mod stand_ins;
 
 mod backends;
+mod blocking;
 mod by_hand;
 mod catching_up;
 mod changing;

@@ -9,7 +9,8 @@ use serde_json::json;
 use serde_norway::Value;
 use tokio::time::Instant;
 
-use crate::people::{Client, Pair, User, pair};
+use crate::backends::{AUDIENCE, Backend};
+use crate::people::{Client, ISSUER, Pair, User, pair};
 use crate::stand_ins::callbacks::{Callbacks, Fate};
 use crate::stand_ins::dynamodb::DynamoDb;
 
@@ -30,6 +31,8 @@ async fn every_function_may_do_what_it_does_and_nothing_else() {
         ("PRESENCE_AUDIENCE", "everyone"),
         ("LEASE_SECONDS", &LEASE.as_secs().to_string()),
         ("MAX_CONNECTIONS_PER_USER", "8"),
+        ("JWT_ISSUER", ISSUER),
+        ("SERVICE_AUDIENCE", AUDIENCE),
     ])
     .await;
     dynamodb.pass_on_to(&stack.dynamodb_url);
@@ -135,6 +138,13 @@ async fn every_function_may_do_what_it_does_and_nothing_else() {
     while !forgets("manage_conversations") && began.elapsed() < PATIENCE {
         victims[3].makes_group(&[&victims[6]]).await;
     }
+    // A backend closes the connections of somebody.
+    let unwanted = User::of(&stack, "Unwanted");
+    let mut unwanted_phone = unwanted.connects().await;
+    unwanted_phone.joins(&unwanted.makes_group(&[]).await).await;
+    // Before their `$disconnect`, which would take them offline.
+    callbacks.has(&stack.connection_of(&unwanted.id).await, Fate::LeftOpen);
+    Backend::of(&stack).shuts_out(&unwanted).await;
     goes(&victims[3]).await;
     let visitor = bob.connects().await;
     let guest = User::of(&stack, "Guest").connects().await;

@@ -66,6 +66,7 @@ fn refused(state: &State, change: &MessageChange, refusal: ChangeRefusal) -> Err
             MessageChange::Edit { .. } => "messageId: only its sender may edit a message",
             _ => "messageId: only its sender or an owner of the group may delete a message",
         }),
+        ChangeRefusal::Closed => Error::conversation_closed("messageId"),
         ChangeRefusal::Deleted => Error::invalid_request("messageId: this message is deleted"),
         ChangeRefusal::TooManyReactions => {
             Error::invalid_request(format!("reaction: a message has at most {MAX_REACTIONS} different ones"))

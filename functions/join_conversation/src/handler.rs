@@ -26,8 +26,8 @@ pub(crate) async fn handle(state: &State, caller: &Caller, frame: JoinConversati
     let conversation_id = frame.conversation_id;
     for _ in 0..TRIES {
         let before = participation(state, user_id, conversation_id).await?;
-        let Participation { listeners, first_seq, roster, .. } = &before;
-        let membership = Membership { listeners, first_seq: *first_seq, roster: *roster };
+        let Participation { listeners, first_seq, roster, apart, .. } = &before;
+        let membership = Membership { listeners, first_seq: *first_seq, roster: *roster, apart };
         let participants = match listeners {
             Listeners::Participants(users) => users.as_slice(),
             Listeners::Joined => &[],
@@ -52,15 +52,16 @@ pub(crate) async fn handle(state: &State, caller: &Caller, frame: JoinConversati
             Ok((presence?, participation(state, user_id, conversation_id).await?))
         };
         match confirmed.await {
-            Ok((presence, after)) if after.joined_at == before.joined_at => {
+            Ok((presence, after)) if after.joined_at == before.joined_at && after.apart == before.apart => {
                 return Ok(Reply::Event(Event::JoinedConversation {
                     conversation_id,
                     last_seq: after.last_seq,
                     last_change: after.last_change,
-                    online_user_ids: online(user_id, listeners, &presence),
+                    online_user_ids: online(user_id, &before, &presence),
                 }));
             }
-            // The user was removed and added again, and that removal may still empty the room.
+            // The user was removed and added again, and that removal may still empty the room. Or a block was
+            // made or ended, and that may have found the room without the user.
             Ok(_) => {}
             Err(error) => {
                 step_back(state, caller, conversation_id).await;
@@ -73,18 +74,29 @@ pub(crate) async fn handle(state: &State, caller: &Caller, frame: JoinConversati
 }
 
 async fn participation(state: &State, user: &UserId, id: ConversationId) -> Result<Participation, Error> {
-    state.store.participation_of(id, user).await?.ok_or_else(Error::not_a_participant)
+    let found = state.store.participation_of(id, user).await?.ok_or_else(Error::not_a_participant)?;
+    match found.is_blocked {
+        true => Err(Error::conversation_closed("conversationId")),
+        false => Ok(found),
+    }
 }
 
 async fn step_back(state: &State, caller: &Caller, id: ConversationId) {
     best_effort("leaving a room", state.connections.leave(&caller.connection_id, id)).await;
 }
 
-/// The participants who are online. The caller is, whatever their lease says: they have just sent a frame.
-/// Those of a large conversation are too many to look at.
-fn online(caller: &UserId, listeners: &Listeners, presence: &HashMap<UserId, Presence>) -> Vec<UserId> {
-    let is_online = |user: &UserId| user == caller || presence.get(user).is_some_and(|of| of.online);
-    match listeners {
+/// The participants who are online, without those who are apart from the caller. The caller is, whatever their
+/// lease says: they have just sent a frame. Those of a large conversation are too many to look at.
+fn online(
+    caller: &UserId,
+    participation: &Participation,
+    presence: &HashMap<UserId, Presence>,
+) -> Vec<UserId> {
+    let is_online = |user: &UserId| {
+        let shown = presence.get(user).filter(|_| !participation.apart.contains(user));
+        user == caller || shown.is_some_and(|of| of.online)
+    };
+    match &participation.listeners {
         Listeners::Participants(users) => users.iter().filter(|user| is_online(user)).cloned().collect(),
         Listeners::Joined => vec![caller.clone()],
     }

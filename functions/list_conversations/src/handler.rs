@@ -35,9 +35,10 @@ pub(crate) async fn handle(
     found.truncate(page.limit);
     let next_cursor = found.last().filter(|_| has_more).map(|last| last.cursor.to_string());
 
+    // Nobody sees the presence of somebody whom they have blocked, or who has blocked them.
     let other = |kind: &Kind| match kind {
-        Kind::Direct { other } => Some(other.id.clone()),
-        Kind::Group { .. } => None,
+        Kind::Direct { other, is_blocked: false } => Some(other.id.clone()),
+        Kind::Direct { .. } | Kind::Group { .. } => None,
     };
     let others: Vec<_> = found.iter().filter_map(|listed| other(&listed.conversation.kind)).collect();
     let presence = state.connections.presence(&others).await?;

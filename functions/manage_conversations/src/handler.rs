@@ -10,11 +10,14 @@ use domain::{
 use edge::Error;
 use edge::http::StatusCode;
 use edge::token::Claims;
-use protocol::rest::{self, Done, ParticipantCount, ParticipantPage};
+use protocol::rest::{self, Blocks, Done, ParticipantCount, ParticipantPage};
 use protocol::{Event, Time};
 use realtime::{Connections, Push, after_commit, tell_listeners, tell_roster_change};
 use serde::Serialize;
-use store::{Actor, ChangedGroup, Changes, GroupChange, Made, NewGroup, Refusal, Removal, Store};
+use store::{
+    Actor, BlockRefusal, Blocked, ChangedGroup, Changes, GroupChange, MAX_BLOCKED, Made, NewGroup, Refusal,
+    Removal, Store,
+};
 
 use crate::request::{Asked, ChangesPage, Page};
 
@@ -36,6 +39,7 @@ pub(crate) enum Answer {
     Changes(Box<rest::Changes>),
     Participants(ParticipantPage),
     ParticipantCount(ParticipantCount),
+    Blocks(Blocks),
     Done(Done),
 }
 
@@ -54,6 +58,11 @@ pub(crate) async fn handle(
         Asked::AddParticipants(id, users) => add_participants(state, id, caller, &users).await,
         Asked::SetRole(id, user, role) => set_role(state, id, caller, &user, role).await,
         Asked::RemoveParticipant(id, user) => remove_participant(state, id, caller, &user).await,
+        Asked::ListBlocks => {
+            let user_ids = state.store.blocked_by(caller).await?;
+            Ok((StatusCode::OK, Answer::Blocks(Blocks { user_ids })))
+        }
+        Asked::SetBlock(user, blocks) => set_block(state, caller, &user, blocks).await,
     }
 }
 
@@ -65,11 +74,11 @@ async fn create(state: &State, claims: &Claims, mut group: NewGroup) -> Result<(
         true => Err(Refusal::TooManyParticipants),
         false => state.store.create_group(caller, &claims.profile, &group, state.max_per_minute).await?,
     };
-    let id = match made.map_err(|refusal| refused(state, refusal, "participantIds"))? {
+    let (id, others) = match made.map_err(|refusal| refused(state, refusal, "participantIds"))? {
         Made::Found(id) => return Ok((StatusCode::OK, conversation(state, id, caller).await?)),
-        Made::Created(id) => id,
+        Made::Created(id, others) => (id, others),
     };
-    let participants: Vec<_> = [caller.user_id.clone()].into_iter().chain(group.others).collect();
+    let participants: Vec<_> = [caller.user_id.clone()].into_iter().chain(others).collect();
     let created = Conversation {
         id,
         kind: Kind::Group { title: group.title, avatar_url: group.avatar_url },
@@ -150,12 +159,13 @@ async fn list_participants(
     let users: Vec<_> = found.iter().map(|participant| participant.user.id.clone()).collect();
     let presence = state.connections.presence(&users).await?;
     let participants = found.into_iter().map(|participant| {
-        let presence = presence.get(&participant.user.id).copied().unwrap_or_default();
+        let shown = Some(&participant.user.id).filter(|_| !participant.is_apart);
+        let presence = shown.and_then(|user| presence.get(user)).copied().unwrap_or_default();
         rest::Participant {
             user: participant.user.into(),
             role: participant.role,
             joined_at: Time(participant.joined_at),
-            read_up_to_seq: participant.read_up_to,
+            read_up_to_seq: if participant.is_apart { Seq(0) } else { participant.read_up_to },
             online: presence.online,
             last_seen_at: presence.last_seen_at.map(Time),
         }
@@ -214,6 +224,39 @@ async fn remove_participant(
     Ok((StatusCode::NO_CONTENT, Answer::Done(Done {})))
 }
 
+/// A block commits, then changes the rooms, then answers. If it dies before that, a repeat changes the rooms all
+/// the same.
+async fn set_block(
+    state: &State,
+    caller: &Identity,
+    user: &UserId,
+    blocks: bool,
+) -> Result<(StatusCode, Answer), Error> {
+    let own = &caller.user_id;
+    if user == own {
+        return Err(Error::invalid_request("userId: must be another user"));
+    }
+    let set = state.store.set_block(caller, user, blocks).await?;
+    let Blocked { are_apart, direct, shared } = set.map_err(|refusal| match refusal {
+        BlockRefusal::NoSuchUser => Error::not_found("userId: there is no such user"),
+        BlockRefusal::TooMany => {
+            Error::invalid_request(format!("userId: you block {MAX_BLOCKED} users already"))
+        }
+    })?;
+    let connections = &state.connections;
+    let leave_direct = async {
+        match direct.filter(|_| are_apart) {
+            Some((id, roster)) => {
+                connections.expel(own, id, roster).await?;
+                connections.expel(user, id, roster).await
+            }
+            None => Ok(()),
+        }
+    };
+    tokio::try_join!(leave_direct, connections.set_apart((own, user), &shared, are_apart))?;
+    Ok((StatusCode::NO_CONTENT, Answer::Done(Done {})))
+}
+
 async fn conversation(state: &State, id: ConversationId, caller: &Identity) -> Result<Answer, Error> {
     let found = state.store.conversation_of(id, caller).await?.ok_or_else(Error::not_a_participant)?;
     Ok(Answer::Conversation(Box::new(with_presence(state, found).await?)))
@@ -221,11 +264,11 @@ async fn conversation(state: &State, id: ConversationId, caller: &Identity) -> R
 
 async fn with_presence(state: &State, conversation: Conversation) -> Result<rest::Conversation, Error> {
     let presence = match &conversation.kind {
-        Kind::Direct { other } => {
+        Kind::Direct { is_blocked: true, .. } | Kind::Group { .. } => realtime::Presence::default(),
+        Kind::Direct { other, .. } => {
             let presence = state.connections.presence(std::slice::from_ref(&other.id)).await?;
             presence.get(&other.id).copied().unwrap_or_default()
         }
-        Kind::Group { .. } => realtime::Presence::default(),
     };
     Ok(rest::Conversation::new(conversation, presence.online, presence.last_seen_at.map(Time)))
 }

@@ -21,6 +21,8 @@ pub(crate) enum Asked {
     AddParticipants(ConversationId, Vec<UserId>),
     SetRole(ConversationId, UserId, Role),
     RemoveParticipant(ConversationId, UserId),
+    ListBlocks,
+    SetBlock(UserId, bool),
 }
 
 /// A page of participants: those after a user.
@@ -65,6 +67,9 @@ pub(crate) fn read(request: &Request) -> Result<Asked, Error> {
         "DELETE /api/conversations/{conversationId}/participants" => {
             Asked::RemoveParticipant(id()?, required_query(request, "userId")?)
         }
+        "GET /api/blocks" => Asked::ListBlocks,
+        "PUT /api/blocks" => Asked::SetBlock(required_query(request, "userId")?, true),
+        "DELETE /api/blocks" => Asked::SetBlock(required_query(request, "userId")?, false),
         other => return Err(Error::not_found(format!("there is no route {other}"))),
     })
 }

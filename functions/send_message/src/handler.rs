@@ -29,6 +29,7 @@ pub(crate) async fn handle(state: &State, caller: &Caller, frame: SendMessage) -
     let sent = match state.store.send_message(&new, state.max_per_minute).await? {
         Sending::Sent(sent) => sent,
         Sending::NotAParticipant => return Err(Error::not_a_participant()),
+        Sending::Closed => return Err(Error::conversation_closed("conversationId")),
         Sending::NoSuchReplyTo => {
             return Err(Error::invalid_request(
                 "replyTo: no message of this conversation that you see has this id",

@@ -5,7 +5,7 @@ use edge::Error;
 use edge::http::StatusCode;
 use protocol::rest::{Done, ParticipantCount};
 use realtime::{after_commit, tell_roster_change};
-use store::{Actor, Made, NewConversation, Refusal, Removal};
+use store::{Actor, NewConversation, Refusal, Removal};
 
 use crate::{Answer, State};
 
@@ -13,11 +13,8 @@ pub(crate) async fn make(state: &State, new: &NewConversation) -> Result<(Status
     if i32::try_from(new.participants.len()).is_ok_and(|count| count > state.max_participants) {
         return Err(refused(state, Refusal::TooManyParticipants, "participantIds"));
     }
-    let (status, id) = match state.store.make_conversation(new).await? {
-        Made::Found(id) => (StatusCode::OK, id),
-        Made::Created(id) => (StatusCode::CREATED, id),
-    };
-    if status == StatusCode::CREATED && new.title.is_some() {
+    let (id, is_new) = state.store.make_conversation(new).await?;
+    if is_new && new.title.is_some() {
         let role = |user: &UserId| if new.owners.contains(user) { Role::Owner } else { Role::Member };
         let change = RosterChange {
             added: new.participants.clone(),
@@ -31,6 +28,7 @@ pub(crate) async fn make(state: &State, new: &NewConversation) -> Result<(Status
     }
     // All its participants may have left it meanwhile.
     let outline = state.store.outline_of(id).await?.ok_or_else(no_such_conversation)?;
+    let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
     Ok((status, Answer::Conversation(Box::new(outline.into()))))
 }
 

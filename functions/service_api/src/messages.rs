@@ -20,6 +20,7 @@ pub(crate) async fn send(state: &State, new: &NewMessage) -> Result<(StatusCode,
             state.store.outline_of(new.conversation_id).await?.ok_or_else(no_such_conversation)?;
             return Err(Error::invalid_request("senderId: this user does not take part in the conversation"));
         }
+        Sending::Closed => return Err(Error::conversation_closed("conversationId")),
         Sending::NoSuchReplyTo => {
             return Err(Error::invalid_request(
                 "replyTo: no message of this conversation that the sender sees has this id",

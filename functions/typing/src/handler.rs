@@ -15,7 +15,7 @@ pub(crate) struct State {
 }
 
 pub(crate) async fn handle(state: &State, caller: &Caller, typing: Typing) -> Result<Reply, Error> {
-    let room = state.connections.room(typing.conversation_id).await?;
+    let room = state.connections.room_around(&caller.user_id, typing.conversation_id).await?;
     let (own, others): (Vec<_>, Vec<_>) =
         room.into_iter().partition(|target| target.connection == caller.connection_id);
     if own.is_empty() {

@@ -1,8 +1,9 @@
 //! The HTTP API as an OpenAPI 3.1 document.
 
 use protocol::rest::{
-    AddParticipants, ChangeConversation, Changes, Conversation, ConversationPage, CreateConversation, Done,
-    FindOrCreateConversation, FoundConversation, MessagePage, ParticipantCount, ParticipantPage, SetRole,
+    AddParticipants, Blocks, ChangeConversation, Changes, Conversation, ConversationPage, CreateConversation,
+    Done, FindOrCreateConversation, FoundConversation, MessagePage, ParticipantCount, ParticipantPage,
+    SetRole,
 };
 use serde_json::{Value, json};
 
@@ -213,6 +214,44 @@ pub fn document() -> Value {
             &[&ALWAYS[..], &["400", "403"]].concat(),
         ),
     });
+    let user_id = |description: &str, schemas: &mut Schemas| {
+        json!({
+            "name": "userId",
+            "in": "query",
+            "required": true,
+            "description": description,
+            "schema": schemas.of_request::<domain::UserId>(),
+        })
+    };
+    let list_blocks = json!({
+        "operationId": "listBlocks",
+        "summary": "The users whom the caller blocks",
+        "responses": respond(
+            json!({ "200": { "description": "All of them.", "content": content(&schemas.of_answer::<Blocks>()) } }),
+            &ALWAYS,
+        ),
+    });
+    let block = json!({
+        "operationId": "block",
+        "summary": "Block a user",
+        "description": "Their conversation of two is closed to both: no messages, edits, reactions or joins. Neither \
+            sees the presence, the typing or the receipts of the other anywhere. They cannot add the caller to a \
+            group.",
+        "parameters": [user_id("The user.", &mut schemas)],
+        "responses": respond(
+            json!({ "204": { "description": "They are blocked, or were before." } }),
+            &[&ALWAYS[..], &["400", "404"]].concat(),
+        ),
+    });
+    let unblock = json!({
+        "operationId": "unblock",
+        "summary": "Block a user no longer",
+        "parameters": [user_id("The user.", &mut schemas)],
+        "responses": respond(
+            json!({ "204": { "description": "They are not blocked, or were not before." } }),
+            &[&ALWAYS[..], &["400", "404"]].concat(),
+        ),
+    });
     json!({
         "openapi": "3.1.0",
         "info": info(
@@ -223,6 +262,7 @@ pub fn document() -> Value {
         "servers": [{ "url": "http://localhost:8700", "description": "cargo dev" }],
         "security": [{ "token": [] }],
         "paths": {
+            "/api/blocks": { "get": list_blocks, "put": block, "delete": unblock },
             "/api/conversations": { "get": list_conversations, "post": create },
             "/api/conversations/find-or-create": { "post": find_or_create },
             "/api/conversations/{conversationId}": { "get": get, "patch": change },

@@ -56,6 +56,8 @@ pub enum Kind {
     Direct {
         /// The other one.
         other: User,
+        /// Whether one of the two has blocked the other.
+        is_blocked: bool,
     },
     /// A conversation that users are added to and removed from.
     Group {

@@ -23,7 +23,7 @@ pub use message::{
 };
 pub use metadata::Metadata;
 pub use text::Invalid;
-pub use user::{AvatarUrl, DisplayName, Identity, Name, Profile, User};
+pub use user::{AvatarUrl, Contacts, DisplayName, Identity, Name, Profile, User};
 
 /// A point in time, in UTC.
 pub type Timestamp = time::OffsetDateTime;

@@ -83,6 +83,12 @@ impl Error {
         Self::new(Code::Forbidden, "conversationId: only its owners may do this")
     }
 
+    /// The conversation of two takes nothing new: one of them has blocked the other, or is erased. The same to
+    /// both.
+    pub fn conversation_closed(field: &str) -> Self {
+        Self::new(Code::Forbidden, format!("{field}: this conversation is closed"))
+    }
+
     /// The connection has not joined the conversation.
     pub fn not_joined() -> Self {
         Self::new(Code::Forbidden, "conversationId: this connection has not joined it")

@@ -109,12 +109,22 @@ pub struct Participant {
     pub role: Role,
     /// When the user was added.
     pub joined_at: Time,
-    /// The number of the last message that the user has read.
+    /// The number of the last message that the user has read. 0 if one of you has blocked the other.
     pub read_up_to_seq: Seq,
-    /// Whether the user is online.
+    /// Whether the user is online. False if one of you has blocked the other.
     pub online: bool,
-    /// When the user last went offline.
+    /// When the user last went offline. Null if one of you has blocked the other.
     pub last_seen_at: Option<Time>,
+}
+
+/// The answer to `GET /api/blocks`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct Blocks {
+    /// The users whom the caller blocks, by their ids.
+    #[cfg_attr(feature = "schema", schemars(length(max = 1000)))]
+    pub user_ids: Vec<UserId>,
 }
 
 /// The answer to `GET /api/conversations`: the user's conversations, newest activity first.
@@ -177,7 +187,7 @@ impl Conversation {
     /// offline.
     pub fn new(conversation: domain::Conversation, online: bool, last_seen_at: Option<Time>) -> Self {
         let (kind, title, avatar_url, other_user) = match conversation.kind {
-            domain::Kind::Direct { other } => {
+            domain::Kind::Direct { other, .. } => {
                 (Kind::Direct, None, None, Some(OtherUser { user: other.into(), online, last_seen_at }))
             }
             domain::Kind::Group { title, avatar_url } => (Kind::Group, Some(title), avatar_url, None),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use domain::{ConnectionId, Failure, UserId};
+use domain::{ConnectionId, Contacts, Failure, UserId};
 use edge::Error;
 use edge::websocket::dismiss;
 use futures_util::future::join_all;
@@ -37,7 +37,7 @@ pub async fn shut_out(
     announcer: &Announcer,
     user: &UserId,
     at: i64,
-    contacts: &[UserId],
+    contacts: &Contacts,
     why: &Error,
 ) -> Result<usize, Failure> {
     let connections = &announcer.connections;

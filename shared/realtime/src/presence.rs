@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::str::FromStr;
 
 use aws::SdkConfig;
-use domain::{Failure, Timestamp, UserId};
+use domain::{Contacts, Failure, Timestamp, UserId};
 use environment::Misconfigured;
 use futures_util::future::try_join_all;
 use protocol::{Event, Time};
@@ -75,19 +75,19 @@ impl Announcer {
     }
 
     /// Announces transitions of a user, to their `contacts` if those are the audience, and then removes them
-    /// from the item.
+    /// from the item. Who is apart from the user is not told.
     ///
     /// # Errors
     ///
     /// The table of connections could not be read or written. The sweep then announces the transitions again.
-    pub async fn announce(&self, unannounced: Unannounced, contacts: &[UserId]) -> Result<(), Failure> {
+    pub async fn announce(&self, unannounced: Unannounced, contacts: &Contacts) -> Result<(), Failure> {
         let Some((_, transitions)) = &unannounced.duty else { return Ok(()) };
         let user = &unannounced.item.user;
         let mut targets = match self.audience {
-            PresenceAudience::Contacts => self.connections.connections_of(contacts).await?,
+            PresenceAudience::Contacts => self.connections.connections_of(&contacts.users).await?,
             PresenceAudience::Everyone => self.connections.connections_of_everyone().await?,
         };
-        targets.retain(|target| target.user != *user);
+        targets.retain(|target| target.user != *user && !contacts.apart.contains(&target.user));
         // All at once: clients order them by version.
         let frames = transitions.iter().flat_map(|transition| {
             let frame = frame(&event(user, *transition));

@@ -9,12 +9,13 @@ use aws_sdk_dynamodb::types::{
     TransactWriteItem, Update,
 };
 use domain::{ConnectionId, ConversationId, Dependency, Failure, Listeners, Seq, UserId};
+use futures_util::{StreamExt, TryStreamExt, stream};
 
 use crate::connections::Connections;
-use crate::dynamodb::dynamodb_failure;
+use crate::dynamodb::{dynamodb_failure, unless_condition_failed};
 use crate::table::{
-    Item, KEY, Member, ONLINE, ROOMS, Room, TTL, connection_key, lease_attribute, member_attribute, members,
-    now, number, rooms, ttl, user_key,
+    Item, KEY, Member, ONLINE, ROOMS, Room, TTL, apart_attribute, are_apart, connection_key, lease_attribute,
+    member_attribute, members, now, number, rooms, ttl, user_key,
 };
 use crate::target::{Target, reachable};
 use crate::user_item::UserItem;
@@ -28,6 +29,8 @@ const NEARLY_LARGE: usize = 60;
 
 /// The number of tries of a transaction that conflicts with other writes.
 const TRANSACTION_TRIES: u32 = 10;
+/// The number of rooms that are changed concurrently.
+const CONCURRENCY: usize = 8;
 const BACKOFF: Duration = Duration::from_millis(10);
 
 /// What a conversation is to the user of a connection that joins it.
@@ -39,6 +42,8 @@ pub struct Membership<'a> {
     pub first_seq: Seq,
     /// How often participants have been added or removed.
     pub roster: i64,
+    /// The participants who have blocked the user or are blocked by them.
+    pub apart: &'a [UserId],
 }
 
 /// The result of a join.
@@ -97,7 +102,7 @@ impl Connections {
         conversation: ConversationId,
         as_participant: &Membership<'_>,
     ) -> Result<Joined, Failure> {
-        let Membership { listeners, first_seq, roster } = *as_participant;
+        let Membership { listeners, first_seq, roster, apart } = *as_participant;
         let room = match listeners {
             Listeners::Participants(_) => Room::of(conversation),
             Listeners::Joined => Room::of_large(conversation, user),
@@ -106,7 +111,9 @@ impl Connections {
         let items = [
             TransactWriteItem::builder().condition_check(self.holds_lease(user, connection)).build(),
             TransactWriteItem::builder().update(self.add_room(connection, room)).build(),
-            TransactWriteItem::builder().update(self.add_member(connection, member, room)).build(),
+            TransactWriteItem::builder()
+                .update(self.add_member(connection, member, room, (user, apart)))
+                .build(),
         ];
         Ok(self.transact(&items, join_refusal).await?.unwrap_or(Joined::Joined))
     }
@@ -169,6 +176,39 @@ impl Connections {
             }
         }
         Ok(())
+    }
+
+    /// Stores in the rooms of conversations whether two users are apart. Who joins later stores it with the join.
+    ///
+    /// # Errors
+    ///
+    /// DynamoDB did not answer, or not as it should.
+    pub async fn set_apart(
+        &self,
+        (one, other): (&UserId, &UserId),
+        conversations: &[ConversationId],
+        are_apart: bool,
+    ) -> Result<(), Failure> {
+        let action = if are_apart { "ADD" } else { "DELETE" };
+        let changes = conversations.iter().copied().map(|conversation| async move {
+            let changed = self
+                .client
+                .update_item()
+                .table_name(&self.table)
+                .key(KEY, Room::of(conversation).key())
+                .update_expression(format!("{action} #one :other, #other :one"))
+                // Nobody is in a room that is not there.
+                .condition_expression("attribute_exists(#key)")
+                .expression_attribute_names("#key", KEY)
+                .expression_attribute_names("#one", apart_attribute(one))
+                .expression_attribute_names("#other", apart_attribute(other))
+                .expression_attribute_values(":one", set(std::slice::from_ref(one)))
+                .expression_attribute_values(":other", set(std::slice::from_ref(other)))
+                .send()
+                .await;
+            unless_condition_failed(changed).map(drop)
+        });
+        stream::iter(changes).buffer_unordered(CONCURRENCY).try_collect().await
     }
 
     /// Executes a transaction, and repeats it if it conflicts with another write. If a condition failed,
@@ -254,12 +294,17 @@ impl Connections {
         Ok(Audience { joined: joined.into_values().collect(), others, known })
     }
 
-    /// The connections in the room of a small conversation: one read of one item.
+    /// The connections in the room of a small conversation, without those of users who are apart from `user`: one
+    /// read of one item.
     ///
     /// # Errors
     ///
     /// DynamoDB did not answer, or not as it should.
-    pub async fn room(&self, conversation: ConversationId) -> Result<Vec<Target>, Failure> {
+    pub async fn room_around(
+        &self,
+        user: &UserId,
+        conversation: ConversationId,
+    ) -> Result<Vec<Target>, Failure> {
         let found = self
             .client
             .get_item()
@@ -270,7 +315,8 @@ impl Connections {
             .await
             .map_err(dynamodb_failure)?;
         let item = found.item.unwrap_or_default();
-        Ok(room_members(&item).map(|(room, member)| target(room, member)).collect())
+        let members = room_members(&item).filter(|(_, member)| !are_apart(&item, user, &member.user));
+        Ok(members.map(|(room, member)| target(room, member)).collect())
     }
 
     /// The connections in all rooms of a conversation.
@@ -366,11 +412,22 @@ impl Connections {
             .expect("all it needs is set")
     }
 
-    fn add_member(&self, connection: &ConnectionId, member: AttributeValue, room: Room) -> Update {
-        Update::builder()
-            .table_name(&self.table)
-            .key(KEY, room.key())
-            .update_expression("SET #member = :member, #ttl = :ttl")
+    fn add_member(
+        &self,
+        connection: &ConnectionId,
+        member: AttributeValue,
+        room: Room,
+        (user, apart): (&UserId, &[UserId]),
+    ) -> Update {
+        let update = Update::builder().table_name(&self.table).key(KEY, room.key());
+        let update = match apart {
+            [] => update.update_expression("SET #member = :member, #ttl = :ttl REMOVE #apart"),
+            apart => update
+                .update_expression("SET #member = :member, #ttl = :ttl, #apart = :apart")
+                .expression_attribute_values(":apart", set(apart)),
+        };
+        update
+            .expression_attribute_names("#apart", apart_attribute(user))
             .expression_attribute_names("#member", member_attribute(connection))
             .expression_attribute_names("#ttl", TTL)
             .expression_attribute_values(":member", member)
@@ -384,6 +441,10 @@ impl Connections {
 fn room_members(item: &Item) -> impl Iterator<Item = (Room, Member)> {
     let room = Room::of_item(item);
     room.into_iter().flat_map(move |room| members(item).map(move |member| (room, member)))
+}
+
+fn set(users: &[UserId]) -> AttributeValue {
+    AttributeValue::Ss(users.iter().map(ToString::to_string).collect())
 }
 
 /// A room does not hold the leases of its members.

@@ -12,7 +12,8 @@
 //! without the prefix; `ttl`.
 //!
 //! `ROOM#<conversationId>`, and `ROOM#<conversationId>#0` to `#15` for a large conversation, a room: `ttl`,
-//! and `member#<connectionId>` for each joined connection: `{userId, firstSeq, roster}`.
+//! and `member#<connectionId>` for each joined connection: `{userId, firstSeq, roster}`; in the room of a small
+//! one also `apart#<userId>`, the set of participants who have blocked that user or are blocked by them.
 //!
 //! Times are milliseconds since 1970, except `ttl`, which DynamoDB expects in seconds, and `revokedAt`, which is
 //! compared with the `iat` of tokens. The sparse index
@@ -46,6 +47,7 @@ const ROSTER: &str = "roster";
 const ROOM_PREFIX: &str = "ROOM#";
 const LEASE_PREFIX: &str = "lease#";
 const MEMBER_PREFIX: &str = "member#";
+const APART_PREFIX: &str = "apart#";
 
 /// The index of the users whom the sweep may have to look at.
 pub(crate) const ONLINE_INDEX: &str = "online";
@@ -143,6 +145,10 @@ pub(crate) fn member_attribute(connection: &ConnectionId) -> String {
     format!("{MEMBER_PREFIX}{connection}")
 }
 
+pub(crate) fn apart_attribute(user: &UserId) -> String {
+    format!("{APART_PREFIX}{user}")
+}
+
 /// The partition of a user in the index. It never changes.
 pub(crate) fn shard(user: &UserId) -> AttributeValue {
     number(sum_of_bytes(user) % SHARDS)
@@ -229,6 +235,15 @@ impl Member {
         let integer = |name| fields.get(name)?.as_n().ok()?.parse().ok();
         Some(Self { connection, user, first_seq: Seq(integer(FIRST_SEQ)?), roster: integer(ROSTER)? })
     }
+}
+
+/// Whether a room says that one of two users has blocked the other.
+pub(crate) fn are_apart(room: &Item, one: &UserId, other: &UserId) -> bool {
+    let says = |of: &UserId, who: &UserId| {
+        let apart = room.get(&apart_attribute(of)).and_then(|value| value.as_ss().ok());
+        apart.is_some_and(|apart| apart.iter().any(|id| id == who.as_str()))
+    };
+    says(one, other) || says(other, one)
 }
 
 /// The joined connections in a room.

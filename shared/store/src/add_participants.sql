@@ -15,16 +15,17 @@ with
             on participants.conversation_id = conversations.id and participants.user_id = $2
         where conversations.id = $1 and ($2 is null or participants.user_id is not null)
     ),
-    -- Who takes part already stays as they are.
+    -- Who takes part already stays as they are. Who has blocked the user is passed over.
     new as materialized (
         select wanted.id
         from unnest($3) as wanted (id)
         where not exists (select from participants where conversation_id = $1 and user_id = wanted.id)
+          and not exists (select from blocks where user_id = wanted.id and blocked_id = $2)
     ),
     unknown as (
         select min(new.id) as id
         from new
-        where not exists (select from users where users.id = new.id)
+        where not exists (select from users where users.id = new.id and erased_at is null)
         having count(*) > 0
     ),
     admitted as (

@@ -16,7 +16,7 @@ with
                messages.client_message_id, messages.created_at, messages.reply_to, messages.metadata,
                messages.reactions, messages.edited_at, messages.deleted_at, messages.change,
                conversations.first_user_id, conversations.second_user_id, conversations.participant_count,
-               conversations.last_seq, participants.role
+               conversations.last_seq, conversations.is_blocked, participants.role
         from messages
         join conversations on conversations.id = messages.conversation_id
         left join participants on participants.conversation_id = messages.conversation_id
@@ -28,6 +28,9 @@ with
     ),
     verdict as materialized (
         select case
+            -- One of two has blocked the other, or is erased.
+            when $3 in ('edit', 'add_reaction') and first_user_id is not null
+                and (is_blocked or participant_count < 2) then 'closed'
             when $3 = 'edit' then case
                 when sender_id <> $2 then 'not_allowed'
                 when $7 and change is distinct from $8 then 'unchanged'
@@ -160,7 +163,7 @@ select
     (
         select read_at
         from read_marks
-        where conversation_id = seen.conversation_id
+        where not seen.is_blocked and conversation_id = seen.conversation_id
           and user_id = case when seen.first_user_id = seen.sender_id then seen.second_user_id
                              else seen.first_user_id end
           and up_to_seq >= seen.seq

@@ -41,6 +41,8 @@ pub enum ChangeRefusal {
     NoSuchMessage,
     /// The message is another user's.
     NotAllowed,
+    /// It is in the conversation of two of whom one has blocked the other or is erased.
+    Closed,
     /// The message is deleted.
     Deleted,
     /// The message has as many different reactions as it may have.
@@ -152,6 +154,7 @@ async fn change_message(
     let is_new = match row.try_get("verdict")? {
         "changed" => true,
         "unchanged" => false,
+        "closed" => return Ok(Err(ChangeRefusal::Closed)),
         "deleted" => return Ok(Err(ChangeRefusal::Deleted)),
         "too_many_reactions" => return Ok(Err(ChangeRefusal::TooManyReactions)),
         "too_many" => return Ok(Err(ChangeRefusal::TooMany { retry_after: rows::retry_after(&row)? })),

@@ -27,7 +27,7 @@ left join lateral (
 left join lateral (
     select read_at
     from read_marks
-    where conversation_id = $1
+    where not conversations.is_blocked and conversation_id = $1
       and user_id = case when message.sender_id = conversations.first_user_id
                          then conversations.second_user_id else conversations.first_user_id end
       and up_to_seq >= message.seq

@@ -6,6 +6,7 @@
 select
     conversations.id as page_id, conversations.title, conversations.avatar_url,
     conversations.participant_count, conversations.last_seq, conversations.last_change,
+    conversations.is_blocked,
     participants.role, participants.first_seq,
     conversations.last_seq - participants.read_up_to
         - (participants.sent - participants.sent_read) as unread_count,
@@ -29,7 +30,7 @@ left join users as sender on sender.id = message.sender_id
 left join lateral (
     select read_at
     from read_marks
-    where conversation_id = conversations.id
+    where not conversations.is_blocked and conversation_id = conversations.id
       and user_id = case when message.sender_id = $2 then other.id else $2 end
       and up_to_seq >= message.seq
     order by up_to_seq

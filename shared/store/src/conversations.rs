@@ -29,6 +29,10 @@ pub struct Participation {
     pub roster: i64,
     /// Who is told what happens in it.
     pub listeners: Listeners,
+    /// Whether it is the conversation of two of whom one has blocked the other.
+    pub is_blocked: bool,
+    /// The participants who have blocked this one or are blocked by them.
+    pub apart: Vec<UserId>,
 }
 
 /// A conversation, and the numbers of its latest message and its latest change.
@@ -159,6 +163,8 @@ async fn participation_of(
             last_seq: Seq(row.try_get("last_seq")?),
             last_change: Change(row.try_get("last_change")?),
             listeners: rows::listeners(&row)?,
+            is_blocked: row.try_get("is_blocked")?,
+            apart: rows::user_ids(row.try_get("apart_ids")?),
         })
     })
     .transpose()

@@ -21,8 +21,8 @@ with
     page as (
         select conversation.id, conversation.title, conversation.avatar_url, conversation.first_user_id,
                conversation.second_user_id, conversation.participant_count, conversation.last_seq,
-               conversation.last_change, conversation.activity, participants.role, participants.first_seq,
-               participants.read_up_to,
+               conversation.last_change, conversation.is_blocked, conversation.activity, participants.role,
+               participants.first_seq, participants.read_up_to,
                conversation.last_seq - participants.read_up_to
                    - (participants.sent - participants.sent_read) as unread_count
         from participants
@@ -30,7 +30,7 @@ with
         -- reading whole tables to join them to a page.
         cross join lateral (
             select id, title, avatar_url, first_user_id, second_user_id, participant_count, last_seq,
-                   last_change,
+                   last_change, is_blocked,
                    case when last_seq >= participants.first_seq then last_message_at
                         else participants.joined_at end as activity
             from conversations
@@ -46,7 +46,7 @@ with
     )
 select
     page.id as page_id, page.title, page.avatar_url, page.participant_count, page.last_seq, page.last_change,
-    page.activity, page.role, page.first_seq, page.unread_count,
+    page.is_blocked, page.activity, page.role, page.first_seq, page.unread_count,
     other.id as other_id, other.name as other_name, other.display_name as other_display_name,
     other.avatar_url as other_avatar_url,
     message.id, message.conversation_id, message.seq, message.content, message.client_message_id,
@@ -89,7 +89,8 @@ left join lateral (
 left join lateral (
     select read_at
     from read_marks
-    where page.title is null and (page.read_up_to >= message.seq or message.sender_id = $1)
+    where page.title is null and not page.is_blocked
+      and (page.read_up_to >= message.seq or message.sender_id = $1)
       and conversation_id = page.id
       and user_id = case when message.sender_id = $1 then other.id else $1 end
       and up_to_seq >= message.seq

@@ -43,10 +43,16 @@ with
         union all
         select id from conversations where id = $5
     ),
+    -- Who has blocked the creator is passed over.
+    others as (
+        select wanted.id
+        from unnest($8) as wanted (id)
+        where not exists (select from blocks where user_id = wanted.id and blocked_id = $1)
+    ),
     unknown as (
         select min(wanted.id) as id
         from unnest($8) as wanted (id)
-        where not exists (select from users where users.id = wanted.id)
+        where not exists (select from users where users.id = wanted.id and erased_at is null)
         having count(*) > 0
     ),
     -- As in send_message.sql. Each participant counts as a conversation. What is more than the limit at once
@@ -73,7 +79,7 @@ with
         insert into conversations (
             id, title, avatar_url, creator_id, client_conversation_id, participant_count, last_change
         )
-        select $5, $6, $7, $1, $9, 1 + cardinality($8), 1
+        select $5, $6, $7, $1, $9, 1 + (select count(*) from others), 1
         where not exists (select from found) and not exists (select from unknown)
           and ($10 = 0 or exists (select from counted_in))
         returning id, created_at
@@ -83,12 +89,13 @@ with
         select created.id, member.id, member.role, created.created_at,
                (created.created_at at time zone 'UTC')::date
         from created,
-             (select $1, 'owner' union all select unnest($8), 'member') as member (id, role)
+             (select $1, 'owner' union all select id, 'member' from others) as member (id, role)
     )
 select
     (select id from found limit 1) as found,
     (select id from created) as created,
     (select id from unknown) as unknown_user_id,
+    array(select id from others order by id) as others,
     -- The milliseconds until the running minute is over.
     (
         select ceil(extract(epoch from started_at + interval '1 minute' - clock_timestamp()) * 1000)::bigint

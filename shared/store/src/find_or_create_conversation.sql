@@ -38,7 +38,7 @@ with
             erased_at = null
     ),
     other as (
-        select id from users where id = $5
+        select id, block_changes from users where id = $5 and erased_at is null
     ),
     found as (
         select id from conversations where first_user_id = $6 and second_user_id = $7
@@ -61,10 +61,19 @@ with
         where rates.count < $9 or rates.started_at <= excluded.started_at - interval '1 minute'
         returning user_id
     ),
+    -- The other user, as they are once nobody else changes their blocks. A block that was made meanwhile is
+    -- not in the snapshot: then the statement aborts and runs again. One that is made later finds the
+    -- conversation.
+    locked as materialized (
+        select block_changes from users where id = $5 and not exists (select from found) for share
+    ),
     created as (
-        insert into conversations (id, first_user_id, second_user_id)
-        select $8, $6, $7
+        insert into conversations (id, first_user_id, second_user_id, is_blocked)
+        select $8, $6, $7,
+               case when locked.block_changes <> other.block_changes then lost_race()
+                    else are_apart($6, $7) end
         from other
+        cross join locked
         where not exists (select from found) and ($9 = 0 or exists (select from counted_in))
         returning id, created_at
     ),

@@ -50,12 +50,12 @@ pub struct NewGroup {
 }
 
 /// A group that exists.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Made {
     /// An earlier call has made it.
     Found(ConversationId),
-    /// It is new.
-    Created(ConversationId),
+    /// It is new, with these participants besides who has made it.
+    Created(ConversationId, Vec<UserId>),
 }
 
 /// What is to be changed of a group; `None` stays as it is.
@@ -128,6 +128,8 @@ pub struct Participant {
     pub joined_at: Timestamp,
     /// The number of the last message that the user has read.
     pub read_up_to: Seq,
+    /// Whether the user has blocked who asks or is blocked by them.
+    pub is_apart: bool,
 }
 
 impl Store {
@@ -294,11 +296,12 @@ async fn create_group(
         .await?
         .expect("a select from nothing gives one row");
     let [found, created] = [row.try_get::<_, Option<Uuid>>("found")?, row.try_get("created")?];
+    let others = || row.try_get("others").map(rows::user_ids);
     Ok(match (found, created) {
         // By an earlier try of this call.
-        (Some(found), _) if found == id.as_uuid() => Ok(Made::Created(id)),
+        (Some(found), _) if found == id.as_uuid() => Ok(Made::Created(id, others()?)),
         (Some(found), _) => Ok(Made::Found(found.into())),
-        (None, Some(created)) => Ok(Made::Created(created.into())),
+        (None, Some(_)) => Ok(Made::Created(id, others()?)),
         (None, None) => Err(unknown_user(&row)?
             .map_or(Refusal::TooMany { retry_after: rows::retry_after(&row)? }, Refusal::NoSuchUser)),
     })
@@ -537,6 +540,7 @@ async fn participants_of(
             role: rows::role(row, "role")?,
             joined_at: row.try_get("joined_at")?,
             read_up_to: Seq(row.try_get("read_up_to")?),
+            is_apart: row.try_get("is_apart")?,
         });
     }
     Ok(Some(page))

@@ -226,8 +226,11 @@ fn marked(
     reader: &UserId,
 ) -> Result<Marked, tokio_postgres::Error> {
     let pair = [row.try_get("first_user_id")?, row.try_get("second_user_id")?];
+    // Who is apart gets no receipts of the other.
     let told = match pair {
-        [Some(first), Some(second)] => rows::user_ids(vec![first, second]),
+        [Some(first), Some(second)] if !row.try_get::<_, bool>("is_blocked")? => {
+            rows::user_ids(vec![first, second])
+        }
         _ => vec![reader.clone()],
     };
     Ok(Marked {

@@ -9,6 +9,7 @@
 //! may be executed up to three times: a call is repeated if the server has ended its connection, although
 //! that try may have been committed, or if it lost a race.
 
+mod blocks;
 mod changes;
 mod conversations;
 mod database;
@@ -21,6 +22,7 @@ mod service;
 mod tls;
 mod users;
 
+pub use blocks::{BlockRefusal, Blocked, MAX_BLOCKED};
 pub use changes::{ChangeRefusal, Changed, Changes};
 pub use conversations::{FindOrCreate, Head, Listed, Participation};
 pub use groups::{Actor, ChangedGroup, GroupChange, Made, NewGroup, Participant, Refusal, Removal};

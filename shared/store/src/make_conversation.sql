@@ -10,7 +10,9 @@
 with
     -- Also finds what an earlier try has made whose answer was lost.
     found as (
-        select id from conversations where $2 is not null and creator_id is null and client_conversation_id = $3
+        select id
+        from conversations
+        where $2 is not null and creator_id is null and client_conversation_id = $3
         union all
         select id from conversations where $2 is null and first_user_id = $4[1] and second_user_id = $4[2]
         union all
@@ -23,12 +25,28 @@ with
         where not exists (select from found)
         on conflict on constraint users_pkey do update set erased_at = null where users.erased_at is not null
     ),
+    -- As in find_or_create_conversation.sql. Who is not there yet has blocked nobody.
+    second as (
+        select block_changes from users where $2 is null and id = $4[2]
+    ),
+    locked as materialized (
+        select block_changes
+        from users
+        where $2 is null and id = $4[2] and erased_at is null and not exists (select from found)
+        for share
+    ),
     created as (
         insert into conversations (
-            id, title, first_user_id, second_user_id, client_conversation_id, participant_count, last_change
+            id, title, first_user_id, second_user_id, client_conversation_id, participant_count, last_change,
+            is_blocked
         )
         select $1, $2, case when $2 is null then $4[1] end, case when $2 is null then $4[2] end, $3,
-               cardinality($4), case when $2 is null then 0 else 1 end
+               cardinality($4), case when $2 is null then 0 else 1 end,
+               case when locked.block_changes <> second.block_changes then lost_race()
+                    else $2 is null and are_apart($4[1], $4[2]) end
+        from (values (true)) as always
+        left join locked on true
+        left join second on true
         where not exists (select from found)
         returning id, created_at
     ),

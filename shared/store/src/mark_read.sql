@@ -6,13 +6,14 @@
 -- moved.
 with
     seen as (
-        select conversations.first_user_id, conversations.second_user_id, participants.read_up_to,
+        select conversations.first_user_id, conversations.second_user_id, conversations.is_blocked,
+               participants.read_up_to,
                least($3, conversations.last_seq) as up_to
         from participants
         join conversations on conversations.id = participants.conversation_id
         where participants.conversation_id = $1 and participants.user_id = $2
     )
-select seen.first_user_id, seen.second_user_id, seen.up_to,
+select seen.first_user_id, seen.second_user_id, seen.is_blocked, seen.up_to,
        coalesce((moved.position).at, clock_timestamp()) as at,
        -- Whether it has passed messages of others.
        coalesce((moved.position).reads, false) as changed

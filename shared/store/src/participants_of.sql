@@ -2,7 +2,7 @@
 --
 -- $1 conversation    $2 user    $3 the last user of the page before, or ''    $4 number of participants
 -- $5 when the token was issued
-select page.role, page.joined_at, page.read_up_to,
+select page.role, page.joined_at, page.read_up_to, are_apart(page.user_id, $2) as is_apart,
        users.id, users.name, users.display_name, users.avatar_url
 from (select from participants where conversation_id = $1 and user_id = $2) as own
 left join lateral (

@@ -11,7 +11,8 @@
 with
     seen as (
         select conversations.last_seq, conversations.last_change, conversations.first_user_id,
-               conversations.second_user_id, participants.first_seq, participants.read_up_to,
+               conversations.second_user_id, conversations.is_blocked, participants.first_seq,
+               participants.read_up_to,
                coalesce($4, (
                    select seq
                    from messages
@@ -64,13 +65,15 @@ with
         cross join lateral (
             select user_id, up_to_seq, read_at
             from read_marks
-            where conversation_id = $1 and user_id = pair.user_id and up_to_seq >= page.from_seq
+            where not page.is_blocked
+              and conversation_id = $1 and user_id = pair.user_id and up_to_seq >= page.from_seq
             order by up_to_seq
             limit $6 + 1
         ) as mark
     )
 select
-    page.first_user_id, page.second_user_id, page.first_seq, page.last_change, page.last_seq as up_to,
+    page.first_user_id, page.second_user_id, page.is_blocked, page.first_seq, page.last_change,
+    page.last_seq as up_to,
     coalesce((page.moved).at, clock_timestamp()) as at, coalesce((page.moved).reads, false) as changed,
     page.cursor is not null as cursor_found,
     marks.user_ids as mark_user_ids, marks.seqs as mark_seqs, marks.times as mark_times,
@@ -83,7 +86,7 @@ from page
 cross join marks
 union all
 select
-    null, null, null, null, null, null, null, null, null, null, null,
+    null, null, null, null, null, null, null, null, null, null, null, null,
     found.id, $1, found.seq, found.content, found.client_message_id, found.created_at, found.reply_to,
     found.metadata, found.reactions, found.edited_at, found.deleted_at, found.change,
     sender.id, sender.name, sender.display_name, sender.avatar_url

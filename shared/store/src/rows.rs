@@ -76,7 +76,7 @@ pub(crate) fn conversation(row: &Row) -> Result<Conversation, Error> {
             title: Title::stored(title),
             avatar_url: row.try_get::<_, Option<_>>("avatar_url")?.map(AvatarUrl::stored),
         },
-        None => Kind::Direct { other: user(row, "other_")? },
+        None => Kind::Direct { other: user(row, "other_")?, is_blocked: row.try_get("is_blocked")? },
     };
     Ok(Conversation {
         id: row.try_get::<_, Uuid>("page_id")?.into(),

@@ -35,6 +35,8 @@ pub enum Sending {
     Sent(Box<Sent>),
     /// The sender does not take part in the conversation.
     NotAParticipant,
+    /// It is the conversation of two of whom one has blocked the other or is erased.
+    Closed,
     /// The sender does not see the message that this one answers.
     NoSuchReplyTo,
     /// The sender has sent too many messages in this minute.
@@ -103,6 +105,7 @@ async fn send(
         .expect("its from clause has one row at least");
     if row.try_get::<_, Option<Uuid>>("id")?.is_none() {
         return Ok(match row.try_get("takes_part")? {
+            true if row.try_get("is_closed")? => Sending::Closed,
             true if !row.try_get("may_reply")? => Sending::NoSuchReplyTo,
             true if row.try_get("is_limited")? => Sending::TooMany { retry_after: rows::retry_after(&row)? },
             // The last participant may also have left while this waited, and taken the conversation along.

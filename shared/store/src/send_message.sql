@@ -13,7 +13,10 @@ with
     -- The conversation, if the sender takes part in it.
     conversation as materialized (
         select conversations.id, conversations.participant_count, conversations.roster,
-               conversations.last_seq, participants.first_seq,
+               conversations.last_seq, conversations.is_blocked, participants.first_seq,
+               -- Whether one of two has blocked the other or is erased.
+               conversations.first_user_id is not null
+                   and (conversations.is_blocked or conversations.participant_count < 2) as is_closed,
                -- Whether the sender sees the message that this one answers.
                $8 is null or exists (
                    select
@@ -46,7 +49,7 @@ with
         insert into rates (user_id, what, started_at, count)
         select $3, 'message', clock_timestamp(), 1
         from conversation
-        where $6 > 0 and may_reply and not exists (select from stored)
+        where $6 > 0 and may_reply and not is_closed and not exists (select from stored)
         on conflict on constraint rates_pkey do update set
             started_at = case
                 when rates.started_at > excluded.started_at - interval '1 minute' then rates.started_at
@@ -62,9 +65,9 @@ with
     -- Takes the next seq. The row stays locked until the commit, so the sends of one conversation go one
     -- after the other. The time is clock_timestamp(), since now() is from before the wait for that lock.
     --
-    -- Who was removed or added while this waited for the lock is not in the snapshot. The roster of the row
-    -- then differs, and the statement aborts and runs again: so nothing of a sender is stored once their
-    -- removal is committed, and everybody who takes part now is told.
+    -- Who was removed, added or blocked while this waited for the lock is not in the snapshot. The roster of
+    -- the row then differs, and the statement aborts and runs again: so nothing of a sender is stored once
+    -- their removal is committed, and everybody who takes part now is told.
     --
     -- The second of two equal client_message_ids at once waits here (or at counted_in) with a snapshot that
     -- does not show the first one's message. It then violates messages_client_message_id_key, aborts as a
@@ -76,7 +79,7 @@ with
         set last_seq = conversations.last_seq + 1, last_message_at = clock_timestamp()
         from conversation
         where conversations.id = conversation.id
-          and conversation.may_reply
+          and conversation.may_reply and not conversation.is_closed
           and not exists (select from stored)
           and ($6 = 0 or exists (select from counted_in))
         returning conversations.id, conversations.last_seq, conversations.last_message_at,
@@ -132,7 +135,7 @@ with
     )
 select
     conversation.id is not null as takes_part,
-    coalesce(conversation.may_reply, true) as may_reply,
+    coalesce(conversation.may_reply, true) as may_reply, coalesce(conversation.is_closed, false) as is_closed,
     $6 > 0 and not exists (select from counted_in) as is_limited,
     -- The milliseconds until the running minute is over, if the limit refuses the message.
     case when message.id is null then (
@@ -146,7 +149,8 @@ select
     case when message.new = 0 then (
         select read_at
         from read_marks
-        where conversation_id = $2 and user_id = conversation.other_id and up_to_seq >= message.seq
+        where not conversation.is_blocked
+          and conversation_id = $2 and user_id = conversation.other_id and up_to_seq >= message.seq
         order by up_to_seq
         limit 1
     ) end as read_at,

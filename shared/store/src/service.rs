@@ -7,7 +7,7 @@ use domain::{
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
-use crate::groups::{Made, texts};
+use crate::groups::texts;
 use crate::pool::{Connection, Store};
 use crate::rows;
 
@@ -56,12 +56,13 @@ impl Store {
         self.run(|connection| async move { revoke_tokens(&connection, user).await }).await
     }
 
-    /// Makes a conversation, or finds it. Stores users who are not there yet.
+    /// Makes a conversation, or finds it. Stores users who are not there yet. Returns the conversation, and whether
+    /// it is new.
     ///
     /// # Errors
     ///
     /// Postgres did not answer, or not as it should.
-    pub async fn make_conversation(&self, new: &NewConversation) -> Result<Made, Failure> {
+    pub async fn make_conversation(&self, new: &NewConversation) -> Result<(ConversationId, bool), Failure> {
         let id = ConversationId::new();
         self.run(|connection| async move { make_conversation(&connection, id, new).await }).await
     }
@@ -115,7 +116,7 @@ async fn make_conversation(
     connection: &Connection,
     id: ConversationId,
     new: &NewConversation,
-) -> Result<Made, tokio_postgres::Error> {
+) -> Result<(ConversationId, bool), tokio_postgres::Error> {
     let row = connection
         .row(
             include_str!("make_conversation.sql"),
@@ -130,9 +131,9 @@ async fn make_conversation(
         .await?
         .expect("a select from nothing gives one row");
     Ok(match row.try_get::<_, Option<Uuid>>("found")? {
-        Some(found) if found != id.as_uuid() => Made::Found(found.into()),
-        // It is new, or an earlier try of this call has made it.
-        _ => Made::Created(id),
+        Some(found) if found != id.as_uuid() => (found.into(), false),
+        // An earlier try of this call has made it.
+        _ => (id, true),
     })
 }
 

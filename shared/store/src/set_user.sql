@@ -1,4 +1,5 @@
--- Makes a user, or sets fields of their profile. The claims of tokens do not change a field that was set here.
+-- Makes a user, or sets fields of their profile. The claims of tokens do not change a field that was set
+-- here.
 --
 -- $1 user
 -- $2 whether the name is set    $3 name, or null for none

@@ -1,6 +1,7 @@
 //! Users and their contacts.
 
-use domain::{Failure, Identity, MAX_NOTIFIED, Profile, UserId};
+use domain::{Contacts, Failure, Identity, MAX_NOTIFIED, Profile, UserId};
+use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
 use crate::pool::{Connection, Store};
@@ -15,17 +16,16 @@ impl Store {
     /// # Errors
     ///
     /// Postgres did not answer, or not as it should.
-    pub async fn welcome(&self, user: &Identity, profile: &Profile) -> Result<Vec<UserId>, Failure> {
+    pub async fn welcome(&self, user: &Identity, profile: &Profile) -> Result<Contacts, Failure> {
         self.run(|connection| async move { welcome(&connection, user, profile).await }).await
     }
 
-    /// The users who share a conversation of up to [`MAX_NOTIFIED`] participants with this one, at most the
-    /// 500 with the latest activity.
+    /// The users who are told of a user's presence.
     ///
     /// # Errors
     ///
     /// Postgres did not answer, or not as it should.
-    pub async fn contacts_of(&self, id: &UserId) -> Result<Vec<UserId>, Failure> {
+    pub async fn contacts_of(&self, id: &UserId) -> Result<Contacts, Failure> {
         self.run(|connection| async move { contacts_of(&connection, id).await }).await
     }
 }
@@ -34,7 +34,7 @@ async fn welcome(
     connection: &Connection,
     user: &Identity,
     profile: &Profile,
-) -> Result<Vec<UserId>, tokio_postgres::Error> {
+) -> Result<Contacts, tokio_postgres::Error> {
     let [name, display_name, avatar_url] = columns(profile);
     let rows = connection
         .rows(
@@ -50,15 +50,24 @@ async fn welcome(
             ],
         )
         .await?;
-    rows.iter().map(|row| rows::user_id(row, "contact")).collect()
+    contacts(&rows)
 }
 
-async fn contacts_of(connection: &Connection, id: &UserId) -> Result<Vec<UserId>, tokio_postgres::Error> {
+async fn contacts_of(connection: &Connection, id: &UserId) -> Result<Contacts, tokio_postgres::Error> {
     let sql = include_str!("contacts_of.sql");
     let rows = connection
         .rows(sql, &[(&id.as_str(), Type::TEXT), (&CONTACTS, Type::INT8), (&MAX_NOTIFIED, Type::INT4)])
         .await?;
-    rows.iter().map(|row| rows::user_id(row, "contact")).collect()
+    contacts(&rows)
+}
+
+fn contacts(rows: &[Row]) -> Result<Contacts, tokio_postgres::Error> {
+    let mut contacts = Contacts::default();
+    for row in rows {
+        let list = if row.try_get("is_apart")? { &mut contacts.apart } else { &mut contacts.users };
+        list.push(rows::user_id(row, "contact")?);
+    }
+    Ok(contacts)
 }
 
 /// When the token was issued, as a parameter of a statement that refuses it if it is revoked.

@@ -61,12 +61,19 @@ with
         order by conversation.activity desc
         limit $5
     )
-select others.user_id as contact
-from latest
-cross join lateral (
-    select user_id from participants where conversation_id = latest.id and user_id <> $1 limit $6
-) as others
-where (select token_revoked() from revocations where user_id = $1 and revoked_at >= $7) is null
-group by others.user_id
-order by max(latest.activity) desc
-limit $5
+(
+    select others.user_id as contact, false as is_apart
+    from latest
+    cross join lateral (
+        select user_id from participants where conversation_id = latest.id and user_id <> $1 limit $6
+    ) as others
+    where (select token_revoked() from revocations where user_id = $1 and revoked_at >= $7) is null
+    group by others.user_id
+    order by max(latest.activity) desc
+    limit $5
+)
+-- Contact or not: who has blocked the user, or is blocked by them.
+union all
+select blocked_id, true from blocks where user_id = $1
+union all
+select user_id, true from blocks where blocked_id = $1

@@ -4,4 +4,4 @@ mod client;
 mod user;
 
 pub(crate) use client::{Client, Frame};
-pub(crate) use user::{Pair, User, pair};
+pub(crate) use user::{ISSUER, Pair, User, pair};

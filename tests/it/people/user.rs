@@ -10,16 +10,17 @@ use uuid::Uuid;
 
 use super::Client;
 
+/// The issuer of all tokens. Most stacks do not check it.
+pub(crate) const ISSUER: &str = "https://issuer.example";
+
 /// A user.
 #[derive(Clone, Debug)]
 pub(crate) struct User {
     pub(crate) stack: Arc<Stack>,
     pub(crate) id: String,
     pub(crate) name: String,
-    /// The issuer of their tokens, if they name one.
-    pub(crate) issuer: Option<String>,
-    /// When their tokens were issued; now if this is absent.
-    pub(crate) issued_at: Option<i64>,
+    /// When their tokens were issued.
+    pub(crate) issued_at: i64,
 }
 
 impl User {
@@ -29,25 +30,21 @@ impl User {
             stack: stack.clone(),
             id: format!("{}-{}", name.to_lowercase(), Uuid::new_v4().simple()),
             name: name.to_owned(),
-            issuer: None,
-            issued_at: None,
+            issued_at: seconds_from_now(-1),
         }
     }
 
     /// The claims of a valid token.
     pub(crate) fn claims(&self) -> Value {
-        let mut claims = json!({
+        json!({
             "sub": self.id,
-            "iat": self.issued_at.unwrap_or_else(|| seconds_from_now(0)),
+            "iss": ISSUER,
+            "iat": self.issued_at,
             "exp": seconds_from_now(3600),
             "name": format!("{} Example", self.name),
             "nickname": self.name,
             "picture": format!("https://example.com/{}.png", self.id),
-        });
-        if let Some(issuer) = &self.issuer {
-            claims["iss"] = json!(issuer);
-        }
-        claims
+        })
     }
 
     /// A valid token.

@@ -1,0 +1,27 @@
+-- Users block each other.
+
+-- Counted up when the user blocks somebody or is blocked. Who makes a conversation of two locks the row and
+-- compares this: so a conversation and a block that are made at once know of each other.
+alter table users add column block_changes bigint not null default 0;
+
+-- Whether one of the two in a conversation of two has blocked the other.
+alter table conversations add column is_blocked boolean not null default false;
+
+-- Who has blocked whom.
+create table blocks (
+    user_id text collate "C" not null,
+    blocked_id text collate "C" not null,
+
+    -- Finds whom a user has blocked.
+    constraint blocks_pkey primary key (user_id, blocked_id),
+    constraint blocks_user_id_fkey foreign key (user_id) references users (id),
+    constraint blocks_blocked_id_fkey foreign key (blocked_id) references users (id)
+);
+-- Finds who has blocked a user.
+create index blocks_blocked_id_idx on blocks (blocked_id, user_id);
+
+-- Whether one of two users has blocked the other.
+create function are_apart(one text, other text) returns boolean language sql stable as $$
+    select exists (select from blocks where user_id = one and blocked_id = other)
+        or exists (select from blocks where user_id = other and blocked_id = one)
+$$;
