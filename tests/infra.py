@@ -152,7 +152,7 @@ def listed(value):
 
 # What each action may be done with, exactly. A star stands where no resource can be named (Service Authorization Reference).
 OWN = "arn:${AWS::Partition}:%s:${AWS::Region}:${AWS::AccountId}:"
-SECRETS = {"DatabaseSecret", "MigrationSecret", "JwtSecret", "TokenSecret", PARAMETERS["DatabaseSecret"]}
+SECRETS = {"DatabaseSecret", "MigrationSecret", "JwtSecret", "TokenSecret", "EventsSecret", PARAMETERS["DatabaseSecret"]}
 RESOURCES = {
     "dynamodb:Query": [{"Fn::Sub": "${Connections.Arn}/index/online"}],
     "dynamodb:": [{"Fn::GetAtt": ["Connections", "Arn"]}],
@@ -160,6 +160,7 @@ RESOURCES = {
         {"Fn::Sub": OWN % "execute-api" + f"${{WebSocketApi}}/${{Stage}}/{method}/@connections/*"} for method in ["POST", "DELETE"]
     ],
     "logs:": [{"Fn::GetAtt": ["Logs", "Arn"]}],
+    "lambda:InvokeFunction": [{"Fn::GetAtt": ["DeliverEvents", "Arn"]}],
     "sqs:SendMessage": [{"Fn::GetAtt": ["Failures", "Arn"]}],
     "kms:Decrypt": [{"Ref": "SecretsKey"}, ""],
     "ec2:Describe": ["*"],
@@ -182,6 +183,7 @@ NEEDED = {
     "DATABASE_URL": "secretsmanager:GetSecretValue",
     "CONNECTIONS_TABLE": "dynamodb:",
     "PUSH_ENDPOINT": "execute-api:ManageConnections",
+    "DELIVER_EVENTS": "lambda:",
 }
 
 

@@ -58,6 +58,7 @@ async fn every_function_has_an_event_that_it_understands() {
         ("unknown_action", "invalid_request"),
         ("disconnect", "200"),
         ("sweep_connections", "done"),
+        ("deliver_events", "done"),
         ("authorize", "Allow"),
         ("find_or_create_conversation", "not_found"),
         ("list_conversations", "200"),

@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use harness::{Stack, StackOptions, children, connect, eventually, folder, has_ended};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::sys::signal::Signal;
 use serde_json::json;
 
 use crate::people::{Frame, Pair, pair};
@@ -34,12 +33,7 @@ async fn a_function_killed_in_the_middle_fails_one_frame_only() {
     })
     .await;
 
-    let functions: Vec<_> =
-        children(stack.pid).into_iter().filter(|(_, name)| name == "send_message").collect();
-    assert!(!functions.is_empty());
-    for (pid, _) in functions {
-        kill(Pid::from_raw(pid.cast_signed()), Signal::SIGKILL).unwrap();
-    }
+    stack.kills("send_message");
     let Frame::Gateway(frame) = alice_phone.receives_where(|frame| matches!(frame, Frame::Gateway(_))).await
     else {
         unreachable!("only such a frame fits");

@@ -34,5 +34,6 @@ mod reading;
 mod rooms;
 mod sending;
 mod starting;
+mod telling;
 mod tokens;
 mod typing;

@@ -1,6 +1,7 @@
 //! The change is committed before it is pushed. Whatever becomes of the pushes, it has happened: who misses
 //! one sees a gap in `change`.
 
+use aws::Deliveries;
 use domain::{MAX_REACTIONS, MessageChange};
 use edge::Error;
 use edge::websocket::{Caller, Reply};
@@ -12,6 +13,7 @@ pub(crate) struct State {
     pub(crate) store: Store,
     pub(crate) connections: Connections,
     pub(crate) push: Push,
+    pub(crate) deliveries: Deliveries,
     /// How many messages a user may send and change in a minute; 0 for any number.
     pub(crate) max_per_minute: u32,
 }
@@ -50,7 +52,7 @@ async fn tell(state: &State, caller: &Caller, changed: Changed) -> (Event, Optio
         deliver(connections, &state.push, frames).await;
         Ok(knows_caller)
     });
-    let knows_caller = pushed.await;
+    let (knows_caller, ()) = tokio::join!(pushed, state.deliveries.start(Some(message.conversation_id)));
     (event, knows_caller)
 }
 

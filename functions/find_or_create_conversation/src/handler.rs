@@ -1,5 +1,6 @@
 //! Both users may ask at once and get the same conversation: the database decides which request creates it.
 
+use aws::Deliveries;
 use domain::Participants;
 use edge::Error;
 use edge::http::StatusCode;
@@ -9,6 +10,7 @@ use store::{FindOrCreate, Store};
 
 pub(crate) struct State {
     pub(crate) store: Store,
+    pub(crate) deliveries: Deliveries,
     /// How many conversations a user may create in a minute; 0 for any number.
     pub(crate) max_per_minute: u32,
 }
@@ -25,7 +27,10 @@ pub(crate) async fn handle(
     let (status, conversation_id) =
         match state.store.find_or_create_conversation(&caller, profile, &other, &pair, limit).await? {
             FindOrCreate::Found(id) => (StatusCode::OK, id),
-            FindOrCreate::Created(id) => (StatusCode::CREATED, id),
+            FindOrCreate::Created(id) => {
+                state.deliveries.start(Some(id)).await;
+                (StatusCode::CREATED, id)
+            }
             FindOrCreate::NoSuchUser => return Err(Error::not_found("otherUserId: there is no such user")),
             FindOrCreate::TooMany { retry_after } => {
                 let message = format!("{limit} new conversations a minute are enough: wait a little");

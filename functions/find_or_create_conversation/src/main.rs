@@ -2,6 +2,7 @@
 
 mod handler;
 
+use aws::Deliveries;
 use edge::token::Verifier;
 use handler::State;
 use store::Store;
@@ -12,6 +13,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     let sdk = aws::load_config().await;
     let state = &State {
         store: Store::from_env(&sdk)?,
+        deliveries: Deliveries::from_env(&sdk)?,
         max_per_minute: environment::parsed_or("MAX_CONVERSATIONS_PER_MINUTE", 60)?,
     };
     edge::http::run(Verifier::from_env(&sdk)?, edge::http::json_body, |claims, body| {

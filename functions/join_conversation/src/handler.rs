@@ -85,8 +85,8 @@ async fn step_back(state: &State, caller: &Caller, id: ConversationId) {
     best_effort("leaving a room", state.connections.leave(&caller.connection_id, id)).await;
 }
 
-/// The participants who are online, without those who are apart from the caller. The caller is, whatever their
-/// lease says: they have just sent a frame. Those of a large conversation are too many to look at.
+/// The participants who are online, without those who are apart from the caller. The caller is, whatever
+/// their lease says: they have just sent a frame. Those of a large conversation are too many to look at.
 fn online(
     caller: &UserId,
     participation: &Participation,

@@ -4,6 +4,7 @@
 //! A removal commits, then empties the room of the user, then answers. If it dies before that, a repeat finds
 //! nothing to remove, and empties the room all the same.
 
+use aws::Deliveries;
 use domain::{
     Change, Conversation, ConversationId, Identity, Kind, Listeners, Role, RosterChange, Seq, UserId,
 };
@@ -25,6 +26,7 @@ pub(crate) struct State {
     pub(crate) store: Store,
     pub(crate) connections: Connections,
     pub(crate) push: Push,
+    pub(crate) deliveries: Deliveries,
     /// How many users a user may add in a minute, and conversations create; 0 for any number.
     pub(crate) max_per_minute: u32,
     /// How many participants a group may have.
@@ -224,8 +226,8 @@ async fn remove_participant(
     Ok((StatusCode::NO_CONTENT, Answer::Done(Done {})))
 }
 
-/// A block commits, then changes the rooms, then answers. If it dies before that, a repeat changes the rooms all
-/// the same.
+/// A block commits, then changes the rooms, then answers. If it dies before that, a repeat changes the rooms
+/// all the same.
 async fn set_block(
     state: &State,
     caller: &Identity,
@@ -275,12 +277,14 @@ async fn with_presence(state: &State, conversation: Conversation) -> Result<rest
 
 async fn tell_roster(state: &State, id: ConversationId, change: RosterChange) {
     let telling = tell_roster_change(&state.connections, &state.push, id, change);
-    after_commit("pushing a change of participants", telling).await;
+    let pushed = after_commit("pushing a change of participants", telling);
+    tokio::join!(pushed, state.deliveries.start(Some(id)));
 }
 
 async fn tell(state: &State, id: ConversationId, listeners: &Listeners, event: &Event) {
     let telling = tell_listeners(&state.connections, &state.push, id, listeners, &[], event);
-    after_commit("pushing a change of a conversation", telling).await;
+    let pushed = after_commit("pushing a change of a conversation", telling);
+    tokio::join!(pushed, state.deliveries.start(Some(id)));
 }
 
 /// The answer to a refusal; `field` names the users.

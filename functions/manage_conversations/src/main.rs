@@ -4,6 +4,7 @@
 mod handler;
 mod request;
 
+use aws::Deliveries;
 use edge::token::Verifier;
 use handler::State;
 use realtime::{Connections, Push};
@@ -17,6 +18,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         store: Store::from_env(&sdk)?,
         connections: Connections::from_env(&sdk)?,
         push: Push::from_env(&sdk)?,
+        deliveries: Deliveries::from_env(&sdk)?,
         max_per_minute: environment::parsed_or("MAX_CONVERSATIONS_PER_MINUTE", 60)?,
         max_participants: environment::parsed_or("MAX_PARTICIPANTS", 1000)?,
     };

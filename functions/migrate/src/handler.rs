@@ -1,5 +1,7 @@
 //! Applies the migrations that the database does not have yet. It may be invoked at any time.
 
+use std::error::Error;
+
 use aws::Secret;
 use serde::Serialize;
 use store::Session;
@@ -24,9 +26,15 @@ pub(crate) async fn handle(url: &Secret) -> Result<Report, lambda_runtime::Error
         // ends. Without the lock, behind a transaction pooler, the later run fails and changes nothing.
         client.execute("select pg_advisory_lock($1)", &[&LOCK]).await?;
     }
-    let report = migrations::runner().run_async(&mut client).await?;
+    let report = migrations::runner().run_async(&mut client).await.map_err(|error| with_causes(&error))?;
     drop(client);
     driver.await??;
     let applied = report.applied_migrations().iter().map(ToString::to_string).collect();
     Ok(Report { applied })
+}
+
+/// An error with what caused it: that alone tells what Postgres refuses.
+fn with_causes(error: &dyn Error) -> String {
+    let cause = error.source().map(|cause| format!(": {}", with_causes(cause)));
+    format!("{error}{}", cause.unwrap_or_default())
 }

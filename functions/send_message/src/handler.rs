@@ -1,6 +1,7 @@
 //! The message is committed before anything is pushed. From then on the send is a success, whatever becomes
 //! of the pushes: the sender gets the message, and a receiver who missed the push sees a gap in `seq`.
 
+use aws::Deliveries;
 use domain::{MessageId, NewMessage};
 use edge::Error;
 use edge::websocket::{Caller, Reply};
@@ -12,6 +13,7 @@ pub(crate) struct State {
     pub(crate) store: Store,
     pub(crate) connections: Connections,
     pub(crate) push: Push,
+    pub(crate) deliveries: Deliveries,
     /// How many messages a user may send and change in a minute; 0 for any number.
     pub(crate) max_per_minute: u32,
 }
@@ -64,6 +66,6 @@ pub(crate) async fn handle(state: &State, caller: &Caller, frame: SendMessage) -
         deliver(&state.connections, &state.push, frames).await;
         Ok(knows_sender)
     });
-    let knows_sender = pushed.await;
+    let (knows_sender, ()) = tokio::join!(pushed, state.deliveries.start(Some(message.conversation_id)));
     Ok(if knows_sender == Some(false) { Reply::Last(event) } else { Reply::Event(event) })
 }

@@ -2,6 +2,7 @@
 
 mod handler;
 
+use aws::Deliveries;
 use handler::State;
 use realtime::{Connections, Push};
 use store::Store;
@@ -14,6 +15,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         store: Store::from_env(&sdk)?,
         connections: Connections::from_env(&sdk)?,
         push: Push::from_env(&sdk)?,
+        deliveries: Deliveries::from_env(&sdk)?,
         max_per_minute: environment::parsed_or("MAX_MESSAGES_PER_MINUTE", 600)?,
     };
     edge::websocket::serve(&state.push, async |caller, frame| handler::handle(&state, caller, frame).await)

@@ -14,7 +14,9 @@ pub(crate) async fn make(state: &State, new: &NewConversation) -> Result<(Status
         return Err(refused(state, Refusal::TooManyParticipants, "participantIds"));
     }
     let (id, is_new) = state.store.make_conversation(new).await?;
-    if is_new && new.title.is_some() {
+    if is_new && new.title.is_none() {
+        state.deliveries.start(Some(id)).await;
+    } else if is_new {
         let role = |user: &UserId| if new.owners.contains(user) { Role::Owner } else { Role::Member };
         let change = RosterChange {
             added: new.participants.clone(),
@@ -80,7 +82,8 @@ pub(crate) async fn remove_participant(
 
 async fn tell_roster(state: &State, id: ConversationId, change: RosterChange) {
     let telling = tell_roster_change(&state.announcer.connections, &state.announcer.push, id, change);
-    after_commit("pushing a change of participants", telling).await;
+    let pushed = after_commit("pushing a change of participants", telling);
+    tokio::join!(pushed, state.deliveries.start(Some(id)));
 }
 
 pub(crate) fn no_such_conversation() -> Error {

@@ -5,6 +5,7 @@ mod messages;
 mod request;
 mod users;
 
+use aws::Deliveries;
 use edge::Error;
 use edge::http::StatusCode;
 use edge::token::ServiceVerifier;
@@ -19,6 +20,7 @@ use store::Store;
 struct State {
     store: Store,
     announcer: Announcer,
+    deliveries: Deliveries,
     /// How many participants a group may have.
     max_participants: i32,
 }
@@ -55,6 +57,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     let state = &State {
         store: Store::from_env(&sdk)?,
         announcer: Announcer::from_env(&sdk)?,
+        deliveries: Deliveries::from_env(&sdk)?,
         max_participants: environment::parsed_or("MAX_PARTICIPANTS", 1000)?,
     };
     edge::http::run(ServiceVerifier::from_env(&sdk)?, request::read, |(), asked| handle(state, asked)).await

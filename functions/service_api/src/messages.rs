@@ -55,8 +55,8 @@ pub(crate) async fn delete(state: &State, id: MessageId) -> Result<(StatusCode, 
     Ok((StatusCode::OK, Answer::Message(Box::new(message))))
 }
 
-/// Pushes an event of a message to those who see it. If it is the latest, also to those who have not joined, with
-/// what each of them has not read.
+/// Pushes an event of a message to those who see it. If it is the latest, also to those who have not joined,
+/// with what each of them has not read.
 async fn tell(
     state: &State,
     event: &Event,
@@ -72,5 +72,6 @@ async fn tell(
         deliver(connections, push, message_frames(audience, event, latest)).await;
         Ok(())
     };
-    after_commit("pushing a message", telling).await;
+    let pushed = after_commit("pushing a message", telling);
+    tokio::join!(pushed, state.deliveries.start(Some(message.conversation_id)));
 }

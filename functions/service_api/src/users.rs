@@ -17,8 +17,8 @@ pub(crate) async fn set(
     Ok((StatusCode::OK, Answer::User(state.store.set_user(user, change).await?.into())))
 }
 
-/// Postgres refuses the tokens over HTTP, and the table of connections at the handshake. If this ends before it
-/// answers, a repeat finds what is left to close.
+/// Postgres refuses the tokens over HTTP, and the table of connections at the handshake. If this ends before
+/// it answers, a repeat finds what is left to close.
 pub(crate) async fn close_connections(state: &State, user: &UserId) -> Result<(StatusCode, Answer), Error> {
     let (revoked_at, contacts) =
         tokio::try_join!(state.store.revoke_tokens(user), state.store.contacts_of(user))?;

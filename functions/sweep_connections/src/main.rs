@@ -4,6 +4,7 @@ mod handler;
 
 use handler::State;
 use realtime::Announcer;
+use serde::de::IgnoredAny;
 use store::Store;
 
 #[tokio::main(flavor = "current_thread")]
@@ -11,5 +12,5 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     edge::telemetry::init();
     let sdk = aws::load_config().await;
     let state = &State { store: Store::from_env(&sdk)?, announcer: Announcer::from_env(&sdk)? };
-    edge::task::run("sweep_connections", async || handler::handle(state).await).await
+    edge::task::run("sweep_connections", async |_: IgnoredAny| handler::handle(state).await).await
 }

@@ -1,5 +1,6 @@
-//! The documents of the APIs, made from the types that the functions use: OpenAPI for HTTP, one for clients and
-//! one for backends, and AsyncAPI for the WebSocket. What is in them that no type says (paths, statuses, who is told what) is written here.
+//! The documents of the APIs, made from the types that the functions use: OpenAPI for HTTP, one for clients
+//! and one for backends, and AsyncAPI for the WebSocket. What is in them that no type says (paths, statuses,
+//! who is told what) is written here.
 
 mod asyncapi;
 mod http;

@@ -29,6 +29,7 @@ use crate::{dev_api, http, schedule, serving, websocket};
 /// The variables with the endpoints of DynamoDB and of Secrets Manager. The latter is not part of the stack,
 /// so the environment may name one.
 const DYNAMODB_URL: &str = "AWS_ENDPOINT_URL_DYNAMODB";
+const LAMBDA_URL: &str = "AWS_ENDPOINT_URL_LAMBDA";
 const SECRETS_MANAGER_URL: &str = "AWS_ENDPOINT_URL_SECRETS_MANAGER";
 
 /// Why the stack does not run.
@@ -153,7 +154,11 @@ async fn start_and_serve(args: &StackArgs, started: &mut Started) -> Result<(), 
     let given = |name| std::env::var(name).ok().filter(|url| !url.is_empty());
     // The environment may name a proxy.
     let dynamodb_url = given(DYNAMODB_URL).unwrap_or_else(|| format!("http://{dynamodb}"));
-    let mut shared = BTreeMap::from([(DYNAMODB_URL.to_owned(), dynamodb_url)]);
+    let lambda_url = given(LAMBDA_URL)
+        .or_else(|| args.lambda_endpoint.clone())
+        .unwrap_or_else(|| format!("http://127.0.0.1:{port}"));
+    let mut shared =
+        BTreeMap::from([(DYNAMODB_URL.to_owned(), dynamodb_url), (LAMBDA_URL.to_owned(), lambda_url)]);
     shared.extend(given(SECRETS_MANAGER_URL).map(|url| (SECRETS_MANAGER_URL.to_owned(), url)));
     let variables = variables::write(&data_dir, &template.functions, &shared, &values)?;
     let lambda = match &args.lambda_endpoint {

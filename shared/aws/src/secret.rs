@@ -160,9 +160,33 @@ fn is_arn(text: &str) -> bool {
     parts.next() == Some("arn") && parts.nth(1) == Some("secretsmanager")
 }
 
+/// The secrets in a value: the value itself, or the strings of a JSON array.
+///
+/// # Errors
+///
+/// It begins like an array, and is not one of secrets.
+pub fn secrets(value: &str) -> Result<Vec<String>, &'static str> {
+    let Ok(list) = serde_json::from_str::<Vec<serde_json::Value>>(value) else {
+        // A value that begins with a bracket and a quote is meant as an array.
+        let rest = value.trim_start().strip_prefix('[').map(str::trim_start);
+        return match rest.is_some_and(|rest| rest.starts_with('"')) {
+            true => Err("begins like a JSON array, and is none"),
+            false => Ok(vec![value.to_owned()]),
+        };
+    };
+    let secret =
+        |entry: &serde_json::Value| entry.as_str().filter(|text| !text.is_empty()).map(str::to_owned);
+    let secrets: Option<Vec<_>> = list.iter().map(secret).collect();
+    secrets
+        .filter(|secrets| !secrets.is_empty())
+        .ok_or("is a JSON array, which must hold one or more secrets, none of them empty")
+}
+
 #[cfg(test)]
 mod tests {
-    use super::is_arn;
+    use proptest::prelude::*;
+
+    use super::{is_arn, secrets};
 
     #[test]
     fn arns_are_told_from_values() {
@@ -172,6 +196,23 @@ mod tests {
             ["postgres://arn:aws@secretsmanager:5432/db", "arn:aws:ssm:eu-central-1:1:parameter/x", ""]
         {
             assert!(!is_arn(value), "{value}");
+        }
+    }
+
+    #[test]
+    fn a_secret_may_be_a_list() {
+        assert_eq!(secrets(r#"["new", "old"]"#), Ok(vec!["new".to_owned(), "old".to_owned()]));
+        assert_eq!(secrets("[no JSON"), Ok(vec!["[no JSON".to_owned()]));
+        for broken in ["[]", r#"["a", ""]"#, r#"["a", 5]"#, "[null]", r#"["a", "b",]"#, r#"["a"#] {
+            assert!(secrets(broken).is_err(), "{broken}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_value_of_the_secret_is_one_or_several(value in any::<String>()) {
+            let is_list = value.trim_start().starts_with('[');
+            prop_assert!(is_list || secrets(&value) == Ok(vec![value]));
         }
     }
 }

@@ -43,8 +43,8 @@ pub struct Identity {
 /// The users who are told of a user's presence.
 #[derive(Clone, Debug, Default)]
 pub struct Contacts {
-    /// Those who share a conversation of up to [`crate::MAX_NOTIFIED`] participants with the user, at most the 500 with
-    /// the latest activity.
+    /// Those who share a conversation of up to [`crate::MAX_NOTIFIED`] participants with the user, at most
+    /// the 500 with the latest activity.
     pub users: Vec<UserId>,
     /// Those who have blocked the user or are blocked by them: they are not told, contacts or not.
     pub apart: Vec<UserId>,

@@ -83,8 +83,8 @@ impl Error {
         Self::new(Code::Forbidden, "conversationId: only its owners may do this")
     }
 
-    /// The conversation of two takes nothing new: one of them has blocked the other, or is erased. The same to
-    /// both.
+    /// The conversation of two takes nothing new: one of them has blocked the other, or is erased. The same
+    /// to both.
     pub fn conversation_closed(field: &str) -> Self {
         Self::new(Code::Forbidden, format!("{field}: this conversation is closed"))
     }

@@ -7,6 +7,7 @@ pub mod http;
 pub mod task;
 pub mod telemetry;
 pub mod token;
+pub mod url;
 pub mod websocket;
 
 pub use error::Error;

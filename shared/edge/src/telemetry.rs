@@ -40,7 +40,7 @@ const STACK_NAME: &str = "STACK_NAME";
 
 /// The fields that become metrics: field, name of the metric, unit, and how many of the field's units are one
 /// of the metric's.
-const METRICS: [(&str, &str, &str, f64); 8] = [
+const METRICS: [(&str, &str, &str, f64); 12] = [
     ("messages_sent", "MessagesSent", "Count", 1.0),
     ("commit_us", "CommitLatency", "Milliseconds", 1000.0),
     ("fan_out", "FanOutWidth", "Count", 1.0),
@@ -49,6 +49,10 @@ const METRICS: [(&str, &str, &str, f64); 8] = [
     ("pushes_failed", "PushesFailed", "Count", 1.0),
     ("tokens_refused", "TokensRefused", "Count", 1.0),
     ("tokens_unverified", "TokensUnverified", "Count", 1.0),
+    ("events_sent", "EventsSent", "Count", 1.0),
+    ("events_failed", "EventsFailed", "Count", 1.0),
+    ("events_set_aside", "EventsSetAside", "Count", 1.0),
+    ("oldest_event_s", "OldestEvent", "Seconds", 1.0),
 ];
 
 /// The sum and the number of values of each field, since the invocation began.

@@ -7,6 +7,7 @@ mod message;
 pub mod rest;
 pub mod service;
 mod timestamp;
+pub mod webhook;
 
 pub use error::{Code, ErrorBody, ErrorFrame};
 pub use event::{Answer, Event, Head, RoleOf};

@@ -104,6 +104,27 @@ pub struct Conversation {
     pub unread_count: (),
 }
 
+impl Conversation {
+    /// A group that has ended, of which nothing is known any more but these numbers.
+    pub fn ended(id: ConversationId, last_seq: Seq, last_change: Change) -> Self {
+        Self {
+            id,
+            kind: Kind::Group,
+            title: None,
+            avatar_url: None,
+            role: (),
+            participant_count: 0,
+            other_user: (),
+            last_message: None,
+            last_message_at: None,
+            first_seq: (),
+            last_seq,
+            last_change,
+            unread_count: (),
+        }
+    }
+}
+
 impl From<Outline> for Conversation {
     fn from(outline: Outline) -> Self {
         Self {

@@ -13,8 +13,8 @@ use crate::presence::Announcer;
 use crate::push::Push;
 use crate::target::Target;
 
-/// The number of tries to close a connection, and the pause between them: one whose `$connect` is still running
-/// cannot be closed.
+/// The number of tries to close a connection, and the pause between them: one whose `$connect` is still
+/// running cannot be closed.
 const CLOSE_TRIES: usize = 6;
 const CLOSE_PAUSE: Duration = Duration::from_millis(300);
 
@@ -27,8 +27,9 @@ pub async fn clear(connections: &Connections, ended: &[Target], close: impl Asyn
     join_all(clearing).await;
 }
 
-/// Ends all connections of a user whose tokens were revoked `at` a second since 1970: refuses those that are about
-/// to be stored, tells the others `why` and closes them, and takes the user offline. Returns how many it closed.
+/// Ends all connections of a user whose tokens were revoked `at` a second since 1970: refuses those that are
+/// about to be stored, tells the others `why` and closes them, and takes the user offline. Returns how many
+/// it closed.
 ///
 /// # Errors
 ///

@@ -189,7 +189,8 @@ impl Connections {
         Ok(targets(&item, decision.expired))
     }
 
-    /// Removes the leases of connections that were closed, and takes the user offline if no other lease is valid.
+    /// Removes the leases of connections that were closed, and takes the user offline if no other lease is
+    /// valid.
     ///
     /// # Errors
     ///

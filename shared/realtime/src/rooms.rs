@@ -178,7 +178,8 @@ impl Connections {
         Ok(())
     }
 
-    /// Stores in the rooms of conversations whether two users are apart. Who joins later stores it with the join.
+    /// Stores in the rooms of conversations whether two users are apart. Who joins later stores it with the
+    /// join.
     ///
     /// # Errors
     ///
@@ -294,8 +295,8 @@ impl Connections {
         Ok(Audience { joined: joined.into_values().collect(), others, known })
     }
 
-    /// The connections in the room of a small conversation, without those of users who are apart from `user`: one
-    /// read of one item.
+    /// The connections in the room of a small conversation, without those of users who are apart from `user`:
+    /// one read of one item.
     ///
     /// # Errors
     ///

@@ -193,8 +193,9 @@ fn sweep(seen: &UserItem, now: Millis, token: Token) -> Decision {
     write(next, None, owed, now, token)
 }
 
-/// Refuses connections whose tokens were verified before this and which are stored after it. Those that are there
-/// keep their leases until they are closed, so that a repeat finds them if this invocation is killed before that.
+/// Refuses connections whose tokens were verified before this and which are stored after it. Those that are
+/// there keep their leases until they are closed, so that a repeat finds them if this invocation is killed
+/// before that.
 fn revoke(seen: &UserItem, at: i64) -> Decision {
     let mut next = seen.clone();
     next.revoked_at = next.revoked_at.max(Some(at));

@@ -12,13 +12,14 @@
 //! without the prefix; `ttl`.
 //!
 //! `ROOM#<conversationId>`, and `ROOM#<conversationId>#0` to `#15` for a large conversation, a room: `ttl`,
-//! and `member#<connectionId>` for each joined connection: `{userId, firstSeq, roster}`; in the room of a small
-//! one also `apart#<userId>`, the set of participants who have blocked that user or are blocked by them.
+//! and `member#<connectionId>` for each joined connection: `{userId, firstSeq, roster}`; in the room of a
+//! small one also `apart#<userId>`, the set of participants who have blocked that user or are blocked by
+//! them.
 //!
-//! Times are milliseconds since 1970, except `ttl`, which DynamoDB expects in seconds, and `revokedAt`, which is
-//! compared with the `iat` of tokens. The sparse index
-//! `online` holds the users who are marked online or have unannounced transitions, in the order in which the
-//! sweep has to look at them. [`crate::user_item`] maps the item of a user.
+//! Times are milliseconds since 1970, except `ttl`, which DynamoDB expects in seconds, and `revokedAt`, which
+//! is compared with the `iat` of tokens. The sparse index `online` holds the users who are marked online or
+//! have unannounced transitions, in the order in which the sweep has to look at them. [`crate::user_item`]
+//! maps the item of a user.
 
 use std::collections::HashMap;
 use std::fmt;

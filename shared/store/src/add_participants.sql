@@ -2,7 +2,8 @@
 --
 -- $1 conversation    $2 user, or null for the service    $3 the users who are added
 -- $4 conversations that a user may make in a minute; 0 for any number    $5 the most participants of a group
--- $6 the most participants that are returned; if there are more, none is    $7 when the token was issued
+-- $6 the most participants that are returned; if there are more, none is
+-- $7 when the token was issued    $8 whether to write an event
 --
 -- The row of the conversation is locked already.
 with
@@ -60,7 +61,17 @@ with
             last_change = conversations.last_change + 1, roster = roster + 1
         from admitted
         where conversations.id = admitted.id and ($4 = 0 or exists (select from counted_in))
-        returning conversations.participant_count, conversations.last_change, admitted.last_seq, admitted.at
+        returning conversations.participant_count, conversations.last_change, admitted.last_seq, admitted.at,
+                  case when $8 then record_event(
+                      'participants.changed', conversations.id, null, null, json_build_object(
+                          'added', (select json_agg(id) from new), 'removed', '[]'::json,
+                          'roles', (
+                              select json_agg(json_build_object('userId', id, 'role', 'member')) from new
+                          ),
+                          'participantCount', conversations.participant_count,
+                          'lastChange', conversations.last_change
+                      )::text
+                  ) end
     ),
     added as (
         insert into participants (

@@ -2,7 +2,8 @@
 --
 -- $1 conversation    $2 user
 -- $3 title, or null to keep it    $4 whether the avatar URL changes    $5 avatar URL, or null for none
--- $6 the most participants that are returned; if there are more, none is    $7 when the token was issued
+-- $6 the most participants that are returned; if there are more, none is
+-- $7 when the token was issued    $8 whether to write an event
 --
 -- The row of the conversation is locked already.
 with
@@ -26,7 +27,10 @@ with
               coalesce($3, conversation.title) <> conversation.title
               or ($4 and $5 is distinct from conversation.avatar_url)
           )
-        returning conversations.title, conversations.avatar_url, conversations.last_change
+        returning conversations.title, conversations.avatar_url, conversations.last_change,
+                  case when $8 then
+                      record_event('conversation.changed', conversations.id, null, null, null)
+                  end
     )
 select conversation.role, conversation.title is not null as is_group, conversation.participant_count,
        changed.last_change is not null as is_changed,

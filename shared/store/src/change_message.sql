@@ -8,6 +8,7 @@
 -- $9 reaction    $10 the most different reactions of a message
 -- $11 messages and changes of a user in a minute; 0 for any number
 -- $12 the most participants of a conversation whose participants are all told of a change
+-- $13 whether to write an event
 --
 -- The row of the conversation is locked already, so all this reads is the latest.
 with
@@ -132,7 +133,10 @@ with
         cross join summary
         where messages.id = $1
         returning messages.content, messages.metadata, messages.reactions, messages.edited_at,
-                  messages.deleted_at, messages.change
+                  messages.deleted_at, messages.change,
+                  case when $13 then
+                      record_event('message.changed', messages.conversation_id, messages.id, null, null)
+                  end
     ),
     message as (
         select content, metadata, reactions, edited_at, deleted_at, change from changed

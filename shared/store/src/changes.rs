@@ -68,8 +68,8 @@ pub struct Changes {
 }
 
 impl Store {
-    /// Changes a message for a user, or deletes it for the service if there is none. The user may send and change
-    /// `max_per_minute`, or any number if that is 0.
+    /// Changes a message for a user, or deletes it for the service if there is none. The user may send and
+    /// change `max_per_minute`, or any number if that is 0.
     ///
     /// # Errors
     ///
@@ -147,6 +147,7 @@ async fn change_message(
                 (&MAX_REACTIONS, Type::INT8),
                 (&limit, Type::INT4),
                 (&MAX_NOTIFIED, Type::INT4),
+                (connection.records_events(), Type::BOOL),
             ],
         )
         .await?;

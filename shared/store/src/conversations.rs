@@ -213,6 +213,7 @@ async fn find_or_create(
                 (&id.as_uuid(), Type::UUID),
                 (&i32::try_from(max_per_minute).unwrap_or(i32::MAX), Type::INT4),
                 (&issued_at(caller), Type::INT8),
+                (connection.records_events(), Type::BOOL),
             ],
         )
         .await?;

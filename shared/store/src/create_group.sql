@@ -4,7 +4,8 @@
 -- $1 creator    $2 name    $3 display name    $4 avatar URL, each null if the token does not have it
 -- $5 id of the conversation if it is made    $6 title    $7 avatar URL of the group, or null
 -- $8 the other participants    $9 client_conversation_id or null
--- $10 conversations that a user may make in a minute; 0 for any number    $11 when the token was issued
+-- $10 conversations that a user may make in a minute; 0 for any number
+-- $11 when the token was issued    $12 whether to write events
 --
 -- The second of two equal client_conversation_ids at once violates conversations_client_conversation_id_key,
 -- aborts as a whole, and finds the group when it is repeated.
@@ -82,7 +83,7 @@ with
         select $5, $6, $7, $1, $9, 1 + (select count(*) from others), 1
         where not exists (select from found) and not exists (select from unknown)
           and ($10 = 0 or exists (select from counted_in))
-        returning id, created_at
+        returning id, created_at, participant_count
     ),
     joined as (
         insert into participants (conversation_id, user_id, role, joined_at, active_on)
@@ -92,6 +93,20 @@ with
              (select $1, 'owner' union all select id, 'member' from others) as member (id, role)
     )
 select
+    case when $12 then (
+        select record_event('conversation.created', created.id, null, null, null) from created
+    ) end,
+    case when $12 then (
+        select record_event('participants.changed', created.id, null, null, json_build_object(
+            'added', member.ids, 'removed', '[]'::json, 'roles', member.roles,
+            'participantCount', created.participant_count, 'lastChange', 1
+        )::text)
+        from created
+        cross join (
+            select json_agg(id) as ids, json_agg(json_build_object('userId', id, 'role', role)) as roles
+            from (select $1 as id, 'owner' as role union all select id, 'member' from others) as each
+        ) as member
+    ) end,
     (select id from found limit 1) as found,
     (select id from created) as created,
     (select id from unknown) as unknown_user_id,

@@ -4,6 +4,7 @@
 -- $5 other user
 -- $6, $7 the two users in the order of the pair    $8 id of the conversation if it is made
 -- $9 conversations that a caller may make in a minute; 0 for any number    $10 when the token was issued
+-- $11 whether to write an event
 --
 -- A new user, the conversation and its participants are stored together or not at all. If both users ask at
 -- once, the later statement violates conversations_pair_key, aborts as a whole, and finds the conversation
@@ -75,7 +76,8 @@ with
         from other
         cross join locked
         where not exists (select from found) and ($9 = 0 or exists (select from counted_in))
-        returning id, created_at
+        returning id, created_at,
+                  case when $11 then record_event('conversation.created', id, null, null, null) end
     ),
     joined as (
         insert into participants (conversation_id, user_id, joined_at, active_on)

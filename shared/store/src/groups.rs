@@ -291,6 +291,7 @@ async fn create_group(
                 (&group.client_conversation_id.as_ref().map(ClientConversationId::as_str), Type::TEXT),
                 (&i32::try_from(max_per_minute).unwrap_or(i32::MAX), Type::INT4),
                 (&issued_at(creator), Type::INT8),
+                (connection.records_events(), Type::BOOL),
             ],
         )
         .await?
@@ -326,6 +327,7 @@ async fn change_group(
                 (&avatar_url.flatten().map(AvatarUrl::as_str), Type::TEXT),
                 (&MAX_NOTIFIED, Type::INT4),
                 (&issued_at(caller), Type::INT8),
+                (connection.records_events(), Type::BOOL),
             ],
         )
         .await?;
@@ -364,6 +366,7 @@ async fn add_participants(
                 (&max_participants, Type::INT4),
                 (&MAX_NOTIFIED, Type::INT4),
                 (&issued_at, Type::INT8),
+                (connection.records_events(), Type::BOOL),
             ],
         )
         .await?;
@@ -411,6 +414,7 @@ async fn set_role(
                 (&role.as_str(), Type::TEXT),
                 (&MAX_NOTIFIED, Type::INT4),
                 (&issued_at, Type::INT8),
+                (connection.records_events(), Type::BOOL),
             ],
         )
         .await?;
@@ -463,6 +467,7 @@ async fn remove_participant(
                 (&user.as_str(), Type::TEXT),
                 (&MAX_NOTIFIED, Type::INT4),
                 (&issued_at, Type::INT8),
+                (connection.records_events(), Type::BOOL),
             ],
         )
         .await?;

@@ -3,6 +3,7 @@
 --
 -- $1 id of the conversation if it is made    $2 title; null for the conversation of two
 -- $3 client_conversation_id or null    $4 the participants, in the order of a pair    $5 those who are owners
+-- $6 whether to write events
 --
 -- Of two equal ones at once the later violates conversations_pair_key or
 -- conversations_service_client_conversation_id_key, aborts as a whole, and finds the conversation when it is
@@ -56,4 +57,21 @@ with
                created.created_at, (created.created_at at time zone 'UTC')::date
         from created, unnest($4) as member (id)
     )
-select (select id from found limit 1) as found, (select id from created) as created
+select
+    (select id from found limit 1) as found,
+    case when $6 then (
+        select record_event('conversation.created', created.id, null, null, null) from created
+    ) end,
+    case when $6 and $2 is not null then (
+        select record_event('participants.changed', created.id, null, null, json_build_object(
+            'added', $4, 'removed', '[]'::json, 'roles', member.roles,
+            'participantCount', cardinality($4), 'lastChange', 1
+        )::text)
+        from created
+        cross join (
+            select json_agg(json_build_object(
+                'userId', id, 'role', case when id = any ($5) then 'owner' else 'member' end
+            )) as roles
+            from unnest($4) as each (id)
+        ) as member
+    ) end

@@ -66,6 +66,8 @@ pub fn url_from_env(sdk: &SdkConfig) -> Result<Secret, Misconfigured> {
 #[derive(Clone, Debug)]
 pub struct Store {
     url: Secret,
+    /// Whether backends are told what happens.
+    records_events: bool,
     latest: Arc<Mutex<Option<Pooled>>>,
 }
 
@@ -82,9 +84,15 @@ struct Pooled {
 pub(crate) struct Connection {
     client: Client,
     prepares: bool,
+    records_events: bool,
 }
 
 impl Connection {
+    /// Whether what is changed is written down for backends, as a parameter of a statement.
+    pub(crate) fn records_events(&self) -> &bool {
+        &self.records_events
+    }
+
     /// The rows of a statement. The types of its parameters are given, so that it can be sent without being
     /// prepared, as a transaction pooler requires. Else it is prepared when a connection executes it first,
     /// which takes one more round trip.
@@ -165,7 +173,7 @@ impl Connection {
 
 impl Store {
     /// The database at `DATABASE_URL`. If that is kept by Secrets Manager and changes, new connections go to
-    /// the new URL.
+    /// the new URL. Events are written if `EVENTS_URL` is set.
     ///
     /// # Errors
     ///
@@ -174,7 +182,8 @@ impl Store {
         let url = url_from_env(sdk)?;
         let parsed = url.given().map(Database::parse).transpose();
         parsed.map_err(|error| Misconfigured::Invalid(DATABASE_URL, format!("is {error}")))?;
-        Ok(Self { url, latest: Arc::default() })
+        let records_events = environment::optional("EVENTS_URL").is_some();
+        Ok(Self { url, records_events, latest: Arc::default() })
     }
 
     /// Takes a connection. If none can be opened, the password or the URL may have changed.
@@ -182,14 +191,18 @@ impl Store {
         let url = self.url.value().await.map_err(Attempt::Failed)?;
         let pooled = self.pooled(url).await?;
         match pooled.pool.get().await {
-            Ok(client) => Ok(Connection { client, prepares: pooled.prepares }),
+            Ok(client) => Ok(self.connected(client, &pooled)),
             Err(error) => {
                 let url = self.url.replaced(&pooled.url).await;
                 let pooled = self.pooled(url.ok_or(error)?).await?;
                 let client = pooled.pool.get().await?;
-                Ok(Connection { client, prepares: pooled.prepares })
+                Ok(self.connected(client, &pooled))
             }
         }
+    }
+
+    fn connected(&self, client: Client, pooled: &Pooled) -> Connection {
+        Connection { client, prepares: pooled.prepares, records_events: self.records_events }
     }
 
     async fn pooled(&self, url: Arc<str>) -> Result<Pooled, Attempt> {

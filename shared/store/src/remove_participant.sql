@@ -2,7 +2,8 @@
 -- the user does not take part.
 --
 -- $1 conversation    $2 user, or null for the service    $3 the participant
--- $4 the most participants that are returned; if there are more, none is    $5 when the token was issued
+-- $4 the most participants that are returned; if there are more, none is
+-- $5 when the token was issued    $6 whether to write events
 --
 -- The row of the conversation is locked already, so nobody sends meanwhile.
 with
@@ -33,7 +34,19 @@ with
         set participant_count = participant_count - 1, last_change = last_change + 1, roster = roster + 1
         from leaving
         where conversations.id = leaving.id
-        returning conversations.participant_count, conversations.last_change, conversations.roster
+        returning conversations.participant_count, conversations.last_change, conversations.roster,
+                  case when $6 then record_event(
+                      'participants.changed', conversations.id, null, null, json_build_object(
+                          'added', '[]'::json, 'removed', json_build_array($3), 'roles', '[]'::json,
+                          'participantCount', conversations.participant_count,
+                          'lastChange', conversations.last_change
+                      )::text
+                  ) end,
+                  case when $6 and conversations.participant_count = 0 then record_event(
+                      'conversation.ended', conversations.id, null, null, json_build_object(
+                          'lastSeq', conversations.last_seq, 'lastChange', conversations.last_change
+                      )::text
+                  ) end
     ),
     removed as (
         delete from participants using leaving where conversation_id = $1 and user_id = $3

@@ -99,6 +99,7 @@ async fn send(
                 (&MAX_NOTIFIED, Type::INT4),
                 (&message.reply_to.map(MessageId::as_uuid), Type::UUID),
                 (&message.metadata.as_ref().map(Metadata::as_str), Type::TEXT),
+                (connection.records_events(), Type::BOOL),
             ],
         )
         .await?

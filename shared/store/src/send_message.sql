@@ -5,6 +5,7 @@
 -- $6 messages that a sender may store in a minute; 0 for any number
 -- $7 the most participants of a conversation whose participants are all told of a message
 -- $8 id of the message that this one answers, or null    $9 metadata, or null
+-- $10 whether to write an event
 --
 -- One statement is one round trip and one transaction, so an abort leaves no gap in seq. It always returns a
 -- row; one without a message says why. Postgres takes as long to set up the parts of this statement as to run
@@ -91,7 +92,8 @@ with
             id, conversation_id, seq, sender_id, content, client_message_id, created_at, reply_to, metadata
         )
         select $1, id, last_seq, $3, $4, $5, last_message_at, $8, $9 from taken
-        returning id, conversation_id, seq, content, client_message_id, created_at
+        returning id, conversation_id, seq, content, client_message_id, created_at,
+                  case when $10 then record_event('message.created', conversation_id, id, null, null) end
     ),
     -- The sender has one message more, which is not unread.
     counted as (

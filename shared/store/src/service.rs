@@ -36,8 +36,8 @@ pub struct NewConversation {
 }
 
 impl Store {
-    /// Makes a user, or sets fields of their profile. The claims of tokens do not change those fields from then
-    /// on.
+    /// Makes a user, or sets fields of their profile. The claims of tokens do not change those fields from
+    /// then on.
     ///
     /// # Errors
     ///
@@ -56,8 +56,8 @@ impl Store {
         self.run(|connection| async move { revoke_tokens(&connection, user).await }).await
     }
 
-    /// Makes a conversation, or finds it. Stores users who are not there yet. Returns the conversation, and whether
-    /// it is new.
+    /// Makes a conversation, or finds it. Stores users who are not there yet. Returns the conversation, and
+    /// whether it is new.
     ///
     /// # Errors
     ///
@@ -126,6 +126,7 @@ async fn make_conversation(
                 (&new.client_conversation_id.as_ref().map(ClientConversationId::as_str), Type::TEXT),
                 (&texts(&new.participants), Type::TEXT_ARRAY),
                 (&texts(&new.owners), Type::TEXT_ARRAY),
+                (connection.records_events(), Type::BOOL),
             ],
         )
         .await?

@@ -1,7 +1,8 @@
 -- Sets the role of a participant of a group. Returns nothing to a user who does not take part.
 --
 -- $1 conversation    $2 user, or null for the service    $3 the participant    $4 role
--- $5 the most participants that are returned; if there are more, none is    $6 when the token was issued
+-- $5 the most participants that are returned; if there are more, none is
+-- $6 when the token was issued    $7 whether to write an event
 --
 -- The row of the conversation is locked already.
 with
@@ -27,7 +28,15 @@ with
         where conversations.id = conversation.id
           and conversation.is_group and conversation.role = 'owner' and conversation.old_role <> $4
           and not conversation.is_only_owner
-        returning conversations.last_change
+        returning conversations.last_change,
+                  case when $7 then record_event(
+                      'participants.changed', conversations.id, null, null, json_build_object(
+                          'added', '[]'::json, 'removed', '[]'::json,
+                          'roles', json_build_array(json_build_object('userId', $3, 'role', $4)),
+                          'participantCount', conversations.participant_count,
+                          'lastChange', conversations.last_change
+                      )::text
+                  ) end
     ),
     updated as (
         update participants set role = $4 from changed where conversation_id = $1 and user_id = $3

@@ -230,6 +230,15 @@ impl Stack {
         kill(Pid::from_raw(self.pid.cast_signed()), signal).expect("it is running");
     }
 
+    /// Kills the processes of a function.
+    pub fn kills(&self, function: &str) {
+        for (pid, name) in crate::children(self.pid) {
+            if name == function {
+                kill(Pid::from_raw(pid.cast_signed()), Signal::SIGKILL).expect("it is running");
+            }
+        }
+    }
+
     /// Waits until the gateway ends.
     pub fn wait(&self) -> ExitStatus {
         self.child().wait().expect("it is our child")

@@ -3,6 +3,7 @@
 pub(crate) mod callbacks;
 pub(crate) mod dynamodb;
 pub(crate) mod jwks;
+pub(crate) mod receiver;
 pub(crate) mod secrets;
 
 use axum::Router;

@@ -156,7 +156,9 @@ impl<'a> Reader<'a> {
             let properties: Properties = self.properties(
                 id,
                 &event.properties,
-                &["DeadLetterConfig", "Description", "Name", "RetryPolicy"],
+                // A schedule that is disabled runs here all the same: whether it is may depend on parameters for
+                // which the environment of this process has variables.
+                &["DeadLetterConfig", "Description", "Name", "RetryPolicy", "State"],
             )?;
             let every = rate(&properties.schedule).ok_or_else(|| {
                 refused(id, format!("the schedule {} is not supported here", properties.schedule))

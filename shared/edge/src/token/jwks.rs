@@ -13,6 +13,8 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::sync::Mutex;
 
+use crate::url::https_url;
+
 /// A token with an unknown key id causes a fetch, but not more often than this, however many ids are
 /// invented.
 const REFETCH_AFTER: Duration = Duration::from_secs(60);
@@ -49,17 +51,7 @@ pub(super) struct Key {
 impl Jwks {
     /// The keys at `url`, which is `https`, or `http` on this machine.
     pub(super) fn new(url: &str) -> Result<Self, String> {
-        let url: Url = url.parse().map_err(|error| format!("is not a URL: {error}"))?;
-        let loopback = match url.host_str() {
-            Some("localhost") => true,
-            Some(host) => {
-                host.trim_matches(['[', ']']).parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback())
-            }
-            None => false,
-        };
-        if url.scheme() != "https" && !(url.scheme() == "http" && loopback) {
-            return Err("must be an https URL".to_owned());
-        }
+        let url = https_url(url)?;
         // A redirect could lead to an unencrypted URL.
         let client = Client::builder()
             .timeout(FETCH_TIMEOUT)

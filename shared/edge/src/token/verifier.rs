@@ -40,7 +40,7 @@
 
 use std::collections::HashSet;
 
-use aws::{SdkConfig, Secret};
+use aws::{SdkConfig, Secret, secrets};
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use domain::{AvatarUrl, Dependency, DisplayName, Failure, Identity, Invalid, Name, Profile, UserId};
@@ -258,24 +258,6 @@ impl Verify for ServiceVerifier {
     }
 }
 
-/// The secrets in a value of `JWT_SECRET`: the value itself, or the strings of a JSON array.
-fn secrets(value: &str) -> Result<Vec<String>, &'static str> {
-    let Ok(list) = serde_json::from_str::<Vec<serde_json::Value>>(value) else {
-        // A value that begins with a bracket and a quote is meant as an array.
-        let rest = value.trim_start().strip_prefix('[').map(str::trim_start);
-        return match rest.is_some_and(|rest| rest.starts_with('"')) {
-            true => Err("begins like a JSON array, and is none"),
-            false => Ok(vec![value.to_owned()]),
-        };
-    };
-    let secret =
-        |entry: &serde_json::Value| entry.as_str().filter(|text| !text.is_empty()).map(str::to_owned);
-    let secrets: Option<Vec<_>> = list.iter().map(secret).collect();
-    secrets
-        .filter(|secrets| !secrets.is_empty())
-        .ok_or("is a JSON array, which must hold one or more secrets, none of them empty")
-}
-
 /// Reads a member that is present: null does not stand for an absent one.
 fn there<'de, T: Deserialize<'de>, D: Deserializer<'de>>(value: D) -> Result<Option<T>, D::Error> {
     T::deserialize(value).map(Some)
@@ -383,15 +365,6 @@ mod tests {
         runtime.block_on(verifier.verify(Ok(token))).expect_err(token)
     }
 
-    #[test]
-    fn a_secret_may_be_a_list() {
-        assert_eq!(secrets(r#"["new", "old"]"#), Ok(vec!["new".to_owned(), "old".to_owned()]));
-        assert_eq!(secrets("[no JSON"), Ok(vec!["[no JSON".to_owned()]));
-        for broken in ["[]", r#"["a", ""]"#, r#"["a", 5]"#, "[null]", r#"["a", "b",]"#, r#"["a"#] {
-            assert!(secrets(broken).is_err(), "{broken}");
-        }
-    }
-
     proptest! {
         #[test]
         fn no_text_breaks_the_reading_of_tokens(text in any::<String>()) {
@@ -403,12 +376,6 @@ mod tests {
             // A header with more members.
             let token = format!("eyJhbGciOiJIUzI1NiJ9.{}", parts.join("."));
             prop_assert_eq!(refused(&token).code, Code::Unauthenticated);
-        }
-
-        #[test]
-        fn a_value_of_the_secret_is_one_or_several(value in any::<String>()) {
-            let is_list = value.trim_start().starts_with('[');
-            prop_assert!(is_list || secrets(&value) == Ok(vec![value]));
         }
 
         #[test]

@@ -1,0 +1,223 @@
+//! A conversation whose event is claimed is worked off: its events are sent one after the other, each of them
+//! claimed when the one before it is done. Conversations do not wait for each other.
+//!
+//! An event is sent again if this ends between the post and the end of its claim. It is never left out: what
+//! claims leave behind, the schedule finds.
+
+use std::time::{Duration, Instant, SystemTime};
+
+use domain::{ConversationId, Failure};
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use protocol::Time;
+use protocol::webhook::{CloudEvent, EventType};
+use serde::{Deserialize, Serialize};
+use store::{Backlog, Claimant, Recorded, SetAside, Store};
+
+use crate::data;
+use crate::webhook::Webhook;
+
+/// The number of conversations that are worked off concurrently.
+const CONCURRENCY: usize = 16;
+
+/// No event is begun with after this. The next invocation goes on.
+const TIME_TO_START: Duration = Duration::from_secs(40);
+
+/// The most events in a report of what is set aside.
+const MAX_SHOWN: i64 = 1000;
+
+pub(crate) struct State {
+    pub(crate) store: Store,
+    /// `None` if nobody is told of events.
+    pub(crate) webhook: Option<Webhook>,
+    /// How long a message is unread before its readers' backends are told.
+    pub(crate) unread_after: Duration,
+    /// The source of all events.
+    pub(crate) source: String,
+}
+
+/// What an invocation is asked for. The schedule's event has neither field.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Asked {
+    /// The conversation of an event that was just committed; null for an event of a user.
+    #[serde(default, deserialize_with = "given")]
+    conversation_id: Option<Option<ConversationId>>,
+    /// What an operator asks for of the events that were set aside.
+    set_aside: Option<SetAsideAction>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+enum SetAsideAction {
+    /// Shows them.
+    Show,
+    /// Sends them again, out of order.
+    Repeat,
+}
+
+fn given<'de, T: Deserialize<'de>, D: serde::Deserializer<'de>>(value: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(value).map(Some)
+}
+
+/// What an invocation has done.
+#[derive(Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Report {
+    sent: usize,
+    failed: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    set_aside: Option<Vec<Shown>>,
+}
+
+/// An event that was set aside.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Shown {
+    id: String,
+    r#type: String,
+    conversation_id: Option<ConversationId>,
+    time: Time,
+    set_aside_at: Time,
+    attempts: i32,
+}
+
+pub(crate) async fn handle(state: &State, asked: Asked) -> Result<Report, Failure> {
+    let Some(webhook) = &state.webhook else { return Ok(Report::default()) };
+    let store = &state.store;
+    match asked {
+        Asked { set_aside: Some(SetAsideAction::Show), .. } => {
+            let events = store.set_aside(MAX_SHOWN).await?;
+            return Ok(Report {
+                set_aside: Some(events.into_iter().map(Shown::from).collect()),
+                ..Report::default()
+            });
+        }
+        Asked { set_aside: Some(SetAsideAction::Repeat), .. } => {
+            store.repeat_set_aside().await?;
+        }
+        Asked { conversation_id: Some(conversation), .. } => {
+            // The event may have been written while the one before it was sent.
+            if conversation.is_some() {
+                store.wake_events(conversation).await?;
+            }
+        }
+        Asked { .. } => {
+            store.note_unread(state.unread_after).await?;
+            store.wake_events(None).await?;
+            measure(store.backlog().await?);
+        }
+    }
+    send_all(state, webhook).await
+}
+
+async fn send_all(state: &State, webhook: &Webhook) -> Result<Report, Failure> {
+    let began = Instant::now();
+    let by = Claimant::new();
+    let mut report = Report::default();
+    let mut working = FuturesUnordered::new();
+    loop {
+        let free = CONCURRENCY - working.len();
+        if free > 0 && began.elapsed() < TIME_TO_START {
+            let claimed = state.store.claim_events(by, free).await?;
+            working.extend(claimed.into_iter().map(|event| work_off(state, webhook, by, event, began)));
+        }
+        let Some(done) = working.next().await else { break };
+        let (sent, failed) = done;
+        report.sent += sent;
+        report.failed += failed;
+    }
+    tracing::trace!(
+        target: "measured",
+        events_sent = report.sent as u64,
+        events_failed = report.failed as u64,
+    );
+    Ok(report)
+}
+
+/// Sends the events of a conversation, until one fails or there is none. Returns how many were sent and failed.
+async fn work_off(
+    state: &State,
+    webhook: &Webhook,
+    by: Claimant,
+    first: Recorded,
+    began: Instant,
+) -> (usize, usize) {
+    let (mut sent, mut failed) = (0, 0);
+    let mut next = Some(first);
+    while let Some(event) = next {
+        if began.elapsed() >= TIME_TO_START {
+            // Its claim ends soon.
+            break;
+        }
+        let was_sent = match send(state, webhook, &event).await {
+            Ok(()) => {
+                sent += 1;
+                true
+            }
+            Err(why) => {
+                failed += 1;
+                let Recorded { id, kind, attempts, .. } = &event;
+                tracing::warn!(%id, kind, attempts, why, "an event was not sent");
+                false
+            }
+        };
+        next = match state.store.end_event(by, &event, was_sent).await {
+            Ok(next) => next,
+            // Its claim ends by itself, and it is sent again.
+            Err(failure) => {
+                tracing::error!(cause = %failure.cause, "ending the claim of an event: {failure}");
+                None
+            }
+        };
+    }
+    (sent, failed)
+}
+
+/// Sends an event, if there is still something to tell. Returns why that failed.
+async fn send(state: &State, webhook: &Webhook, event: &Recorded) -> Result<(), String> {
+    let kind = EventType::of(&event.kind).ok_or("it is of an unknown type")?;
+    let read = data::read(&state.store, kind, event).await;
+    let Some(data) = read.map_err(|failure| failure.to_string())? else { return Ok(()) };
+    let id = event.id.to_string();
+    let subject = match (event.conversation, &event.user) {
+        (Some(conversation), _) => conversation.to_string(),
+        (None, Some(user)) => user.to_string(),
+        (None, None) => return Err("it has no subject".to_owned()),
+    };
+    let event = CloudEvent {
+        specversion: "1.0".to_owned(),
+        id: id.clone(),
+        source: state.source.clone(),
+        kind,
+        subject,
+        time: Time(event.created_at),
+        datacontenttype: "application/json".to_owned(),
+        data,
+    };
+    let body = serde_json::to_string(&event).expect("an event is made of strings and numbers");
+    webhook.post(&id, body).await
+}
+
+fn measure(Backlog { oldest, set_aside }: Backlog) {
+    let now = SystemTime::now();
+    let age = oldest.and_then(|at| now.duration_since(SystemTime::from(at)).ok()).unwrap_or_default();
+    tracing::trace!(
+        target: "measured",
+        oldest_event_s = age.as_secs(),
+        events_set_aside = u64::try_from(set_aside).unwrap_or(0),
+    );
+}
+
+impl From<SetAside> for Shown {
+    fn from(event: SetAside) -> Self {
+        Self {
+            id: event.id.to_string(),
+            r#type: format!("switchboard.{}", event.kind),
+            conversation_id: event.conversation,
+            time: Time(event.created_at),
+            set_aside_at: Time(event.set_aside_at),
+            attempts: event.attempts,
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! Starts the function that tells backends of events.
+
+use std::time::Duration;
+
+use aws_config::SdkConfig;
+use aws_config::retry::RetryConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_sdk_lambda::Client;
+use aws_sdk_lambda::config::Builder;
+use aws_sdk_lambda::error::DisplayErrorContext;
+use aws_sdk_lambda::primitives::Blob;
+use aws_sdk_lambda::types::InvocationType;
+use domain::ConversationId;
+use environment::Misconfigured;
+use serde_json::json;
+
+/// Time limits of one call, and of all tries together: a client waits for them.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_millis(800);
+const CALL_TIMEOUT: Duration = Duration::from_millis(1800);
+
+/// Starts deliveries of events, if there are any events.
+#[derive(Clone, Debug)]
+pub struct Deliveries(Option<Invoking>);
+
+#[derive(Clone, Debug)]
+struct Invoking {
+    client: Client,
+    function: String,
+}
+
+impl Deliveries {
+    /// Reads `EVENTS_URL`, without which nothing is ever started, and the name of the function, `DELIVER_EVENTS`.
+    ///
+    /// # Errors
+    ///
+    /// Only the first variable is set.
+    pub fn from_env(sdk: &SdkConfig) -> Result<Self, Misconfigured> {
+        if environment::optional("EVENTS_URL").is_none() {
+            return Ok(Self(None));
+        }
+        let timeouts = TimeoutConfig::builder()
+            .connect_timeout(ATTEMPT_TIMEOUT)
+            .operation_attempt_timeout(ATTEMPT_TIMEOUT)
+            .operation_timeout(CALL_TIMEOUT)
+            .build();
+        let retries = RetryConfig::standard().with_max_attempts(2);
+        let config = Builder::from(sdk)
+            .timeout_config(timeouts)
+            .retry_config(retries.with_initial_backoff(Duration::from_millis(50)));
+        let function = environment::required("DELIVER_EVENTS")?;
+        Ok(Self(Some(Invoking { client: Client::from_conf(config.build()), function })))
+    }
+
+    /// Starts the delivery of an event that was committed. It goes on after this returns. If it cannot be started,
+    /// the schedule starts one within a minute.
+    pub async fn start(&self, conversation: Option<ConversationId>) {
+        let Some(Invoking { client, function }) = &self.0 else { return };
+        let _waiting = tracing::trace_span!(target: "measured", "Lambda");
+        let payload = json!({ "conversationId": conversation }).to_string();
+        let started = client
+            .invoke()
+            .function_name(function)
+            .invocation_type(InvocationType::Event)
+            .payload(Blob::new(payload))
+            .send()
+            .await;
+        if let Err(error) = started {
+            tracing::warn!(error = %DisplayErrorContext(&error), "the delivery of events was not started");
+        }
+    }
+}
