@@ -59,6 +59,7 @@ async fn every_function_has_an_event_that_it_understands() {
         ("disconnect", "200"),
         ("sweep_connections", "done"),
         ("deliver_events", "done"),
+        ("apply_retention", "done"),
         ("authorize", "Allow"),
         ("find_or_create_conversation", "not_found"),
         ("list_conversations", "200"),

@@ -7,8 +7,7 @@
 use std::time::{Duration, Instant, SystemTime};
 
 use domain::{ConversationId, Failure};
-use futures_util::StreamExt;
-use futures_util::stream::FuturesUnordered;
+use futures_util::future::join_all;
 use protocol::Time;
 use protocol::webhook::{CloudEvent, EventType};
 use serde::{Deserialize, Serialize};
@@ -112,66 +111,82 @@ pub(crate) async fn handle(state: &State, asked: Asked) -> Result<Report, Failur
 }
 
 async fn send_all(state: &State, webhook: &Webhook) -> Result<Report, Failure> {
-    let began = Instant::now();
-    let by = Claimant::new();
-    let mut report = Report::default();
-    let mut working = FuturesUnordered::new();
-    loop {
-        let free = CONCURRENCY - working.len();
-        if free > 0 && began.elapsed() < TIME_TO_START {
-            let claimed = state.store.claim_events(by, free).await?;
-            working.extend(claimed.into_iter().map(|event| work_off(state, webhook, by, event, began)));
-        }
-        let Some(done) = working.next().await else { break };
-        let (sent, failed) = done;
-        report.sent += sent;
-        report.failed += failed;
-    }
-    tracing::trace!(
-        target: "measured",
-        events_sent = report.sent as u64,
-        events_failed = report.failed as u64,
-    );
-    Ok(report)
+    let sending = Sending { state, webhook, by: Claimant::new(), end: Instant::now() + TIME_TO_START };
+    let first = state.store.claim_events(sending.by, CONCURRENCY).await?;
+    let done = join_all(first.into_iter().map(|event| sending.go_on_from(event))).await;
+    let (sent, failed) = done.into_iter().fold((0, 0), |all, (sent, failed)| (all.0 + sent, all.1 + failed));
+    tracing::trace!(target: "measured", events_sent = sent as u64, events_failed = failed as u64);
+    Ok(Report { sent, failed, set_aside: None })
 }
 
-/// Sends the events of a conversation, until one fails or there is none. Returns how many were sent and failed.
-async fn work_off(
-    state: &State,
-    webhook: &Webhook,
+/// An invocation that sends events.
+struct Sending<'a> {
+    state: &'a State,
+    webhook: &'a Webhook,
     by: Claimant,
-    first: Recorded,
-    began: Instant,
-) -> (usize, usize) {
-    let (mut sent, mut failed) = (0, 0);
-    let mut next = Some(first);
-    while let Some(event) = next {
-        if began.elapsed() >= TIME_TO_START {
-            // Its claim ends soon.
-            break;
+    /// When no event is begun with any more.
+    end: Instant,
+}
+
+impl Sending<'_> {
+    /// Works off the conversation of an event, and then others that are due. Returns how many events were
+    /// sent and failed.
+    async fn go_on_from(&self, first: Recorded) -> (usize, usize) {
+        let (mut sent, mut failed) = (0, 0);
+        let mut next = Some(first);
+        while let Some(event) = next {
+            let (some_sent, some_failed) = self.work_off(event).await;
+            sent += some_sent;
+            failed += some_failed;
+            next = match Instant::now() < self.end {
+                true => self.claim_another().await,
+                false => None,
+            };
         }
-        let was_sent = match send(state, webhook, &event).await {
-            Ok(()) => {
-                sent += 1;
-                true
-            }
-            Err(why) => {
-                failed += 1;
-                let Recorded { id, kind, attempts, .. } = &event;
-                tracing::warn!(%id, kind, attempts, why, "an event was not sent");
-                false
-            }
-        };
-        next = match state.store.end_event(by, &event, was_sent).await {
-            Ok(next) => next,
-            // Its claim ends by itself, and it is sent again.
-            Err(failure) => {
-                tracing::error!(cause = %failure.cause, "ending the claim of an event: {failure}");
-                None
-            }
-        };
+        (sent, failed)
     }
-    (sent, failed)
+
+    async fn claim_another(&self) -> Option<Recorded> {
+        let claimed = self.state.store.claim_events(self.by, 1).await;
+        let claimed = claimed.inspect_err(|failure| {
+            tracing::error!(cause = %failure.cause, "claiming an event: {failure}");
+        });
+        claimed.ok()?.pop()
+    }
+
+    /// Sends the events of a conversation, until one fails or there is none. Returns how many were sent and
+    /// failed.
+    async fn work_off(&self, first: Recorded) -> (usize, usize) {
+        let (mut sent, mut failed) = (0, 0);
+        let mut next = Some(first);
+        while let Some(event) = next {
+            if Instant::now() >= self.end {
+                // Its claim ends soon.
+                break;
+            }
+            let was_sent = match send(self.state, self.webhook, &event).await {
+                Ok(()) => {
+                    sent += 1;
+                    true
+                }
+                Err(why) => {
+                    failed += 1;
+                    let Recorded { id, kind, attempts, .. } = &event;
+                    tracing::warn!(%id, kind, attempts, why, "an event was not sent");
+                    false
+                }
+            };
+            next = match self.state.store.end_event(self.by, &event, was_sent).await {
+                Ok(next) => next,
+                // Its claim ends by itself, and it is sent again.
+                Err(failure) => {
+                    tracing::error!(cause = %failure.cause, "ending the claim of an event: {failure}");
+                    None
+                }
+            };
+        }
+        (sent, failed)
+    }
 }
 
 /// Sends an event, if there is still something to tell. Returns why that failed.

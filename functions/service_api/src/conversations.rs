@@ -65,7 +65,18 @@ pub(crate) async fn remove_participant(
     id: ConversationId,
     user: &UserId,
 ) -> Result<(StatusCode, Answer), Error> {
-    let removed = state.store.remove_participant(id, Actor::Service, user).await?;
+    remove(state, id, user, Actor::Service).await?;
+    Ok((StatusCode::NO_CONTENT, Answer::Done(Done {})))
+}
+
+/// Removes a participant. With the last one the conversation ends.
+pub(crate) async fn remove(
+    state: &State,
+    id: ConversationId,
+    user: &UserId,
+    actor: Actor<'_>,
+) -> Result<(), Error> {
+    let removed = state.store.remove_participant(id, actor, user).await?;
     let Removal { roster, is_ended, change } =
         removed.map_err(|refusal| refused(state, refusal, "userId"))?;
     let expelled = state.announcer.connections.expel(user, id, roster).await;
@@ -77,7 +88,7 @@ pub(crate) async fn remove_participant(
     if is_ended {
         state.store.delete_ended(id).await?;
     }
-    Ok((StatusCode::NO_CONTENT, Answer::Done(Done {})))
+    Ok(())
 }
 
 async fn tell_roster(state: &State, id: ConversationId, change: RosterChange) {

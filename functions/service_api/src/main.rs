@@ -1,6 +1,7 @@
 //! The service API: what backends do, `/service/...`.
 
 mod conversations;
+mod erasure;
 mod messages;
 mod request;
 mod users;
@@ -10,7 +11,7 @@ use edge::Error;
 use edge::http::StatusCode;
 use edge::token::ServiceVerifier;
 use protocol::rest::{Done, ParticipantCount};
-use protocol::service::{Closed, Conversation};
+use protocol::service::{Closed, Conversation, Exported};
 use protocol::{Message, User};
 use realtime::Announcer;
 use request::Asked;
@@ -31,6 +32,7 @@ struct State {
 enum Answer {
     User(User),
     Closed(Closed),
+    Exported(Box<Exported>),
     Conversation(Box<Conversation>),
     ParticipantCount(ParticipantCount),
     Message(Box<Message>),
@@ -40,6 +42,8 @@ enum Answer {
 async fn handle(state: &State, asked: Asked) -> Result<(StatusCode, Answer), Error> {
     match asked {
         Asked::SetUser(user, change) => users::set(state, &user, &change).await,
+        Asked::ExportUser(user, after) => users::export(state, &user, after).await,
+        Asked::EraseUser(user) => erasure::erase(state, &user).await,
         Asked::CloseConnections(user) => users::close_connections(state, &user).await,
         Asked::MakeConversation(new) => conversations::make(state, &new).await,
         Asked::AddParticipants(id, users) => conversations::add_participants(state, id, &users).await,

@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use domain::{ConversationId, MessageId, NewMessage, Role, UserId};
 use edge::Error;
-use edge::http::{Request, json_body, path, required_query, route};
+use edge::http::{Request, json_body, path, query, required_query, route};
 use protocol::rest::{AddParticipants, SetRole};
 use protocol::service::{MakeConversation, SendMessage, SetUser};
-use store::{NewConversation, ProfileChange};
+use store::{ExportPlace, NewConversation, ProfileChange};
 
 /// The most users in one request.
 const MAX_AT_ONCE: usize = 100;
@@ -15,6 +15,8 @@ const MAX_AT_ONCE: usize = 100;
 /// What is asked for.
 pub(crate) enum Asked {
     SetUser(UserId, ProfileChange),
+    ExportUser(UserId, ExportPlace),
+    EraseUser(UserId),
     CloseConnections(UserId),
     MakeConversation(NewConversation),
     AddParticipants(ConversationId, Vec<UserId>),
@@ -32,6 +34,10 @@ pub(crate) fn read(request: &Request) -> Result<Asked, Error> {
             let SetUser { name, display_name, avatar_url } = json_body(request)?;
             Asked::SetUser(user()?, ProfileChange { name, display_name, avatar_url })
         }
+        "GET /service/users/export" => {
+            Asked::ExportUser(user()?, query(request, "cursor")?.unwrap_or(ExportPlace::START))
+        }
+        "DELETE /service/users" => Asked::EraseUser(user()?),
         "DELETE /service/connections" => Asked::CloseConnections(user()?),
         "POST /service/conversations" => Asked::MakeConversation(new_conversation(json_body(request)?)?),
         "POST /service/conversations/{conversationId}/participants" => {

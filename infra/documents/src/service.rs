@@ -1,11 +1,12 @@
 //! The service API as an OpenAPI 3.1 document.
 
 use protocol::rest::{AddParticipants, Done, ParticipantCount, SetRole};
-use protocol::service::{Closed, Conversation, MakeConversation, SendMessage, SetUser};
+use protocol::service::{Closed, Conversation, Exported, MakeConversation, SendMessage, SetUser};
+use protocol::webhook::CloudEvent;
 use protocol::{Message, User};
 use serde_json::{Value, json};
 
-use crate::http::{Answers, content, conversation_id};
+use crate::http::{Answers, content, conversation_id, cursor};
 use crate::{Schemas, info};
 
 /// What the statuses of refusals mean.
@@ -48,6 +49,29 @@ pub fn document() -> Value {
         "parameters": [user_id],
         "requestBody": body(schemas.of_request::<SetUser>()),
         "responses": respond(json!({ "200": answer("The user as they are then.", user) })),
+    });
+    let export_user = json!({
+        "operationId": "exportUser",
+        "summary": "What a user did and is",
+        "description": "Their profile, participations, blocks, messages and reactions, in pages. It holds no text \
+            of others.",
+        "parameters": [user_id, cursor()],
+        "responses": respond_or_404(json!({
+            "200": answer("One page of it.", schemas.of_answer::<Exported>()),
+        })),
+    });
+    let erase_user = json!({
+        "operationId": "eraseUser",
+        "summary": "Erase a user",
+        "description": "Refuses their tokens and closes their connections first. Then their profile, what they \
+            have said, their reactions, blocks, participations and undelivered events are gone. Their messages \
+            keep their places, without content; a conversation of two stays readable for the other one, and \
+            takes no more messages. Works for 10 s at most: repeat it until the answer is 200.",
+        "parameters": [user_id],
+        "responses": respond(json!({
+            "200": answer("Nothing of them is left, or nobody was there.", schemas.of_answer::<Done>()),
+            "202": answer("There is more to erase: repeat the request.", schemas.of_answer::<Done>()),
+        })),
     });
     let close_connections = json!({
         "operationId": "closeConnections",
@@ -122,6 +146,16 @@ pub fn document() -> Value {
         }],
         "responses": respond_or_404(json!({ "200": answer("The message as it is then.", message) })),
     });
+    let event = schemas.of_answer::<CloudEvent>();
+    let header = |name: &str, description: &str| {
+        json!({
+            "name": name,
+            "in": "header",
+            "required": true,
+            "description": description,
+            "schema": { "type": "string" },
+        })
+    };
     json!({
         "openapi": "3.1.0",
         "info": info(
@@ -131,7 +165,8 @@ pub fn document() -> Value {
         "servers": [{ "url": "http://localhost:8700", "description": "cargo dev" }],
         "security": [{ "serviceToken": [] }],
         "paths": {
-            "/service/users": { "put": set_user },
+            "/service/users": { "put": set_user, "delete": erase_user },
+            "/service/users/export": { "get": export_user },
             "/service/connections": { "delete": close_connections },
             "/service/conversations": { "post": make_conversation },
             "/service/conversations/{conversationId}/participants": {
@@ -141,6 +176,28 @@ pub fn document() -> Value {
             },
             "/service/conversations/{conversationId}/messages": { "post": send_message },
             "/service/messages/{messageId}": { "delete": delete_message },
+        },
+        "webhooks": {
+            "event": {
+                "post": {
+                    "operationId": "event",
+                    "summary": "An event",
+                    "description": "To `EVENTS_URL`: a CloudEvent, signed as Standard Webhooks says. At least \
+                        once, in order within a conversation. Any 2xx takes it; everything else is tried again \
+                        for three days. The body of the answer is ignored, and redirects are not followed.",
+                    "security": [],
+                    "parameters": [
+                        header("webhook-id", "The id of the event: the same when it is sent again."),
+                        header("webhook-timestamp", "When it was sent, in seconds since 1970."),
+                        header("webhook-signature", "A signature for each secret, with spaces between them."),
+                    ],
+                    "requestBody": {
+                        "required": true,
+                        "content": { "application/cloudevents+json": { "schema": event } },
+                    },
+                    "responses": { "2XX": { "description": "It is taken." } },
+                },
+            },
         },
         "components": {
             "securitySchemes": {

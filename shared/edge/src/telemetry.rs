@@ -40,7 +40,7 @@ const STACK_NAME: &str = "STACK_NAME";
 
 /// The fields that become metrics: field, name of the metric, unit, and how many of the field's units are one
 /// of the metric's.
-const METRICS: [(&str, &str, &str, f64); 12] = [
+const METRICS: [(&str, &str, &str, f64); 13] = [
     ("messages_sent", "MessagesSent", "Count", 1.0),
     ("commit_us", "CommitLatency", "Milliseconds", 1000.0),
     ("fan_out", "FanOutWidth", "Count", 1.0),
@@ -52,6 +52,7 @@ const METRICS: [(&str, &str, &str, f64); 12] = [
     ("events_sent", "EventsSent", "Count", 1.0),
     ("events_failed", "EventsFailed", "Count", 1.0),
     ("events_set_aside", "EventsSetAside", "Count", 1.0),
+    ("privacy_work_unfinished", "PrivacyWorkUnfinished", "Count", 1.0),
     ("oldest_event_s", "OldestEvent", "Seconds", 1.0),
 ];
 

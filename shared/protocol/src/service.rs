@@ -2,12 +2,12 @@
 
 use domain::{
     AvatarUrl, Change, ClientConversationId, ClientMessageId, Content, ConversationId, DisplayName,
-    MessageId, Metadata, Name, Outline, Seq, Title, UserId,
+    MessageId, Metadata, Name, Outline, Reaction, Role, Seq, Title, UserId,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::rest::Kind;
-use crate::{Message, Time, given};
+use crate::{Message, Time, User, given};
 
 /// The body of `PUT /service/users`. A field that is absent stays as it is.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -34,6 +34,52 @@ pub struct SetUser {
 pub struct Closed {
     /// How many connections were closed.
     pub closed: usize,
+}
+
+/// The answer to `GET /service/users/export`: a page of what a user did and is. Most pages have entries in
+/// one list only.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct Exported {
+    /// The user.
+    pub user: User,
+    /// The messages that they have sent.
+    pub messages: Vec<Message>,
+    /// The reactions that they have given.
+    pub reactions: Vec<OwnReaction>,
+    /// Whom they block; on the first page.
+    pub blocks: Vec<UserId>,
+    /// The conversations that they take part in.
+    pub participations: Vec<Participation>,
+    /// The cursor of the next page; null on the last one.
+    pub next_cursor: Option<String>,
+}
+
+/// A reaction of a user.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct OwnReaction {
+    /// The message.
+    pub message_id: MessageId,
+    /// The reaction.
+    pub reaction: Reaction,
+}
+
+/// What a conversation is to one of its participants.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct Participation {
+    /// The conversation.
+    pub conversation_id: ConversationId,
+    /// The role; in a conversation of two both are members.
+    pub role: Role,
+    /// When the user was added.
+    pub joined_at: Time,
+    /// The number of the last message that the user has read.
+    pub read_up_to_seq: Seq,
 }
 
 /// The body of `POST /service/conversations`.

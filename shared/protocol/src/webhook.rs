@@ -1,7 +1,9 @@
 //! The events that backends are told: CloudEvents 1.0 as JSON.
 
 use domain::{Change, ConversationId, Seq, UserId};
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::value::RawValue;
 
 use crate::service::Conversation;
 use crate::{Message, RoleOf, Time};
@@ -72,7 +74,7 @@ impl EventType {
 }
 
 /// What an event is about.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(untagged)]
 pub enum EventData {
@@ -86,6 +88,21 @@ pub enum EventData {
     Conversation(Conversation),
     /// Of `user.erased`.
     User(AboutUser),
+}
+
+impl<'de> Deserialize<'de> for EventData {
+    /// From its text: what serde keeps to try several shapes has lost that of the metadata.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let data = Box::<RawValue>::deserialize(deserializer)?;
+        let text = data.get();
+        let unread = serde_json::from_str(text).map(Self::Unread);
+        let message = || serde_json::from_str(text).map(Self::Message);
+        let participants = || serde_json::from_str(text).map(Self::Participants);
+        let conversation = || serde_json::from_str(text).map(Self::Conversation);
+        let user = || serde_json::from_str(text).map(Self::User);
+        let known = unread.or_else(|_| message()).or_else(|_| participants()).or_else(|_| conversation());
+        known.or_else(|_| user()).map_err(D::Error::custom)
+    }
 }
 
 /// A message.

@@ -200,6 +200,17 @@ impl Connections {
         self.depart(user, &Happened::AreClosed { connections }).await
     }
 
+    /// Forgets when a user was there, who has no connections any more. Returns whether nothing is known of
+    /// them but that their tokens are revoked.
+    ///
+    /// # Errors
+    ///
+    /// DynamoDB did not answer, or not as it should.
+    pub async fn erase(&self, user: &UserId) -> Result<bool, Failure> {
+        let (item, _) = self.carry_out(self.user(user).await?, &Happened::IsErased).await?;
+        Ok(item.leases.is_empty() && item.last_seen_at.is_none() && item.transition.is_none())
+    }
+
     async fn depart(&self, user: &UserId, happened: &Happened) -> Result<Departed, Failure> {
         let (item, decision) = self.carry_out(self.user(user).await?, happened).await?;
         Ok(Departed {

@@ -68,6 +68,8 @@ pub(crate) enum Happened {
         /// The connections.
         connections: Vec<ConnectionId>,
     },
+    /// The user is erased.
+    IsErased,
     /// Transitions were announced.
     WasAnnounced {
         /// The token under which the item holds them.
@@ -101,6 +103,7 @@ pub(crate) fn decide(seen: &UserItem, happened: &Happened, now: Millis, token: T
         Happened::IsGone { connection } => forget(seen, connection),
         Happened::IsSwept => sweep(seen, now, token),
         Happened::IsRevoked { at } => revoke(seen, *at),
+        Happened::IsErased => erase(seen),
         Happened::AreClosed { connections } => close(seen, connections, now, token),
         Happened::WasAnnounced { token } => announced(seen, token),
     }
@@ -214,6 +217,16 @@ fn close(seen: &UserItem, closed: &[ConnectionId], now: Millis, token: Token) ->
         return Decision::nothing();
     }
     write(next, goes_offline.then_some(Goes::Offline { since: now }), Vec::new(), now, token)
+}
+
+/// Forgets when the user was there. An announcement that is to be made comes first.
+fn erase(seen: &UserItem) -> Decision {
+    let mut next = seen.clone();
+    if seen.online || !seen.unannounced.is_empty() {
+        return Decision::nothing();
+    }
+    (next.last_seen_at, next.transition) = (None, None);
+    if next == *seen { Decision::nothing() } else { Decision::unannounced(next) }
 }
 
 fn announced(seen: &UserItem, token: &Token) -> Decision {

@@ -15,6 +15,11 @@ with
     deleted as (
         delete from messages where id in (select id from batch)
     ),
+    forgotten as (
+        delete from departures
+        where conversation_id = $1 and not exists (select from batch)
+          and exists (select from conversations where id = $1 and participant_count = 0)
+    ),
     ended as (
         delete from conversations where id = $1 and participant_count = 0 and not exists (select from batch)
     )

@@ -24,6 +24,8 @@ pub enum Actor<'a> {
     User(&'a Identity),
     /// A backend, which may do everything.
     Service,
+    /// A backend that erases the participant, also from a conversation of two.
+    Erasure,
 }
 
 impl Actor<'_> {
@@ -31,7 +33,7 @@ impl Actor<'_> {
     fn columns(&self) -> (Option<&str>, i64) {
         match self {
             Self::User(identity) => (Some(identity.user_id.as_str()), issued_at(identity)),
-            Self::Service => (None, i64::MAX),
+            Self::Service | Self::Erasure => (None, i64::MAX),
         }
     }
 }
@@ -457,6 +459,7 @@ async fn remove_participant(
 ) -> Result<Result<Removed, Refusal>, tokio_postgres::Error> {
     let (caller, issued_at) = actor.columns();
     let is_own = caller == Some(user.as_str());
+    let erases = matches!(actor, Actor::Erasure);
     let row = connection
         .row_under_lock(
             id,
@@ -468,18 +471,19 @@ async fn remove_participant(
                 (&MAX_NOTIFIED, Type::INT4),
                 (&issued_at, Type::INT8),
                 (connection.records_events(), Type::BOOL),
+                (&erases, Type::BOOL),
             ],
         )
         .await?;
     let Some(row) = row else {
-        return Ok(if is_own { Ok(None) } else { Err(Refusal::NotAParticipant) });
+        return Ok(if is_own || erases { Ok(None) } else { Err(Refusal::NotAParticipant) });
     };
     let role: Option<&str> = row.try_get("role")?;
     // Who does not take part may leave all the same, and learns nothing by it.
     if role.is_none() && !is_own {
         return Ok(Err(Refusal::NotAParticipant));
     }
-    if role.is_some() && !row.try_get::<_, bool>("is_group")? {
+    if role.is_some() && !erases && !row.try_get::<_, bool>("is_group")? {
         return Ok(Err(Refusal::Direct));
     }
     if !is_own && role != Some("owner") {

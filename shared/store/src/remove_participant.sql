@@ -1,9 +1,10 @@
--- Removes a participant from a group. Returns nothing if there is no such conversation; the role is null if
--- the user does not take part.
+-- Removes a participant from a group, or from a conversation of two if they are erased. Returns nothing if
+-- there is no such conversation; the role is null if the user does not take part.
 --
 -- $1 conversation    $2 user, or null for the service    $3 the participant
 -- $4 the most participants that are returned; if there are more, none is
 -- $5 when the token was issued    $6 whether to write events
+-- $7 whether the participant is erased
 --
 -- The row of the conversation is locked already, so nobody sends meanwhile.
 with
@@ -26,7 +27,7 @@ with
     leaving as (
         select id
         from conversation
-        where is_group and takes_part and (role = 'owner' or $2 = $3)
+        where (is_group or $7) and takes_part and (role = 'owner' or $2 = $3)
           and (not is_only_owner or participant_count = 1)
     ),
     changed as (
@@ -50,6 +51,12 @@ with
     ),
     removed as (
         delete from participants using leaving where conversation_id = $1 and user_id = $3
+    ),
+    departed as (
+        insert into departures (user_id, conversation_id)
+        select $3, $1
+        from leaving
+        on conflict on constraint departures_pkey do nothing
     )
 select conversation.role, conversation.is_group, conversation.takes_part, conversation.is_only_owner,
        changed.roster is not null as is_removed,

@@ -202,9 +202,10 @@ impl State {
                 format!("revoke {} {} ", self.budget.revocations, self.budget.kills)
             }
             Happened::AreClosed { .. } => unreachable!("it follows a revocation"),
-            Happened::Pings { .. } | Happened::IsGone { .. } | Happened::WasAnnounced { .. } => {
-                "leaves no token ".to_owned()
-            }
+            Happened::Pings { .. }
+            | Happened::IsGone { .. }
+            | Happened::IsErased
+            | Happened::WasAnnounced { .. } => "leaves no token ".to_owned(),
         };
         self.invocations.push(Invocation { name, happened, step: Step::Write { before: None } });
         self.invocations.sort_by(|one, other| one.name.cmp(&other.name));
