@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use harness::{children, connect, eventually, sockets_of, sockets_to};
+use protocol::webhook::{AboutMessage, EventData, EventType};
 use tokio::time::{Instant, sleep};
 use tokio_postgres::Client;
 
@@ -17,6 +18,72 @@ const PRESENCE_PATIENCE: Duration = Duration::from_secs(4 * LEASE.as_secs());
 
 /// A process may hold two connections, of which one replaces the other.
 const CONNECTIONS_PER_PROCESS: usize = 2;
+
+/// How long it takes at most until all events are sent: a claim of somebody who was killed lasts half a minute.
+const EVENTS_PATIENCE: Duration = Duration::from_secs(60);
+
+/// Checks that the backend was told of every message and of the last change of each, in order within a
+/// conversation, and of nothing that was not committed. Prints the counts, and returns what is wrong.
+pub(super) async fn events(world: &World) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let postgres = connect(&world.database.url).await;
+    let began = Instant::now();
+    loop {
+        // What has failed waits for a while, and more and more.
+        let due = "update events set due_at = clock_timestamp() where due_at is not null and claim is null";
+        postgres.execute(due, &[]).await.unwrap();
+        let _ = world.stack().tries_to_invoke("deliver_events").await;
+        let left: i64 = postgres.query_one("select count(*) from events", &[]).await.unwrap().get(0);
+        if left == 0 {
+            break;
+        }
+        if began.elapsed() > EVENTS_PATIENCE {
+            return vec![format!("{left} events are not sent")];
+        }
+        sleep(Duration::from_millis(500)).await;
+    }
+    let taken = world.receiver.taken();
+    let (mut created, mut changed) = (BTreeMap::new(), BTreeMap::new());
+    let mut heads = BTreeMap::new();
+    let mut distinct = BTreeSet::new();
+    for event in &taken {
+        let is_first = distinct.insert(event.id.clone());
+        let EventData::Message(AboutMessage { message: Some(message) }) = &event.data else { continue };
+        let id = message.id.to_string();
+        match event.kind {
+            EventType::MessageCreated if is_first => {
+                let before = heads.insert(event.subject.clone(), message.seq);
+                if before.is_some_and(|before| before >= message.seq) {
+                    wrong.push(format!("{}: told of {:?} after {before:?}", event.subject, message.seq));
+                }
+                created.insert(id, event.subject.clone());
+            }
+            EventType::MessageChanged => {
+                let latest = changed.entry(id).or_insert(None);
+                *latest = (*latest).max(message.change.map(|change| change.0));
+            }
+            _ => {}
+        }
+    }
+    let stored = postgres.query("select id::text, change from messages", &[]).await.unwrap();
+    for row in &stored {
+        let (id, change): (String, Option<i64>) = (row.get(0), row.get(1));
+        if created.remove(&id).is_none() {
+            wrong.push(format!("the backend was not told of {id}"));
+        }
+        if change.is_some() && changed.get(&id).copied().flatten() != change {
+            wrong.push(format!("the backend was not told of change {change:?} of {id}"));
+        }
+    }
+    wrong.extend(created.into_keys().map(|id| format!("the backend was told of {id}, which is not stored")));
+    println!(
+        "  the backend took {} events, {} of them again, of {} messages",
+        taken.len(),
+        taken.len() - distinct.len(),
+        stored.len()
+    );
+    wrong
+}
 
 /// Checks that every acknowledged message is stored exactly once, that `seq` has no gaps, that every device
 /// has every message in order and as it is now, and that nothing deleted can be read anywhere. Prints the

@@ -24,6 +24,7 @@ use harness::{Database, Server, Stack, StackOptions};
 use crate::people::User;
 use crate::stand_ins::callbacks::Callbacks;
 use crate::stand_ins::dynamodb::DynamoDb;
+use crate::stand_ins::receiver::Receiver;
 use device::Device;
 use guests::{Group, Guest};
 use strikes::Strikes;
@@ -51,6 +52,8 @@ pub(crate) struct World {
     database: Database,
     callbacks: Callbacks,
     dynamodb: DynamoDb,
+    /// A backend that is told of everything.
+    receiver: Receiver,
     http: reqwest::Client,
     /// Whether something may fail.
     is_troubled: AtomicBool,
@@ -67,10 +70,11 @@ impl World {
         }));
         let database = Database::on(host.clone()).await;
         dynamodb.pass_on_to(&host.dynamodb_url);
-        let stack = RwLock::new(starts(&database, &callbacks, &dynamodb));
+        let receiver = Receiver::start().await;
+        let stack = RwLock::new(starts(&database, &callbacks, &dynamodb, &receiver));
         let (http, is_troubled) = (reqwest::Client::new(), AtomicBool::new(true));
         let logged = Mutex::default();
-        Arc::new(Self { stack, logged, host, database, callbacks, dynamodb, http, is_troubled })
+        Arc::new(Self { stack, logged, host, database, callbacks, dynamodb, receiver, http, is_troubled })
     }
 
     fn is_troubled(&self) -> bool {
@@ -84,7 +88,7 @@ impl World {
     /// Starts a stack in the place of one that has ended.
     fn starts_again(&self) {
         self.logged.lock().unwrap_or_else(PoisonError::into_inner).push_str(&self.stack().log());
-        let stack = starts(&self.database, &self.callbacks, &self.dynamodb);
+        let stack = starts(&self.database, &self.callbacks, &self.dynamodb, &self.receiver);
         *self.stack.write().unwrap_or_else(PoisonError::into_inner) = stack;
     }
 
@@ -99,13 +103,22 @@ impl World {
     }
 }
 
-fn starts(database: &Database, callbacks: &Callbacks, dynamodb: &DynamoDb) -> Arc<Stack> {
+fn starts(
+    database: &Database,
+    callbacks: &Callbacks,
+    dynamodb: &DynamoDb,
+    receiver: &Receiver,
+) -> Arc<Stack> {
     let stack = Stack::start(&StackOptions {
         env: &[
-            ("AWS_ENDPOINT_URL_DYNAMODB", &dynamodb.url),
-            ("LEASE_SECONDS", &LEASE.as_secs().to_string()),
-            ("PUSH_ENDPOINT", &callbacks.url),
-        ],
+            &[
+                ("AWS_ENDPOINT_URL_DYNAMODB", dynamodb.url.as_str()),
+                ("LEASE_SECONDS", &LEASE.as_secs().to_string()),
+                ("PUSH_ENDPOINT", &callbacks.url),
+            ],
+            &receiver.env()[..],
+        ]
+        .concat(),
         database_url: Some(&database.url),
         ..StackOptions::default()
     });
@@ -154,6 +167,7 @@ async fn run(seed: u64, rounds: usize) -> Vec<String> {
     join_all(devices.iter_mut().map(Device::settles)).await;
     join_all(devices.iter_mut().map(Device::catches_up)).await;
     wrong.extend(checker::messages(&world, &devices).await);
+    wrong.extend(checker::events(&world).await);
     for guest in visited {
         wrong.extend(guest.unwrap().checks().await);
     }

@@ -18,6 +18,7 @@ use tokio_postgres::NoTls;
 use super::World;
 use crate::stand_ins::callbacks::Fate;
 use crate::stand_ins::dynamodb::Mood;
+use crate::stand_ins::receiver::Manner;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Fault {
@@ -30,11 +31,12 @@ enum Fault {
     LostAnswers,
     TroubledCallbacks,
     LostDisconnects,
+    TroubledReceiver,
     RestartedGateway,
 }
 
 /// Faults that are frequent in practice and disturb little are there more than once.
-const DECK: [Fault; 13] = [
+const DECK: [Fault; 15] = [
     Fault::KilledFunctions,
     Fault::KilledFunctions,
     Fault::KilledFunctions,
@@ -47,6 +49,8 @@ const DECK: [Fault; 13] = [
     Fault::TroubledCallbacks,
     Fault::TroubledCallbacks,
     Fault::LostDisconnects,
+    Fault::TroubledReceiver,
+    Fault::TroubledReceiver,
     Fault::RestartedGateway,
 ];
 
@@ -80,6 +84,8 @@ pub(super) struct Strikes {
     killed_events: usize,
     /// The number of pushes that failed or were delayed.
     troubled_pushes: usize,
+    /// The number of events that the backend did not take at once.
+    troubled_posts: usize,
     /// Failures of functions that no fault explains.
     mistakes: Vec<String>,
 }
@@ -95,6 +101,7 @@ impl Strikes {
             killed_backends: 0,
             killed_events: 0,
             troubled_pushes: 0,
+            troubled_posts: 0,
             mistakes: Vec::new(),
         }
     }
@@ -132,6 +139,7 @@ impl Strikes {
                 eventually("somebody is cut off", is_lost).await;
                 self.world.dynamodb.refuses(None);
             }
+            Fault::TroubledReceiver => self.troubles_the_receiver().await,
             Fault::RestartedGateway => self.restarts_the_gateway().await,
         }
     }
@@ -248,6 +256,19 @@ impl Strikes {
         self.lets_pass(&troubled);
     }
 
+    /// Makes the backend fail, hang or go away, and kills those who tell it of events meanwhile.
+    async fn troubles_the_receiver(&mut self) {
+        const MANNERS: [Manner; 3] = [Manner::Fails, Manner::Hesitates, Manner::IsDown];
+        let receiver = &self.world.receiver;
+        let before = receiver.posted();
+        receiver.is(*MANNERS.choose(&mut self.rng).expect("there are some"));
+        self.passes(1000..2500).await;
+        self.world.stack().kills("deliver_events");
+        self.passes(200..1000).await;
+        self.troubled_posts += self.world.receiver.posted() - before;
+        self.world.receiver.goes_on();
+    }
+
     fn lets_pass(&self, connections: &[String]) {
         for id in connections {
             self.world.callbacks.has(id, Fate::Passed);
@@ -285,8 +306,8 @@ impl fmt::Display for Strikes {
                 stopped {}, killed {}, a \
              backend killed {}, DynamoDB throttling {}, failing {}, losing answers {}, \
              callbacks troubled {} ({} pushes), \
-             $disconnect lost {} ({} calls), gateway restarted {}; DynamoDB refused {} calls and lost {} \
-             answers",
+             $disconnect lost {} ({} calls), the receiver of events troubled {} ({} posts), gateway restarted {}; \
+             DynamoDB refused {} calls and lost {} answers",
             count(Fault::KilledFunctions),
             self.killed_processes,
             self.killed_events,
@@ -300,6 +321,8 @@ impl fmt::Display for Strikes {
             self.troubled_pushes,
             count(Fault::LostDisconnects),
             self.world.dynamodb.has_refused_one(),
+            count(Fault::TroubledReceiver),
+            self.troubled_posts,
             count(Fault::RestartedGateway),
             self.world.dynamodb.has_refused(),
             self.world.dynamodb.has_lost(),

@@ -1,15 +1,18 @@
 //! A backend that takes events.
 
 use std::collections::HashSet;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use axum::body::Bytes;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
+use axum::serve::Listener;
 use harness::eventually;
 use protocol::webhook::{CloudEvent, EventType};
 use standardwebhooks::Webhook;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 
 use super::StandIn;
@@ -28,6 +31,8 @@ pub(crate) enum Manner {
     Redirects,
     /// Answers when the story says so.
     Hesitates,
+    /// Closes connections as soon as they are open.
+    IsDown,
 }
 
 /// The receiver.
@@ -62,7 +67,9 @@ impl Receiver {
         let receiver = Self { url: format!("{}/events", stand_in.url()), inner };
         let serving = receiver.clone();
         let answer = async move |headers: HeaderMap, body: Bytes| serving.answer(&headers, &body).await;
-        stand_in.serves(axum::Router::new().route("/events", post(answer)));
+        let routes = axum::Router::new().route("/events", post(answer));
+        let door = Door(stand_in.0, receiver.clone());
+        tokio::spawn(async move { axum::serve(door, routes).await });
         receiver
     }
 
@@ -112,6 +119,10 @@ impl Receiver {
         self.taken().into_iter().filter(|event| event.subject == subject).collect()
     }
 
+    fn manner(&self) -> Manner {
+        self.inner.state.lock().unwrap().manner
+    }
+
     async fn answer(&self, headers: &HeaderMap, body: &[u8]) -> Response {
         Webhook::new(SECRET).unwrap().verify(body, headers).expect("it is signed");
         assert_eq!(headers["content-type"], "application/cloudevents+json");
@@ -125,7 +136,8 @@ impl Receiver {
             if refuses { Manner::Fails } else { state.manner }
         };
         match manner {
-            Manner::Fails => return StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+            // On a connection that was open before.
+            Manner::Fails | Manner::IsDown => return StatusCode::INTERNAL_SERVER_ERROR.into_response(),
             Manner::Redirects => {
                 return (StatusCode::TEMPORARY_REDIRECT, [("location", self.url.clone())]).into_response();
             }
@@ -135,5 +147,26 @@ impl Receiver {
         self.inner.state.lock().unwrap().taken.push(event);
         // The body is ignored.
         (StatusCode::ACCEPTED, "thank you").into_response()
+    }
+}
+
+/// Lets connections in, unless the receiver is down.
+struct Door(TcpListener, Receiver);
+
+impl Listener for Door {
+    type Io = TcpStream;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (TcpStream, SocketAddr) {
+        loop {
+            let accepted = Listener::accept(&mut self.0).await;
+            if self.1.manner() != Manner::IsDown {
+                return accepted;
+            }
+        }
+    }
+
+    fn local_addr(&self) -> std::io::Result<SocketAddr> {
+        self.0.local_addr()
     }
 }
