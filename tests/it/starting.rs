@@ -1,6 +1,6 @@
 //! What `cargo dev` prints when something is wrong: one clear line, and exit status 1.
 
-use harness::{Stack, folder, run_to_end};
+use harness::{Database, Stack, folder, run_to_end, run_to_end_with};
 use std::net::TcpListener;
 use std::process::Output;
 
@@ -64,6 +64,41 @@ fn a_template_that_is_not_understood_is_refused_by_name() {
         BuildProperties: {Binary: x}}, Properties: {Runtime: provided.al2023, CodeUri: ., Layers: []}}";
     assert!(refused(&format!("Resources: {{F: {function}}}")).starts_with("F: unknown field `Layers`"));
     assert!(refused(": nonsense: [").starts_with("is not YAML: "));
+}
+
+#[tokio::test]
+async fn a_variable_that_a_function_refuses_is_named() {
+    let database = Database::create().await;
+    let refused = |env: &[(&str, &str)]| {
+        let args = ["--port", "0", "--database-url", &database.url];
+        let said = refusal(&run_to_end_with(&args, env));
+        let (function, said) = said.split_once(" does not start: ").unwrap_or_else(|| panic!("{said}"));
+        assert!(function.starts_with("error: ") && !said.contains("MfKQ"), "{said}");
+        said.to_owned()
+    };
+    let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+    for (url, reason) in [
+        ("http://example.com/events", "must be an https URL"),
+        ("ftp://127.0.0.1/events", "must be an https URL"),
+        ("example.com", "is not a URL: relative URL without a base"),
+    ] {
+        let said = refused(&[("EVENTS_URL", url), ("EVENTS_SECRET", secret)]);
+        assert_eq!(said, format!("the environment variable EVENTS_URL {reason}"));
+    }
+    let url = ("EVENTS_URL", "http://localhost:9100");
+    assert_eq!(refused(&[url]), "the environment variable EVENTS_SECRET is not set");
+    for value in ["secret", r#"["whsec_MfKQ", 5]"#, r#"["MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"]"#] {
+        let said = refused(&[url, ("EVENTS_SECRET", value)]);
+        assert!(said.starts_with("the environment variable EVENTS_SECRET "), "{said}");
+    }
+    let said = refused(&[("JWT_AUDIENCE", "switchboard"), ("SERVICE_AUDIENCE", "switchboard")]);
+    assert_eq!(
+        said,
+        "the environment variable SERVICE_AUDIENCE is that of JWT_AUDIENCE: every token of a user would have it"
+    );
+    let said = refused(&[("RETENTION_DAYS", "a while")]);
+    assert!(said.starts_with("the environment variable RETENTION_DAYS cannot be read: "), "{said}");
+    assert!(refused(&[("PRESENCE_AUDIENCE", "nobody")]).contains("PRESENCE_AUDIENCE"));
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ mod pool;
 mod process;
 mod remote;
 mod runtime_api;
+mod trial;
 
 use std::time::Duration;
 
@@ -32,6 +33,10 @@ const RETRY_DELAYS: [Duration; 2] = [Duration::from_secs(60), Duration::from_sec
 pub(crate) enum NotStarted {
     #[error("{0} failed: {1}")]
     Failed(String, String),
+    #[error("{0} does not start: {1}")]
+    Refused(String, String),
+    #[error("{0} cannot be started: {1}")]
+    NoProcess(String, std::io::Error),
     #[error("{0} cannot be invoked: {1:?}")]
     NotInvoked(String, InvokeError),
 }

@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use futures_util::future::try_join_all;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -176,6 +177,12 @@ async fn start_and_serve(args: &StackArgs, started: &mut Started) -> Result<(), 
             Lambda::Host(started.host.insert(host).clone())
         }
     };
+    if let Some(host) = &started.host {
+        // What comes from the template is as it was tried before; what a person has given may be wrong.
+        let given =
+            template.functions.iter().filter(|function| variables::are_given(function, args, &values));
+        try_join_all(given.map(|function| host.try_start(function))).await?;
+    }
     for function in template.functions.iter().filter(|function| function.invoke_at_start) {
         step(&format!("invoking {}", function.name), lambda.invoke_at_start(&function.name)).await?;
     }

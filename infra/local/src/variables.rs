@@ -45,6 +45,15 @@ pub(crate) fn values(args: &StackArgs, port: u16, secret: &str) -> Values {
     }
 }
 
+/// Whether a person has given a variable of a function besides the database and the secret, or a parameter that a
+/// variable may refer to.
+pub(crate) fn are_given(function: &Function, args: &StackArgs, values: &Values) -> bool {
+    let is_given = |name: &String| {
+        name != DATABASE_URL && name != JWT_SECRET && values.overrides.contains_key(name.as_str())
+    };
+    !args.parameter_overrides.is_empty() || function.environment.keys().any(is_given)
+}
+
 /// Writes the variables of all functions to a file in the data directory, for `cargo lambda`. Returns its
 /// path.
 pub(crate) fn write(

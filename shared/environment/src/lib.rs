@@ -4,11 +4,11 @@
 //! contains it; `main` itself reads the limits of its function. A variable that is set to the empty string
 //! counts as unset.
 
-use std::fmt::Display;
+use std::fmt::{self, Display};
 use std::str::FromStr;
 
 /// A variable is missing or its value cannot be used; the message names it.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(PartialEq, Eq, thiserror::Error)]
 pub enum Misconfigured {
     /// It has to be set.
     #[error("the environment variable {0} is not set")]
@@ -16,6 +16,13 @@ pub enum Misconfigured {
     /// Its value cannot be used.
     #[error("the environment variable {0} {1}")]
     Invalid(&'static str, String),
+}
+
+/// The message: it is what a person sees whose function does not start, since `main` returns it.
+impl fmt::Debug for Misconfigured {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
 }
 
 /// The value of a variable that has to be set.

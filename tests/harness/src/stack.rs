@@ -264,8 +264,14 @@ impl Drop for Stack {
 
 /// Runs a `cargo dev` that is expected to end by itself.
 pub fn run_to_end(args: &[&str]) -> Output {
+    run_to_end_with(args, &[])
+}
+
+/// The same with variables set.
+pub fn run_to_end_with(args: &[&str], env: &[(&str, &str)]) -> Output {
     let folder = folder();
     let child = command(args, false)
+        .envs(env.iter().copied())
         .arg("--data-dir")
         .arg(folder.path())
         .stdin(Stdio::null())

@@ -14,7 +14,7 @@ use super::environment::environment;
 use super::invocation::{Invocation, InvokeError, Outcome};
 use super::log::LogFormat;
 use super::pool::{Event, FunctionPool, Instance, Instances};
-use super::{process, runtime_api};
+use super::{NotStarted, process, runtime_api, trial};
 use crate::keeper::Keeper;
 use crate::template::{Function, Values};
 
@@ -115,6 +115,18 @@ impl Host {
         if let Some(next) = instance.ended(started, config.max_instances, error) {
             self.spawn(next);
         }
+    }
+
+    /// Starts a process of a function on trial. It gets no event.
+    pub(crate) async fn try_start(&self, function: &Function) -> Result<(), NotStarted> {
+        let HostConfig { binaries, environment: shared, values, .. } = &self.0.config;
+        let variables = |address| environment(function, shared, &values.region, address, Uuid::new_v4());
+        let tried = trial::start(&binaries.join(&function.binary), variables).await;
+        let name = || function.name.clone();
+        tried.map_err(|error| NotStarted::NoProcess(name(), error))?.map_err(|said| {
+            // What `main` returns is written after this.
+            NotStarted::Refused(name(), said.trim_start_matches("Error: ").to_owned())
+        })
     }
 
     /// Runs the binaries in `folder` from now on. Processes with an older binary finish their events.

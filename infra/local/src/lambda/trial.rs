@@ -1,0 +1,38 @@
+//! Trial starts: whether a function accepts its variables is known before it gets an event.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::process::Command;
+use tokio::time::timeout;
+
+/// The time limit until a process asks for its first event. One that takes longer is not held against it.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Starts a process, and ends it once it asks for an event. Returns what it has written to its standard error if it
+/// ends by itself. `environment` makes its variables for a Runtime API at an address.
+pub(super) async fn start(
+    binary: &Path,
+    environment: impl FnOnce(SocketAddr) -> BTreeMap<String, String>,
+) -> std::io::Result<Result<(), String>> {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+    let child = Command::new(binary)
+        .env_clear()
+        .envs(environment(listener.local_addr()?))
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()?;
+    tokio::select! {
+        // It asks for an event, or takes its time.
+        _ = timeout(PATIENCE, listener.accept()) => Ok(Ok(())),
+        ended = child.wait_with_output() => {
+            Ok(Err(String::from_utf8_lossy(&ended?.stderr).trim().to_owned()))
+        }
+    }
+}
