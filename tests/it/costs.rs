@@ -9,6 +9,7 @@ use serde_json::json;
 use crate::people::{Pair, User, pair};
 use crate::stand_ins::callbacks::Callbacks;
 use crate::stand_ins::dynamodb::DynamoDb;
+use crate::stand_ins::receiver::Receiver;
 
 /// The actions in the table, in the order of its columns.
 const ACTIONS: [&str; 4] = ["send_message", "change_message", "mark_read", "ping"];
@@ -115,6 +116,40 @@ async fn what_an_action_costs_is_what_it_uses() {
     let pings = minutes / 4.0 * number("**A million cost**", 3);
     assert!((number("Connection minutes", 0) - connected).abs() < 0.006, "{connected}");
     assert!((number("Pings", 0) - pings).abs() < 0.006, "{pings}");
+}
+
+#[tokio::test]
+async fn what_an_event_costs_is_what_it_uses() {
+    const ASSUMED: f64 = 60.0;
+    let receiver = Receiver::start().await;
+    let (stack, _database) = Stack::own_with(&receiver.env()).await;
+    let Pair { alice: _alice, alice_phone: mut phone, bob: _bob, conversation, .. } = pair(&stack).await;
+    receiver.takes(1, &conversation).await;
+    const MESSAGES: usize = 10;
+    for number in 1..=MESSAGES {
+        phone.says(&conversation, "Shall we?").await;
+        // One at a time: together they would cost less.
+        receiver.takes(1 + number, &conversation).await;
+    }
+    let of_deliveries = || stack.lines().into_iter().filter(|(function, _)| function == "deliver_events");
+    let invocations = || of_deliveries().filter(|(_, line)| line.get("outcome").is_some()).count();
+    eventually("every invocation has its line", async || invocations() > MESSAGES).await;
+    let bytes: usize = of_deliveries().map(|(_, line)| line.to_string().len() + 1).sum();
+    let used = (bytes as f64 / invocations() as f64 + WRITTEN_BY_AWS) / 1000.0;
+
+    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../infra/README.md")).unwrap();
+    let table = readme.split("| billed | an event |").nth(1).expect("the table of events is there");
+    let table = rows(table.split("\n\n").next().unwrap());
+    let number = |row: &str, column: usize| -> f64 {
+        table[row][column].replace(['$', '*', '|'], "").trim().parse().unwrap_or_else(|_| panic!("{row}"))
+    };
+    assert_eq!(number("Invocations", 0), 1.0);
+    assert_eq!(number("GB-ms", 0), memory("deliver_events") / 1024.0 * ASSUMED);
+    assert!((number("KB of log", 0) - used).abs() < 0.25, "{used} KB are logged");
+    let priced = ["Invocations", "GB-ms", "KB of log", "X-Ray traces"];
+    let million: f64 = priced.iter().map(|row| number(row, 0) * number(row, 1)).sum();
+    let said = number("**A million events cost**", 0);
+    assert!((million - said).abs() < 0.006, "the column adds up to {million:.2}, not {said}");
 }
 
 /// The parts of a message's price that do not depend on who listens: invocation, processor time, log, traces.

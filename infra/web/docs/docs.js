@@ -114,6 +114,8 @@ const requestsOf = (document, prefix = "") =>
     Object.entries(methods).map(([method, operation]) => ({ document, id: prefix + operation.operationId, path, method, operation })),
   );
 const requests = requestsOf(openapi);
+/** What the service itself requests. */
+const { event } = service.webhooks;
 const ofService = requestsOf(service, "service-");
 
 const link = (id, text = id) => html`<li><a href=${`#${id}`}><code>${text}</code></a></li>`;
@@ -129,7 +131,7 @@ render(
       <h2>HTTP</h2>
       <ul>${requests.map(({ id, path, method }) => link(id, `${method.toUpperCase()} ${path}`))}</ul>
       <h2>From a backend</h2>
-      <ul>${ofService.map(({ id, path, method }) => link(id, `${method.toUpperCase()} ${path}`))}</ul>
+      <ul>${ofService.map(({ id, path, method }) => link(id, `${method.toUpperCase()} ${path}`))}${link("event", "Events")}</ul>
     </nav>
     <main>
       <h1>${asyncapi.info.title}</h1>
@@ -158,6 +160,16 @@ render(
       <p>${marked(service.info.description)}</p>
       <p>Every request carries a service token. The same as a document for tools: <a href="service.json">service.json</a>.</p>
       ${ofService.map((request) => html`<${Operation} ...${request} />`)}
+      <h1>What a backend is told</h1>
+      <article id="event">
+        <p>${marked(event.post.description)}</p>
+        <${Fields} document=${service} schema=${event.post.requestBody.content["application/cloudevents+json"].schema} depth=${4} />
+        <h2>What <code>data</code> is</h2>
+        ${service.components.schemas.EventData.anyOf.map((option) => {
+          const data = resolve(service, option);
+          return html`<details><summary>${marked(data.description ?? nameOf(option))}</summary><${Fields} document=${service} schema=${option} /></details>`;
+        })}
+      </article>
     </main>
   `,
   document.body,

@@ -7,6 +7,7 @@ use domain::{ActivityCursor, ConversationId, MessageId};
 use edge::http::{bearer, json_body, limit, path, query};
 use libfuzzer_sys::fuzz_target;
 use protocol::rest::FindOrCreateConversation;
+use protocol::service::{MakeConversation, SendMessage, SetUser};
 use serde_json::Value;
 
 static EVENT: LazyLock<Value> = LazyLock::new(|| {
@@ -37,4 +38,7 @@ fuzz_target!(|said: &str| {
     let _ = query::<MessageId>(&request, "before");
     let _ = query::<ActivityCursor>(&request, "cursor");
     let _ = json_body::<FindOrCreateConversation>(&request);
+    let _ = json_body::<SetUser>(&request);
+    let _ = json_body::<MakeConversation>(&request);
+    let _ = json_body::<SendMessage>(&request);
 });
