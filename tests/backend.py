@@ -1,5 +1,5 @@
 """Does what the section "From your backend" of the README says. tests/readme.py says what its blocks mean; besides, `sh stack` sets
-variables for the stack, `python NAME` is a program that runs until the end, and `NAME` is a line that it prints.
+variables for the stack, `sh NAME` starts a program that runs until the end, and `NAME` is a line that it prints.
 """
 
 import os
@@ -44,9 +44,9 @@ def take(stack, here, programs):
                 output = shell.run(here(values.fill(text)))
             case ["json"]:
                 values.compare(text, output)
-            case ["python", name]:
-                python = ROOT / "target/backend/bin/python3"
-                programs[name] = subprocess.Popen([python, "-u", "-c", here(text)], stdout=subprocess.PIPE, text=True)
+            case ["sh", name]:
+                script = f"exec {here(text)}"
+                programs[name] = subprocess.Popen(["bash", "-c", script], cwd=ROOT, stdout=subprocess.PIPE, text=True)
             case [name]:
                 for line in text.splitlines():
                     expect(stack, programs[name], values.fill(line))

@@ -94,6 +94,8 @@ fn routes(user: &str) -> Vec<(Method, String, Value)> {
     let message = json!({ "senderId": user, "content": "hello", "clientMessageId": "one" });
     vec![
         (Method::PUT, format!("/service/users?userId={user}"), json!({ "name": "Alice" })),
+        (Method::GET, format!("/service/users/export?userId={user}"), Value::Null),
+        (Method::DELETE, format!("/service/users?userId={user}"), Value::Null),
         (Method::DELETE, format!("/service/connections?userId={user}"), Value::Null),
         (Method::POST, "/service/conversations".to_owned(), json!({ "participantIds": [user, "other"] })),
         (Method::POST, participants.clone(), json!({ "userIds": [user] })),
@@ -101,6 +103,28 @@ fn routes(user: &str) -> Vec<(Method, String, Value)> {
         (Method::DELETE, format!("{participants}?userId={user}"), Value::Null),
         (Method::POST, format!("/service/conversations/{id}/messages"), message),
         (Method::DELETE, format!("/service/messages/{id}"), Value::Null),
+    ]
+}
+
+/// The routes of users, each with a body that it takes.
+fn routes_of_users(direct: &str, group: &str, user: &str, other: &str) -> Vec<(Method, String, Value)> {
+    let at = format!("/api/conversations/{group}");
+    vec![
+        (Method::GET, "/api/conversations".to_owned(), Value::Null),
+        (Method::GET, format!("/api/conversations/{direct}/messages"), Value::Null),
+        (Method::POST, "/api/conversations/find-or-create".to_owned(), json!({ "otherUserId": other })),
+        (Method::POST, "/api/conversations".to_owned(), json!({ "title": "T", "participantIds": [] })),
+        (Method::GET, at.clone(), Value::Null),
+        (Method::PATCH, at.clone(), json!({ "title": "New" })),
+        (Method::GET, format!("{at}/changes"), Value::Null),
+        (Method::GET, format!("{at}/participants"), Value::Null),
+        (Method::POST, format!("{at}/participants"), json!({ "userIds": [other] })),
+        (Method::PATCH, format!("{at}/participants"), json!({ "userId": other, "role": "owner" })),
+        (Method::DELETE, format!("{at}/participants?userId={other}"), Value::Null),
+        (Method::DELETE, format!("{at}/participants?userId={user}"), Value::Null),
+        (Method::GET, "/api/blocks".to_owned(), Value::Null),
+        (Method::PUT, format!("/api/blocks?userId={other}"), Value::Null),
+        (Method::DELETE, format!("/api/blocks?userId={other}"), Value::Null),
     ]
 }
 
@@ -116,10 +140,17 @@ async fn statuses(stack: &Stack, token: &str, user: &str) -> Vec<u16> {
     statuses
 }
 
+/// How many routes a document has.
+fn documented(document: &Value) -> usize {
+    let paths = document["paths"].as_object().unwrap().values();
+    paths.map(|methods| methods.as_object().unwrap().len()).sum()
+}
+
 #[tokio::test]
 async fn the_service_is_closed_unless_it_is_configured() {
     let stack = Stack::shared();
     let token = stack.token(&Backend::claims());
+    assert_eq!(routes("alice").len(), documented(&documents::service()), "none is left out");
     assert_eq!(statuses(&stack, &token, "alice").await, [403], "nothing is configured");
     for env in [("JWT_ISSUER", ISSUER), ("SERVICE_AUDIENCE", AUDIENCE)] {
         let (stack, _database) = Stack::own_with(&[env]).await;
@@ -148,9 +179,10 @@ async fn a_service_token_opens_the_service_and_nothing_else() {
         let opened = statuses(&stack, &token, "alice").await;
         assert!(!opened.contains(&401) && !opened.contains(&403), "{claims}: {opened:?}");
         assert_eq!(Client::connect(&stack, &token).await.err(), Some(401), "{claims}");
-        for path in ["/api/conversations".to_owned(), format!("/api/conversations/{}", Uuid::now_v7())] {
-            let request = reqwest::Client::new().get(stack.http(&path)).bearer_auth(&token);
-            assert_eq!(request.send().await.unwrap().status(), 401, "{claims}: {path}");
+        let nothing = Uuid::now_v7().to_string();
+        for (method, path, body) in routes_of_users(&nothing, &nothing, "alice", "bob") {
+            let request = reqwest::Client::new().request(method, stack.http(&path)).bearer_auth(&token);
+            assert_eq!(request.json(&body).send().await.unwrap().status(), 401, "{claims}: {path}");
         }
     }
     // An identity provider may hand out any scope to a user who asks for it.
@@ -248,28 +280,17 @@ async fn who_is_shut_out_needs_a_new_token() {
     assert_eq!(backend.shuts_out(&alice).await, 0, "a repeat finds nobody");
     assert_eq!(Client::connect(&stack, &alice.token()).await.err(), Some(401));
 
-    let at = format!("/api/conversations/{group}");
-    let add = json!({ "userIds": [bob.id] });
-    let requests: [(Method, String, Option<Value>); 12] = [
-        (Method::GET, "/api/conversations".to_owned(), None),
-        (Method::GET, format!("/api/conversations/{conversation}/messages"), None),
-        (
-            Method::POST,
-            "/api/conversations/find-or-create".to_owned(),
-            Some(json!({ "otherUserId": bob.id })),
-        ),
-        (Method::POST, "/api/conversations".to_owned(), Some(json!({ "title": "T", "participantIds": [] }))),
-        (Method::GET, at.clone(), None),
-        (Method::PATCH, at.clone(), Some(json!({ "title": "New" }))),
-        (Method::GET, format!("{at}/changes"), None),
-        (Method::GET, format!("{at}/participants"), None),
-        (Method::POST, format!("{at}/participants"), Some(add)),
-        (Method::PATCH, format!("{at}/participants"), Some(json!({ "userId": bob.id, "role": "owner" }))),
-        (Method::DELETE, format!("{at}/participants?userId={}", bob.id), None),
-        (Method::DELETE, format!("{at}/participants?userId={}", alice.id), None),
-    ];
+    let requests = routes_of_users(&conversation, &group, &alice.id, &bob.id);
+    let distinct: std::collections::BTreeSet<_> = requests
+        .iter()
+        .map(|(method, path, _)| {
+            let path = path.split('?').next().unwrap();
+            (method.to_string(), path.replace(&group, "ID").replace(&conversation, "ID"))
+        })
+        .collect();
+    assert_eq!(distinct.len(), documented(&documents::openapi()), "none is left out: {distinct:?}");
     for (method, path, body) in &requests {
-        let answer = alice.requests(method.clone(), path, body.as_ref()).await;
+        let answer = alice.requests(method.clone(), path, Some(body)).await;
         assert_eq!(answer.status(), 401, "{method} {path}");
         assert!(answer.headers().contains_key("www-authenticate"), "{method} {path}");
     }
@@ -421,6 +442,27 @@ async fn the_service_makes_conversations_and_changes_who_takes_part() {
         let (status, message) = backend.is_refused(method, path, body).await;
         assert_eq!((status, message.as_str()), (404, "conversationId: there is no such conversation"));
     }
+    // The name of a group is none of a conversation of two.
+    let named = |body: Value| {
+        let mut body = body;
+        body["clientConversationId"] = json!("the same");
+        body
+    };
+    let two = named(json!({ "participantIds": ["d", "e"] }));
+    let (_, direct) = backend.does::<Conversation>(Method::POST, "/service/conversations", two).await;
+    let other = named(json!({ "participantIds": ["d", "f"] }));
+    let (status, _) = backend.does::<Conversation>(Method::POST, "/service/conversations", other).await;
+    assert_eq!(status, 201);
+    let group = named(json!({ "participantIds": ["d", "e"], "title": "T" }));
+    let (status, made) = backend.does::<Conversation>(Method::POST, "/service/conversations", group).await;
+    assert!(status == 201 && made.id != direct.id);
+    // Many at once with one user in all of them.
+    let at_once = (0..10).map(|number| {
+        let body = json!({ "participantIds": [format!("customer-{number}"), "support"] });
+        let backend = backend.clone();
+        async move { backend.does::<Conversation>(Method::POST, "/service/conversations", body).await.0 }
+    });
+    assert_eq!(futures_util::future::join_all(at_once).await, [201; 10]);
     for (body, field) in [
         (json!({ "participantIds": [] }), "participantIds"),
         (json!({ "participantIds": vec!["x"; 101] }), "participantIds"),
@@ -502,6 +544,18 @@ async fn the_service_sends_and_deletes_messages() {
         assert_eq!(status, 400, "{text}");
         assert!(text.starts_with(field), "{text}");
     }
+    let participants = format!("/service/conversations/{conversation}/participants");
+    for (method, path, body) in [
+        (Method::POST, &participants, json!({ "userIds": [carol.id] })),
+        (Method::PATCH, &participants, json!({ "userId": bob.id, "role": "owner" })),
+        (Method::DELETE, &format!("{participants}?userId={}", bob.id), Value::Null),
+    ] {
+        assert_eq!(backend.is_refused(method, path, body).await.0, 400, "it is of two");
+    }
+    let block = format!("/api/blocks?userId={}", bob.id);
+    assert_eq!(alice.requests(Method::PUT, &block, None).await.status(), 204);
+    let (status, text) = backend.is_refused(Method::POST, &path, message(json!({}))).await;
+    assert_eq!((status, text.as_str()), (403, "conversationId: this conversation is closed"));
     let nowhere = format!("/service/conversations/{}/messages", Uuid::now_v7());
     assert_eq!(backend.is_refused(Method::POST, &nowhere, message(json!({}))).await.0, 404);
     let unknown = format!("/service/messages/{}", Uuid::now_v7());

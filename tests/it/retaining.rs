@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use harness::{Database, Stack, connect};
 use protocol::Code;
+use protocol::webhook::EventType;
 use serde_json::{Value, json};
 
 use crate::people::{Pair, User, pair};
+use crate::stand_ins::receiver::Receiver;
 
 async fn stack_that_keeps(days: &str) -> (Arc<Stack>, Database) {
     Stack::own_with(&[("RETENTION_DAYS", days), ("MAX_MESSAGES_PER_MINUTE", "0")]).await
@@ -88,6 +90,34 @@ async fn old_messages_go_and_everything_else_stays_right() {
     });
     assert_eq!(phone.is_refused(again).await.0, Code::InvalidRequest);
     assert_eq!(stack.invokes("apply_retention").await, json!({ "removed": 0, "isDone": true }));
+    // The name that a client gave to a message that is gone is free again.
+    phone.takes_back(&aged[8], "👍").await;
+    let named = json!({ "conversationId": conversation, "content": "anew", "clientMessageId": "named" });
+    assert_eq!(phone.sends_message(named.clone()).await.seq.0, 12);
+    assert_eq!(phone.sends_message(named.clone()).await.seq.0, 12, "a repeat");
+    ages(&stack, &conversation, 12, 31).await;
+    assert_eq!(stack.invokes("apply_retention").await["removed"], 6);
+    assert_eq!(phone.sends_message(named).await.seq.0, 13);
+}
+
+#[tokio::test]
+async fn what_was_told_as_unread_and_is_removed_is_not_told_again() {
+    let receiver = Receiver::start().await;
+    let env = [&receiver.env()[..], &[("RETENTION_DAYS", "3"), ("UNREAD_AFTER_SECONDS", "1")]].concat();
+    let (stack, _database) = Stack::own_with(&env).await;
+    let Pair { alice_phone: mut phone, conversation, .. } = pair(&stack).await;
+    let told = async || {
+        tokio::time::sleep(std::time::Duration::from_millis(1500)).await;
+        stack.invokes("deliver_events").await;
+        receiver.told_of(&conversation).iter().filter(|kind| **kind == EventType::MessageUnread).count()
+    };
+    phone.says(&conversation, "old").await;
+    phone.says(&conversation, "new").await;
+    assert_eq!(told().await, 1);
+    ages(&stack, &conversation, 1, 4).await;
+    assert_eq!(stack.invokes("apply_retention").await["removed"], 1);
+    phone.says(&conversation, "newer").await;
+    assert_eq!(told().await, 1, "they have not read meanwhile");
 }
 
 #[tokio::test]

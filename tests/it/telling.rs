@@ -162,13 +162,13 @@ async fn what_the_receiver_does_not_take_is_tried_again() {
         let posted = receiver.posted();
         let sent = phone.says(&conversation, "are you there?").await;
         eventually("it is posted", async || receiver.posted() > posted).await;
-        assert_eq!(receiver.posted(), posted + 1, "a redirect is not followed");
         let pause = async || {
             let sql = "select extract(epoch from due_at - clock_timestamp())::float8 \
                 from events where claim is null and due_at is not null";
             connect(&database.url).await.query_opt(sql, &[]).await.unwrap().map(|row| row.get::<_, f64>(0))
         };
         eventually("it is put off", async || pause().await.is_some()).await;
+        assert_eq!(receiver.posted(), posted + 1, "a redirect is not followed");
         let paused = pause().await.unwrap();
         assert!((3.0..=5.0).contains(&paused), "{paused} s");
         receiver.is(Manner::Takes);
@@ -246,8 +246,18 @@ async fn an_event_that_is_written_while_another_is_sent_follows_it() {
     phone.says(&conversation, "one").await;
     eventually("the first one is posted", async || receiver.posted() == 2).await;
     phone.says(&conversation, "two").await;
-    tokio::time::sleep(Duration::from_millis(300)).await;
-    assert_eq!(receiver.posted(), 2, "the second one waits for the first");
+    // Nothing is locked meanwhile: the second one is written, and waits for the first.
+    let watcher = connect(&database.url).await;
+    let waits = "select count(*) from events where due_at is null";
+    eventually("the second one is written", async || {
+        watcher.query_one(waits, &[]).await.unwrap().get::<_, i64>(0) == 1
+    })
+    .await;
+    let held = "select (select count(*) from pg_stat_activity
+            where datname = current_database() and state = 'idle in transaction')
+        + (select count(*) from pg_locks where locktype = 'advisory')";
+    assert_eq!(watcher.query_one(held, &[]).await.unwrap().get::<_, i64>(0), 0);
+    assert_eq!(receiver.posted(), 2);
     receiver.goes_on();
     let told = receiver.takes(3, &conversation).await;
     assert_eq!([message_of(&told[1]).content, message_of(&told[2]).content], ["one", "two"]);
@@ -263,6 +273,21 @@ async fn an_event_that_is_written_while_another_is_sent_follows_it() {
     receiver.is(Manner::Takes);
     stack.invokes("deliver_events").await;
     receiver.takes(4, &conversation).await;
+}
+
+#[tokio::test]
+async fn a_receiver_that_does_not_answer_is_given_ten_seconds() {
+    let receiver = Receiver::start().await;
+    let (stack, database) = stack_that_tells(&receiver, &[]).await;
+    let Pair { alice_phone: mut phone, conversation, .. } = pair(&stack).await;
+    receiver.takes(1, &conversation).await;
+    receiver.is(Manner::Hesitates);
+    phone.says(&conversation, "one").await;
+    eventually("it is given up", async || stack.log().contains("the receiver takes too long")).await;
+    receiver.goes_on();
+    executes(&database, "update events set due_at = clock_timestamp()").await;
+    stack.invokes("deliver_events").await;
+    assert_eq!(message_of(receiver.takes(2, &conversation).await.last().unwrap()).content, "one");
 }
 
 #[tokio::test]

@@ -29,7 +29,7 @@ pub(crate) struct State {
     pub(crate) store: Store,
     /// `None` if nobody is told of events.
     pub(crate) webhook: Option<Webhook>,
-    /// How long a message is unread before its readers' backends are told.
+    /// How long a participant has not read a message before their backend is told.
     pub(crate) unread_after: Duration,
     /// The source of all events.
     pub(crate) source: String,
@@ -95,16 +95,17 @@ pub(crate) async fn handle(state: &State, asked: Asked) -> Result<Report, Failur
         Asked { set_aside: Some(SetAsideAction::Repeat), .. } => {
             store.repeat_set_aside().await?;
         }
-        Asked { conversation_id: Some(conversation), .. } => {
+        Asked { conversation_id: Some(Some(conversation)), .. } => {
             // The event may have been written while the one before it was sent.
-            if conversation.is_some() {
-                store.wake_events(conversation).await?;
-            }
+            logged("waking an event", store.wake_events(Some(conversation)).await);
         }
+        Asked { conversation_id: Some(None), .. } => {}
         Asked { .. } => {
-            store.note_unread(state.unread_after).await?;
-            store.wake_events(None).await?;
-            measure(store.backlog().await?);
+            logged("noting what is unread", store.note_unread(state.unread_after).await);
+            logged("waking events", store.wake_events(None).await);
+            if let Some(backlog) = logged("measuring the backlog", store.backlog().await) {
+                measure(backlog);
+            }
         }
     }
     send_all(state, webhook).await
@@ -176,7 +177,12 @@ impl Sending<'_> {
                     false
                 }
             };
-            next = match self.state.store.end_event(self.by, &event, was_sent).await {
+            next = match self
+                .state
+                .store
+                .end_event(self.by, &event, was_sent, Instant::now() < self.end)
+                .await
+            {
                 Ok(next) => next,
                 // Its claim ends by itself, and it is sent again.
                 Err(failure) => {
@@ -212,6 +218,11 @@ async fn send(state: &State, webhook: &Webhook, event: &Recorded) -> Result<(), 
     };
     let body = serde_json::to_string(&event).expect("an event is made of strings and numbers");
     webhook.post(&id, body).await
+}
+
+/// What was done; a failure keeps no event from being sent.
+fn logged<T>(what: &str, done: Result<T, Failure>) -> Option<T> {
+    done.inspect_err(|failure| tracing::error!(cause = %failure.cause, "{what}: {failure}")).ok()
 }
 
 fn measure(Backlog { oldest, set_aside }: Backlog) {

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use aws::{SdkConfig, Secret, secrets};
 use domain::Failure;
 use edge::url::https_url;
-use environment::Misconfigured;
+use environment::{EVENTS_URL, Misconfigured};
 use protocol::webhook::CONTENT_TYPE;
 use reqwest::header::CONTENT_TYPE as CONTENT_TYPE_HEADER;
 use reqwest::redirect::Policy;
@@ -14,7 +14,6 @@ use reqwest::{Client, Url};
 /// The time limit of a post.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-const EVENTS_URL: &str = "EVENTS_URL";
 const EVENTS_SECRET: &str = "EVENTS_SECRET";
 
 /// The receiver of events.
@@ -26,8 +25,8 @@ pub(crate) struct Webhook {
 }
 
 impl Webhook {
-    /// Reads `EVENTS_URL`, and `EVENTS_SECRET`: a secret, a JSON array of secrets, all of which sign, or the ARN of
-    /// either. `None` if there is no URL.
+    /// Reads `EVENTS_URL`, and `EVENTS_SECRET`: a secret, a JSON array of secrets, all of which sign, or the
+    /// ARN of either. `None` if there is no URL.
     ///
     /// # Errors
     ///

@@ -22,6 +22,9 @@ use store::{
 
 use crate::request::{Asked, ChangesPage, Page};
 
+/// The number of tries to store in the rooms who is apart, each of which fails if that changes meanwhile.
+const TRIES: usize = 3;
+
 pub(crate) struct State {
     pub(crate) store: Store,
     pub(crate) connections: Connections,
@@ -255,8 +258,18 @@ async fn set_block(
             None => Ok(()),
         }
     };
-    tokio::try_join!(leave_direct, connections.set_apart((own, user), &shared, are_apart))?;
-    Ok((StatusCode::NO_CONTENT, Answer::Done(Done {})))
+    leave_direct.await?;
+    let mut are_apart = are_apart;
+    for _ in 0..TRIES {
+        connections.set_apart((own, user), &shared, are_apart).await?;
+        // The other one may have blocked or unblocked meanwhile, and changed the rooms before.
+        let now = state.store.are_apart(own, user).await?;
+        if now == are_apart {
+            return Ok((StatusCode::NO_CONTENT, Answer::Done(Done {})));
+        }
+        are_apart = now;
+    }
+    Err(Error::unavailable())
 }
 
 async fn conversation(state: &State, id: ConversationId, caller: &Identity) -> Result<Answer, Error> {

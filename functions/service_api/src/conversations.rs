@@ -7,7 +7,7 @@ use protocol::rest::{Done, ParticipantCount};
 use realtime::{after_commit, tell_roster_change};
 use store::{Actor, NewConversation, Refusal, Removal};
 
-use crate::{Answer, State};
+use crate::handler::{Answer, State};
 
 pub(crate) async fn make(state: &State, new: &NewConversation) -> Result<(StatusCode, Answer), Error> {
     if i32::try_from(new.participants.len()).is_ok_and(|count| count > state.max_participants) {
@@ -65,17 +65,19 @@ pub(crate) async fn remove_participant(
     id: ConversationId,
     user: &UserId,
 ) -> Result<(StatusCode, Answer), Error> {
-    remove(state, id, user, Actor::Service).await?;
+    if remove(state, id, user, Actor::Service).await? {
+        state.store.delete_ended(id).await?;
+    }
     Ok((StatusCode::NO_CONTENT, Answer::Done(Done {})))
 }
 
-/// Removes a participant. With the last one the conversation ends.
+/// Removes a participant. Returns whether the conversation has ended with them, and has to be deleted.
 pub(crate) async fn remove(
     state: &State,
     id: ConversationId,
     user: &UserId,
     actor: Actor<'_>,
-) -> Result<(), Error> {
+) -> Result<bool, Error> {
     let removed = state.store.remove_participant(id, actor, user).await?;
     let Removal { roster, is_ended, change } =
         removed.map_err(|refusal| refused(state, refusal, "userId"))?;
@@ -85,10 +87,7 @@ pub(crate) async fn remove(
     }
     // It is committed, but the room may still have them: a repeat empties it.
     expelled?;
-    if is_ended {
-        state.store.delete_ended(id).await?;
-    }
-    Ok(())
+    Ok(is_ended)
 }
 
 async fn tell_roster(state: &State, id: ConversationId, change: RosterChange) {

@@ -3,14 +3,15 @@
 
 use std::time::{Duration, Instant};
 
-use domain::UserId;
+use domain::{Seq, UserId};
 use edge::Error;
 use edge::http::StatusCode;
 use protocol::rest::Done;
 use store::{Actor, Whereabouts};
 
 use crate::conversations::remove;
-use crate::{Answer, State, users};
+use crate::handler::{Answer, State};
+use crate::users;
 
 /// No step is begun with after this.
 const TIME_TO_START: Duration = Duration::from_secs(8);
@@ -27,6 +28,7 @@ pub(crate) async fn erase(state: &State, user: &UserId) -> Result<(StatusCode, A
 /// Returns whether nothing is left.
 async fn erase_until(state: &State, user: &UserId, end: Instant) -> Result<bool, Error> {
     let store = &state.store;
+    let is_late = || Instant::now() > end;
     store.begin_erasure(user).await?;
     loop {
         let places = store.whereabouts_of(user).await?;
@@ -37,12 +39,22 @@ async fn erase_until(state: &State, user: &UserId, end: Instant) -> Result<bool,
             if takes_part {
                 remove(state, conversation, user, Actor::Erasure).await?;
             }
-            while !store.erase_messages(conversation, user).await? {
-                if Instant::now() > end {
+            // Nobody else is in some of them, which end.
+            while !store.delete_some_of_ended(conversation).await? {
+                if is_late() {
                     return Ok(false);
                 }
             }
-            if Instant::now() > end {
+            let mut looked_at = Seq(0);
+            while let Some(last) = store.erase_messages(conversation, user, looked_at).await? {
+                looked_at = last;
+                if is_late() {
+                    return Ok(false);
+                }
+            }
+            // What comes after an event that was erased is not held up.
+            state.deliveries.start(Some(conversation)).await;
+            if is_late() {
                 return Ok(false);
             }
         }
@@ -53,9 +65,10 @@ async fn erase_until(state: &State, user: &UserId, end: Instant) -> Result<bool,
             break;
         }
         for conversation in conversations {
-            while !store.erase_reactions(conversation, user).await? {}
-            if Instant::now() > end {
-                return Ok(false);
+            while !store.erase_reactions(conversation, user).await? {
+                if is_late() {
+                    return Ok(false);
+                }
             }
         }
     }

@@ -10,7 +10,7 @@ use realtime::{Latest, after_commit, deliver, message_frames};
 use store::{ChangeRefusal, Sending, Sent};
 
 use crate::conversations::no_such_conversation;
-use crate::{Answer, State};
+use crate::handler::{Answer, State};
 
 pub(crate) async fn send(state: &State, new: &NewMessage) -> Result<(StatusCode, Answer), Error> {
     let sent = match state.store.send_message(new, 0).await? {

@@ -8,7 +8,7 @@ use protocol::service::{Closed, Exported, OwnReaction, Participation};
 use realtime::shut_out;
 use store::{ExportPlace, Participated, ProfileChange};
 
-use crate::{Answer, State};
+use crate::handler::{Answer, State};
 
 pub(crate) async fn set(
     state: &State,

@@ -13,7 +13,11 @@ use crate::{Schemas, info};
 const REFUSALS: [(&str, &str); 7] = [
     ("400", "A parameter or the body breaks a rule; the message names it and says why."),
     ("401", "There is no valid token."),
-    ("403", "The token is a user's, or the service API is closed."),
+    (
+        "403",
+        "The token is a user's, or the service API is closed. Or the conversation of two is: one of them has \
+            blocked the other, or is erased.",
+    ),
     ("404", "There is no such thing; the message says which field names it."),
     ("429", "Too many requests."),
     ("500", "A mistake of the service."),

@@ -29,13 +29,14 @@ struct Invoking {
 }
 
 impl Deliveries {
-    /// Reads `EVENTS_URL`, without which nothing is ever started, and the name of the function, `DELIVER_EVENTS`.
+    /// Reads `EVENTS_URL`, without which nothing is ever started, and the name of the function,
+    /// `DELIVER_EVENTS`.
     ///
     /// # Errors
     ///
     /// Only the first variable is set.
     pub fn from_env(sdk: &SdkConfig) -> Result<Self, Misconfigured> {
-        if environment::optional("EVENTS_URL").is_none() {
+        if environment::optional(environment::EVENTS_URL).is_none() {
             return Ok(Self(None));
         }
         let timeouts = TimeoutConfig::builder()
@@ -51,8 +52,8 @@ impl Deliveries {
         Ok(Self(Some(Invoking { client: Client::from_conf(config.build()), function })))
     }
 
-    /// Starts the delivery of an event that was committed. It goes on after this returns. If it cannot be started,
-    /// the schedule starts one within a minute.
+    /// Starts the delivery of an event that was committed. It goes on after this returns. If it cannot be
+    /// started, the schedule starts one within a minute.
     pub async fn start(&self, conversation: Option<ConversationId>) {
         let Some(Invoking { client, function }) = &self.0 else { return };
         let _waiting = tracing::trace_span!(target: "measured", "Lambda");

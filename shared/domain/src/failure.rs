@@ -27,6 +27,8 @@ pub enum Dependency {
     Jwks,
     /// The service that keeps secrets.
     SecretsManager,
+    /// The connection callbacks of API Gateway.
+    Callbacks,
 }
 
 /// The kind of a failure.
@@ -64,6 +66,7 @@ impl fmt::Display for Dependency {
             Self::DynamoDb => "DynamoDB",
             Self::Jwks => "the JWKS host",
             Self::SecretsManager => "Secrets Manager",
+            Self::Callbacks => "the connection callback",
         })
     }
 }

@@ -17,7 +17,7 @@ use crate::Error;
 use crate::telemetry::{Failed, Invocation, observe};
 
 pub use caller::{Caller, Unexpected, caller, issued_at, profile};
-pub use reply::{Callbacks, Reply, dismiss};
+pub use reply::{Callbacks, Closing, Reply, dismiss};
 use reply::{hang_up, json, refusal, response};
 
 /// Serves a route of frames: reads each as a `T`, and answers it with the reply of `handle`.
@@ -79,7 +79,9 @@ async fn serve_frames<T: DeserializeOwned>(
             Err(error) => (json(&refusal(id, &error)), error.ends_connection),
         };
         match answers {
-            _ if ends => drop(hang_up(callbacks, connection, vec![frame]).await),
+            _ if ends => {
+                hang_up(callbacks, connection, vec![frame]).await;
+            }
             Answers::ArePosted => callbacks.post(connection, frame).await,
             Answers::AreReturned => return Ok(response(200, Some(frame))),
         }

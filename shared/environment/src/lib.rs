@@ -39,6 +39,9 @@ pub fn optional(name: &'static str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
+/// The variable with the URL at which a backend is told what happens. Without it nobody is told.
+pub const EVENTS_URL: &str = "EVENTS_URL";
+
 /// The value of a variable as a `T`, or `default` if it is not set.
 ///
 /// # Errors

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use domain::{ConnectionId, Contacts, Failure, UserId};
+use domain::{ConnectionId, Contacts, Dependency, Failure, UserId};
 use edge::Error;
-use edge::websocket::dismiss;
+use edge::websocket::{Closing, dismiss};
 use futures_util::future::join_all;
 
 use crate::best_effort::{best_effort, logged};
@@ -15,11 +15,15 @@ use crate::target::Target;
 
 /// The number of tries to close a connection, and the pause between them: one whose `$connect` is still
 /// running cannot be closed.
-const CLOSE_TRIES: usize = 6;
-const CLOSE_PAUSE: Duration = Duration::from_millis(300);
+const CLOSE_TRIES: usize = 12;
+const CLOSE_PAUSE: Duration = Duration::from_millis(400);
 
 /// Closes connections whose leases have ended, each by `close`, and removes what they left in the table.
-pub async fn clear(connections: &Connections, ended: &[Target], close: impl AsyncFn(&ConnectionId) -> bool) {
+pub async fn clear(
+    connections: &Connections,
+    ended: &[Target],
+    close: impl AsyncFn(&ConnectionId) -> Closing,
+) {
     let clearing = ended.iter().map(async |target| {
         close(&target.connection).await;
         forget_rooms(connections, target).await;
@@ -43,22 +47,38 @@ pub async fn shut_out(
 ) -> Result<usize, Failure> {
     let connections = &announcer.connections;
     let ended = connections.revoke(user, at).await?;
-    join_all(ended.iter().map(|target| close(&announcer.push, target, why))).await;
-    let departed = connections.have_closed(user, &ended).await?;
+    let tried = join_all(ended.iter().map(|target| close(&announcer.push, target, why))).await;
+    let closed: Vec<_> = ended
+        .iter()
+        .zip(&tried)
+        .filter(|(_, is_closed)| **is_closed)
+        .map(|(target, _)| target.clone())
+        .collect();
+    // The others keep their leases, so that a repeat finds them.
+    let departed = connections.have_closed(user, &closed).await?;
     tokio::join!(
-        join_all(ended.iter().map(|target| forget_rooms(connections, target))),
+        join_all(closed.iter().map(|target| forget_rooms(connections, target))),
         best_effort("announcing that a user is offline", announcer.announce(departed.unannounced, contacts)),
     );
-    Ok(ended.len())
+    match closed.len() == ended.len() {
+        true => Ok(closed.len()),
+        false => Err(Failure::unavailable(Dependency::Callbacks, "not every connection could be closed")),
+    }
 }
 
-async fn close(push: &Push, target: &Target, why: &Error) {
+/// Closes a connection. Returns whether it is closed.
+async fn close(push: &Push, target: &Target, why: &Error) -> bool {
     for _ in 0..CLOSE_TRIES {
-        if dismiss(push, &target.connection, why).await || !target.may_be_opening() {
-            return;
+        match dismiss(push, &target.connection, why).await {
+            Closing::Closed => return true,
+            Closing::Gone if !target.may_be_opening() => return true,
+            Closing::Gone => {}
+            Closing::Failed => return false,
         }
         tokio::time::sleep(CLOSE_PAUSE).await;
     }
+    // Its `$connect` has failed, or it was closed meanwhile.
+    true
 }
 
 async fn forget_rooms(connections: &Connections, target: &Target) {

@@ -13,7 +13,7 @@ use aws_sdk_apigatewaymanagement::error::DisplayErrorContext;
 use aws_sdk_apigatewaymanagement::primitives::Blob;
 use bytes::Bytes;
 use domain::ConnectionId;
-use edge::websocket::Callbacks;
+use edge::websocket::{Callbacks, Closing};
 use environment::Misconfigured;
 use futures_util::StreamExt;
 use futures_util::stream;
@@ -161,15 +161,15 @@ impl Callbacks for Push {
         self.push(connection, frame.into()).await;
     }
 
-    async fn close(&self, connection: &ConnectionId) -> bool {
+    async fn close(&self, connection: &ConnectionId) -> Closing {
         let _waiting = tracing::trace_span!(target: "measured", "callback");
         match self.client.delete_connection().connection_id(connection.as_str()).send().await {
-            Ok(_) => true,
-            Err(error) if error.as_service_error().is_some_and(|e| e.is_gone_exception()) => false,
+            Ok(_) => Closing::Closed,
+            Err(error) if error.as_service_error().is_some_and(|e| e.is_gone_exception()) => Closing::Gone,
             Err(error) => {
                 tracing::warn!(%connection, error = %DisplayErrorContext(&error),
                     "closing {connection} failed");
-                true
+                Closing::Failed
             }
         }
     }

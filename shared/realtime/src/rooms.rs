@@ -14,8 +14,8 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use crate::connections::Connections;
 use crate::dynamodb::{dynamodb_failure, unless_condition_failed};
 use crate::table::{
-    Item, KEY, Member, ONLINE, ROOMS, Room, TTL, apart_attribute, are_apart, connection_key, lease_attribute,
-    member_attribute, members, now, number, rooms, ttl, user_key,
+    Item, KEY, Member, ONLINE, ROOMS, Room, TTL, apart_attribute, apart_from, are_apart, connection_key,
+    lease_attribute, member_attribute, members, now, number, rooms, ttl, user_key,
 };
 use crate::target::{Target, reachable};
 use crate::user_item::UserItem;
@@ -29,9 +29,10 @@ const NEARLY_LARGE: usize = 60;
 
 /// The number of tries of a transaction that conflicts with other writes.
 const TRANSACTION_TRIES: u32 = 10;
+const BACKOFF: Duration = Duration::from_millis(10);
+
 /// The number of rooms that are changed concurrently.
 const CONCURRENCY: usize = 8;
-const BACKOFF: Duration = Duration::from_millis(10);
 
 /// What a conversation is to the user of a connection that joins it.
 #[derive(Clone, Copy, Debug)]
@@ -175,7 +176,43 @@ impl Connections {
                 self.remove_member(room, &member.connection).await?;
             }
         }
+        // Who was added again keeps what they have stored since.
+        let is_back =
+            |item: &Item| members(item).any(|member| member.user == *user && member.roster > roster);
+        for item in items.iter().filter(|item| !is_back(item)) {
+            self.forget_apart(item, user).await?;
+        }
         Ok(())
+    }
+
+    /// Removes from a room what it says of a user: from whom they are apart, and who is apart from them.
+    async fn forget_apart(&self, item: &Item, user: &UserId) -> Result<(), Failure> {
+        let Some(room) = Room::of_item(item) else { return Ok(()) };
+        let of_others: Vec<_> = apart_from(item, user).collect();
+        let own = apart_attribute(user);
+        if of_others.is_empty() && !item.contains_key(&own) {
+            return Ok(());
+        }
+        let mut update = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .key(KEY, room.key())
+            // The room may have ended meanwhile.
+            .condition_expression("attribute_exists(#key)")
+            .expression_attribute_names("#key", KEY)
+            .expression_attribute_names("#own", own);
+        let mut expression = "REMOVE #own".to_owned();
+        for (at, attribute) in of_others.iter().enumerate() {
+            let separator = if at == 0 { " DELETE" } else { "," };
+            expression.push_str(&format!("{separator} #of{at} :user"));
+            update = update.expression_attribute_names(format!("#of{at}"), *attribute);
+        }
+        if !of_others.is_empty() {
+            update = update.expression_attribute_values(":user", set(std::slice::from_ref(user)));
+        }
+        let removed = update.update_expression(expression).send().await;
+        unless_condition_failed(removed).map(drop)
     }
 
     /// Stores in the rooms of conversations whether two users are apart. Who joins later stores it with the

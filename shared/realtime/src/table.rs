@@ -247,6 +247,15 @@ pub(crate) fn are_apart(room: &Item, one: &UserId, other: &UserId) -> bool {
     says(one, other) || says(other, one)
 }
 
+/// The attributes of a room which say that other users are apart from this one.
+pub(crate) fn apart_from<'a>(room: &'a Item, user: &'a UserId) -> impl Iterator<Item = &'a str> {
+    let names_user =
+        |value: &AttributeValue| value.as_ss().is_ok_and(|apart| apart.iter().any(|id| id == user.as_str()));
+    let of_others =
+        room.iter().filter(move |(name, value)| name.starts_with(APART_PREFIX) && names_user(value));
+    of_others.map(|(name, _)| name.as_str())
+}
+
 /// The joined connections in a room.
 pub(crate) fn members(item: &Item) -> impl Iterator<Item = Member> {
     item.iter().filter_map(|(name, value)| Member::read(name, value))

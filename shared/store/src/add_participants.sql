@@ -29,12 +29,20 @@ with
         where not exists (select from users where users.id = new.id and erased_at is null)
         having count(*) > 0
     ),
+    -- As in create_group.sql.
+    locked as materialized (
+        select id from users where id in (select id from new) and erased_at is null order by id for key share
+    ),
     admitted as (
         select conversation.id, conversation.last_seq, number.of_new, clock_timestamp() as at
         from conversation
         cross join (select count(*)::integer as of_new from new) as number
         where conversation.is_group and conversation.role = 'owner' and number.of_new > 0
-          and not exists (select from unknown)
+          and case
+              when exists (select from unknown) then false
+              when (select count(*) from locked) <> number.of_new then lost_race()
+              else true
+          end
           and conversation.participant_count + number.of_new <= $5
     ),
     -- As in create_group.sql.

@@ -1,5 +1,4 @@
--- Begins to erase a user, or goes on. From then on nobody finds them. Returns whether they are there, and
--- whether there is anything to erase.
+-- Begins to erase a user, or goes on. From then on nobody finds them.
 --
 -- $1 user
 --

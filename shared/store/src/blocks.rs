@@ -46,6 +46,20 @@ impl Store {
         self.run(|connection| async move { set_block(&connection, caller, other, blocks).await }).await
     }
 
+    /// Whether one of two users blocks the other.
+    ///
+    /// # Errors
+    ///
+    /// Postgres did not answer, or not as it should.
+    pub async fn are_apart(&self, one: &UserId, other: &UserId) -> Result<bool, Failure> {
+        self.run(|connection| async move {
+            let parameters = [(&one.as_str() as _, Type::TEXT), (&other.as_str() as _, Type::TEXT)];
+            let row = connection.row("select are_apart($1, $2)", &parameters).await?;
+            row.expect("it is one row").try_get(0)
+        })
+        .await
+    }
+
     /// The users whom a user blocks, by their ids.
     ///
     /// # Errors

@@ -36,7 +36,7 @@ with
                 when users.avatar_url_is_managed then users.avatar_url
                 else coalesce(excluded.avatar_url, users.avatar_url)
             end,
-            erased_at = null
+            erased_at = null, erasing_since = null
     ),
     -- Also finds what an earlier try has made whose answer was lost.
     found as (
@@ -55,6 +55,15 @@ with
         from unnest($8) as wanted (id)
         where not exists (select from users where users.id = wanted.id and erased_at is null)
         having count(*) > 0
+    ),
+    -- The others, as they are once nobody erases them. Who was erased meanwhile is missing here: then the
+    -- statement aborts and runs again. An erasure that comes later finds them in the group.
+    locked as materialized (
+        select id
+        from users
+        where id in (select id from others) and erased_at is null and not exists (select from found)
+        order by id
+        for key share
     ),
     -- As in send_message.sql. Each participant counts as a conversation. What is more than the limit at once
     -- is accepted in a new minute only.
@@ -83,6 +92,8 @@ with
         select $5, $6, $7, $1, $9, 1 + (select count(*) from others), 1
         where not exists (select from found) and not exists (select from unknown)
           and ($10 = 0 or exists (select from counted_in))
+          and case when (select count(*) from locked) <> (select count(*) from others) then lost_race()
+                   else true end
         returning id, created_at, participant_count
     ),
     joined as (

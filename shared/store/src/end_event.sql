@@ -4,7 +4,7 @@
 --
 -- $1 event    $2 who has claimed it    $3 seconds until the next claim ends
 -- $4 whether it was sent    $5 seconds until it is tried again
--- $6 seconds from its commit until it is set aside
+-- $6 seconds from its commit until it is set aside    $7 whether the next one is claimed
 with
     ended as (
         select number, conversation_id, set_aside_at is not null as was_set_aside,
@@ -26,11 +26,16 @@ with
 update events
 set due_at = clock_timestamp() + make_interval(secs => $3), claim = $2, attempts = attempts + 1
 where number = (
-    select min(events.number)
+    select next.number
     from ended
-    join events on events.conversation_id = ended.conversation_id
+    cross join lateral (
+        select number
+        from events
+        where conversation_id = ended.conversation_id and set_aside_at is null and number <> ended.number
+        order by number
+        limit 1
+    ) as next
     -- One that is repeated out of order is before no other.
-    where ($4 or is_old) and not was_set_aside
-      and events.set_aside_at is null and events.number <> ended.number
+    where $7 and ($4 or is_old) and not was_set_aside
 )
 returning number, id, type, conversation_id, message_id, user_id, details, created_at, attempts

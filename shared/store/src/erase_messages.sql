@@ -1,17 +1,22 @@
--- Deletes some messages that a user has sent to a conversation, as erasure asks for: what they said is gone,
--- and the name that their client gave to them. Returns how many.
+-- Deletes messages that a user has sent to a conversation, as erasure asks for: what they said is gone, and
+-- the name that their client gave to them. Looks at some messages. Returns the last seq of those, or null if
+-- there was none.
 --
--- $1 conversation    $2 user    $3 number of messages
+-- $1 conversation    $2 user    $3 number of messages    $4 seq after which it looks
 --
 -- The row of the conversation is locked already.
 with
-    found as materialized (
-        select id, deleted_at is null as says_something
+    looked as materialized (
+        select id, seq, sender_id, deleted_at, client_message_id
         from messages
-        where conversation_id = $1 and sender_id = $2
-          and (deleted_at is null or client_message_id is not null)
+        where conversation_id = $1 and seq > $4
         order by seq
         limit $3
+    ),
+    found as materialized (
+        select id, deleted_at is null as says_something
+        from looked
+        where sender_id = $2 and (deleted_at is null or client_message_id is not null)
     ),
     numbered as (
         select id, case when says_something then
@@ -29,7 +34,9 @@ with
         delete from reactions where message_id in (select id from found)
     ),
     untold as (
-        delete from events where conversation_id = $1 and message_id in (select id from found)
+        -- But for those that are being sent: what follows them would overtake them.
+        delete from events
+        where message_id in (select id from found) and (claim is null or due_at < clock_timestamp())
     ),
     changed as (
         update messages
@@ -40,4 +47,4 @@ with
         cross join taken
         where messages.id = numbered.id
     )
-select count(*) as erased from found
+select max(seq) as last_seq from looked

@@ -16,7 +16,9 @@ use uuid::Uuid;
 use crate::pool::{Connection, Store};
 use crate::rows;
 
-/// How many messages are erased in one transaction: it locks the conversation.
+/// How many messages are looked at, and from how many reactions are removed, in one transaction: it locks the
+/// conversation.
+const LOOKED_AT: i64 = 500;
 const AT_ONCE: i64 = 200;
 
 /// A conversation that a user has left traces in.
@@ -128,24 +130,19 @@ impl Store {
         self.run(|connection| async move { whereabouts_of(&connection, user).await }).await
     }
 
-    /// Erases what a user has said in a conversation that they do not take part in any more: some of it.
-    /// Returns whether that was all.
+    /// Erases what a user has said in a conversation that they do not take part in any more, in some messages after
+    /// a seq. Returns the last seq that it has looked at; `None` if there was none, and so nothing is left.
     ///
     /// # Errors
     ///
     /// Postgres did not answer, or not as it should.
-    pub async fn erase_messages(&self, id: ConversationId, user: &UserId) -> Result<bool, Failure> {
-        self.run(|connection| async move {
-            let sql = include_str!("erase_messages.sql");
-            let is_all = erase_some(&connection, id, user, sql).await?;
-            if is_all {
-                let done = "delete from departures where user_id = $1 and conversation_id = $2";
-                let parameters = [(&user.as_str() as _, Type::TEXT), (&id.as_uuid() as _, Type::UUID)];
-                connection.rows(done, &parameters).await?;
-            }
-            Ok(is_all)
-        })
-        .await
+    pub async fn erase_messages(
+        &self,
+        id: ConversationId,
+        user: &UserId,
+        after: Seq,
+    ) -> Result<Option<Seq>, Failure> {
+        self.run(|connection| async move { erase_messages(&connection, id, user, after).await }).await
     }
 
     /// Some of the conversations in which a user has reacted.
@@ -171,8 +168,7 @@ impl Store {
     ///
     /// Postgres did not answer, or not as it should.
     pub async fn erase_reactions(&self, id: ConversationId, user: &UserId) -> Result<bool, Failure> {
-        let sql = include_str!("erase_reactions.sql");
-        self.run(|connection| async move { erase_some(&connection, id, user, sql).await }).await
+        self.run(|connection| async move { erase_reactions(&connection, id, user).await }).await
     }
 
     /// Ends the erasure of a user, of whom nothing is left.
@@ -182,7 +178,10 @@ impl Store {
     /// Postgres did not answer, or not as it should.
     pub async fn end_erasure(&self, user: &UserId) -> Result<(), Failure> {
         self.run(|connection| async move {
-            let sql = "update users set erasing_since = null where id = $1 and erasing_since is not null \
+            // What a frame has written that was under way when the connection was closed goes as well.
+            let sql = "with uncounted as (delete from rates where user_id = $1), \
+                    untold as (delete from events where user_id = $1 and conversation_id is not null) \
+                update users set erasing_since = null where id = $1 and erasing_since is not null \
                 returning case when $2 then record_event('user.erased', null, null, id, null) end";
             let parameters =
                 [(&user.as_str() as _, Type::TEXT), (connection.records_events() as _, Type::BOOL)];
@@ -240,14 +239,36 @@ async fn whereabouts_of(
     rows.iter().map(place).collect()
 }
 
-/// Executes a statement that erases some rows under the lock of a conversation. Returns whether there are no
-/// more.
-async fn erase_some(
+async fn erase_messages(
     connection: &Connection,
     id: ConversationId,
     user: &UserId,
-    sql: &str,
+    after: Seq,
+) -> Result<Option<Seq>, tokio_postgres::Error> {
+    let sql = include_str!("erase_messages.sql");
+    let parameters: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 4] = [
+        (&id.as_uuid(), Type::UUID),
+        (&user.as_str(), Type::TEXT),
+        (&LOOKED_AT, Type::INT8),
+        (&after.0, Type::INT8),
+    ];
+    let row = connection.row_under_lock(id, sql, &parameters).await?;
+    let last: Option<i64> = row.expect("a maximum is one row").try_get("last_seq")?;
+    if last.is_none() {
+        let done = "delete from departures where user_id = $1 and conversation_id = $2";
+        let parameters = [(&user.as_str() as _, Type::TEXT), (&id.as_uuid() as _, Type::UUID)];
+        connection.rows(done, &parameters).await?;
+    }
+    Ok(last.map(Seq))
+}
+
+/// Removes the reactions of a user from some messages of a conversation. Returns whether there are no more.
+async fn erase_reactions(
+    connection: &Connection,
+    id: ConversationId,
+    user: &UserId,
 ) -> Result<bool, tokio_postgres::Error> {
+    let sql = include_str!("erase_reactions.sql");
     let parameters: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 3] =
         [(&id.as_uuid(), Type::UUID), (&user.as_str(), Type::TEXT), (&AT_ONCE, Type::INT8)];
     let row = connection.row_under_lock(id, sql, &parameters).await?;

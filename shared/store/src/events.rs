@@ -110,7 +110,7 @@ impl Store {
     }
 
     /// Ends the claim of an event, which was sent or else is tried again later. Claims the next one of its
-    /// conversation if nothing is before it any more.
+    /// conversation if `claims_next` and nothing is before it any more.
     ///
     /// # Errors
     ///
@@ -120,19 +120,26 @@ impl Store {
         by: Claimant,
         event: &Recorded,
         was_sent: bool,
+        claims_next: bool,
     ) -> Result<Option<Recorded>, Failure> {
-        self.run(|connection| async move { end(&connection, by, event, was_sent).await }).await
+        self.run(|connection| async move { end(&connection, by, event, was_sent, claims_next).await }).await
     }
 
-    /// Makes events due that wait for one that is gone: of a conversation, or of all.
+    /// Makes the first event due that waits for one that is gone: of a conversation, or of each.
     ///
     /// # Errors
     ///
     /// Postgres did not answer, or not as it should.
     pub async fn wake_events(&self, conversation: Option<ConversationId>) -> Result<(), Failure> {
         self.run(|connection| async move {
-            let id = conversation.map(ConversationId::as_uuid);
-            connection.rows(include_str!("wake_events.sql"), &[(&id, Type::UUID)]).await.map(drop)
+            let woken = match conversation {
+                Some(id) => {
+                    let sql = include_str!("wake_events.sql");
+                    connection.rows(sql, &[(&id.as_uuid(), Type::UUID)]).await
+                }
+                None => connection.rows(include_str!("wake_all_events.sql"), &[]).await,
+            };
+            woken.map(drop)
         })
         .await
     }
@@ -202,12 +209,14 @@ impl Store {
     ///
     /// Postgres did not answer, or not as it should.
     pub async fn repeat_set_aside(&self) -> Result<usize, Failure> {
-        self.run(|connection| async move {
-            let sql = "update events set due_at = clock_timestamp() \
-                where set_aside_at is not null and due_at is null returning number";
-            Ok(connection.rows(sql, &[]).await?.len())
-        })
-        .await
+        let mut repeated = 0;
+        loop {
+            let some = self.run(|connection| async move { repeat_set_aside(&connection).await }).await?;
+            repeated += some;
+            if some == 0 {
+                return Ok(repeated);
+            }
+        }
     }
 }
 
@@ -230,6 +239,7 @@ async fn end(
     by: Claimant,
     event: &Recorded,
     was_sent: bool,
+    claims_next: bool,
 ) -> Result<Option<Recorded>, tokio_postgres::Error> {
     let row = connection
         .row(
@@ -241,6 +251,7 @@ async fn end(
                 (&was_sent, Type::BOOL),
                 (&pause(event.attempts).as_secs_f64(), Type::FLOAT8),
                 (&TRIED_FOR.as_secs_f64(), Type::FLOAT8),
+                (&claims_next, Type::BOOL),
             ],
         )
         .await?;
@@ -313,6 +324,14 @@ async fn backlog(connection: &Connection) -> Result<Backlog, tokio_postgres::Err
             (select count(*) from events where set_aside_at is not null) as set_aside";
     let row = connection.row(sql, &[]).await?.expect("it is one row");
     Ok(Backlog { oldest: row.try_get("oldest")?, set_aside: row.try_get("set_aside")? })
+}
+
+async fn repeat_set_aside(connection: &Connection) -> Result<usize, tokio_postgres::Error> {
+    const AT_ONCE: i64 = 5000;
+    let sql = "update events set due_at = clock_timestamp() where number in (\
+            select number from events where set_aside_at is not null and due_at is null limit $1\
+        ) returning number";
+    Ok(connection.rows(sql, &[(&AT_ONCE, Type::INT8)]).await?.len())
 }
 
 async fn set_aside(connection: &Connection, limit: i64) -> Result<Vec<SetAside>, tokio_postgres::Error> {

@@ -36,7 +36,7 @@ with
                 when users.avatar_url_is_managed then users.avatar_url
                 else coalesce(excluded.avatar_url, users.avatar_url)
             end,
-            erased_at = null
+            erased_at = null, erasing_since = null
     ),
     other as (
         select id, block_changes from users where id = $5 and erased_at is null
@@ -62,16 +62,18 @@ with
         where rates.count < $9 or rates.started_at <= excluded.started_at - interval '1 minute'
         returning user_id
     ),
-    -- The other user, as they are once nobody else changes their blocks. A block that was made meanwhile is
-    -- not in the snapshot: then the statement aborts and runs again. One that is made later finds the
-    -- conversation.
+    -- The other user, as they are once nobody else blocks or erases them. What was done meanwhile is not in
+    -- the snapshot: then the statement aborts and runs again. What is done later finds the conversation.
     locked as materialized (
-        select block_changes from users where id = $5 and not exists (select from found) for share
+        select block_changes, erased_at is not null as is_erased
+        from users
+        where id = $5 and not exists (select from found)
+        for share
     ),
     created as (
         insert into conversations (id, first_user_id, second_user_id, is_blocked)
         select $8, $6, $7,
-               case when locked.block_changes <> other.block_changes then lost_race()
+               case when locked.block_changes <> other.block_changes or locked.is_erased then lost_race()
                     else are_apart($6, $7) end
         from other
         cross join locked

@@ -246,8 +246,19 @@ impl Store {
     ///
     /// Postgres did not answer, or not as it should.
     pub async fn delete_ended(&self, id: ConversationId) -> Result<(), Failure> {
-        while self.run(|connection| async move { delete_ended(&connection, id).await }).await? > 0 {}
+        while !self.delete_some_of_ended(id).await? {}
         Ok(())
+    }
+
+    /// The same, of some of its messages. Returns whether that was all, also if the conversation has
+    /// participants.
+    ///
+    /// # Errors
+    ///
+    /// Postgres did not answer, or not as it should.
+    pub async fn delete_some_of_ended(&self, id: ConversationId) -> Result<bool, Failure> {
+        let deleted = self.run(|connection| async move { delete_ended(&connection, id).await }).await?;
+        Ok(deleted == 0)
     }
 
     /// The participants of a conversation after one, by their ids, at most `limit`. `None` if the caller does

@@ -24,7 +24,10 @@ with
         select member.id
         from unnest($4) as member (id)
         where not exists (select from found)
-        on conflict on constraint users_pkey do update set erased_at = null where users.erased_at is not null
+          -- Who is there is not locked: two requests might lock each other out.
+          and not exists (select from users where users.id = member.id and erased_at is null)
+        on conflict on constraint users_pkey do update set erased_at = null, erasing_since = null
+        where users.erased_at is not null
     ),
     -- As in find_or_create_conversation.sql. Who is not there yet has blocked nobody.
     second as (
@@ -41,7 +44,8 @@ with
             id, title, first_user_id, second_user_id, client_conversation_id, participant_count, last_change,
             is_blocked
         )
-        select $1, $2, case when $2 is null then $4[1] end, case when $2 is null then $4[2] end, $3,
+        select $1, $2, case when $2 is null then $4[1] end, case when $2 is null then $4[2] end,
+               case when $2 is not null then $3 end,
                cardinality($4), case when $2 is null then 0 else 1 end,
                case when locked.block_changes <> second.block_changes then lost_race()
                     else $2 is null and are_apart($4[1], $4[2]) end

@@ -182,7 +182,7 @@ impl Store {
         let url = url_from_env(sdk)?;
         let parsed = url.given().map(Database::parse).transpose();
         parsed.map_err(|error| Misconfigured::Invalid(DATABASE_URL, format!("is {error}")))?;
-        let records_events = environment::optional("EVENTS_URL").is_some();
+        let records_events = environment::optional(environment::EVENTS_URL).is_some();
         Ok(Self { url, records_events, latest: Arc::default() })
     }
 

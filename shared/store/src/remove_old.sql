@@ -31,6 +31,9 @@ with
         update participants
         set first_seq = edge.seq + 1,
             read_up_to = greatest(read_up_to, edge.seq),
+            -- Whose backend was told of what is unread is not told again.
+            unread_told = case when unread_told = read_up_to then greatest(read_up_to, edge.seq)
+                               else unread_told end,
             -- Own messages that the position passes are not above it any more.
             sent_read = sent_read + (
                 select count(*)

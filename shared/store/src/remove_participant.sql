@@ -51,12 +51,6 @@ with
     ),
     removed as (
         delete from participants using leaving where conversation_id = $1 and user_id = $3
-    ),
-    departed as (
-        insert into departures (user_id, conversation_id)
-        select $3, $1
-        from leaving
-        on conflict on constraint departures_pkey do nothing
     )
 select conversation.role, conversation.is_group, conversation.takes_part, conversation.is_only_owner,
        changed.roster is not null as is_removed,

@@ -15,5 +15,5 @@ on conflict on constraint users_pkey do update set
     display_name_is_managed = users.display_name_is_managed or $4,
     avatar_url = case when $6 then $7 else users.avatar_url end,
     avatar_url_is_managed = users.avatar_url_is_managed or $6,
-    erased_at = null
+    erased_at = null, erasing_since = null
 returning id, name, display_name, avatar_url

@@ -33,7 +33,7 @@ with
                 when users.avatar_url_is_managed then users.avatar_url
                 else coalesce(excluded.avatar_url, users.avatar_url)
             end,
-            erased_at = null
+            erased_at = null, erasing_since = null
     ),
     -- As in contacts_of.sql.
     earliest as (

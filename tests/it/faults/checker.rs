@@ -45,17 +45,34 @@ pub(super) async fn events(world: &World) -> Vec<String> {
     let taken = world.receiver.taken();
     let (mut created, mut changed) = (BTreeMap::new(), BTreeMap::new());
     let mut heads = BTreeMap::new();
+    let mut kinds: BTreeMap<String, BTreeMap<EventType, usize>> = BTreeMap::new();
+    let ended: BTreeSet<_> = taken
+        .iter()
+        .filter(|event| event.kind == EventType::ConversationEnded)
+        .map(|event| event.subject.clone())
+        .collect();
     let mut distinct = BTreeSet::new();
     for event in &taken {
         let is_first = distinct.insert(event.id.clone());
-        let EventData::Message(AboutMessage { message: Some(message) }) = &event.data else { continue };
+        // Those of a conversation are written one after the other; what is unread is noted apart from that.
+        if is_first && event.kind != EventType::MessageUnread {
+            let before = heads.insert(event.subject.clone(), event.time.0);
+            if before.is_some_and(|before| before > event.time.0) {
+                wrong.push(format!("{}: told of {:?} after {before:?}", event.subject, event.time));
+            }
+            let told: &mut BTreeMap<EventType, usize> = kinds.entry(event.subject.clone()).or_default();
+            *told.entry(event.kind).or_default() += 1;
+        }
+        let EventData::Message(AboutMessage { message }) = &event.data else { continue };
+        let Some(message) = message else {
+            if !ended.contains(&event.subject) {
+                wrong.push(format!("{}: told of a message that is not stored", event.subject));
+            }
+            continue;
+        };
         let id = message.id.to_string();
         match event.kind {
             EventType::MessageCreated if is_first => {
-                let before = heads.insert(event.subject.clone(), message.seq);
-                if before.is_some_and(|before| before >= message.seq) {
-                    wrong.push(format!("{}: told of {:?} after {before:?}", event.subject, message.seq));
-                }
                 created.insert(id, event.subject.clone());
             }
             EventType::MessageChanged => {
@@ -75,7 +92,21 @@ pub(super) async fn events(world: &World) -> Vec<String> {
             wrong.push(format!("the backend was not told of change {change:?} of {id}"));
         }
     }
-    wrong.extend(created.into_keys().map(|id| format!("the backend was told of {id}, which is not stored")));
+    let created = created.into_iter().filter(|(_, conversation)| !ended.contains(conversation));
+    wrong.extend(created.map(|(id, _)| format!("the backend was told of {id}, which is not stored")));
+    // Each number of a change was taken by something of which the backend was told.
+    let conversations = "select id::text, last_change from conversations";
+    for row in postgres.query(conversations, &[]).await.unwrap() {
+        let (id, last_change): (String, i64) = (row.get(0), row.get(1));
+        let told = kinds.remove(&id).unwrap_or_default();
+        let count = |kind| told.get(&kind).copied().unwrap_or(0);
+        let changes = count(EventType::MessageChanged)
+            + count(EventType::ParticipantsChanged)
+            + count(EventType::ConversationChanged);
+        if place(last_change) != changes || count(EventType::ConversationCreated) != 1 {
+            wrong.push(format!("{id} has {last_change} changes, and the backend was told {told:?}"));
+        }
+    }
     println!(
         "  the backend took {} events, {} of them again, of {} messages",
         taken.len(),

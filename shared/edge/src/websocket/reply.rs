@@ -26,21 +26,32 @@ pub trait Callbacks {
     /// Sends a frame to a connection.
     fn post(&self, connection: &ConnectionId, frame: String) -> impl Future<Output = ()>;
 
-    /// Closes a connection. Returns whether it may have been open.
-    fn close(&self, connection: &ConnectionId) -> impl Future<Output = bool>;
+    /// Closes a connection.
+    fn close(&self, connection: &ConnectionId) -> impl Future<Output = Closing>;
 }
 
-/// Tells a connection why it is closed, and closes it. Returns whether it may have been open.
-pub async fn dismiss(callbacks: &impl Callbacks, connection: &ConnectionId, why: &Error) -> bool {
+/// What has become of a connection that was to be closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Closing {
+    /// It was open, and is closed.
+    Closed,
+    /// There is no such connection, unless its `$connect` is still running.
+    Gone,
+    /// Nothing is known of it.
+    Failed,
+}
+
+/// Tells a connection why it is closed, and closes it.
+pub async fn dismiss(callbacks: &impl Callbacks, connection: &ConnectionId, why: &Error) -> Closing {
     hang_up(callbacks, connection, vec![json(&refusal(None, why))]).await
 }
 
-/// Sends a connection its last frames, and closes it. Returns whether it may have been open.
+/// Sends a connection its last frames, and closes it.
 pub(super) async fn hang_up(
     callbacks: &impl Callbacks,
     connection: &ConnectionId,
     last_frames: Vec<String>,
-) -> bool {
+) -> Closing {
     for frame in last_frames {
         callbacks.post(connection, frame).await;
     }

@@ -1,12 +1,3 @@
--- Users block each other.
-
--- Counted up when the user blocks somebody or is blocked. Who makes a conversation of two locks the row and
--- compares this: so a conversation and a block that are made at once know of each other.
-alter table users add column block_changes bigint not null default 0;
-
--- Whether one of the two in a conversation of two has blocked the other.
-alter table conversations add column is_blocked boolean not null default false;
-
 -- Who has blocked whom.
 create table blocks (
     user_id text collate "C" not null,

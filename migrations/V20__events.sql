@@ -33,6 +33,9 @@ create table events (
 create index events_due_idx on events (due_at) where due_at is not null;
 -- Finds the first event of a conversation, and the next one.
 create index events_conversation_idx on events (conversation_id, number) where set_aside_at is null;
+-- Finds the events of a message, and those for or about a user, which go with them.
+create index events_message_id_idx on events (message_id) where message_id is not null;
+create index events_user_id_idx on events (user_id) where user_id is not null;
 -- Finds what was set aside.
 create index events_set_aside_idx on events (set_aside_at) where set_aside_at is not null;
 
@@ -49,10 +52,6 @@ begin
            ) then clock_timestamp() end;
 end
 $$;
-
--- The position up to which the participant was last told of what they have not read; null before the first
--- time.
-alter table participants add column unread_told bigint;
 
 -- How far work has got that goes through all messages.
 create table progress (
