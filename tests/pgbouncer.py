@@ -7,11 +7,14 @@ Debian's PgBouncer is 1.18, which knows nothing of prepared statements: behind o
 """
 
 import concurrent.futures
+import contextlib
+import http.server
 import json
 import os
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 from urllib.request import Request, urlopen
@@ -66,6 +69,51 @@ ignore_startup_parameters = {"" if mode == "transaction" else "options"}
         self.process.wait()
 
 
+@contextlib.contextmanager
+def receiver():
+    """A backend that takes events: the type and the id of each."""
+    taken = set()
+
+    class Receiver(http.server.BaseHTTPRequestHandler):
+        def do_POST(self):
+            event = json.loads(self.rfile.read(int(self.headers["content-length"])))
+            taken.add((event["type"], event["id"]))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    os.environ["EVENTS_URL"] = f"http://127.0.0.1:{server.server_port}"
+    try:
+        yield taken
+    finally:
+        server.shutdown()
+
+
+def serve(stack, user):
+    """A backend does what it may, with every function that uses Postgres for it."""
+    command = ["cargo", "--quiet", "dev", "token", "backend", "--service"]
+    token = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
+
+    def ask(method, path, body=None):
+        headers = {"authorization": f"Bearer {token}", "content-type": "application/json"}
+        request = Request(f"{stack.url}{path}", data=body and json.dumps(body).encode(), headers=headers, method=method)
+        with urlopen(request) as answer:
+            return json.load(answer)
+
+    conversation = ask("POST", "/service/conversations", {"participantIds": ["shop", user]})["id"]
+    body = {"senderId": "shop", "content": "hello", "clientMessageId": "one"}
+    message = ask("POST", f"/service/conversations/{conversation}/messages", body)["id"]
+    assert ask("DELETE", f"/service/messages/{message}")["deletedAt"]
+    assert ask("GET", f"/service/users/export?userId={user}")["user"]["id"] == user
+    ask("DELETE", f"/service/users?userId={user}")
+    report = Request(f"{stack.url}/2015-03-31/functions/apply_retention/invocations", b"{}")
+    assert json.load(urlopen(report))["isDone"]
+
+
 def talk(stack, pair):
     """Two people talk, each with every function that uses Postgres."""
     from websockets.sync.client import connect
@@ -106,6 +154,19 @@ def talk(stack, pair):
         reply = ask(b, action="send_message", conversationId=group, content="hello")
         assert ask(a, action="delete_message", messageId=reply["id"])["message"]["deletedAt"], "the owner deletes it"
         assert http(f"/api/conversations/{group}/participants", alice, {"userIds": [bob]}) == {"participantCount": 2}
+        for method in ["PUT", "DELETE"]:
+            block = Request(f"{stack.url}/api/blocks?userId={bob}", headers={"authorization": f"Bearer {tokens[alice]}"}, method=method)
+            assert urlopen(block).status == 204
+
+
+def wait_for(taken, kind, count):
+    """The backend is told of so many events of a type."""
+    for _ in range(600):
+        told = sum(of == kind for of, _ in list(taken))
+        if told >= count:
+            return
+        time.sleep(0.1)
+    sys.exit(f"the backend was told of {told} {kind} instead of {count}")
 
 
 def check(server, mode, options, limit):
@@ -116,9 +177,12 @@ def check(server, mode, options, limit):
         folder.chmod(0o755)
         with Pooler(folder, server, mode) as pooler:
             # By session a connection is a process's own: four of each function that uses Postgres.
-            with Stack("--max-instances", "4", data="target/pgbouncer-data", database=pooler.url + options) as stack:
+            with receiver() as taken, Stack("--max-instances", "4", data="target/pgbouncer-data", database=pooler.url + options) as stack:
                 with concurrent.futures.ThreadPoolExecutor(PAIRS) as people:
                     list(people.map(lambda pair: talk(stack, f"{mode}-{pair}"), range(PAIRS)))
+                wait_for(taken, "switchboard.message.created", PAIRS * (MESSAGES + 1))
+                serve(stack, f"alice-{mode}-0")
+                wait_for(taken, "switchboard.user.erased", 1)
                 with psycopg.connect(server.url) as admin:
                     used = admin.execute("select count(*) from pg_stat_activity where usename = 'pooled'").fetchone()[0]
                 assert 0 < used <= limit, f"{used} connections to Postgres"
@@ -143,6 +207,9 @@ class Server:
 def main():
     packages = environment("target/pgbouncer", "psycopg[binary]==3.3.9", "websockets==17.4").parent
     sys.path.append(str(next(packages.glob("lib/python3*/site-packages"))))
+    os.environ.update(
+        JWT_ISSUER="https://example.com", SERVICE_AUDIENCE="switchboard-service", EVENTS_SECRET="whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+    )
     with Stack() as lender:
         server = Server(lender.addresses["Postgres"])
         check(server, "transaction", "?pgbouncer=true", POOL)
