@@ -524,7 +524,7 @@ test("the documents can be read", async () => {
   const send = await page.locator("article#send_message").textContent();
   assert.match(send, /content.*1 to 2000 characters/);
   assert.match(await page.locator("article#listMessages").textContent(), /before/);
-  assert.match(await page.locator("article#service-makeConversation").textContent(), /participantIds.*clientConversationId/s);
+  assert.match(await page.locator("article#service-makeConversation").textContent(), /clientConversationId.*participantIds/s);
   assert.match(await page.locator("article#event").textContent(), /Standard Webhooks.*specversion.*unreadCount/s);
   await shot(page, "documents");
   await context.close();
