@@ -19,9 +19,11 @@ function resolve(document, schema) {
       required: parts.flatMap((part) => part.required ?? []),
     };
   }
-  // Something or null.
   const other = schema.anyOf?.find((option) => option.type !== "null");
-  if (other) return { ...resolve(document, other), nullable: true, ...(schema.description && { description: schema.description }) };
+  if (other) {
+    const nullable = schema.anyOf.some((option) => option.type === "null");
+    return { ...resolve(document, other), nullable, ...(schema.description && { description: schema.description }) };
+  }
   if (Array.isArray(schema.type)) return { ...schema, type: schema.type.find((type) => type !== "null"), nullable: true };
   return schema;
 }
