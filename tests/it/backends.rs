@@ -348,6 +348,7 @@ async fn a_handshake_under_way_is_shut_out_too() {
     let alice = User { issued_at: seconds_from_now(1), ..alice };
     let connecting = connects(&alice);
     eventually("it is announced", async || callbacks.pushes_to(Fate::Stalled) > 0).await;
+    // The token was issued a second ahead, and is refused only by a revocation that is later.
     tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
     let gone = callbacks.gone();
     let shutting_out = {

@@ -107,6 +107,7 @@ async fn what_was_told_as_unread_and_is_removed_is_not_told_again() {
     let (stack, _database) = Stack::own_with(&env).await;
     let Pair { alice_phone: mut phone, conversation, .. } = pair(&stack).await;
     let told = async || {
+        // Only a message that is a second old counts as unread.
         tokio::time::sleep(std::time::Duration::from_millis(1500)).await;
         stack.invokes("deliver_events").await;
         receiver.told_of(&conversation).iter().filter(|kind| **kind == EventType::MessageUnread).count()

@@ -302,7 +302,7 @@ async fn an_event_is_sent_again_if_its_sender_dies() {
     stack.kills("deliver_events");
     receiver.goes_on();
     phone.says(&conversation, "two").await;
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    stack.invokes("deliver_events").await;
     assert!(receiver.told_of(&conversation).len() <= 2, "the second one waits until the claim ends");
     // It takes 30 s to end.
     executes(&database, "update events set due_at = clock_timestamp() where claim is not null").await;
@@ -326,6 +326,7 @@ async fn what_is_not_read_is_told_once_until_it_is() {
     let (stack, _database) = stack_that_tells(&receiver, &[("UNREAD_AFTER_SECONDS", "1")]).await;
     let Pair { alice, alice_phone: mut phone, bob, mut bob_phone, conversation } = pair(&stack).await;
     let told = async || -> Vec<_> {
+        // Only a message that is a second old counts as unread.
         tokio::time::sleep(Duration::from_millis(1500)).await;
         stack.invokes("deliver_events").await;
         receiver.taken().iter().filter_map(unread).collect()

@@ -15,7 +15,7 @@ use crate::target::Target;
 
 /// The number of tries to close a connection, and the pause between them: one whose `$connect` is still
 /// running cannot be closed.
-const CLOSE_TRIES: usize = 12;
+const CLOSE_TRIES: usize = 13;
 const CLOSE_PAUSE: Duration = Duration::from_millis(400);
 
 /// Closes connections whose leases have ended, each by `close`, and removes what they left in the table.
@@ -68,14 +68,16 @@ pub async fn shut_out(
 
 /// Closes a connection. Returns whether it is closed.
 async fn close(push: &Push, target: &Target, why: &Error) -> bool {
-    for _ in 0..CLOSE_TRIES {
+    for attempt in 0..CLOSE_TRIES {
+        if attempt > 0 {
+            tokio::time::sleep(CLOSE_PAUSE).await;
+        }
         match dismiss(push, &target.connection, why).await {
             Closing::Closed => return true,
             Closing::Gone if !target.may_be_opening() => return true,
             Closing::Gone => {}
             Closing::Failed => return false,
         }
-        tokio::time::sleep(CLOSE_PAUSE).await;
     }
     // Its `$connect` has failed, or it was closed meanwhile.
     true
