@@ -1,12 +1,7 @@
 //! Starts the function that tells backends of events.
 
-use std::time::Duration;
-
 use aws_config::SdkConfig;
-use aws_config::retry::RetryConfig;
-use aws_config::timeout::TimeoutConfig;
 use aws_sdk_lambda::Client;
-use aws_sdk_lambda::config::Builder;
 use aws_sdk_lambda::error::DisplayErrorContext;
 use aws_sdk_lambda::primitives::Blob;
 use aws_sdk_lambda::types::InvocationType;
@@ -14,9 +9,7 @@ use domain::ConversationId;
 use environment::Misconfigured;
 use serde_json::json;
 
-/// Time limits of one call, and of all tries together: a client waits for them.
-const ATTEMPT_TIMEOUT: Duration = Duration::from_millis(800);
-const CALL_TIMEOUT: Duration = Duration::from_millis(1800);
+use crate::config::with_limits;
 
 /// Starts deliveries of events, if there are any events.
 #[derive(Clone, Debug)]
@@ -39,17 +32,8 @@ impl Deliveries {
         if environment::optional(environment::EVENTS_URL).is_none() {
             return Ok(Self(None));
         }
-        let timeouts = TimeoutConfig::builder()
-            .connect_timeout(ATTEMPT_TIMEOUT)
-            .operation_attempt_timeout(ATTEMPT_TIMEOUT)
-            .operation_timeout(CALL_TIMEOUT)
-            .build();
-        let retries = RetryConfig::standard().with_max_attempts(2);
-        let config = Builder::from(sdk)
-            .timeout_config(timeouts)
-            .retry_config(retries.with_initial_backoff(Duration::from_millis(50)));
         let function = environment::required("DELIVER_EVENTS")?;
-        Ok(Self(Some(Invoking { client: Client::from_conf(config.build()), function })))
+        Ok(Self(Some(Invoking { client: Client::new(&with_limits(sdk)), function })))
     }
 
     /// Starts the delivery of an event that was committed. It goes on after this returns. If it cannot be

@@ -5,14 +5,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use aws_config::SdkConfig;
-use aws_config::retry::RetryConfig;
-use aws_config::timeout::TimeoutConfig;
 use aws_sdk_secretsmanager::Client;
-use aws_sdk_secretsmanager::config::Builder;
 use domain::{Dependency, Failure};
 use environment::Misconfigured;
 use tokio::sync::Mutex;
 
+use crate::config::with_limits;
 use crate::failure;
 
 /// The minimum time between two lookups of a refused secret, so that invalid tokens cannot cause many. It is
@@ -21,10 +19,6 @@ const ASK_AGAIN_AFTER: Duration = Duration::from_secs(10);
 
 /// A secret is looked up again after this, so that a withdrawn one is not used for ever.
 const MAX_AGE: Duration = Duration::from_secs(60 * 60);
-
-/// Time limits of one call to Secrets Manager, and of all tries together: a client waits for them.
-const ATTEMPT_TIMEOUT: Duration = Duration::from_millis(800);
-const CALL_TIMEOUT: Duration = Duration::from_millis(1800);
 
 /// A secret: a value, or the ARN of a secret in Secrets Manager, which is fetched when it is first needed.
 #[derive(Clone)]
@@ -53,17 +47,8 @@ impl Secret {
     /// The secret with this ARN, if it is an ARN; else the value itself.
     pub fn new(sdk: &SdkConfig, value_or_arn: String) -> Self {
         Self(Arc::new(if is_arn(&value_or_arn) {
-            let timeouts = TimeoutConfig::builder()
-                .connect_timeout(ATTEMPT_TIMEOUT)
-                .operation_attempt_timeout(ATTEMPT_TIMEOUT)
-                .operation_timeout(CALL_TIMEOUT)
-                .build();
-            let retries = RetryConfig::standard().with_max_attempts(2);
-            let config = Builder::from(sdk)
-                .timeout_config(timeouts)
-                .retry_config(retries.with_initial_backoff(Duration::from_millis(50)));
             Source::Kept {
-                client: Client::from_conf(config.build()),
+                client: Client::new(&with_limits(sdk)),
                 arn: value_or_arn,
                 latest: Mutex::new(None),
             }
