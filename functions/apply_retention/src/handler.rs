@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use domain::Failure;
 use serde::Serialize;
-use store::{Retained, Store};
+use store::{Pace, Retained, Store};
 
 /// No transaction is begun with after this. The next day's invocation goes on.
 const TIME_TO_START: Duration = Duration::from_secs(840);
@@ -39,6 +39,7 @@ pub(crate) async fn handle(state: &State) -> Result<Report, Failure> {
 async fn remove(store: &Store, days: i32, end: Instant) -> Result<Report, Failure> {
     let mut removed = 0;
     let mut last = None;
+    let mut pace = Pace::default();
     loop {
         let found = store.old_messages(days, last).await?;
         if found.last.is_none() {
@@ -51,9 +52,9 @@ async fn remove(store: &Store, days: i32, end: Instant) -> Result<Report, Failur
                 if Instant::now() > end {
                     return Ok(Report { removed, is_done: false });
                 }
-                let (some, is_all) = store.remove_old(conversation, seq).await?;
+                let (some, are_more) = store.remove_old(conversation, seq, &mut pace).await?;
                 removed += some;
-                if is_all {
+                if !are_more {
                     break;
                 }
             }

@@ -3,11 +3,11 @@
 
 use std::time::{Duration, Instant};
 
-use domain::{Seq, UserId};
+use domain::UserId;
 use edge::Error;
 use edge::http::StatusCode;
 use protocol::rest::Done;
-use store::{Actor, Whereabouts};
+use store::{Actor, Pace, Whereabouts};
 
 use crate::conversations::remove;
 use crate::handler::{Answer, State};
@@ -29,6 +29,7 @@ pub(crate) async fn erase(state: &State, user: &UserId) -> Result<(StatusCode, A
 async fn erase_until(state: &State, user: &UserId, end: Instant) -> Result<bool, Error> {
     let store = &state.store;
     let is_late = || Instant::now() > end;
+    let mut pace = Pace::default();
     store.begin_erasure(user).await?;
     loop {
         let places = store.whereabouts_of(user).await?;
@@ -40,14 +41,12 @@ async fn erase_until(state: &State, user: &UserId, end: Instant) -> Result<bool,
                 remove(state, conversation, user, Actor::Erasure).await?;
             }
             // Nobody else is in some of them, which end.
-            while !store.delete_some_of_ended(conversation).await? {
+            while store.delete_some_of_ended(conversation, &mut pace).await? {
                 if is_late() {
                     return Ok(false);
                 }
             }
-            let mut looked_at = Seq(0);
-            while let Some(last) = store.erase_messages(conversation, user, looked_at).await? {
-                looked_at = last;
+            while store.erase_messages(conversation, user, &mut pace).await? {
                 if is_late() {
                     return Ok(false);
                 }
@@ -65,7 +64,7 @@ async fn erase_until(state: &State, user: &UserId, end: Instant) -> Result<bool,
             break;
         }
         for conversation in conversations {
-            while !store.erase_reactions(conversation, user).await? {
+            while store.erase_reactions(conversation, user, &mut pace).await? {
                 if is_late() {
                     return Ok(false);
                 }

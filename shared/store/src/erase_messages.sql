@@ -1,22 +1,29 @@
--- Deletes messages that a user has sent to a conversation, as erasure asks for: what they said is gone, and
--- the name that their client gave to them. Looks at some messages. Returns the last seq of those, or null if
--- there was none.
+-- Deletes some messages that a user has sent to a conversation, as erasure asks for: what they said is gone,
+-- and the name that their client gave to them. Returns how many.
 --
--- $1 conversation    $2 user    $3 number of messages    $4 seq after which it looks
+-- $1 conversation    $2 user    $3 number of messages
 --
 -- The row of the conversation is locked already.
 with
-    looked as materialized (
-        select id, seq, sender_id, deleted_at, client_message_id
-        from messages
-        where conversation_id = $1 and seq > $4
-        order by seq
-        limit $3
-    ),
+    -- Those with a name are found by one index, those without by another: each order is that of its index.
     found as materialized (
-        select id, deleted_at is null as says_something
-        from looked
-        where sender_id = $2 and (deleted_at is null or client_message_id is not null)
+        (
+            select id, deleted_at is null as says_something
+            from messages
+            where conversation_id = $1 and sender_id = $2 and client_message_id is not null
+            order by client_message_id
+            limit $3
+        )
+        union all
+        (
+            select id, true
+            from messages
+            where conversation_id = $1 and sender_id = $2 and client_message_id is null
+              and deleted_at is null
+            order by seq
+            limit $3
+        )
+        limit $3
     ),
     numbered as (
         select id, case when says_something then
@@ -47,4 +54,4 @@ with
         cross join taken
         where messages.id = numbered.id
     )
-select max(seq) as last_seq from looked
+select count(*) as erased from found

@@ -13,13 +13,9 @@ use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
+use crate::pace::Pace;
 use crate::pool::{Connection, Store};
 use crate::rows;
-
-/// How many messages are looked at, and from how many reactions are removed, in one transaction: it locks the
-/// conversation.
-const LOOKED_AT: i64 = 500;
-const AT_ONCE: i64 = 200;
 
 /// A conversation that a user has left traces in.
 #[derive(Clone, Copy, Debug)]
@@ -130,8 +126,8 @@ impl Store {
         self.run(|connection| async move { whereabouts_of(&connection, user).await }).await
     }
 
-    /// Erases what a user has said in a conversation that they do not take part in any more, in some messages after
-    /// a seq. Returns the last seq that it has looked at; `None` if there was none, and so nothing is left.
+    /// Erases what a user has said in a conversation that they do not take part in any more: some of their
+    /// messages. Returns whether there may be more.
     ///
     /// # Errors
     ///
@@ -140,9 +136,12 @@ impl Store {
         &self,
         id: ConversationId,
         user: &UserId,
-        after: Seq,
-    ) -> Result<Option<Seq>, Failure> {
-        self.run(|connection| async move { erase_messages(&connection, id, user, after).await }).await
+        pace: &mut Pace,
+    ) -> Result<bool, Failure> {
+        let step = pace.begin();
+        let erasing = |connection| async move { erase_messages(&connection, id, user, step.rows).await };
+        let erased = self.run(erasing).await?;
+        Ok(pace.end(step, erased))
     }
 
     /// Some of the conversations in which a user has reacted.
@@ -161,14 +160,22 @@ impl Store {
         .await
     }
 
-    /// Removes reactions that a user has given in a conversation: some of them. Returns whether those were
-    /// all.
+    /// Removes reactions that a user has given in a conversation: some of them. Returns whether there may be
+    /// more.
     ///
     /// # Errors
     ///
     /// Postgres did not answer, or not as it should.
-    pub async fn erase_reactions(&self, id: ConversationId, user: &UserId) -> Result<bool, Failure> {
-        self.run(|connection| async move { erase_reactions(&connection, id, user).await }).await
+    pub async fn erase_reactions(
+        &self,
+        id: ConversationId,
+        user: &UserId,
+        pace: &mut Pace,
+    ) -> Result<bool, Failure> {
+        let step = pace.begin();
+        let erasing = |connection| async move { erase_reactions(&connection, id, user, step.rows).await };
+        let erased = self.run(erasing).await?;
+        Ok(pace.end(step, erased))
     }
 
     /// Ends the erasure of a user, of whom nothing is left.
@@ -243,37 +250,33 @@ async fn erase_messages(
     connection: &Connection,
     id: ConversationId,
     user: &UserId,
-    after: Seq,
-) -> Result<Option<Seq>, tokio_postgres::Error> {
+    limit: i64,
+) -> Result<i64, tokio_postgres::Error> {
     let sql = include_str!("erase_messages.sql");
-    let parameters: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 4] = [
-        (&id.as_uuid(), Type::UUID),
-        (&user.as_str(), Type::TEXT),
-        (&LOOKED_AT, Type::INT8),
-        (&after.0, Type::INT8),
-    ];
+    let parameters: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 3] =
+        [(&id.as_uuid(), Type::UUID), (&user.as_str(), Type::TEXT), (&limit, Type::INT8)];
     let row = connection.row_under_lock(id, sql, &parameters).await?;
-    let last: Option<i64> = row.expect("a maximum is one row").try_get("last_seq")?;
-    if last.is_none() {
+    let erased = row.expect("a count is one row").try_get("erased")?;
+    if erased < limit {
         let done = "delete from departures where user_id = $1 and conversation_id = $2";
         let parameters = [(&user.as_str() as _, Type::TEXT), (&id.as_uuid() as _, Type::UUID)];
         connection.rows(done, &parameters).await?;
     }
-    Ok(last.map(Seq))
+    Ok(erased)
 }
 
-/// Removes the reactions of a user from some messages of a conversation. Returns whether there are no more.
+/// Removes the reactions of a user from some messages of a conversation. Returns from how many.
 async fn erase_reactions(
     connection: &Connection,
     id: ConversationId,
     user: &UserId,
-) -> Result<bool, tokio_postgres::Error> {
+    limit: i64,
+) -> Result<i64, tokio_postgres::Error> {
     let sql = include_str!("erase_reactions.sql");
     let parameters: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 3] =
-        [(&id.as_uuid(), Type::UUID), (&user.as_str(), Type::TEXT), (&AT_ONCE, Type::INT8)];
+        [(&id.as_uuid(), Type::UUID), (&user.as_str(), Type::TEXT), (&limit, Type::INT8)];
     let row = connection.row_under_lock(id, sql, &parameters).await?;
-    let erased: i64 = row.expect("a count is one row").try_get("erased")?;
-    Ok(erased < AT_ONCE)
+    row.expect("a count is one row").try_get("erased")
 }
 
 async fn export(

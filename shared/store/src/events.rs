@@ -11,6 +11,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
+use crate::pace::Pace;
 use crate::pool::{Connection, Store};
 use crate::rows;
 
@@ -24,9 +25,7 @@ const TRIED_FOR: Duration = Duration::from_secs(3 * 24 * 60 * 60);
 const FIRST_PAUSE: Duration = Duration::from_secs(5);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60 * 60);
 
-/// The messages of how much time are looked at in one statement for those who have not read them, and how far
-/// back that goes after an outage.
-const UNREAD_AT_ONCE: Duration = Duration::from_secs(30);
+/// How far back messages are looked at after an outage, for those who have not read them.
 const UNREAD_CAUGHT_UP: Duration = Duration::from_secs(60 * 60);
 
 /// The name of whoever sends events.
@@ -175,11 +174,15 @@ impl Store {
     /// Postgres did not answer, or not as it should.
     pub async fn note_unread(&self, after: Duration) -> Result<i64, Failure> {
         let mut told = 0;
+        let mut pace = Pace::default();
         loop {
-            let noting = |connection| async move { note_unread(&connection, after).await };
+            let step = pace.begin();
+            // A row stands for the messages of this time.
+            let span = Duration::from_millis(100).as_secs_f64() * step.rows as f64;
+            let noting = |connection| async move { note_unread(&connection, after, span).await };
             let (is_all, more) = self.run(noting).await?;
             told += more;
-            if is_all {
+            if !pace.end(step, if is_all { 0 } else { step.rows }) {
                 return Ok(told);
             }
         }
@@ -208,12 +211,15 @@ impl Store {
     /// # Errors
     ///
     /// Postgres did not answer, or not as it should.
-    pub async fn repeat_set_aside(&self) -> Result<usize, Failure> {
+    pub async fn repeat_set_aside(&self) -> Result<i64, Failure> {
         let mut repeated = 0;
+        let mut pace = Pace::default();
         loop {
-            let some = self.run(|connection| async move { repeat_set_aside(&connection).await }).await?;
+            let step = pace.begin();
+            let repeating = |connection| async move { repeat_set_aside(&connection, step.rows).await };
+            let some = self.run(repeating).await?;
             repeated += some;
-            if some == 0 {
+            if !pace.end(step, some) {
                 return Ok(repeated);
             }
         }
@@ -302,14 +308,18 @@ async fn unread_of(
     Ok(message.map(|message| Unread { count, message }))
 }
 
-async fn note_unread(connection: &Connection, after: Duration) -> Result<(bool, i64), tokio_postgres::Error> {
+async fn note_unread(
+    connection: &Connection,
+    after: Duration,
+    span: f64,
+) -> Result<(bool, i64), tokio_postgres::Error> {
     let row = connection
         .row(
             include_str!("note_unread.sql"),
             &[
                 (&after.as_secs_f64(), Type::FLOAT8),
                 (&MAX_NOTIFIED, Type::INT4),
-                (&UNREAD_AT_ONCE.as_secs_f64(), Type::FLOAT8),
+                (&span, Type::FLOAT8),
                 (&UNREAD_CAUGHT_UP.as_secs_f64(), Type::FLOAT8),
             ],
         )
@@ -326,12 +336,12 @@ async fn backlog(connection: &Connection) -> Result<Backlog, tokio_postgres::Err
     Ok(Backlog { oldest: row.try_get("oldest")?, set_aside: row.try_get("set_aside")? })
 }
 
-async fn repeat_set_aside(connection: &Connection) -> Result<usize, tokio_postgres::Error> {
-    const AT_ONCE: i64 = 5000;
+async fn repeat_set_aside(connection: &Connection, limit: i64) -> Result<i64, tokio_postgres::Error> {
     let sql = "update events set due_at = clock_timestamp() where number in (\
             select number from events where set_aside_at is not null and due_at is null limit $1\
         ) returning number";
-    Ok(connection.rows(sql, &[(&AT_ONCE, Type::INT8)]).await?.len())
+    let repeated = connection.rows(sql, &[(&limit, Type::INT8)]).await?.len();
+    Ok(i64::try_from(repeated).unwrap_or(i64::MAX))
 }
 
 async fn set_aside(connection: &Connection, limit: i64) -> Result<Vec<SetAside>, tokio_postgres::Error> {

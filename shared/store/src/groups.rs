@@ -13,6 +13,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
+use crate::pace::Pace;
 use crate::pool::{Connection, Store};
 use crate::rows;
 use crate::users::{columns, issued_at};
@@ -246,19 +247,23 @@ impl Store {
     ///
     /// Postgres did not answer, or not as it should.
     pub async fn delete_ended(&self, id: ConversationId) -> Result<(), Failure> {
-        while !self.delete_some_of_ended(id).await? {}
+        let mut pace = Pace::default();
+        while self.delete_some_of_ended(id, &mut pace).await? {}
         Ok(())
     }
 
-    /// The same, of some of its messages. Returns whether that was all, also if the conversation has
-    /// participants.
+    /// The same, of some of its messages. Returns whether there may be more; if the conversation has
+    /// participants, there is nothing to do.
     ///
     /// # Errors
     ///
     /// Postgres did not answer, or not as it should.
-    pub async fn delete_some_of_ended(&self, id: ConversationId) -> Result<bool, Failure> {
-        let deleted = self.run(|connection| async move { delete_ended(&connection, id).await }).await?;
-        Ok(deleted == 0)
+    pub async fn delete_some_of_ended(&self, id: ConversationId, pace: &mut Pace) -> Result<bool, Failure> {
+        let step = pace.begin();
+        let deleting = |connection| async move { delete_ended(&connection, id, step.rows).await };
+        let deleted = self.run(deleting).await?;
+        pace.end(step, deleted);
+        Ok(deleted > 0)
     }
 
     /// The participants of a conversation after one, by their ids, at most `limit`. `None` if the caller does
@@ -523,10 +528,13 @@ async fn remove_participant(
 }
 
 /// Deletes some messages of a conversation without participants. Returns how many.
-async fn delete_ended(connection: &Connection, id: ConversationId) -> Result<i64, tokio_postgres::Error> {
-    const AT_ONCE: i64 = 10_000;
+async fn delete_ended(
+    connection: &Connection,
+    id: ConversationId,
+    limit: i64,
+) -> Result<i64, tokio_postgres::Error> {
     let sql = include_str!("delete_ended.sql");
-    let row = connection.row(sql, &[(&id.as_uuid(), Type::UUID), (&AT_ONCE, Type::INT8)]).await?;
+    let row = connection.row(sql, &[(&id.as_uuid(), Type::UUID), (&limit, Type::INT8)]).await?;
     row.expect("a count is one row").try_get("deleted")
 }
 

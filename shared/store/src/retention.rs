@@ -4,11 +4,11 @@ use domain::{ConversationId, Failure, MessageId, Seq};
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
+use crate::pace::Pace;
 use crate::pool::{Connection, Store};
 
-/// How many messages are looked at, and how many are removed in one transaction: it locks the conversation.
+/// How many messages are looked at in one statement, which locks nothing.
 const LOOKED_AT: i64 = 2000;
-const AT_ONCE: i64 = 200;
 
 /// Which messages are too old, among those that were looked at.
 #[derive(Clone, Debug)]
@@ -29,14 +29,22 @@ impl Store {
         self.run(|connection| async move { old_messages(&connection, days, after).await }).await
     }
 
-    /// Removes messages of a conversation up to `seq`: some of them. Returns how many, and whether those were
-    /// all.
+    /// Removes messages of a conversation up to `seq`: some of them. Returns how many, and whether there may be
+    /// more.
     ///
     /// # Errors
     ///
     /// Postgres did not answer, or not as it should.
-    pub async fn remove_old(&self, id: ConversationId, seq: Seq) -> Result<(i64, bool), Failure> {
-        self.run(|connection| async move { remove_old(&connection, id, seq).await }).await
+    pub async fn remove_old(
+        &self,
+        id: ConversationId,
+        seq: Seq,
+        pace: &mut Pace,
+    ) -> Result<(i64, bool), Failure> {
+        let step = pace.begin();
+        let removing = |connection| async move { remove_old(&connection, id, seq, step.rows).await };
+        let removed = self.run(removing).await?;
+        Ok((removed, pace.end(step, removed)))
     }
 }
 
@@ -66,14 +74,14 @@ async fn remove_old(
     connection: &Connection,
     id: ConversationId,
     seq: Seq,
-) -> Result<(i64, bool), tokio_postgres::Error> {
+    limit: i64,
+) -> Result<i64, tokio_postgres::Error> {
     let row = connection
         .row_under_lock(
             id,
             include_str!("remove_old.sql"),
-            &[(&id.as_uuid(), Type::UUID), (&seq.0, Type::INT8), (&AT_ONCE, Type::INT8)],
+            &[(&id.as_uuid(), Type::UUID), (&seq.0, Type::INT8), (&limit, Type::INT8)],
         )
         .await?;
-    let removed: i64 = row.expect("a count is one row").try_get("removed")?;
-    Ok((removed, removed < AT_ONCE))
+    row.expect("a count is one row").try_get("removed")
 }
