@@ -320,7 +320,11 @@ impl State {
             _ => {}
         }
         for (ended, _) in decision.expired.iter().chain(&decision.surplus) {
-            self.connections[number(ended)] = Socket::Closed;
+            let socket = &mut self.connections[number(ended)];
+            // One that is not open yet cannot be closed, unless it is waited for as a revocation does.
+            if *socket == Socket::Open {
+                *socket = Socket::Closed;
+            }
         }
         let announce = decision.announce.map(|(token, transitions)| Step::Announce { token, transitions });
         (happened, announce)
