@@ -2,7 +2,7 @@
 // through the client.
 
 import { html, render, useCallback, useEffect, useLayoutEffect, useReducer, useRef, useState } from "./vendor/preact-htm.js";
-import { Switchboard } from "./client/switchboard.js";
+import { createSwitchboard } from "./client/switchboard.js";
 
 /** @param {{id: string, name: string | null, displayName: string | null}} user */
 const nameOf = (user) => user.displayName || user.name || user.id;
@@ -35,10 +35,8 @@ function timeOf(iso) {
 
 /** The client of this tab. Each tab is a device of its own, and may be of another user. */
 function clientFor({ user, name }) {
-  const origin = location.origin;
-  return new Switchboard({
-    url: `${origin.replace(/^http/, "ws")}/v1`,
-    api: origin,
+  return createSwitchboard({
+    url: `${location.origin.replace(/^http/, "ws")}/v1`,
     token: async () => {
       const answer = await fetch(`/dev/token?${new URLSearchParams({ user, name })}`);
       if (!answer.ok) throw new Error((await answer.json()).message);
@@ -90,8 +88,7 @@ function useClient(person) {
   const [typists, setTypists] = useState(() => new Map());
   const [problem, setProblem] = useState("");
   useEffect(() => {
-    const kinds = ["state", "conversations", "messages", "outgoing", "presence"];
-    const typing = ({ detail: { conversationId, userId, typing } }) =>
+    const typing = ({ conversationId, userId, typing }) =>
       setTypists((before) => {
         const others = (before.get(conversationId) ?? []).filter((id) => id !== userId);
         if (typing && userId !== chat.userId) others.push(userId);
@@ -101,21 +98,15 @@ function useClient(person) {
         return after;
       });
     // The error that the banner adds while there is no connection.
-    const complain = ({ detail }) => {
-      const unreachable = detail.code === "disconnected" || detail instanceof TypeError;
-      setProblem(unreachable ? "" : detail.message);
-    };
+    const complain = ({ code, message }) => setProblem(code === "disconnected" || code === "token_unavailable" ? "" : message);
     const unsent = (event) => chat.unsentCount > 0 && event.preventDefault();
-    for (const kind of kinds) chat.addEventListener(kind, redraw);
-    chat.addEventListener("typing", typing);
-    chat.addEventListener("problem", complain);
+    const offs = ["connection", "conversations", "outgoing", "presence"].map((kind) => chat.on(kind, redraw));
+    offs.push(chat.on("typing", typing), chat.on("problem", complain));
     addEventListener("beforeunload", unsent);
     chat.start();
     return () => {
       removeEventListener("beforeunload", unsent);
-      chat.removeEventListener("problem", complain);
-      chat.removeEventListener("typing", typing);
-      for (const kind of kinds) chat.removeEventListener(kind, redraw);
+      for (const off of offs) off();
       chat.stop();
     };
   }, [chat]);
@@ -136,9 +127,7 @@ function Chat({ person, signOut }) {
   const summary = chat.conversations.find(({ id }) => id === selected);
   // Who leaves a group or is removed from it is back at the list.
   useEffect(() => {
-    const told = ({ detail: conversationId }) => conversationId === selected && choose(null);
-    chat.addEventListener("gone", told);
-    return () => chat.removeEventListener("gone", told);
+    return chat.on("gone", (conversationId) => conversationId === selected && choose(null));
   }, [selected]);
   const leave = () => {
     const unsent = chat.unsentCount;
@@ -170,7 +159,7 @@ function Chat({ person, signOut }) {
 
 /** The banner, and the announcement of the connection to screen readers. Short interruptions get neither. */
 function Connection({ chat, problem }) {
-  const away = chat.state !== "online";
+  const away = chat.connection.state !== "online";
   const [shown, show] = useState(false);
   useEffect(() => {
     if (!away) return show(false);
@@ -183,7 +172,7 @@ function Connection({ chat, problem }) {
       shown &&
       html`<p>
         No connection${problem && ` (${problem})`}. What you write is sent as soon as there is one again.
-        <button onClick=${() => chat.retry()}>Try now</button>
+        <button onClick=${() => (chat.connection.state === "failed" ? chat.start() : chat.retry())}>Try now</button>
       </p>`}
     </div>
   `;
@@ -279,7 +268,7 @@ function List({ chat, selected, choose, typists }) {
       )}
     </ul>
     ${chat.hasMoreConversations && html`<button class="more" onClick=${() => chat.loadMoreConversations().catch(() => {})}>Older conversations</button>`}
-    ${chat.state === "online" && chat.conversations.length === 0 && html`<p class="hint">No conversations yet.</p>`}
+    ${chat.connection.state === "online" && chat.conversations.length === 0 && html`<p class="hint">No conversations yet.</p>`}
   `;
 }
 
@@ -315,23 +304,39 @@ function picture(url, name) {
     : html`<span aria-hidden="true">${initialOf(name)}</span>`;
 }
 
-function Conversation({ chat, id, summary, typing, back, gone }) {
-  const [conversation, setConversation] = useState(null);
-  const composer = useRef(null);
+/** The conversation that is open, once it is complete; renders again whenever it has changed. */
+function useRoom(chat, id, gone) {
+  const [room, setRoom] = useState(null);
+  const [, redraw] = useReducer((count) => count + 1, 0);
   useEffect(() => {
+    const leaving = new AbortController();
+    const { signal } = leaving;
+    let close = () => {};
+    const opened = (room) => {
+      const off = room.subscribe(redraw);
+      close = () => (off(), room.release());
+      if (signal.aborted) close();
+      else setRoom(room);
+    };
     // The conversation does not exist any more, such as after a restart with an empty database.
-    chat.open(id).then(setConversation, gone);
-    composer.current?.focus();
-    return () => void chat.close(id).catch(() => {});
+    chat.conversation(id, { signal }).then(opened, () => signal.aborted || gone());
+    return () => (leaving.abort(), close());
   }, [id]);
+  return room;
+}
+
+function Conversation({ chat, id, summary, typing, back, gone }) {
+  const room = useRoom(chat, id, gone);
+  const composer = useRef(null);
+  useEffect(() => composer.current?.focus(), [id]);
   // Messages on the screen count as read while the page has the focus.
   const unread = summary?.unreadCount ?? 0;
   useEffect(() => {
-    const read = () => document.hasFocus() && chat.markRead(id).catch(() => {});
+    const read = () => document.hasFocus() && room?.markRead().catch(() => {});
     read();
     addEventListener("focus", read);
     return () => removeEventListener("focus", read);
-  }, [id, unread, chat.state]);
+  }, [room, unread, chat.connection.state]);
   const isGroup = summary?.kind === "group";
   const [showsPeople, showPeople] = useState(false);
   // What is written in the composer, and why a change of a message was refused.
@@ -350,13 +355,13 @@ function Conversation({ chat, id, summary, typing, back, gone }) {
     setProblem("");
     change.catch((error) => {
       setProblem(wordsOf(error));
-      const now = message && conversation?.find(message.id);
+      const now = message && room?.find(message.id);
       if (now && !now.deletedAt) begin("edit", now, text);
       else if (text) setDraft((before) => (before.text ? before : { ...NO_DRAFT, text }));
     });
   };
   const nameById = (userId) => {
-    const message = conversation?.messages.findLast(({ senderId }) => senderId === userId);
+    const message = room?.snapshot.messages.findLast(({ senderId }) => senderId === userId);
     return message ? nameOf(message.sender) : summary?.otherUser?.id === userId ? nameOf(summary.otherUser) : userId;
   };
   return html`
@@ -370,11 +375,11 @@ function Conversation({ chat, id, summary, typing, back, gone }) {
         </div>
         ${isGroup && html`<button class="people-toggle" aria-expanded=${showsPeople} onClick=${() => showPeople(!showsPeople)}>People</button>`}
       </header>
-      <${Messages} chat=${chat} id=${id} conversation=${conversation} summary=${summary} nameById=${nameById} begin=${begin} attempt=${attempt} />
+      <${Messages} chat=${chat} id=${id} room=${room} summary=${summary} nameById=${nameById} begin=${begin} attempt=${attempt} />
       <p class="typing" aria-live="polite">${typingOf(typing.map(nameById))}</p>
       <p class="refusal" role="alert">${problem}</p>
-      <${Composer} chat=${chat} id=${id} field=${composer} conversation=${conversation} draft=${draft} setDraft=${setDraft} begin=${begin} attempt=${attempt} />
-      ${isGroup && showsPeople && html`<${People} chat=${chat} summary=${summary} close=${() => showPeople(false)} />`}
+      <${Composer} chat=${chat} id=${id} field=${composer} room=${room} draft=${draft} setDraft=${setDraft} begin=${begin} attempt=${attempt} />
+      ${room && isGroup && showsPeople && html`<${People} chat=${chat} room=${room} summary=${summary} close=${() => showPeople(false)} />`}
     </main>
   `;
 }
@@ -401,7 +406,7 @@ const ROW = 56;
 const SPARE_ROWS = 10;
 
 /** The people of a group, of whom there may be a thousand: the list has only the rows that are in sight. */
-function People({ chat, summary, close }) {
+function People({ chat, room, summary, close }) {
   const { id, role, participantCount } = summary;
   const isOwner = role === "owner";
   const [people, setPeople] = useState([]);
@@ -418,7 +423,7 @@ function People({ chat, summary, close }) {
     asked.current = from;
     const mine = from ? round.current : ++round.current;
     try {
-      const page = await chat.participants(id, { cursor: from });
+      const page = await room.participants({ cursor: from });
       if (mine !== round.current) return;
       setPeople((before) => (from ? [...before, ...page.participants] : page.participants));
       setCursor(page.nextCursor);
@@ -427,12 +432,11 @@ function People({ chat, summary, close }) {
       setProblem(wordsOf(error));
     }
   };
-  useEffect(() => void (chat.state === "online" && load(undefined)), [id, summary.lastChange, chat.state]);
+  useEffect(() => void (chat.connection.state === "online" && load(undefined)), [id, summary.lastChange, chat.connection.state]);
   useEffect(() => {
-    const told = ({ detail: { userId, online, lastSeenAt } }) =>
-      setPeople((before) => before.map((one) => (one.user.id === userId ? { ...one, online, lastSeenAt: lastSeenAt ?? one.lastSeenAt } : one)));
-    chat.addEventListener("presence", told);
-    return () => chat.removeEventListener("presence", told);
+    return chat.on("presence", ({ userId, online, lastSeenAt }) =>
+      setPeople((before) => before.map((one) => (one.user.id === userId ? { ...one, online, lastSeenAt: lastSeenAt ?? one.lastSeenAt } : one))),
+    );
   }, []);
   useEffect(() => {
     const { current: box } = list;
@@ -465,9 +469,9 @@ function People({ chat, summary, close }) {
       form.reset();
     });
   };
-  const add = submit((fields) => chat.addParticipants(id, idsOf(fields.get("names"))));
-  const rename = submit((fields) => chat.changeGroup(id, { title: fields.get("name").trim() }));
-  const leave = () => confirm("Leave this group?") && attempt(() => chat.removeParticipant(id));
+  const add = submit((fields) => room.add(idsOf(fields.get("names"))));
+  const rename = submit((fields) => room.change({ title: fields.get("name").trim() }));
+  const leave = () => confirm("Leave this group?") && attempt(() => room.leave());
   return html`
     <aside class="people" aria-label="People">
       <header>
@@ -489,7 +493,7 @@ function People({ chat, summary, close }) {
       `}
       <p class="problem" role="alert">${problem}</p>
       <ul ref=${list} style=${`--rows: ${Math.max(participantCount, people.length)}`} tabindex="0" aria-label="Participants">
-        ${people.slice(first, last).map((one, at) => html`<${Person} key=${one.user.id} one=${one} at=${first + at} chat=${chat} id=${id} isOwner=${isOwner} count=${participantCount} attempt=${attempt} />`)}
+        ${people.slice(first, last).map((one, at) => html`<${Person} key=${one.user.id} one=${one} at=${first + at} chat=${chat} room=${room} isOwner=${isOwner} count=${participantCount} attempt=${attempt} />`)}
         <li class="room" aria-hidden="true"></li>
       </ul>
       <button class="leave" onClick=${leave}>Leave the group</button>
@@ -497,7 +501,7 @@ function People({ chat, summary, close }) {
   `;
 }
 
-function Person({ one, at, chat, id, isOwner, count, attempt }) {
+function Person({ one, at, chat, room, isOwner, count, attempt }) {
   const { user, role } = one;
   const isMe = user.id === chat.userId;
   const other = role === "owner" ? "member" : "owner";
@@ -508,22 +512,22 @@ function Person({ one, at, chat, id, isOwner, count, attempt }) {
       ${isOwner &&
       !isMe &&
       html`
-        <button onClick=${() => attempt(() => chat.setRole(id, user.id, other))} aria-label=${`Make ${nameOf(user)} ${role === "owner" ? "a member" : "an owner"}`} title=${`Make ${other}`}>${role === "owner" ? "☆" : "★"}</button>
-        <button onClick=${() => attempt(() => chat.removeParticipant(id, user.id))} aria-label=${`Remove ${nameOf(user)}`} title="Remove">✕</button>
+        <button onClick=${() => attempt(() => room.setRole(user.id, other))} aria-label=${`Make ${nameOf(user)} ${role === "owner" ? "a member" : "an owner"}`} title=${`Make ${other}`}>${role === "owner" ? "☆" : "★"}</button>
+        <button onClick=${() => attempt(() => room.remove(user.id))} aria-label=${`Remove ${nameOf(user)}`} title="Remove">✕</button>
       `}
     </li>
   `;
 }
 
-function Messages({ chat, id, conversation, summary, nameById, begin, attempt }) {
+function Messages({ chat, id, room, summary, nameById, begin, attempt }) {
   const list = useRef(null);
   const place = useRef({ atEnd: true, height: 0, oldest: "" });
   const sentHere = useRef(0);
   const [loading, setLoading] = useState(false);
   // The message that a reply has led to, in an object of its own each time.
   const [found, setFound] = useState({ id: "" });
-  const messages = conversation?.messages ?? [];
-  const outgoing = [...chat.outgoing.values()].filter((one) => one.conversationId === id);
+  const messages = room?.snapshot.messages ?? [];
+  const outgoing = chat.outgoing.filter((one) => one.conversationId === id);
   const oldest = messages[0]?.id ?? "";
 
   // Keep the newest messages in sight if they are, show one's own, and keep the position when older ones are put before.
@@ -544,9 +548,9 @@ function Messages({ chat, id, conversation, summary, nameById, begin, attempt })
     return () => observer.disconnect();
   }, []);
   const older = async () => {
-    if (loading || !conversation?.hasMore) return;
+    if (loading || !room?.snapshot.hasOlder) return;
     setLoading(true);
-    await chat.loadOlder(id).catch(() => {});
+    await room.older().catch(() => {});
     setLoading(false);
   };
   const scrolled = () => {
@@ -562,12 +566,12 @@ function Messages({ chat, id, conversation, summary, nameById, begin, attempt })
   };
   /** Goes to the message that another one answers, and fetches what is between. */
   const jump = async (messageId) => {
-    const isHere = () => conversation.messages.some((message) => message.id === messageId);
+    const isHere = () => room.snapshot.messages.some((message) => message.id === messageId);
     setLoading(true);
     try {
-      for (let before; !isHere() && conversation.hasMore && before !== conversation.messages[0]?.id; ) {
-        before = conversation.messages[0]?.id;
-        await chat.loadOlder(id, 100);
+      for (let before; !isHere() && room.snapshot.hasOlder && before !== room.snapshot.messages[0]?.id; ) {
+        before = room.snapshot.messages[0]?.id;
+        await room.older(100);
       }
       if (isHere()) setFound({ id: messageId });
     } catch {
@@ -597,19 +601,19 @@ function Messages({ chat, id, conversation, summary, nameById, begin, attempt })
   const isGroup = summary?.kind === "group";
   return html`
     <div class="messages" role="log" aria-label="Messages" aria-live=${loading ? "off" : "polite"} tabindex="0" ref=${list} onScroll=${scrolled} onKeyDown=${keys}>
-      ${conversation?.hasMore && messages.length > 0 && html`<button class="more" onClick=${older} disabled=${loading}>Older messages</button>`}
+      ${room?.snapshot.hasOlder && messages.length > 0 && html`<button class="more" onClick=${older} disabled=${loading}>Older messages</button>`}
       ${messages.map(
         (message, at) => html`
           <${Message}
             key=${message.senderId === chat.userId ? (message.clientMessageId ?? message.id) : message.id}
-            chat=${chat} conversation=${conversation} message=${message} before=${messages[at - 1]} isGroup=${isGroup}
+            chat=${chat} room=${room} message=${message} before=${messages[at - 1]} isGroup=${isGroup}
             isOwner=${isGroup && summary.role === "owner"} isFound=${found.id === message.id}
             jump=${jump} nameById=${nameById} begin=${begin} attempt=${attempt}
           />
         `,
       )}
-      ${outgoing.map((one) => html`<${Outgoing} key=${one.clientMessageId} chat=${chat} one=${one} conversation=${conversation} jump=${jump} />`)}
-      ${conversation?.loaded && messages.length + outgoing.length === 0 && html`<p class="hint">Nothing has been said yet.</p>`}
+      ${outgoing.map((one) => html`<${Outgoing} key=${one.clientMessageId} one=${one} room=${room} jump=${jump} />`)}
+      ${room && messages.length + outgoing.length === 0 && html`<p class="hint">Nothing has been said yet.</p>`}
     </div>
   `;
 }
@@ -646,7 +650,7 @@ function withLinks(text) {
   return [...parts, text.slice(end)];
 }
 
-function Message({ chat, conversation, message, before, isGroup, isOwner, isFound, jump, nameById, begin, attempt }) {
+function Message({ chat, room, message, before, isGroup, isOwner, isFound, jump, nameById, begin, attempt }) {
   // The actions are there while the message has the pointer or the focus.
   const [has, setHas] = useState({ pointer: false, focus: false });
   const own = useRef(null);
@@ -660,12 +664,12 @@ function Message({ chat, conversation, message, before, isGroup, isOwner, isFoun
   const keepFocus = () => own.current.contains(document.activeElement) && own.current.focus({ preventScroll: true });
   const toggle = ({ reaction, count, userIds }) => {
     keepFocus();
-    attempt(userIds.includes(chat.userId) ? chat.unreact(message, reaction) : reactOrTakeBack(chat, message, reaction, count > userIds.length));
+    attempt(userIds.includes(chat.userId) ? room.unreact(message, reaction) : reactOrTakeBack(room, message, reaction, count > userIds.length));
   };
   const remove = () => {
     if (!confirm("Delete this message for everybody?")) return;
     keepFocus();
-    attempt(chat.delete(message));
+    attempt(room.delete(message));
   };
   const enter = (way) => () => has[way] || setHas((before) => ({ ...before, [way]: true }));
   const leave = (way) => (event) => {
@@ -678,10 +682,10 @@ function Message({ chat, conversation, message, before, isGroup, isOwner, isFoun
       onMouseMove=${enter("pointer")} onMouseLeave=${leave("pointer")} onfocusin=${enter("focus")} onfocusout=${leave("focus")}
     >
       <span class=${named ? "sender" : "visually-hidden"} dir="auto">${mine ? "You" : nameOf(message.sender)}<span class="visually-hidden">: </span></span>
-      ${message.replyTo && !message.deletedAt && html`<${Quote} chat=${chat} conversation=${conversation} id=${message.replyTo} jump=${jump} />`}
+      ${message.replyTo && !message.deletedAt && html`<${Quote} room=${room} id=${message.replyTo} jump=${jump} />`}
       <p dir="auto">${message.deletedAt ? DELETED : withLinks(message.content)}</p>
       <footer>
-        ${conversation.isPending(message.id) && html`<span>saving …</span>`}
+        ${room.isPending(message.id) && html`<span>saving …</span>`}
         ${message.editedAt && !message.deletedAt && html`<span class="edited">edited <time datetime=${message.editedAt}>${timeOf(message.editedAt)}</time>, sent</span>`}
         <time datetime=${message.createdAt}>${clock.format(at)}</time>
         ${mine && html`<span class=${`mark ${state}`} title=${state}><span aria-hidden="true">${message.readAt ? "✓✓" : "✓"}</span><span class="visually-hidden">${state}</span></span>`}
@@ -697,20 +701,20 @@ function Message({ chat, conversation, message, before, isGroup, isOwner, isFoun
  * Gives a reaction. Of more than ten users the service names the first ten: if this user has given it already, nothing changes,
  * and what they want is to take it back.
  */
-async function reactOrTakeBack(chat, message, reaction, mayBeGiven) {
-  const after = await chat.react(message, reaction);
-  if (mayBeGiven && after.change === message.change) await chat.unreact(message, reaction);
+async function reactOrTakeBack(room, message, reaction, mayBeGiven) {
+  const after = await room.react(message, reaction);
+  if (mayBeGiven && after.change === message.change) await room.unreact(message, reaction);
 }
 
 /** The longest quote that is read out. */
 const READ_OUT = 100;
 
 /** The message that another one answers, in a line that leads to it. */
-function Quote({ chat, conversation, id, jump }) {
-  const quoted = conversation?.find(id);
+function Quote({ room, id, jump }) {
+  const quoted = room?.find(id);
   useEffect(() => {
-    if (conversation && quoted === undefined) chat.quote(conversation.id, id).catch(() => {});
-  }, [conversation, quoted]);
+    if (room && quoted === undefined) room.quote(id).catch(() => {});
+  }, [room, quoted]);
   // From before this user took part.
   if (quoted === null) return html`<p class="quote">An earlier message</p>`;
   const words = quoted ? (quoted.deletedAt ? DELETED : quoted.content) : "…";
@@ -793,17 +797,17 @@ function Actions({ chat, message, mine, isOwner, begin, toggle, remove }) {
   `;
 }
 
-function Outgoing({ chat, one, conversation, jump }) {
+function Outgoing({ one, room, jump }) {
   return html`
     <article class=${`message mine ${one.state}`}>
-      ${one.replyTo && html`<${Quote} chat=${chat} conversation=${conversation} id=${one.replyTo} jump=${jump} />`}
+      ${one.replyTo && html`<${Quote} room=${room} id=${one.replyTo} jump=${jump} />`}
       <p dir="auto">${one.content}</p>
       <footer>
         ${one.state === "pending"
           ? html`<span>sending …</span>`
           : html`<span role="alert">not sent: ${one.error?.message}</span>
-              <button onClick=${() => chat.resend(one.clientMessageId)}>Try again</button>
-              <button onClick=${() => chat.discard(one.clientMessageId)}>Discard</button>`}
+              <button onClick=${() => room?.resend(one.clientMessageId)}>Try again</button>
+              <button onClick=${() => room?.discard(one.clientMessageId)}>Discard</button>`}
       </footer>
     </article>
   `;
@@ -818,7 +822,7 @@ const NO_DRAFT = { action: "", message: undefined, text: "", waiting: undefined 
 /** Drafts, by conversation. */
 const drafts = new Map();
 
-function Composer({ chat, id, field, conversation, draft, setDraft, begin, attempt }) {
+function Composer({ chat, id, field, room, draft, setDraft, begin, attempt }) {
   const { action, message, text } = draft;
   const edits = action === "edit";
   const length = lengthOf(text);
@@ -829,7 +833,7 @@ function Composer({ chat, id, field, conversation, draft, setDraft, begin, attem
     if (!text.trim() || length > LONGEST) return;
     if (edits) {
       leave();
-      if (text !== message.content) attempt(chat.edit(message, text), { message, text });
+      if (text !== message.content) attempt(room.edit(message, text), { message, text });
     } else {
       // The result is shown beside the message.
       chat.send(id, text, { replyTo: message?.id }).catch(() => {});
@@ -842,7 +846,7 @@ function Composer({ chat, id, field, conversation, draft, setDraft, begin, attem
     if (event.key === "Enter" && !event.shiftKey) send(event);
     if (event.key === "Escape" && action) leave();
     if (event.key !== "ArrowUp" || event.altKey || event.ctrlKey || event.metaKey || event.shiftKey || text || action) return;
-    const own = conversation?.messages.findLast(({ senderId, deletedAt }) => senderId === chat.userId && !deletedAt);
+    const own = room?.snapshot.messages.findLast(({ senderId, deletedAt }) => senderId === chat.userId && !deletedAt);
     if (!own) return;
     event.preventDefault();
     begin("edit", own);
@@ -850,10 +854,10 @@ function Composer({ chat, id, field, conversation, draft, setDraft, begin, attem
   const input = (event) => {
     setDraft({ ...draft, text: event.target.value });
     if (edits) return;
-    if (event.target.value) chat.typing(id);
-    else chat.stopTyping(id);
+    if (event.target.value) room?.typing();
+    else room?.stopTyping();
   };
-  const now = message && (conversation?.find(message.id) ?? message);
+  const now = message && (room?.find(message.id) ?? message);
   const isChanged = edits && now.content !== message.content;
   return html`
     <form class="composer" onSubmit=${send}>
@@ -865,7 +869,7 @@ function Composer({ chat, id, field, conversation, draft, setDraft, begin, attem
         `}
       </p>
       <label for="text" class="visually-hidden">Message</label>
-      <textarea id="text" ref=${field} rows="1" dir="auto" aria-describedby="draft count" aria-invalid=${length > LONGEST} placeholder="Write a message" value=${text} onInput=${input} onKeyDown=${key} onBlur=${() => chat.stopTyping(id)} />
+      <textarea id="text" ref=${field} rows="1" dir="auto" aria-describedby="draft count" aria-invalid=${length > LONGEST} placeholder="Write a message" value=${text} onInput=${input} onKeyDown=${key} onBlur=${() => room?.stopTyping()} />
       <span id="count" class="count" role="status">${length > COUNTED_FROM && `${length} of ${LONGEST}`}</span>
       <button class="primary" disabled=${!text.trim() || length > LONGEST}>${edits ? "Save" : "Send"}</button>
     </form>

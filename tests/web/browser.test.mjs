@@ -256,10 +256,11 @@ test("messages are answered, edited, reacted to and deleted", async () => {
   await hears(alice, "too late to edit");
   const other = await connected(b);
   const id = other.conversations[0].id;
-  const own = (await other.open(id)).messages.at(-1);
+  const room = await other.conversation(id);
+  const own = room.snapshot.messages.at(-1);
   await bob.getByLabel("Message", { exact: true }).focus();
   await bob.keyboard.press("ArrowUp");
-  await other.delete(own);
+  await room.delete(own);
   await bob.getByRole("log").getByText("This message was deleted.").nth(1).waitFor();
   await bob.getByText("This message was deleted. (changed meanwhile)").waitFor();
   await say(bob, "changed my mind");
@@ -278,7 +279,7 @@ test("a reply leads to a message far back", async () => {
   for (let n = 0; n < 200; n += 20) {
     await Promise.all(Array.from({ length: 20 }, (_, at) => writer.send(id, `number ${n + at + 1}`)));
   }
-  await writer.reply(first, "do you remember?");
+  await writer.send(id, "do you remember?", { replyTo: first.id });
   reader.stop();
   const bob = await signedIn(b);
   await bob.getByRole("button", { name: new RegExp(a) }).click();
@@ -445,7 +446,8 @@ test("a thousand people are in a group, and only those in sight are in the page"
     await Promise.all(crowd.slice(at, at + 20).map(known));
   }
   const id = await owner.createGroup({ title: "Everybody", participantIds: crowd.slice(0, 100) });
-  for (let at = 100; at < crowd.length; at += 100) await owner.addParticipants(id, crowd.slice(at, at + 100));
+  const room = await owner.conversation(id);
+  for (let at = 100; at < crowd.length; at += 100) await room.add(crowd.slice(at, at + 100));
   owner.stop();
   const alice = await signedIn(a);
   await alice.getByRole("button", { name: "Everybody" }).click();

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, mock, test } from "node:test";
 
-import { Switchboard } from "./client/switchboard.js";
+import { SwitchboardError, createSwitchboard } from "./client/switchboard.js";
 
 const MINUTE = 60_000;
 
@@ -82,7 +82,7 @@ function defaults(socket, { action, id, conversationId }) {
 const alice = { id: "alice", name: "Alice", displayName: "Alice", avatarUrl: null };
 const bob = { id: "bob", name: "Bob", displayName: "Bob", avatarUrl: null };
 
-let firstSeq, lastChange, joinAnswer, stored, summaries, requests, tokens, silent, chat, hold, heads, joinError, pongError;
+let refusal, firstSeq, lastChange, joinAnswer, stored, summaries, requests, tokens, silent, chat, hold, heads, joinError, pongError;
 
 /** A stored message. */
 function message(seq, sender = bob, more = {}) {
@@ -121,6 +121,7 @@ async function serve(url, { headers }) {
   const [listed, read] = [summaries, lastChange];
   const of = [...stored];
   await hold;
+  if (refusal) return { ok: false, status: refusal.status, json: async () => refusal.body };
   const respond = (body) => ({ ok: true, status: 200, json: async () => body });
   if (pathname.endsWith("/messages")) {
     const page = (messages, hasMore) => respond({ messages, hasMore, firstSeq, lastChange: read });
@@ -161,20 +162,19 @@ beforeEach(() => {
   requests = [];
   tokens = 0;
   silent = false;
+  refusal = undefined;
   hold = undefined;
   heads = [];
   joinError = {};
   joinAnswer = undefined;
   pongError = undefined;
-  chat = new Switchboard({
-    url: "ws://service/v1",
-    api: "http://service",
-    token: () => tokenUntil(Date.now() + 24 * 60 * MINUTE),
-    WebSocket: Socket,
-    fetch: serve,
-    random: () => 1,
-  });
+  chat = make();
 });
+
+function make(more = {}) {
+  const token = () => tokenUntil(Date.now() + 24 * 60 * MINUTE);
+  return createSwitchboard({ url: "ws://service/v1", token, WebSocket: Socket, fetch: serve, random: () => 1, ...more });
+}
 
 afterEach(() => {
   chat.stop();
@@ -193,16 +193,16 @@ test("frames have ids, and answers find them in any order", async () => {
   latest().says({ type: "new_message", id: one.id, data: message(1, alice, { clientMessageId: one.clientMessageId }) });
   assert.equal((await first).seq, 1);
   assert.equal((await second).seq, 2);
-  assert.equal(chat.outgoing.size, 0);
+  assert.equal(chat.unsentCount, 0);
 });
 
 test("messages come in order, each once, and gaps are filled", async () => {
   const heard = [];
-  chat.addEventListener("message", ({ detail }) => heard.push(detail.seq));
+  chat.on("message", (detail) => heard.push(detail.seq));
   stored = [message(1)];
   await chat.start();
-  const conversation = await chat.open("c");
-  assert.deepEqual(conversation.messages.map(({ seq }) => seq), [1]);
+  const conversation = await chat.conversation("c");
+  assert.deepEqual(conversation.snapshot.messages.map(({ seq }) => seq), [1]);
   latest().says({ type: "new_message", data: message(1) });
   latest().says({ type: "new_message", data: message(2) });
   latest().says({ type: "new_message", data: message(2) });
@@ -215,28 +215,28 @@ test("messages come in order, each once, and gaps are filled", async () => {
   await settle();
   assert.deepEqual(heard, [2, 3, 4, 5]);
   assert(requests.includes("/api/conversations/c/messages?after=2&limit=100&markRead=false"));
-  assert.deepEqual(conversation.messages.map(({ seq }) => seq), [1, 2, 3, 4, 5]);
+  assert.deepEqual(conversation.snapshot.messages.map(({ seq }) => seq), [1, 2, 3, 4, 5]);
 });
 
 test("what came between two connections is fetched", async () => {
   await chat.start();
-  const conversation = await chat.open("c");
+  const conversation = await chat.conversation("c");
   stored = [message(1), message(2)];
   latest().breaks();
   await pass(1000);
   assert.equal(Socket.all.length, 2);
   assert.deepEqual(latest().frames("join_conversation").map(({ conversationId }) => conversationId), ["c"]);
-  assert.deepEqual(conversation.messages.map(({ seq }) => seq), [1, 2]);
+  assert.deepEqual(conversation.snapshot.messages.map(({ seq }) => seq), [1, 2]);
 });
 
 test("older messages are put before the others", async () => {
   stored = [1, 2, 3, 4, 5].map((seq) => message(seq));
   await chat.start();
-  const conversation = await chat.open("c");
-  assert.deepEqual([conversation.messages.length, conversation.hasMore], [3, true]);
-  await Promise.all([chat.loadOlder("c"), chat.loadOlder("c")]);
-  assert.deepEqual(conversation.messages.map(({ seq }) => seq), [1, 2, 3, 4, 5]);
-  assert.equal(conversation.hasMore, false);
+  const conversation = await chat.conversation("c");
+  assert.deepEqual([conversation.snapshot.messages.length, conversation.snapshot.hasOlder], [3, true]);
+  await Promise.all([conversation.older(), conversation.older()]);
+  assert.deepEqual(conversation.snapshot.messages.map(({ seq }) => seq), [1, 2, 3, 4, 5]);
+  assert.equal(conversation.snapshot.hasOlder, false);
 });
 
 test("it reconnects later and later, but not all at the same time", async () => {
@@ -251,12 +251,12 @@ test("it reconnects later and later, but not all at the same time", async () => 
     assert.equal(Socket.all.length, before, `not before ${delay} ms`);
     await pass(1);
     assert.equal(Socket.all.length, before + 1, `after ${delay} ms`);
-    assert.equal(chat.state, "offline");
+    assert.equal(chat.connection.state, "reconnecting");
   }
   Socket.refuse = false;
   chat.retry();
   await pass(0);
-  assert.equal(chat.state, "online");
+  assert.equal(chat.connection.state, "online");
 });
 
 test("what is not answered is sent again with the same name", async () => {
@@ -276,7 +276,7 @@ test("what is not answered is sent again with the same name", async () => {
   await stores(2);
   assert.deepEqual(latest().frames("send_message").map(({ content }) => content), ["hello", "and more"]);
   assert.deepEqual([(await sent).seq, (await later).seq], [1, 2]);
-  assert.equal(chat.outgoing.size, 0);
+  assert.equal(chat.unsentCount, 0);
 });
 
 test("messages are stored in the order in which they were written", async () => {
@@ -299,14 +299,15 @@ test("what will never be stored has failed, and can be tried again or given up",
   const error = { code: "invalid_request", message: "content: must not be empty", retryable: false };
   latest().says({ type: "error", id, error });
   await assert.rejects(sent, { code: "invalid_request", message: error.message });
-  assert.equal(chat.outgoing.get(clientMessageId).state, "failed");
-  chat.resend(clientMessageId);
+  assert.equal(chat.outgoing[0].state, "failed");
+  const conversation = await chat.conversation("c");
+  conversation.resend(clientMessageId);
   await settle();
   assert.equal(latest().frames("send_message").length, 2);
   latest().says({ type: "error", id: latest().frames("send_message")[1].id, error });
   await settle();
-  chat.discard(clientMessageId);
-  assert.equal(chat.outgoing.size, 0);
+  conversation.discard(clientMessageId);
+  assert.equal(chat.unsentCount, 0);
 });
 
 test("what may be stored later is sent when the service says", async () => {
@@ -343,38 +344,39 @@ test("a connection that breaks while it is brought up to date is none", async ()
   release();
   hold = undefined;
   await settle();
-  assert.notEqual(chat.state, "online");
+  assert.notEqual(chat.connection.state, "online");
   await pass(1000);
   await starting;
-  assert.deepEqual([Socket.all.length, chat.state], [2, "online"]);
+  assert.deepEqual([Socket.all.length, chat.connection.state], [2, "online"]);
 });
 
 test("a stop while it is brought up to date is one", async () => {
   let release;
   hold = new Promise((resolve) => (release = resolve));
-  void chat.start();
+  const starting = chat.start();
   await settle();
   await settle();
   chat.stop();
+  await assert.rejects(starting, { code: "stopped" });
   release();
   hold = undefined;
   await settle();
   await pass(MINUTE);
-  assert.deepEqual([Socket.all.length, latest().closed, chat.state], [1, true, "offline"]);
+  assert.deepEqual([Socket.all.length, latest().closed, chat.connection.state], [1, true, "idle"]);
 });
 
 test("a conversation that cannot be joined does not keep the others away", async () => {
   const problems = [];
-  chat.addEventListener("problem", ({ detail }) => problems.push(detail.code));
+  chat.on("problem", (detail) => problems.push(detail.code));
   await chat.start();
   const error = { code: "forbidden", message: "", retryable: false };
   joinError = { d: error };
-  await assert.rejects(chat.open("d"), { code: "forbidden" });
-  await chat.open("c");
+  await assert.rejects(chat.conversation("d"), { code: "forbidden" });
+  await chat.conversation("c");
   latest().breaks();
   await pass(1000);
   assert.deepEqual(latest().frames("join_conversation").map(({ conversationId }) => conversationId), ["c"]);
-  assert.equal(chat.state, "online");
+  assert.equal(chat.connection.state, "online");
   assert(problems.includes("forbidden"));
 });
 
@@ -382,12 +384,13 @@ test("a conversation that is opened while the connection breaks is joined by the
   stored = [message(1)];
   await chat.start();
   joinError = { c: { code: "unavailable", message: "", retryable: true } };
-  const opening = chat.open("c");
+  const opening = chat.conversation("c");
+  await settle();
   await settle();
   joinError = {};
-  const conversation = await opening;
   await pass(1000);
-  assert.deepEqual([chat.state, conversation.loaded, conversation.messages.length], ["online", true, 1]);
+  const conversation = await opening;
+  assert.deepEqual([chat.connection.state, conversation.snapshot.messages.length], ["online", 1]);
 });
 
 test("when the network has gone it is noticed at once", async () => {
@@ -395,26 +398,26 @@ test("when the network has gone it is noticed at once", async () => {
   silent = true;
   chat.retry();
   await pass(4999);
-  assert.equal(chat.state, "online");
+  assert.equal(chat.connection.state, "online");
   await pass(1);
-  assert.deepEqual([latest().closed, chat.state], [true, "offline"]);
+  assert.deepEqual([latest().closed, chat.connection.state], [true, "reconnecting"]);
 });
 
 test("an error that answers a ping says that the connection is alive", async () => {
   await chat.start();
   pongError = { code: "unavailable", message: "", retryable: true };
   for (let minute = 0; minute < 5; minute++) await pass(MINUTE);
-  assert.deepEqual([Socket.all.length, latest().closed, chat.state], [1, false, "online"]);
+  assert.deepEqual([Socket.all.length, latest().closed, chat.connection.state], [1, false, "online"]);
 });
 
 test("a push that was lost is found by the next ping", async () => {
   await chat.start();
-  const conversation = await chat.open("c");
+  const conversation = await chat.conversation("c");
   stored = [message(1)];
   heads = [{ conversationId: "c", lastSeq: 1, lastChange: 0 }];
   summaries = [summary({ lastMessage: message(1), lastMessageAt: message(1).createdAt, lastSeq: 1, unreadCount: 1 })];
   for (let minute = 0; minute < 4; minute++) await pass(MINUTE);
-  assert.deepEqual([conversation.messages.length, chat.conversations[0].lastSeq], [1, 1]);
+  assert.deepEqual([conversation.snapshot.messages.length, chat.conversations[0].lastSeq], [1, 1]);
 });
 
 test("a handshake that is refused is tried again with a new token", async () => {
@@ -448,9 +451,9 @@ test("a connection that does not last is not made again at once", async () => {
 
 test("the first messages of a conversation come once in whatever order", async () => {
   const heard = [];
-  chat.addEventListener("message", ({ detail }) => heard.push(detail.seq));
+  chat.on("message", (detail) => heard.push(detail.seq));
   await chat.start();
-  const conversation = await chat.open("c");
+  const conversation = await chat.conversation("c");
   let release;
   hold = new Promise((resolve) => (release = resolve));
   stored = [message(1), message(2)];
@@ -462,16 +465,16 @@ test("the first messages of a conversation come once in whatever order", async (
   await settle();
   await settle();
   assert.deepEqual(heard, [1, 2]);
-  assert.deepEqual(conversation.messages.map(({ seq }) => seq), [1, 2]);
+  assert.deepEqual(conversation.snapshot.messages.map(({ seq }) => seq), [1, 2]);
 });
 
 test("word of a read may overtake the message", async () => {
   await chat.start();
-  const conversation = await chat.open("c");
+  const conversation = await chat.conversation("c");
   const readAt = "2026-11-22T12:01:00.000Z";
   latest().says({ type: "messages_read", data: { conversationId: "c", readerId: "bob", upToSeq: 1, readAt } });
   latest().says({ type: "new_message", data: message(1, alice) });
-  assert.equal(conversation.messages[0].readAt, readAt);
+  assert.equal(conversation.snapshot.messages[0].readAt, readAt);
   // And so may that of another device of one's own.
   latest().says({ type: "messages_read", data: { conversationId: "c", readerId: "alice", upToSeq: 2, readAt } });
   latest().says({ type: "new_message", data: message(2) });
@@ -481,12 +484,12 @@ test("word of a read may overtake the message", async () => {
 test("a connection that comes back marks nothing as read", async () => {
   stored = [message(1)];
   await chat.start();
-  await chat.open("c");
+  await chat.conversation("c");
   const fetches = () => requests.filter((path) => path.includes("/messages")).length;
   assert.equal(fetches(), 1);
   latest().breaks();
   await pass(1000);
-  assert.deepEqual([chat.state, fetches()], ["online", 1], "nothing was missing, so nothing was fetched");
+  assert.deepEqual([chat.connection.state, fetches()], ["online", 1], "nothing was missing, so nothing was fetched");
 });
 
 test("presence begins anew with a new connection", async () => {
@@ -509,13 +512,13 @@ test("a conversation without messages is as new as itself", async () => {
 
 test("the next connection is open before the two hours of this one are over", async () => {
   await chat.start();
-  await chat.open("c");
+  await chat.conversation("c");
   const [first] = Socket.all;
   for (let minute = 0; minute < 114; minute++) await pass(MINUTE);
   assert.equal(Socket.all.length, 1);
   await pass(MINUTE);
   assert.equal(Socket.all.length, 2);
-  assert.deepEqual([first.closed, latest().frames("join_conversation").length, chat.state], [true, 1, "online"]);
+  assert.deepEqual([first.closed, latest().frames("join_conversation").length, chat.connection.state], [true, 1, "online"]);
 });
 
 test("an answer on the connection before still counts", async () => {
@@ -534,7 +537,7 @@ test("an answer on the connection before still counts", async () => {
 });
 
 test("a new token is asked for before the old one expires", async () => {
-  chat = new Switchboard({
+  chat = createSwitchboard({
     url: "ws://service/v1",
     api: "http://service",
     token: async () => tokenUntil(Date.now() + 10 * MINUTE),
@@ -548,7 +551,7 @@ test("a new token is asked for before the old one expires", async () => {
     Socket.all.map(({ url }) => url.searchParams.get("token").split(".")[2]),
     ["signature-0", "signature-1"],
   );
-  assert.equal(chat.state, "online");
+  assert.equal(chat.connection.state, "online");
 });
 
 test("a token that has expired all the same is replaced", async () => {
@@ -563,22 +566,60 @@ test("a token that has expired all the same is replaced", async () => {
   assert.equal(latest().frames("send_message").length, 1, "and the message is sent again");
 });
 
-test("it pings every four minutes, and does without a connection that does not answer", async () => {
+test("while somebody looks, a connection on which nothing comes is tried after 30 seconds", async () => {
   await chat.start();
   const [first] = Socket.all;
-  for (let minute = 0; minute < 8; minute++) await pass(MINUTE);
+  for (let n = 0; n < 9; n++) await pass(10_000);
+  assert.equal(first.frames("ping").length, 3);
+  // What comes shows that it is alive.
+  for (let n = 0; n < 12; n++) {
+    await pass(10_000);
+    latest().says({ type: "user_online", data: { userId: "bob", version: n } });
+  }
+  assert.equal(first.frames("ping").length, 3);
+  silent = true;
+  await pass(30_000);
+  assert.deepEqual([first.frames("ping").length, chat.connection.state], [4, "online"]);
+  await pass(5000);
+  assert.deepEqual([first.closed, chat.connection.state], [true, "reconnecting"]);
+  await pass(1000);
+  assert.deepEqual([Socket.all.length, chat.connection.state], [2, "online"]);
+});
+
+test("a connection on which much comes renews its lease all the same", async () => {
+  await chat.start();
+  const [first] = Socket.all;
+  for (let n = 0; n < 48; n++) {
+    await pass(10_000);
+    latest().says({ type: "user_online", data: { userId: "bob", version: n } });
+  }
+  assert.equal(first.frames("ping").length, 2);
+});
+
+test("while nobody looks it pings every four minutes, and looks at once when somebody does", async () => {
+  let look;
+  let isVisible = false;
+  const unsubscribe = mock.fn();
+  chat = make({ lifecycle: { isVisible: () => isVisible, subscribe: (listener) => ((look = listener), unsubscribe) } });
+  await chat.start();
+  const [first] = Socket.all;
+  for (let n = 0; n < 48; n++) await pass(10_000);
   assert.equal(first.frames("ping").length, 2);
   silent = true;
-  for (let minute = 0; minute < 4; minute++) await pass(MINUTE);
-  assert.equal(Socket.all.length, 1);
-  await pass(25_000);
-  await pass(1000);
-  assert.deepEqual([first.closed, Socket.all.length, chat.state], [true, 2, "online"]);
+  await pass(60_000);
+  assert.equal(first.frames("ping").length, 2);
+  isVisible = true;
+  look();
+  assert.equal(first.frames("ping").length, 3);
+  await pass(5000);
+  assert.equal(chat.connection.state, "reconnecting");
+  chat.stop();
+  assert.equal(unsubscribe.mock.callCount(), 1);
 });
 
 test("presence is as the highest version says", async () => {
   const heard = [];
-  chat.addEventListener("presence", ({ detail }) => heard.push(detail.online));
+  chat.on("presence", (detail) => heard.push(detail.online));
   await chat.start();
   const online = () => chat.conversations[0].otherUser.online;
   latest().says({ type: "user_online", data: { userId: "bob", version: 3 } });
@@ -593,7 +634,7 @@ test("presence is as the highest version says", async () => {
 
 test("who types stops when they say so, when they send, or after a while", async () => {
   const heard = [];
-  chat.addEventListener("typing", ({ detail }) => heard.push(detail.typing));
+  chat.on("typing", (detail) => heard.push(detail.typing));
   await chat.start();
   const who = { userId: "bob", conversationId: "c" };
   const types = () => latest().says({ type: "user_typing", data: { ...who, expiresInMs: 6000 } });
@@ -613,16 +654,17 @@ test("who types stops when they say so, when they send, or after a while", async
 
 test("typing is told at most every three seconds", async () => {
   await chat.start();
-  chat.typing("c");
-  chat.typing("c");
+  const conversation = await chat.conversation("c");
+  conversation.typing();
+  conversation.typing();
   await pass(2999);
-  chat.typing("c");
+  conversation.typing();
   assert.equal(latest().frames("typing_start").length, 1);
   await pass(1);
-  chat.typing("c");
+  conversation.typing();
   assert.equal(latest().frames("typing_start").length, 2);
-  chat.stopTyping("c");
-  chat.stopTyping("c");
+  conversation.stopTyping();
+  conversation.stopTyping();
   assert.equal(latest().frames("typing_stop").length, 1);
 });
 
@@ -633,27 +675,27 @@ test("unread messages are counted, and read ones are not", async () => {
     data: { conversationId: "c", lastMessage: message(4), lastSeq: 4, unreadCount: 2 },
   });
   assert.deepEqual([chat.unreadCount, chat.conversations[0].lastMessage.seq], [2, 4]);
-  await Promise.all([chat.open("c"), settle()]);
+  const [conversation] = await Promise.all([chat.conversation("c"), settle()]);
   latest().says({ type: "new_message", data: message(5) });
   assert.equal(chat.unreadCount, 3);
-  const reading = chat.markRead("c");
+  const reading = conversation.markRead();
   const [{ id, upToSeq }] = latest().frames("mark_read");
   assert.equal(upToSeq, 5);
   const readAt = "2026-11-22T12:01:00.000Z";
   latest().says({ type: "messages_read", id, data: { conversationId: "c", readerId: "alice", upToSeq, readAt } });
   await reading;
   assert.equal(chat.unreadCount, 0);
-  await chat.markRead("c");
+  await conversation.markRead();
   assert.equal(latest().frames("mark_read").length, 1, "there is nothing to read any more");
 });
 
 test("one's own messages are read when the other side says so", async () => {
   stored = [message(1, alice), message(2, bob), message(3, alice)];
   await chat.start();
-  const conversation = await chat.open("c");
+  const conversation = await chat.conversation("c");
   const readAt = "2026-11-22T12:01:00.000Z";
   latest().says({ type: "messages_read", data: { conversationId: "c", readerId: "bob", upToSeq: 2, readAt } });
-  assert.deepEqual(conversation.messages.map((one) => one.readAt), [readAt, null, null]);
+  assert.deepEqual(conversation.snapshot.messages.map((one) => one.readAt), [readAt, null, null]);
 });
 
 test("a conversation with somebody new is listed", async () => {
@@ -682,31 +724,31 @@ test("nothing is asked for below the first message that is seen", async () => {
   firstSeq = 7;
   summaries = [group({ firstSeq: 7, lastSeq: 6 })];
   await chat.start();
-  const conversation = await chat.open("c");
+  const conversation = await chat.conversation("c");
   await settle();
   const asked = requests.length;
-  assert.deepEqual([conversation.messages, conversation.hasMore, conversation.firstSeq], [[], false, 7]);
+  assert.deepEqual([conversation.snapshot.messages, conversation.snapshot.hasOlder], [[], false]);
   heads = [{ conversationId: "c", lastSeq: 6, lastChange: 1 }];
   chat.retry();
   await settle();
   assert.equal(requests.length, asked, "there is no gap to fill");
   latest().says({ type: "new_message", data: message(7) });
-  assert.deepEqual(conversation.messages.map(({ seq }) => seq), [7]);
+  assert.deepEqual(conversation.snapshot.messages.map(({ seq }) => seq), [7]);
 });
 
 test("who comes back sees what comes after, and does not ask for the rest for ever", async () => {
   stored = [1, 2].map((seq) => message(seq));
   summaries = [group({ lastSeq: 2 })];
   await chat.start();
-  const conversation = await chat.open("c");
-  assert.equal(conversation.messages.length, 2);
+  const conversation = await chat.conversation("c");
+  assert.equal(conversation.snapshot.messages.length, 2);
   // Out and in again while the connection was away.
   firstSeq = 6;
   stored = [1, 2, 3, 4, 5, 6, 7].map((seq) => message(seq));
   latest().breaks();
   await pass(1000);
-  assert.deepEqual(conversation.messages.map(({ seq }) => seq), [6, 7]);
-  assert.equal(conversation.hasMore, false);
+  assert.deepEqual(conversation.snapshot.messages.map(({ seq }) => seq), [6, 7]);
+  assert.equal(conversation.snapshot.hasOlder, false);
   assert(requests.filter((path) => path.includes("after=")).length <= 1, requests.join(" "));
 });
 
@@ -714,7 +756,7 @@ test("a change of a group counts once, in whatever order changes come", async ()
   summaries = [group()];
   await chat.start();
   const heard = [];
-  chat.addEventListener("participants", ({ detail }) => heard.push(detail.lastChange));
+  chat.on("participants", (detail) => heard.push(detail.lastChange));
   const changed = { conversationId: "c", kind: "group", title: "Hikers", avatarUrl: null, participantCount: 4, lastChange: 2 };
   latest().says({ type: "conversation_changed", data: changed });
   assert.deepEqual([chat.conversations[0].title, chat.conversations[0].lastChange], ["Hikers", 2]);
@@ -741,21 +783,21 @@ test("a removal that comes after word of being added again is old", async () => 
 test("what was to be sent to a group that is gone is given up", async () => {
   summaries = [group()];
   await chat.start();
-  await chat.open("c");
+  await chat.conversation("c");
   const gone = [];
-  chat.addEventListener("gone", ({ detail }) => gone.push(detail));
+  chat.on("gone", (detail) => gone.push(detail));
   const sending = assert.rejects(chat.send("c", "let me in"), { code: "forbidden" });
   latest().says(roster({ removed: ["alice"] }));
   await sending;
-  assert.deepEqual([chat.outgoing.size, gone], [0, ["c"]]);
+  assert.deepEqual([chat.unsentCount, gone], [0, ["c"]]);
 });
 
 test("a conversation that cannot be joined after a reload is gone", async () => {
   summaries = [];
   joinError.c = { code: "forbidden", message: "no", retryable: false };
   const gone = [];
-  chat.addEventListener("gone", ({ detail }) => gone.push(detail));
-  await Promise.all([chat.open("c"), chat.start()]);
+  chat.on("gone", (detail) => gone.push(detail));
+  await Promise.all([assert.rejects(chat.conversation("c"), { code: "forbidden" }), chat.start()]);
   assert.deepEqual(gone, ["c"]);
 });
 
@@ -780,7 +822,7 @@ test("an older answer of the list does not drop what a newer one has", async () 
 test("who is removed has the conversation no more, and who is added has it", async () => {
   summaries = [group()];
   await chat.start();
-  await chat.open("c");
+  await chat.conversation("c");
   latest().says(roster({ removed: ["alice"], participantCount: 2 }));
   assert.deepEqual(chat.conversations, []);
   summaries = [group({ firstSeq: 4, lastSeq: 3, lastChange: 3 })];
@@ -803,11 +845,11 @@ test("in a group nothing is read at a time", async () => {
   stored = [message(1)];
   summaries = [group({ lastMessage: message(1), lastMessageAt: message(1).createdAt, lastSeq: 1, unreadCount: 1 })];
   await chat.start();
-  const conversation = await chat.open("c");
+  const conversation = await chat.conversation("c");
   const readAt = "2026-11-22T12:00:00.000Z";
   latest().says({ type: "messages_read", data: { conversationId: "c", readerId: "alice", upToSeq: 1, readAt } });
   assert.equal(chat.conversations[0].unreadCount, 0);
-  assert.equal(conversation.messages[0].readAt, null);
+  assert.equal(conversation.snapshot.messages[0].readAt, null);
   assert.equal(chat.conversations[0].lastMessage.readAt, null);
 });
 
@@ -818,13 +860,13 @@ function changes(seq, more) {
   return { type: "message_changed", data: { message: stored[at], change: lastChange } };
 }
 
-const contents = (conversation) => conversation.messages.map(({ content }) => content);
+const contents = (conversation) => conversation.snapshot.messages.map(({ content }) => content);
 
 test("changes are shown, whatever order they come in", async () => {
   stored = [1, 2, 3].map((seq) => message(seq));
   summaries = [summary({ lastMessage: stored[2], lastSeq: 3 })];
   await chat.start();
-  const conversation = await chat.open("c");
+  const conversation = await chat.conversation("c");
   latest().says(changes(1, { content: "one" }));
   assert.deepEqual(contents(conversation), ["one", "message 2", "message 3"]);
   const [second, third] = [changes(3, { content: "three" }), changes(3, { content: "3" })];
@@ -849,7 +891,7 @@ test("a change between a page and the join is not missed", async () => {
   await chat.start();
   let open;
   hold = new Promise((resolve) => (open = resolve));
-  const opening = chat.open("c");
+  const opening = chat.conversation("c");
   await settle();
   // The page is read by now, and has not arrived. The push of the first change is lost.
   changes(1, { content: "one" });
@@ -865,7 +907,7 @@ test("a change between a page and the join is not missed", async () => {
 test("a change that overtakes its message is not undone by it", async () => {
   stored = [message(1)];
   await chat.start();
-  const conversation = await chat.open("c");
+  const conversation = await chat.conversation("c");
   const [two, three] = [message(2), message(3)];
   stored.push(two, three);
   const edited = changes(3, { content: "three" });
@@ -883,10 +925,10 @@ test("a change that overtakes its message is not undone by it", async () => {
 test("a page that is older than a change is brought up to date", async () => {
   stored = [1, 2, 3, 4, 5].map((seq) => message(seq));
   await chat.start();
-  const conversation = await chat.open("c");
+  const conversation = await chat.conversation("c");
   let open;
   hold = new Promise((resolve) => (open = resolve));
-  const loading = chat.loadOlder("c");
+  const loading = conversation.older();
   await settle();
   // This message is not here yet, so its change is not kept.
   latest().says(changes(1, { content: "one" }));
@@ -902,7 +944,7 @@ test("a change that was missed is noticed by the next ping", async () => {
   stored = [message(1)];
   summaries = [summary({ lastMessage: stored[0], lastSeq: 1 })];
   await chat.start();
-  const conversation = await chat.open("c");
+  const conversation = await chat.conversation("c");
   changes(1, { content: "one" });
   summaries = [summary({ lastMessage: stored[0], lastSeq: 1, lastChange })];
   heads = [{ conversationId: "c", lastSeq: 1, lastChange }];
@@ -917,28 +959,28 @@ async function own() {
   stored = [message(1, alice)];
   summaries = [summary({ lastMessage: stored[0], lastSeq: 1 })];
   await chat.start();
-  const conversation = await chat.open("c");
-  return { conversation, sent: conversation.messages[0] };
+  const conversation = await chat.conversation("c");
+  return { conversation, sent: conversation.snapshot.messages[0] };
 }
 
 test("an edit is shown at once, and as it is stored once it is", async () => {
   const { conversation, sent } = await own();
-  const editing = chat.edit(sent, "edited", { metadata: { mood: "good" } });
-  assert.equal(conversation.messages[0].content, "edited");
+  const editing = conversation.edit(sent, "edited", { metadata: { mood: "good" } });
+  assert.equal(conversation.snapshot.messages[0].content, "edited");
   assert.equal(chat.conversations[0].lastMessage.content, "message 1", "the list shows what is stored");
   const [{ id, action, ...fields }] = latest().frames("edit_message");
   assert.deepEqual(fields, { messageId: "m1", content: "edited", metadata: { mood: "good" }, ifChange: null });
   latest().says({ ...changes(1, { content: "edited", editedAt: "2026-11-22T12:01:00.000Z" }), id });
   assert.equal((await editing).editedAt, "2026-11-22T12:01:00.000Z");
-  assert.equal(conversation.messages[0].change, 1);
+  assert.equal(conversation.snapshot.messages[0].change, 1);
   assert.equal(chat.conversations[0].lastMessage.content, "edited");
 });
 
 test("what is refused is taken back", async () => {
   const { conversation, sent } = await own();
-  const reacting = chat.react(sent, "👍");
-  const deleting = chat.delete(sent);
-  assert.equal(conversation.messages[0].content, "");
+  const reacting = conversation.react(sent, "👍");
+  const deleting = conversation.delete(sent);
+  assert.equal(conversation.snapshot.messages[0].content, "");
   const refuse = (action) => {
     const [{ id }] = latest().frames(action);
     latest().says({ type: "error", id, error: { code: "invalid_request", message: "no", retryable: false } });
@@ -946,18 +988,18 @@ test("what is refused is taken back", async () => {
   refuse("add_reaction");
   await assert.rejects(reacting, { code: "invalid_request" });
   await settle();
-  assert.equal(conversation.messages[0].content, "", "the deletion is still asked for");
+  assert.equal(conversation.snapshot.messages[0].content, "", "the deletion is still asked for");
   refuse("delete_message");
   await assert.rejects(deleting, { code: "invalid_request" });
-  assert.deepEqual(conversation.messages, stored);
+  assert.deepEqual(conversation.snapshot.messages, stored);
 });
 
 test("changes wait for a connection, go out in order, and are repeated", async () => {
   const { conversation, sent } = await own();
-  const first = chat.edit(sent, "one");
+  const first = conversation.edit(sent, "one");
   latest().breaks();
-  const [second, third] = [chat.edit(sent, "two"), chat.react(sent, "👍")];
-  assert.deepEqual(conversation.messages[0].reactions, [{ reaction: "👍", count: 1, userIds: ["alice"] }]);
+  const [second, third] = [conversation.edit(sent, "two"), conversation.react(sent, "👍")];
+  assert.deepEqual(conversation.snapshot.messages[0].reactions, [{ reaction: "👍", count: 1, userIds: ["alice"] }]);
   // The first was carried out, and its answer was lost.
   changes(1, { content: "one", editedAt: "2026-11-22T12:01:00.000Z" });
   await pass(1000);
@@ -969,7 +1011,7 @@ test("changes wait for a connection, go out in order, and are repeated", async (
   };
   // The join tells that there was a change, and what is fetched then shows that it was this one.
   assert.equal((await first).content, "one");
-  assert.equal(conversation.messages[0].content, "two", "the next one is still asked for");
+  assert.equal(conversation.snapshot.messages[0].content, "two", "the next one is still asked for");
   assert.equal(latest().frames("add_reaction").length, 0);
   const edited = () => changes(1, { content: "two", editedAt: "2026-11-22T12:02:00.000Z" });
   assert.equal((await answer("edit_message", 0, edited)).ifChange, 1);
@@ -977,13 +1019,13 @@ test("changes wait for a connection, go out in order, and are repeated", async (
   const reactions = [{ reaction: "👍", count: 1, userIds: ["alice"] }];
   await answer("add_reaction", 0, () => changes(1, { reactions }));
   await third;
-  assert.deepEqual(conversation.messages, stored);
+  assert.deepEqual(conversation.snapshot.messages, stored);
 });
 
 test("an edit does not undo another device's, and is tried again after a reaction", async () => {
   const { conversation, sent } = await own();
   const answered = new Set();
-  const editing = chat.edit(sent, "mine");
+  const editing = conversation.edit(sent, "mine");
   const answer = (change) => {
     const { id, ifChange } = latest().frames("edit_message").at(-1);
     assert(!answered.has(id), "the next try is sent");
@@ -995,12 +1037,12 @@ test("an edit does not undo another device's, and is tried again after a reactio
   await settle();
   assert.equal(answer(changes(1, { content: "mine", editedAt: "2026-11-22T12:01:00.000Z" })), 1);
   assert.equal((await editing).reactions.length, 1);
-  const again = chat.edit(conversation.messages[0], "mine, too");
+  const again = conversation.edit(conversation.snapshot.messages[0], "mine, too");
   await settle();
   answer(changes(1, { content: "the tablet's", editedAt: "2026-11-22T12:02:00.000Z" }));
   await assert.rejects(again, { code: "conflict" });
   assert.deepEqual(contents(conversation), ["the tablet's"]);
-  const last = chat.edit(conversation.messages[0], "at last");
+  const last = conversation.edit(conversation.snapshot.messages[0], "at last");
   await settle();
   answer(changes(1, { content: "", deletedAt: "2026-11-22T12:03:00.000Z" }));
   await assert.rejects(last, { code: "conflict" });
@@ -1010,11 +1052,11 @@ test("an edit is of what its user saw, not of what has come since", async () => 
   const { conversation, sent } = await own();
   // The composer was opened before this came.
   latest().says(changes(1, { content: "the tablet's", editedAt: "2026-11-22T12:01:00.000Z" }));
-  await assert.rejects(chat.edit(sent, "mine"), { code: "conflict" });
+  await assert.rejects(conversation.edit(sent, "mine"), { code: "conflict" });
   assert.equal(latest().frames("edit_message").length, 0);
   // The same while there was no connection.
   latest().breaks();
-  const editing = chat.edit(conversation.messages[0], "mine");
+  const editing = conversation.edit(conversation.snapshot.messages[0], "mine");
   const refused = assert.rejects(editing, { code: "conflict" });
   changes(1, { content: "the tablet's again", editedAt: "2026-11-22T12:02:00.000Z" });
   await pass(1000);
@@ -1023,8 +1065,8 @@ test("an edit is of what its user saw, not of what has come since", async () => 
 });
 
 test("an edit of the metadata alone is repeated after a reaction", async () => {
-  const { sent } = await own();
-  const editing = chat.edit(sent, sent.content, { metadata: { mood: "good" } });
+  const { sent, conversation } = await own();
+  const editing = conversation.edit(sent, sent.content, { metadata: { mood: "good" } });
   const answer = (change) => {
     const { id, ifChange } = latest().frames("edit_message").at(-1);
     latest().says({ ...change, id });
@@ -1035,17 +1077,17 @@ test("an edit of the metadata alone is repeated after a reaction", async () => {
   assert.equal(answer(changes(1, { metadata: { mood: "good" }, editedAt: "2026-11-22T12:01:00.000Z" })), 1);
   assert.deepEqual((await editing).metadata, { mood: "good" });
   // What changes nothing is done at once.
-  const again = chat.edit(stored[0], stored[0].content);
+  const again = conversation.edit(stored[0], stored[0].content);
   await settle();
   answer({ type: "message_changed", data: { message: stored[0], change: stored[0].change } });
   assert.equal((await again).change, 2);
 });
 
 test("what is asked for goes on while its conversation is closed, and is shown when it is opened again", async () => {
-  const { sent } = await own();
-  const editing = [chat.edit(sent, "one"), chat.edit(sent, "two")];
-  await chat.close("c");
-  const conversation = await chat.open("c");
+  const { sent, conversation: before } = await own();
+  const editing = [before.edit(sent, "one"), before.edit(sent, "two")];
+  await before.release();
+  const conversation = await chat.conversation("c");
   assert.deepEqual([contents(conversation), conversation.isPending("m1"), chat.unsentCount], [["two"], true, 2]);
   for (const [at, content] of ["one", "two"].entries()) {
     const { id } = latest().frames("edit_message")[at];
@@ -1058,12 +1100,14 @@ test("what is asked for goes on while its conversation is closed, and is shown w
 });
 
 test("what is asked for after a removal is not mixed up with what was asked for before", async () => {
-  const { sent } = await own();
-  const first = assert.rejects(chat.react(sent, "👍"), { code: "forbidden" });
+  const { sent, conversation } = await own();
+  const first = assert.rejects(conversation.react(sent, "👍"), { code: "forbidden" });
   const [{ id }] = latest().frames("add_reaction");
   latest().says({ type: "participants_changed", data: { ...roster().data, removed: ["alice"], lastChange: 1 } });
   await first;
-  const second = chat.react(sent, "🎉");
+  await assert.rejects(conversation.react(sent, "🎉"), { code: "forbidden" }, "it is not theirs any more");
+  const again = await chat.conversation("c");
+  const second = again.react(sent, "🎉");
   latest().says({ ...changes(1, { reactions: [{ reaction: "👍", count: 1, userIds: ["alice"] }] }), id });
   await settle();
   const next = latest().frames("add_reaction").at(-1);
@@ -1123,7 +1167,7 @@ test("a page of the list does not put back an older message, nor take away when 
   const mine = message(4, alice);
   summaries = [summary({ lastSeq: 4, lastMessage: mine })];
   await chat.start();
-  await chat.open("c");
+  await chat.conversation("c");
   // The page was read before the next message, and tells of a change of the one before.
   let open;
   hold = new Promise((resolve) => (open = resolve));
@@ -1148,7 +1192,7 @@ test("a page of the list does not put back an older message, nor take away when 
 test("a change after a page and before a new connection is not missed", async () => {
   stored = [message(1)];
   await chat.start();
-  const conversation = await chat.open("c");
+  const conversation = await chat.conversation("c");
   latest().breaks();
   changes(1, { content: "one" });
   await pass(1000);
@@ -1158,13 +1202,13 @@ test("a change after a page and before a new connection is not missed", async ()
 test("a reply names its message, which is fetched if it is not here", async () => {
   stored = [1, 2, 3, 4, 5].map((seq) => message(seq));
   await chat.start();
-  const conversation = await chat.open("c");
-  void chat.reply(conversation.messages[2], "because", { metadata: { tone: "dry" } }).catch(() => {});
+  const conversation = await chat.conversation("c");
+  void conversation.reply(conversation.snapshot.messages[2], "because", { metadata: { tone: "dry" } }).catch(() => {});
   const [{ id, action, clientMessageId, ...fields }] = latest().frames("send_message");
   assert.deepEqual(fields, { conversationId: "c", content: "because", replyTo: "m5", metadata: { tone: "dry" } });
   assert.equal(conversation.find("m2"), undefined);
   const before = requests.length;
-  await chat.quote("c", "m2");
+  await conversation.quote("m2");
   assert.deepEqual(requests.slice(before), [
     "/api/conversations/c/messages?before=m2&limit=1&markRead=false",
     "/api/conversations/c/messages?after=1&limit=1&markRead=false",
@@ -1178,7 +1222,9 @@ test("after a stop nothing goes on", async () => {
   await chat.start();
   chat.stop();
   await pass(10 * MINUTE);
-  assert.deepEqual([Socket.all.length, latest().closed, chat.state], [1, true, "offline"]);
+  assert.deepEqual([Socket.all.length, latest().closed, chat.connection.state], [1, true, "idle"]);
+  await assert.rejects(chat.send("c", "hi"), { code: "stopped" });
+  await assert.rejects(chat.conversation("c"), { code: "stopped" });
 });
 
 /** The service stores the message of a frame. */
@@ -1194,7 +1240,7 @@ test("an error before a connection is open is a failure, whether or not a close 
   Socket.refuse = false;
   await pass(500);
   await started;
-  assert.deepEqual([chat.state, Socket.all.length], ["online", 2]);
+  assert.deepEqual([chat.connection.state, Socket.all.length], ["online", 2]);
 });
 
 test("whoever comes back to the page looks at once whether the connection is alive", async () => {
@@ -1216,7 +1262,7 @@ test("whoever comes back to the page looks at once whether the connection is ali
     assert.equal(latest().closed, true, "dead");
     silent = false;
     await pass(1000);
-    assert.deepEqual([chat.state, Socket.all.length], ["online", 2]);
+    assert.deepEqual([chat.connection.state, Socket.all.length], ["online", 2]);
     window.dispatchEvent(new Event("online"));
     await pass(0);
     assert.deepEqual([pings(), latest().closed], [1, false], "alive");
@@ -1236,32 +1282,33 @@ test("who was closed for being the oldest connection waits before the next one",
   await pass(59_000);
   assert.equal(Socket.all.length, 1);
   await pass(1_000);
-  assert.deepEqual([chat.state, Socket.all.length], ["online", 2]);
+  assert.deepEqual([chat.connection.state, Socket.all.length], ["online", 2]);
   latest().says({ type: "error", error: { code: "rate_limited", message: "too many", retryable: true, retryAfterMs: 60_000 } });
   latest().breaks();
   await pass(0);
   chat.retry();
   await pass(0);
-  assert.deepEqual([chat.state, Socket.all.length], ["online", 3], "but not if somebody asks for it");
+  assert.deepEqual([chat.connection.state, Socket.all.length], ["online", 3], "but not if somebody asks for it");
 });
 
 test("an id of a conversation may be written in any way", async () => {
   const id = "0197f1c0-0000-7000-8000-00000000abcd";
   await chat.start();
-  const conversation = await chat.open(id.toUpperCase());
+  const conversation = await chat.conversation(id.toUpperCase());
   assert.equal(conversation.id, id);
-  assert.equal(await chat.open(`{${id.replaceAll("-", "")}}`), conversation);
+  const other = await chat.conversation(`{${id.replaceAll("-", "")}}`);
+  assert.equal(other.snapshot, conversation.snapshot);
   latest().says({ type: "new_message", data: message(1, bob, { conversationId: id }) });
-  assert.deepEqual(conversation.messages.map(({ seq }) => seq), [1]);
+  assert.deepEqual(conversation.snapshot.messages.map(({ seq }) => seq), [1]);
   void chat.send(id.toUpperCase(), "hi");
   assert.equal(latest().frames("send_message")[0].conversationId, id);
 });
 
 test("what is no frame is reported, and nothing comes of it", async () => {
   const problems = [];
-  chat.addEventListener("problem", ({ detail }) => problems.push(detail.code));
+  chat.on("problem", (detail) => problems.push(detail.code));
   await chat.start();
-  const conversation = await chat.open("c");
+  const conversation = await chat.conversation("c");
   const nonsense = ['"hello"', "", "null", "[]", "5", "{", '{"type":"new_message"}', '{"type":"new_message","data":{}}'];
   nonsense.push('{"type":"new_message","data":{"id":"x","conversationId":"c"}}', '{"type":"messages_read"}', '{"type":"user_online"}');
   nonsense.push('{"type":"conversation_updated","data":{"conversationId":"c"}}', '{"type":"user_typing","data":null}');
@@ -1275,7 +1322,7 @@ test("what is no frame is reported, and nothing comes of it", async () => {
   assert.equal(problems.at(-1), "internal");
   latest().onmessage({ data: '{"type":"something_new","data":{}}' });
   latest().says({ type: "new_message", data: message(1) });
-  assert.deepEqual(conversation.messages.map(({ seq }) => seq), [1], "and the next one is taken");
+  assert.deepEqual(conversation.snapshot.messages.map(({ seq }) => seq), [1], "and the next one is taken");
   assert(Number.isInteger(chat.unreadCount));
   // Nor does a malformed answer: the gap that it hides is filled later.
   heads = [{ conversationId: "c" }];
@@ -1285,12 +1332,12 @@ test("what is no frame is reported, and nothing comes of it", async () => {
   latest().says({ type: "new_message", data: message(3) });
   await settle();
   await settle();
-  assert.deepEqual(conversation.messages.map(({ seq }) => seq), [1, 2, 3]);
+  assert.deepEqual(conversation.snapshot.messages.map(({ seq }) => seq), [1, 2, 3]);
 });
 
 test("a malformed answer to a join does not close the conversation", async () => {
   await chat.start();
-  const conversation = await chat.open("c");
+  const conversation = await chat.conversation("c");
   latest().breaks();
   await pass(0);
   joinAnswer = {};
@@ -1298,8 +1345,8 @@ test("a malformed answer to a join does not close the conversation", async () =>
   joinAnswer = undefined;
   stored = [message(1)];
   await pass(2000);
-  assert.equal(chat.state, "online");
-  assert.deepEqual(conversation.messages.map(({ seq }) => seq), [1]);
+  assert.equal(chat.connection.state, "online");
+  assert.deepEqual(conversation.snapshot.messages.map(({ seq }) => seq), [1]);
 });
 
 test("a wait that makes no sense is not waited for", async () => {
@@ -1312,13 +1359,13 @@ test("a wait that makes no sense is not waited for", async () => {
     assert.equal(Socket.all.length, before, `${retryAfterMs}: not at once`);
     // 120 s are the longest that is taken from outside, and each time in a row it is twice as long.
     await pass(64 * 120_000);
-    assert.equal(chat.state, "online", `${retryAfterMs}`);
+    assert.equal(chat.connection.state, "online", `${retryAfterMs}`);
   }
 });
 
 test("a client whose own next connection replaced the oldest does not wait", async () => {
   chat.stop();
-  chat = new Switchboard({ url: "ws://service/v1", api: "http://service", token: () => tokenUntil(Date.now() + 2 * MINUTE), WebSocket: Socket, fetch: serve, random: () => 1 });
+  chat = createSwitchboard({ url: "ws://service/v1", api: "http://service", token: () => tokenUntil(Date.now() + 2 * MINUTE), WebSocket: Socket, fetch: serve, random: () => 1 });
   await chat.start();
   const before = latest();
   // The service closes the oldest while the planned replacement is being opened.
@@ -1329,9 +1376,9 @@ test("a client whose own next connection replaced the oldest does not wait", asy
   };
   await pass(2 * MINUTE - 12_000);
   delete Socket.all.push;
-  assert.deepEqual([chat.state, Socket.all.length], ["online", 2]);
+  assert.deepEqual([chat.connection.state, Socket.all.length], ["online", 2]);
   await pass(61_000);
-  assert.deepEqual([chat.state, Socket.all.length], ["online", 2], "and does not connect once more");
+  assert.deepEqual([chat.connection.state, Socket.all.length], ["online", 2], "and does not connect once more");
 });
 
 test("a late answer to a ping closes no connection on which frames come", async () => {
@@ -1341,7 +1388,7 @@ test("a late answer to a ping closes no connection on which frames come", async 
   await pass(2_000);
   latest().says({ type: "user_online", data: { userId: "bob", version: 1 } });
   await pass(4_000);
-  assert.deepEqual([latest().closed, chat.state], [false, "online"]);
+  assert.deepEqual([latest().closed, chat.connection.state], [false, "online"]);
   chat.retry();
   await pass(6_000);
   assert.equal(latest().closed, true, "but one on which nothing comes");
@@ -1352,7 +1399,7 @@ test("what does not fit a frame is refused at once, and holds up nothing", async
   const large = chat.send("c", "x".repeat(40_000));
   await assert.rejects(large, { code: "invalid_request", retryable: false });
   await assert.rejects(chat.send("c", "😀".repeat(9_000)), { code: "invalid_request" }, "in bytes");
-  assert.deepEqual([...chat.outgoing.values()].map(({ state }) => state), ["failed", "failed"]);
+  assert.deepEqual(chat.outgoing.map(({ state }) => state), ["failed", "failed"]);
   const small = chat.send("c", "small");
   assert.deepEqual(latest().frames("send_message").map(({ content }) => content), ["small"]);
   stores(latest().frames("send_message")[0], 1);
@@ -1401,7 +1448,7 @@ test("a message over which the connection is closed twice is given up, and no ot
     await settle();
   }
   assert.deepEqual([(await innocent).seq, (await later).seq], [1, 2]);
-  assert.deepEqual([...chat.outgoing.values()].map(({ content, state }) => [content, state]), [["poison", "failed"]]);
+  assert.deepEqual(chat.outgoing.map(({ content, state }) => [content, state]), [["poison", "failed"]]);
 });
 
 test("a message is not given up because the network is bad", async () => {
@@ -1430,4 +1477,240 @@ test("it needs nothing that browsers have on encrypted pages only", async () => 
   } finally {
     crypto.randomUUID = randomUUID;
   }
+});
+
+/** What becomes of a start: nothing, or the code of the error. */
+const outcome = (starting) => starting.then(() => "started", ({ code }) => code);
+
+test("a start that is of no use says so, and another one may be of use", async () => {
+  const unauthenticated = () => {
+    throw new SwitchboardError("unauthenticated", "sign in");
+  };
+  const useless = {
+    "a token() that says so": [{ token: unauthenticated }, "unauthenticated", "sign in"],
+    "a token() that rejects": [{ token: async () => unauthenticated() }, "unauthenticated", "sign in"],
+    "a garbage token": [{ token: () => "garbage" }, "unauthenticated", /JSON Web Token/],
+    "no token": [{ token: () => undefined }, "unauthenticated", /JSON Web Token/],
+    "a token of nobody": [{ token: () => `a.${btoa("{}")}.c` }, "unauthenticated", /JSON Web Token/],
+    "a URL that is none": [{ url: "nonsense", api: "http://service" }, "misconfigured", /^url: nonsense /],
+  };
+  for (const [what, [options, code, message]] of Object.entries(useless)) {
+    chat = make(options);
+    const states = [];
+    chat.on("connection", ({ state }) => states.push(state));
+    await assert.rejects(chat.start(), { code, message }, what);
+    assert.equal(chat.connection.state, "failed", what);
+    assert.deepEqual(states, ["connecting", "failed"], what);
+    assert.equal(chat.connection.error.code, code);
+    await assert.rejects(chat.send("c", "hi"), { code }, what);
+    await assert.rejects(chat.conversation("c"), { code }, what);
+    await pass(10 * MINUTE);
+    assert.equal(Socket.all.filter(({ readyState }) => readyState === 1).length, 0, what);
+  }
+  let token = "garbage";
+  chat = make({ token: () => token });
+  await assert.rejects(chat.start(), { code: "unauthenticated" });
+  token = tokenUntil(Date.now() + MINUTE * 60);
+  await chat.start();
+  assert.equal(chat.connection.state, "online");
+});
+
+test("without a WebSocket there is no use in starting", async () => {
+  const { WebSocket } = globalThis;
+  delete globalThis.WebSocket;
+  try {
+    chat = make({ WebSocket: undefined });
+    await assert.rejects(chat.start(), { code: "misconfigured", message: /no WebSocket/ });
+  } finally {
+    globalThis.WebSocket = WebSocket;
+  }
+});
+
+test("a token that both APIs refuse is of no use", async () => {
+  Socket.refuse = true;
+  refusal = { status: 401, body: { message: "Unauthorized" } };
+  const starting = outcome(chat.start());
+  await pass(0);
+  await pass(500);
+  assert.equal(await starting, "unauthenticated");
+  assert.match(chat.connection.error.message, /the token is refused: Unauthorized/);
+});
+
+test("a token that is refused later ends it too", async () => {
+  await chat.start();
+  Socket.refuse = true;
+  refusal = { status: 401, body: { message: "Unauthorized" } };
+  latest().breaks();
+  await pass(500);
+  await pass(1000);
+  assert.equal(chat.connection.state, "failed");
+});
+
+test("an HTTP API that is another one's is told", async () => {
+  Socket.refuse = true;
+  refusal = { status: 404, body: undefined };
+  const starting = outcome(chat.start());
+  await pass(0);
+  await pass(500);
+  assert.equal(await starting, "misconfigured");
+  assert.match(chat.connection.error.message, /http:\/\/service is not the HTTP API of Switchboard: status 404/);
+});
+
+test("a start without a network does not wait for ever, and connects when there is one", async () => {
+  Socket.refuse = true;
+  refusal = { status: 503, body: undefined };
+  const starting = outcome(chat.start());
+  const waiting = chat.conversation("c");
+  for (let second = 0; second < 29; second++) await pass(1000);
+  assert.equal(await Promise.race([starting, "nothing yet"]), "nothing yet");
+  const { state, error, retryAt } = chat.connection;
+  assert.deepEqual([state, error.code, retryAt > Date.now()], ["connecting", "disconnected", true]);
+  await pass(1000);
+  assert.equal(await starting, "disconnected");
+  Socket.refuse = false;
+  refusal = undefined;
+  const again = chat.start();
+  await pass(0);
+  await again;
+  assert.equal(chat.connection.state, "online");
+  assert.equal((await waiting).id, "c");
+});
+
+test("a token that cannot be fetched now is asked for again", async () => {
+  let down = true;
+  chat = make({ token: async () => (down ? Promise.reject(new TypeError("fetch failed")) : tokenUntil(Date.now() + 60 * MINUTE)) });
+  const starting = chat.start();
+  await pass(0);
+  assert.deepEqual([chat.connection.state, chat.connection.error.code], ["connecting", "token_unavailable"]);
+  down = false;
+  await pass(500);
+  await starting;
+});
+
+test("two who ask for a conversation share it, and each has it complete", async () => {
+  stored = [message(1), message(2)];
+  await chat.start();
+  const [one, two] = await Promise.all([chat.conversation("c"), chat.conversation("c")]);
+  assert.deepEqual([contents(one), contents(two)].map(({ length }) => length), [2, 2]);
+  assert.equal(one.snapshot, two.snapshot);
+  assert.equal(latest().frames("join_conversation").length, 1);
+  const heard = [];
+  chat.on("message", ({ seq }) => heard.push(seq));
+  await one.release();
+  await one.release();
+  latest().says({ type: "new_message", data: message(3) });
+  assert.deepEqual([heard, contents(two).length], [[3], 3], "the other one has it still");
+  assert.equal(latest().frames("leave_conversation").length, 0);
+  await two[Symbol.asyncDispose]();
+  assert.equal(latest().frames("leave_conversation").length, 1);
+  latest().says({ type: "new_message", data: message(4) });
+  assert.deepEqual(heard, [3]);
+  const again = await chat.conversation("c");
+  assert.equal(latest().frames("join_conversation").length, 2);
+  stored.push(message(3), message(4));
+  await again.release();
+});
+
+test("who does not want to wait for a conversation any more gives it back", async () => {
+  const giving = new AbortController();
+  const waiting = chat.conversation("c", { signal: giving.signal });
+  giving.abort(new Error("enough"));
+  await assert.rejects(waiting, /enough/);
+  await assert.rejects(chat.conversation("c", { signal: giving.signal }), /enough/);
+  await chat.start();
+  assert.equal(latest().frames("join_conversation").length, 0);
+});
+
+test("what is shown is the same object until something changes, and nobody can change it", async () => {
+  stored = [message(1)];
+  await chat.start();
+  const room = await chat.conversation("c");
+  const { snapshot } = room;
+  assert.equal(room.snapshot, snapshot);
+  assert.equal(chat.conversations, chat.conversations);
+  assert.equal(chat.outgoing, chat.outgoing);
+  assert.equal(chat.connection, chat.connection);
+  for (const frozen of [snapshot, snapshot.messages, snapshot.outgoing, snapshot.typing, chat.conversations, chat.outgoing, chat.connection]) {
+    assert(Object.isFrozen(frozen));
+  }
+  let changes = 0;
+  const off = room.subscribe(() => changes++);
+  latest().says({ type: "new_message", data: message(2) });
+  assert.notEqual(room.snapshot, snapshot);
+  assert.deepEqual([snapshot.messages.length, room.snapshot.messages.length], [1, 2]);
+  assert(changes > 0);
+  off();
+  const before = changes;
+  latest().says({ type: "user_typing", data: { conversationId: "c", userId: "bob", expiresInMs: 6000 } });
+  assert.deepEqual([changes, room.snapshot.typing], [before, ["bob"]]);
+});
+
+test("the first unread message is known", async () => {
+  stored = [message(1), message(2), message(3, alice)];
+  summaries = [summary({ lastMessage: stored[2], lastSeq: 3, unreadCount: 1 })];
+  await chat.start();
+  const room = await chat.conversation("c");
+  assert.equal(room.snapshot.firstUnreadSeq, 2);
+  latest().says({ type: "new_message", data: message(4) });
+  assert.equal(room.snapshot.firstUnreadSeq, 2);
+  latest().says({ type: "messages_read", data: { conversationId: "c", readerId: "alice", upToSeq: 4, readAt: "2026-11-22T12:01:00.000Z" } });
+  assert.equal(room.snapshot.firstUnreadSeq, null);
+});
+
+test("a conversation is marked as read once a second at most", async () => {
+  await chat.start();
+  const room = await chat.conversation("c");
+  const answer = async () => {
+    const { id, upToSeq } = latest().frames("mark_read").at(-1);
+    latest().says({ type: "messages_read", id, data: { conversationId: "c", readerId: "alice", upToSeq, readAt: "2026-11-22T12:01:00.000Z" } });
+    await settle();
+  };
+  for (let seq = 1; seq <= 20; seq++) {
+    latest().says({ type: "new_message", data: message(seq) });
+    void room.markRead();
+    if (seq === 1) await answer();
+    await pass(100);
+    if (latest().frames("mark_read").length > 1 && room.snapshot.summary.unreadCount > 0) await answer();
+  }
+  const marks = latest().frames("mark_read").map(({ upToSeq }) => upToSeq);
+  assert.deepEqual(marks, [1, 10, 20], "at once, after a second, and after another one");
+});
+
+test("a stop rejects what is waited for, and the next start sends it", async () => {
+  await chat.start();
+  const sending = chat.send("c", "hello");
+  const opening = chat.conversation("d");
+  joinError.d = { code: "unavailable", message: "", retryable: true };
+  chat.stop();
+  await assert.rejects(sending, { code: "stopped" });
+  await assert.rejects(opening, { code: "stopped" });
+  assert.deepEqual(chat.outgoing.map(({ content, state }) => [content, state]), [["hello", "pending"]]);
+  await chat.start();
+  const [frame] = latest().frames("send_message");
+  assert.equal(frame.content, "hello");
+  stores(frame, 1);
+  await settle();
+  assert.equal(chat.outgoing.length, 0);
+});
+
+test("a signal stops the client", async () => {
+  const ending = new AbortController();
+  chat = make({ signal: ending.signal });
+  await chat.start();
+  ending.abort();
+  assert.deepEqual([chat.connection.state, latest().closed], ["idle", true]);
+});
+
+test("a listener that throws harms nobody else, and is told of", async () => {
+  const thrown = new Promise((resolve) => process.setUncaughtExceptionCaptureCallback(resolve));
+  await chat.start();
+  const heard = [];
+  chat.on("presence", () => {
+    throw new Error("a fault of the application");
+  });
+  chat.on("presence", ({ userId }) => heard.push(userId));
+  latest().says({ type: "user_online", data: { userId: "bob", version: 1 } });
+  assert.deepEqual(heard, ["bob"]);
+  assert.match((await thrown).message, /fault of the application/);
+  process.setUncaughtExceptionCaptureCallback(null);
 });

@@ -4,7 +4,7 @@ import { randomUUID } from "node:crypto";
 
 import WebSocket from "ws";
 
-import { Switchboard } from "./client/switchboard.js";
+import { createSwitchboard } from "./client/switchboard.js";
 import { documented } from "./documented.mjs";
 
 export const url = process.env.STACK;
@@ -32,7 +32,7 @@ export async function tokenFor(user) {
 
 /** A client that is connected. */
 export async function connected(user) {
-  const chat = new Switchboard({ url: `${url.replace("http", "ws")}/v1`, api: url, token: () => tokenFor(user), WebSocket: DocumentedWebSocket });
+  const chat = createSwitchboard({ url: `${url.replace("http", "ws")}/v1`, token: () => tokenFor(user), WebSocket: DocumentedWebSocket });
   await chat.start();
   return chat;
 }

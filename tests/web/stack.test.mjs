@@ -19,25 +19,25 @@ async function pair() {
   const [a, b] = [somebody("alice"), somebody("bob")];
   const [alice, bob] = [await client(a), await client(b)];
   const id = await alice.find(b);
-  return { alice, bob, id, ofAlice: await alice.open(id), ofBob: await bob.open(id) };
+  return { alice, bob, id, ofAlice: await alice.conversation(id), ofBob: await bob.conversation(id) };
 }
 
-const contents = (conversation) => conversation.messages.map(({ content }) => content);
+const contents = (conversation) => conversation.snapshot.messages.map(({ content }) => content);
 
 test("two people talk", async () => {
   const { alice, bob, id, ofAlice, ofBob } = await pair();
-  const typing = new Promise((resolve) => bob.addEventListener("typing", ({ detail }) => resolve(detail), { once: true }));
-  alice.typing(id);
+  const typing = new Promise((resolve) => bob.on("typing", resolve));
+  ofAlice.typing();
   assert.deepEqual(await typing, { conversationId: id, userId: alice.userId, typing: true });
   const sent = await alice.send(id, "Hello!");
   assert.equal(sent.seq, 1);
-  await until("it arrives", () => ofBob.messages.length === 1);
+  await until("it arrives", () => ofBob.snapshot.messages.length === 1);
   await until("it counts as unread", () => bob.unreadCount === 1);
-  await bob.markRead(id);
+  await ofBob.markRead();
   assert.equal(bob.unreadCount, 0);
-  await until("Alice hears of it", () => ofAlice.messages[0].readAt !== null);
+  await until("Alice hears of it", () => ofAlice.snapshot.messages[0].readAt !== null);
   await bob.send(id, "Hello to you!");
-  await until("the answer arrives", () => ofAlice.messages.length === 2);
+  await until("the answer arrives", () => ofAlice.snapshot.messages.length === 2);
   assert.deepEqual(contents(ofAlice), contents(ofBob));
 });
 
@@ -54,7 +54,7 @@ test("presence is told and listed", async () => {
 test("nothing is lost and nothing is doubled while connections are cut", async () => {
   const { alice, bob, id, ofAlice, ofBob } = await pair();
   const heard = [];
-  bob.addEventListener("message", ({ detail }) => heard.push(detail.seq));
+  bob.on("message", ({ seq }) => heard.push(seq));
   const sending = [];
   let cut = 0;
   for (let n = 0; n < 60; n++) {
@@ -69,24 +69,24 @@ test("nothing is lost and nothing is doubled while connections are cut", async (
   const stored = await Promise.all(sending);
   assert(cut >= 2, "there was something to cut");
   assert.deepEqual(stored.map(({ seq }) => seq), Array.from({ length: 60 }, (_, at) => at + 1), "each once, as written");
-  await until("both have all of them", () => ofAlice.messages.length === 60 && ofBob.messages.length === 60);
+  await until("both have all of them", () => ofAlice.snapshot.messages.length === 60 && ofBob.snapshot.messages.length === 60);
   const seqs = Array.from({ length: 60 }, (_, at) => at + 1);
-  assert.deepEqual(ofAlice.messages.map(({ seq }) => seq), seqs);
-  assert.deepEqual(ofBob.messages.map(({ seq }) => seq), seqs);
+  assert.deepEqual(ofAlice.snapshot.messages.map(({ seq }) => seq), seqs);
+  assert.deepEqual(ofBob.snapshot.messages.map(({ seq }) => seq), seqs);
   assert.deepEqual(heard, seqs, "in order, each once");
-  assert.equal(alice.outgoing.size, 0);
+  assert.equal(alice.outgoing.length, 0);
 });
 
 test("changes are the same everywhere, whatever is cut", async () => {
   const { alice, bob, id, ofAlice, ofBob } = await pair();
   for (let n = 0; n < 10; n++) await alice.send(id, `message ${n}`);
-  await until("he has them", () => ofBob.messages.length === 10);
+  await until("he has them", () => ofBob.snapshot.messages.length === 10);
   const changing = [];
   for (let n = 0; n < 40; n++) {
-    const message = ofAlice.messages[n % 10];
-    if (n % 4 === 0) changing.push(alice.edit(message, `message ${n % 10}, edited ${n}`));
-    else changing.push(n % 4 === 1 ? bob.react(message, `${n}`) : alice.react(message, "👍"));
-    if (n === 30) changing.push(alice.delete(ofAlice.messages[3]));
+    const message = ofAlice.snapshot.messages[n % 10];
+    if (n % 4 === 0) changing.push(ofAlice.edit(message, `message ${n % 10}, edited ${n}`));
+    else changing.push(n % 4 === 1 ? ofBob.react(message, `${n}`) : ofAlice.react(message, "👍"));
+    if (n === 30) changing.push(ofAlice.delete(ofAlice.snapshot.messages[3]));
     if (n % 15 === 10) await Promise.all([cutOff(alice.userId), cutOff(bob.userId)]);
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
@@ -94,33 +94,33 @@ test("changes are the same everywhere, whatever is cut", async () => {
   const settled = await Promise.allSettled(changing);
   const refused = settled.filter(({ status }) => status === "rejected").map(({ reason }) => reason.code);
   assert(refused.every((code) => code === "invalid_request"), String(refused));
-  const same = () => JSON.stringify(ofAlice.messages) === JSON.stringify(ofBob.messages);
+  const same = () => JSON.stringify(ofAlice.snapshot.messages) === JSON.stringify(ofBob.snapshot.messages);
   await until("both see the same", same);
   const later = await client(bob.userId);
-  const fresh = await later.open(id);
-  assert.deepEqual(ofBob.messages, fresh.messages, "and so does who comes later");
-  assert.equal(fresh.messages[3].deletedAt === null, false);
+  const fresh = await later.conversation(id);
+  assert.deepEqual(ofBob.snapshot.messages, fresh.snapshot.messages, "and so does who comes later");
+  assert.equal(fresh.snapshot.messages[3].deletedAt === null, false);
 });
 
 test("who was away gets all that was said", async () => {
   const { alice, bob, id, ofBob } = await pair();
   await alice.send(id, "before");
-  await until("he has that", () => ofBob.messages.length === 1);
+  await until("he has that", () => ofBob.snapshot.messages.length === 1);
   bob.stop();
   for (let n = 0; n < 119; n++) await alice.send(id, `message ${n}`);
   await bob.start();
-  await until("he has caught up", () => ofBob.messages.length === 120);
-  assert.deepEqual(ofBob.messages.map(({ seq }) => seq), Array.from({ length: 120 }, (_, at) => at + 1));
+  await until("he has caught up", () => ofBob.snapshot.messages.length === 120);
+  assert.deepEqual(ofBob.snapshot.messages.map(({ seq }) => seq), Array.from({ length: 120 }, (_, at) => at + 1));
 });
 
 test("another device of the same user sees the same", async () => {
-  const { alice, bob, id } = await pair();
+  const { alice, bob, id, ofAlice } = await pair();
   const tablet = await client(alice.userId);
-  const onTablet = await tablet.open(id);
+  const onTablet = await tablet.conversation(id);
   await alice.send(id, "from the phone");
   await bob.send(id, "from Bob");
-  await until("both are there", () => onTablet.messages.length === 2);
-  await alice.markRead(id);
+  await until("both are there", () => onTablet.snapshot.messages.length === 2);
+  await ofAlice.markRead();
   await until("it is read there too", () => tablet.unreadCount === 0);
 });
 

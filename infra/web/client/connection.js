@@ -2,36 +2,18 @@
 
 // @ts-check
 
+import { SwitchboardError, errorOf, lost } from "./errors.js";
+
 /** The time limit of an answer, in milliseconds: longer than the service's own limits together. */
 const ANSWER_TIMEOUT_MS = 25_000;
 /** The time limit of a handshake, in milliseconds. */
 const OPEN_TIMEOUT_MS = 15_000;
-
-/** The bounds of `retryAfterMs`: values outside are raised or lowered to them. */
-const SHORTEST_WAIT_MS = 100;
-const LONGEST_WAIT_MS = 120_000;
 
 /** The largest frame in bytes. API Gateway closes the connection over a larger one, and browsers do not split messages. */
 const LARGEST_FRAME = 32 * 1024;
 
 /** The close codes (RFC 6455, section 7.4.1) that blame a frame of this client. */
 const BLAMES_WHAT_WAS_SENT = new Set([1002, 1003, 1007, 1008, 1009, 1010]);
-
-/** An error of the service, or of the way to it. */
-export class SwitchboardError extends Error {
-  /**
-   * @param {string} code one of the service's codes, or `timeout`, `disconnected` or `gateway`
-   * @param {string} message for people
-   * @param {{retryable?: boolean, retryAfterMs?: number}} [more]
-   */
-  constructor(code, message, more = {}) {
-    super(message);
-    this.name = "SwitchboardError";
-    this.code = code;
-    this.retryable = more.retryable ?? false;
-    this.retryAfterMs = more.retryAfterMs;
-  }
-}
 
 /**
  * @typedef {{type: string, id?: string, data?: any, error?: any, message?: string}} Frame
@@ -48,6 +30,8 @@ export class Connection {
   #ended = false;
   /** The number of frames received. */
   #received = 0;
+  /** When the last frame was received, in milliseconds since 1970. */
+  receivedAt = Date.now();
   /** Whether it was closed because of a frame that was sent on it. */
   wasBlamed = false;
 
@@ -88,7 +72,7 @@ export class Connection {
    */
   static open(url, WebSocketClass, listener) {
     return new Promise((resolve, reject) => {
-      const socket = new WebSocketClass(url);
+      const socket = make(WebSocketClass, url);
       // Browsers do not tell the reason.
       const failed = () => {
         clearTimeout(timer);
@@ -167,6 +151,7 @@ export class Connection {
   /** @param {unknown} text */
   #receive(text) {
     this.#received++;
+    this.receivedAt = Date.now();
     const frame = readFrame(text);
     if (!frame) return this.#listener.problem(new SwitchboardError("gateway", "the service sent something that is not a frame"));
     const waiting = frame.id === undefined ? undefined : this.#waiting.get(frame.id);
@@ -195,7 +180,7 @@ export class Connection {
     this.#socket.onmessage = this.#socket.onclose = null;
     for (const { reject, timer } of this.#waiting.values()) {
       clearTimeout(timer);
-      reject(new SwitchboardError("disconnected", "the connection was lost", { retryable: true }));
+      reject(lost());
     }
     this.#waiting.clear();
     if (first) this.#listener.closed();
@@ -218,14 +203,17 @@ function readFrame(text) {
 }
 
 /**
- * The error in an error frame. Missing and malformed fields are left out.
- *
- * @param {Frame} frame
+ * @param {typeof WebSocket} WebSocketClass
+ * @param {string} url
  */
-export function errorOf({ error }) {
-  const text = (/** @type {unknown} */ value, /** @type {string} */ otherwise) => (typeof value === "string" ? value : otherwise);
-  const wait = error?.retryAfterMs;
-  const retryAfterMs = Number.isFinite(wait) ? Math.min(Math.max(wait, SHORTEST_WAIT_MS), LONGEST_WAIT_MS) : undefined;
-  const message = text(error?.message, "the service gave no reason");
-  return new SwitchboardError(text(error?.code, "internal"), message, { retryable: error?.retryable === true, retryAfterMs });
+function make(WebSocketClass, url) {
+  if (typeof WebSocketClass !== "function") {
+    throw new SwitchboardError("misconfigured", "this runtime has no WebSocket: give one as the option `WebSocket`");
+  }
+  try {
+    return new WebSocketClass(url);
+  } catch {
+    // The reason names the whole URL, with the token.
+    throw new SwitchboardError("misconfigured", `url: ${url.split("?")[0]} is not the URL of a WebSocket`);
+  }
 }

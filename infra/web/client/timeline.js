@@ -3,25 +3,21 @@
 // @ts-check
 
 /**
- * @typedef {{id: string, name: string | null, displayName: string | null, avatarUrl: string | null}} User
- * @typedef {{reaction: string, count: number, userIds: string[]}} Reaction
- * @typedef {{id: string, conversationId: string, seq: number, senderId: string, sender: User, content: string,
- *   clientMessageId: string | null, createdAt: string, readAt: string | null, replyTo: string | null, metadata: object | null,
- *   reactions: Reaction[], editedAt: string | null, deletedAt: string | null, change: number | null}} Message
+ * @typedef {import("./types.js").Message} Message
  * @typedef {{messages: Message[], hasMore: boolean, firstSeq: number, lastChange: number}} Page
- * @typedef {{messages: Message[], hasMore: boolean, lastChange: number}} Changes
- * @typedef {{page: (query: string) => Promise<Page>, changes: (after: number) => Promise<Changes>}} Source where messages and
+ * @typedef {{messages: Message[], hasMore: boolean, lastChange: number}} Fetched
+ * @typedef {{page: (query: string) => Promise<Page>, changes: (after: number) => Promise<Fetched>}} Source where messages and
  *   their changes are fetched
  * @typedef {(message: Message) => Message} Overlay shows a message as the user has asked for it
  */
 
-export class Conversation {
+export class Timeline {
   /**
    * The messages from the oldest fetched one to the latest, in order and without gaps, as the user wants them: what they have
-   * asked for is shown before it is stored. @type {Message[]}
+   * asked for is shown before it is stored. @type {readonly Message[]}
    */
   messages = [];
-  /** The same as they are stored. @type {Message[]} */
+  /** The same as they are stored. @type {readonly Message[]} */
   #stored = [];
   /** Whether there are older messages to fetch. */
   hasMore = true;
@@ -260,13 +256,13 @@ export class Conversation {
   /**
    * Takes the stored messages, and shows them with what the user has asked for.
    *
-   * @param {Message[]} stored
+   * @param {readonly Message[]} stored
    */
   #show(stored) {
-    this.#stored = stored;
+    this.#stored = Object.freeze(stored);
     const shown = (/** @type {Message} */ message) =>
       (this.#overlays.get(message.id) ?? []).reduce((under, overlay) => overlay(under), message);
-    this.messages = this.#overlays.size === 0 ? stored : stored.map(shown);
+    this.messages = this.#overlays.size === 0 ? stored : Object.freeze(stored.map(shown));
   }
 
   /**
