@@ -4,7 +4,7 @@
 use std::sync::LazyLock;
 
 use aws::SdkConfig;
-use edge::token::Verifier;
+use edge::token::{Verifier, Verify as _};
 use jsonwebtoken::{EncodingKey, Header};
 use libfuzzer_sys::fuzz_target;
 use tokio::runtime::{Builder, Runtime};
@@ -16,14 +16,14 @@ static VERIFIER: LazyLock<Verifier> =
     LazyLock::new(|| Verifier::from_env(&SdkConfig::builder().build()).expect("JWT_SECRET is a secret"));
 
 fuzz_target!(|text: &str| {
-    let _ = RUNTIME.block_on(VERIFIER.verify(text));
+    let _ = RUNTIME.block_on(VERIFIER.verify(Ok(text)));
     let Ok(claims) = serde_json::from_str::<serde_json::Value>(text) else { return };
     let Ok(token) =
         jsonwebtoken::encode(&Header::default(), &claims, &EncodingKey::from_secret(SECRET.as_bytes()))
     else {
         return;
     };
-    if let Ok(verified) = RUNTIME.block_on(VERIFIER.verify(&token)) {
-        assert_eq!(Some(verified.user_id.as_str()), claims["sub"].as_str());
+    if let Ok(verified) = RUNTIME.block_on(VERIFIER.verify(Ok(&token))) {
+        assert_eq!(Some(verified.identity.user_id.as_str()), claims["sub"].as_str());
     }
 });
