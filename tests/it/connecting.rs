@@ -170,9 +170,16 @@ async fn a_secret_is_rotated_without_refusing_anybody() {
         let token = signed(&alice, Algorithm::HS256, secret);
         assert_eq!(Client::connect(&stack, &token).await.unwrap_err(), 401);
     }
-    // The local gateway signs with the first secret.
-    let answer: Value =
-        reqwest::get(stack.http("/dev/token?user=alice")).await.unwrap().json().await.unwrap();
+    // The local gateway signs with the first secret, also for a page at another port.
+    let asks = async |origin: &str| {
+        let request =
+            reqwest::Client::new().get(stack.http("/dev/token?user=alice")).header("origin", origin);
+        request.send().await.unwrap()
+    };
+    let answer = asks("http://localhost:5173").await;
+    assert_eq!(answer.headers()["access-control-allow-origin"], "http://localhost:5173");
+    assert!(!asks("https://example.com").await.headers().contains_key("access-control-allow-origin"));
+    let answer: Value = answer.json().await.unwrap();
     let token = answer["token"].as_str().unwrap();
     let key = jsonwebtoken::DecodingKey::from_secret(new.as_bytes());
     let claims = jsonwebtoken::decode::<Value>(token, &key, &jsonwebtoken::Validation::default()).unwrap();
