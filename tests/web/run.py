@@ -1,10 +1,13 @@
-"""The web client and the page: types, the client with a service that the tests play, the client with the real stack, and the page in
-Chromium. Screenshots are left in target/web/screenshots.
+"""The web client and the page: the package as it is installed, the client with a service that the tests play, the client with the
+real stack, and the page and a newcomer's app in Chromium. Screenshots are left in target/web/screenshots.
 
     python3 tests/web/run.py
 """
 
+import gzip
+import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -15,26 +18,90 @@ sys.path.append(str(HERE.parent))
 
 from stack import ROOT, Stack, node_packages  # noqa: E402
 
+CLIENT = ROOT / "infra/web/client"
+# Of the core, minified and compressed: less than socket.io-client 4.8.4 has, which keeps nothing complete.
+LARGEST_KB = 13.5
+# The oldest that the package says it runs in, and a later one.
+NODES = ["22", "24"]
+
+
+def run(*command, cwd, **more):
+    return subprocess.run(command, cwd=cwd, check=True, timeout=300, **more)
+
+
+def npm_install(folder, *packages):
+    run("npm", "install", "--no-audit", "--no-fund", "--no-package-lock", "--silent", *packages, cwd=folder)
+
+
+def copied(source, folder):
+    """A copy of a folder that keeps what was installed in it before."""
+    for old in folder.iterdir() if folder.exists() else []:
+        if old.name != "node_modules":
+            shutil.rmtree(old) if old.is_dir() else old.unlink()
+    shutil.copytree(source, folder, dirs_exist_ok=True)
+    return folder
+
+
+def packed():
+    """The package as npm publishes it, looked at by those who know what goes wrong with packages."""
+    folder = copied(CLIENT, ROOT / "target/web/package")
+    version = json.loads((folder / "package.json").read_text())["version"]
+    protocol = json.loads((ROOT / "infra/web/docs/asyncapi.json").read_text())["info"]["version"]
+    assert version.split(".")[:2] == protocol.split(".")[:2], f"the client is {version}, and the protocol {protocol}"
+    assert f"## {version}\n" in (folder / "CHANGELOG.md").read_text(), f"CHANGELOG.md does not say what {version} is"
+    npm_install(folder)
+    # Makes the types from the comments first.
+    run("npm", "pack", "--silent", cwd=folder)
+    return folder / f"switchboard-client-{version}.tgz"
+
+
+def built_app(package):
+    """The app of a newcomer, who has the README and the package."""
+    folder = copied(HERE / "app", ROOT / "target/web/app")
+    readme = (CLIENT / "README.md").read_text()
+    [app] = re.findall(r"```tsx\n(.*?)```", readme, re.DOTALL)
+    assert app == (folder / "src/App.tsx").read_text(), "the app in the README of the client is another one than tests/web/app"
+    assert app.count("\n") < 60, "a newcomer's app has less than 60 lines"
+    for number, sample in enumerate(re.findall(r"```ts\n(.*?)```", readme, re.DOTALL)):
+        (folder / f"src/sample-{number}.ts").write_text(sample)
+    npm_install(folder)
+    npm_install(folder, "--no-save", str(package))
+    run("npm", "run", "build", cwd=folder)
+    bin = folder / "node_modules/.bin"
+    run(bin / "publint", "run", "--strict", str(package), cwd=folder)
+    run(bin / "attw", "--profile", "esm-only", str(package), cwd=folder, stdout=subprocess.DEVNULL)
+    (folder / "core.js").write_text('import { createSwitchboard } from "@switchboard/client";\nglobalThis.chat = createSwitchboard;\n')
+    run(bin / "rolldown", "core.js", "--minify", "-o", "core.min.js", cwd=folder)
+    size = len(gzip.compress((folder / "core.min.js").read_bytes(), 9)) / 1000
+    print(f"the core has {size:.1f} kB, minified and compressed, of {LARGEST_KB}")
+    assert size <= LARGEST_KB, "the core of the client has become too large"
+    return folder / "dist"
+
 
 def main():
+    package = packed()
+    app = built_app(package)
+
     folder = node_packages("target/web/node", HERE)
     # The client as it is served, where Node finds the packages too.
     shutil.rmtree(folder / "client", ignore_errors=True)
-    shutil.copytree(ROOT / "infra/web/client", folder / "client")
-
-    def run(*command, **more):
-        subprocess.run(command, cwd=folder, check=True, timeout=300, **more)
-
-    run("node_modules/.bin/tsc", "-p", "tsconfig.json")
+    shutil.copytree(CLIENT, folder / "client")
     asyncapi = {**os.environ, "ASYNCAPI": str(ROOT / "infra/web/docs/asyncapi.json")}
-    run("node", "--test", "client.test.mjs", "documents.test.mjs", env=asyncapi)
+    for version in NODES:
+        node = ROOT / f"target/web/node-{version}"
+        node.mkdir(parents=True, exist_ok=True)
+        npm_install(node, f"node@{version}", "--prefix", ".")
+        run(node / "node_modules/.bin/node", "--test", "client.test.mjs", cwd=folder, env=asyncapi)
+    run("node", "--test", "documents.test.mjs", cwd=folder, env=asyncapi)
     # The page is shown a conversation of 1,000 messages, which nobody waits two minutes for.
     os.environ["MAX_MESSAGES_PER_MINUTE"] = "0"
     # And a group of 1,000, whom their owner adds at once.
     os.environ["MAX_CONVERSATIONS_PER_MINUTE"] = "0"
     with Stack("--log-format", "json") as stack:
-        env = {**asyncapi, "STACK": stack.url, "SCREENSHOTS": str(ROOT / "target/web/screenshots"), "README": str(ROOT / "README.md")}
-        run("node", "--test", "--test-concurrency=1", "readme.test.mjs", "stack.test.mjs", "browser.test.mjs", env=env)
+        paths = {"SCREENSHOTS": ROOT / "target/web/screenshots", "README": ROOT / "README.md", "APP": app}
+        env = {**asyncapi, "STACK": stack.url, **{name: str(path) for name, path in paths.items()}}
+        tests = ["readme.test.mjs", "stack.test.mjs", "browser.test.mjs", "app.test.mjs"]
+        run("node", "--test", "--test-concurrency=1", *tests, cwd=folder, env=env)
 
 
 main()

@@ -47,7 +47,7 @@ export function newId() {
  *
  * @template {object} T
  * @param {T} fields
- * @returns {Partial<T>}
+ * @returns {{[K in keyof T]?: Exclude<T[K], undefined>}}
  */
 export function given(fields) {
   return /** @type {any} */ (Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)));

@@ -326,7 +326,7 @@ export class List {
     integers({ version });
     const known = this.#presence.get(userId);
     if (known && known.version >= version) return false;
-    this.#presence.set(userId, { online, lastSeenAt, version });
+    this.#presence.set(userId, Object.freeze({ online, lastSeenAt, version }));
     for (const summary of this.#summaries.values()) {
       if (summary.otherUser?.id !== userId) continue;
       const otherUser = { ...summary.otherUser, online, lastSeenAt: lastSeenAt ?? summary.otherUser.lastSeenAt };
@@ -343,6 +343,12 @@ export class List {
    */
   hasUnread(conversationId, seq) {
     return !this.#hasRead(conversationId, seq) && (this.#summaries.get(conversationId)?.unreadCount ?? 0) > 0;
+  }
+
+  /** @param {string} userId */
+  presenceOf(userId) {
+    const direct = this.conversations.find(({ otherUser }) => otherUser?.id === userId);
+    return direct?.otherUser ?? this.#presence.get(userId);
   }
 
   /** The next list is newer than all presence before it. A service with a new database counts versions from 1 again. */

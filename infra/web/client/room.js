@@ -33,6 +33,7 @@ export class SharedRoom {
   /** How many hold it, or wait for it. */
   holders = 0;
   isGone = false;
+  isReady = false;
   /** Resolves once it is complete. @type {Promise<void>} */
   ready;
   /** @type {() => void} */
@@ -58,7 +59,10 @@ export class SharedRoom {
     this.timeline = timeline;
     this.#parts = parts;
     this.ready = new Promise((resolve, reject) => {
-      this.becomeReady = resolve;
+      this.becomeReady = () => {
+        this.isReady = true;
+        resolve();
+      };
       this.refuse = reject;
     });
     // Those who wait for it are told.

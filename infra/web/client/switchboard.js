@@ -181,6 +181,17 @@ export class Switchboard {
     return this.#list.conversations;
   }
 
+  /**
+   * Whether somebody is online, as far as is known: of those with whom this user has a conversation of two, or who came or went
+   * since. The same object until that changes.
+   *
+   * @param {string} userId
+   * @returns {Readonly<{online: boolean, lastSeenAt: string | null}> | undefined}
+   */
+  presence(userId) {
+    return this.#list.presenceOf(userId);
+  }
+
   /** The number of unread messages in all conversations that are listed. */
   get unreadCount() {
     return this.#list.unreadCount;
@@ -198,7 +209,7 @@ export class Switchboard {
 
   /**
    * Opens a conversation, and keeps it complete until it is released as often as it was asked for. Resolves once it is complete;
-   * without a connection that is after the next one is there. Nothing is marked as read by it: see {@link Room.markRead}.
+   * without a connection, or before `start`, that is after the next one is there. Nothing is marked as read by it: see {@link Room.markRead}.
    *
    * @param {string} conversationId
    * @param {{signal?: AbortSignal | undefined}} [more] gives up waiting
@@ -206,7 +217,7 @@ export class Switchboard {
    */
   async conversation(conversationId, { signal } = {}) {
     if (typeof conversationId !== "string") throw new SwitchboardError("invalid_request", "conversationId: must be a string");
-    if (this.#ended) throw this.#ended;
+    if (this.connection.state === "failed" && this.#ended) throw this.#ended;
     signal?.throwIfAborted();
     const id = canonical(conversationId);
     const shared = this.#rooms.get(id) ?? this.#open(id);
@@ -379,8 +390,8 @@ export class Switchboard {
       if (!timeline.loaded) await timeline.load();
       await Promise.all([timeline.catchUp(lastSeq), timeline.catchUpChanges(lastChange)]);
       await this.#list.find(id).catch(() => {});
-      shared.changed();
       shared.becomeReady();
+      shared.changed();
     } catch (caught) {
       const error = /** @type {SwitchboardError} */ (caught);
       if (!REFUSALS.has(error.code)) throw error;
@@ -443,7 +454,10 @@ export class Switchboard {
   #end(error) {
     this.#ended = error;
     this.#outbox.stop(error);
-    for (const room of this.#rooms.values()) room.refuse(error);
+    for (const room of this.#rooms.values()) {
+      // Those that are complete are joined again after the next start.
+      if (!room.isReady && this.#rooms.delete(room.id)) room.refuse(error);
+    }
   }
 
   /**
