@@ -11,7 +11,7 @@ test("asyncapi.json is an AsyncAPI 3.0.0 document", () => {
   // The schema brings the one of draft 7 along.
   const ajv = new Ajv({ strict: false, validateFormats: false, meta: false, validateSchema: false });
   const valid = ajv.compile(specs.schemas["3.0.0"]);
-  const document = JSON.parse(readFileSync(process.env.ASYNCAPI, "utf8"));
+  const document = JSON.parse(readFileSync(`${process.env.DOCUMENTS}/asyncapi.json`, "utf8"));
   assert(valid(document), ajv.errorsText(valid.errors));
   assert(!valid({ ...document, channels: 5 }), "and not everything is one");
 });
@@ -29,4 +29,19 @@ test("every frame has a schema that refuses what is no such frame", async () => 
     assert.throws(() => documented("sent", JSON.stringify(wrong)), JSON.stringify(wrong));
   }
   assert.throws(() => documented("received", JSON.stringify({ type: "user_online", data: { userId: "bob" } })));
+});
+
+test("an answer is held against its route and its status", async () => {
+  const { documentedAnswer } = await import("./documented.mjs");
+  const id = "0197f1c0-0000-7000-8000-000000000000";
+  documentedAnswer("GET", "/api/conversations", 200, { conversations: [], nextCursor: null });
+  documentedAnswer("DELETE", "/api/blocks", 204, undefined);
+  for (const [wrong, ...answer] of [
+    ["a field is missing", "GET", "/api/conversations", 200, { conversations: [] }],
+    ["a route that there is not", "GET", "/api/people", 200, {}],
+    ["a status that it does not have", "GET", `/api/conversations/${id}/messages`, 201, {}],
+    ["a body where there is none", "PUT", "/api/blocks", 204, {}],
+  ]) {
+    assert.throws(() => documentedAnswer(...answer), wrong);
+  }
 });

@@ -86,20 +86,21 @@ def main():
     # The client as it is served, where Node finds the packages too.
     shutil.rmtree(folder / "client", ignore_errors=True)
     shutil.copytree(CLIENT, folder / "client")
-    asyncapi = {**os.environ, "ASYNCAPI": str(ROOT / "infra/web/docs/asyncapi.json")}
+    documents = {**os.environ, "DOCUMENTS": str(ROOT / "infra/web/docs")}
     for version in NODES:
         node = ROOT / f"target/web/node-{version}"
         node.mkdir(parents=True, exist_ok=True)
         npm_install(node, f"node@{version}", "--prefix", ".")
-        run(node / "node_modules/.bin/node", "--test", "client.test.mjs", cwd=folder, env=asyncapi)
-    run("node", "--test", "documents.test.mjs", cwd=folder, env=asyncapi)
+        # stack.test.mjs with the service of @switchboard/client/testing.
+        run(node / "node_modules/.bin/node", "--test", "client.test.mjs", "stack.test.mjs", cwd=folder, env=documents)
+    run("node", "--test", "documents.test.mjs", cwd=folder, env=documents)
     # The page is shown a conversation of 1,000 messages, which nobody waits two minutes for.
     os.environ["MAX_MESSAGES_PER_MINUTE"] = "0"
     # And a group of 1,000, whom their owner adds at once.
     os.environ["MAX_CONVERSATIONS_PER_MINUTE"] = "0"
     with Stack("--log-format", "json") as stack:
         paths = {"SCREENSHOTS": ROOT / "target/web/screenshots", "README": ROOT / "README.md", "APP": app}
-        env = {**asyncapi, "STACK": stack.url, **{name: str(path) for name, path in paths.items()}}
+        env = {**documents, "STACK": stack.url, **{name: str(path) for name, path in paths.items()}}
         tests = ["readme.test.mjs", "stack.test.mjs", "browser.test.mjs", "app.test.mjs"]
         run("node", "--test", "--test-concurrency=1", *tests, cwd=folder, env=env)
 

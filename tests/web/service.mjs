@@ -1,26 +1,47 @@
-// What the tests with the real stack share. Its URL is in STACK.
+// What the tests share that talk to a service: the real stack, whose URL is in STACK, or without that the one of
+// @switchboard/client/testing. What either says is held against the documents.
 
 import { randomUUID } from "node:crypto";
 
 import WebSocket from "ws";
 
 import { createSwitchboard } from "./client/switchboard.js";
-import { documented } from "./documented.mjs";
+import { createTestService } from "./client/testing.js";
+import { documented, documentedAnswer } from "./documented.mjs";
 
 export const url = process.env.STACK;
+export const memory = url ? undefined : createTestService();
 
-/** A WebSocket whose frames are all held against the document. */
-class DocumentedWebSocket extends WebSocket {
-  constructor(url) {
-    super(url);
-    this.on("message", (data) => documented("received", data.toString()));
-  }
+/** What was said that is not as the documents say. */
+export const undocumented = [];
 
-  send(text) {
-    documented("sent", text);
-    super.send(text);
+function held(hold, ...said) {
+  try {
+    hold(...said);
+  } catch (error) {
+    undocumented.push(error.message);
   }
 }
+
+/** A WebSocket whose frames are all held against the document. */
+const documenting = (Base) =>
+  class extends Base {
+    set onmessage(listener) {
+      super.onmessage = listener && ((event) => (held(documented, "received", event.data), listener(event)));
+    }
+
+    send(text) {
+      held(documented, "sent", text);
+      super.send(text);
+    }
+  };
+
+const documentingFetch = (fetch) => async (url, request) => {
+  const answer = await fetch(url, request);
+  const text = await answer.clone().text();
+  held(documentedAnswer, request.method, new URL(url).pathname, answer.status, text ? JSON.parse(text) : undefined);
+  return answer;
+};
 
 /** A name that no other test uses. */
 export const somebody = (name) => `${name}-${randomUUID().slice(0, 8)}`;
@@ -30,15 +51,23 @@ export async function tokenFor(user) {
   return (await answer.json()).token;
 }
 
+/** The options for a client of a user. */
+export function optionsOf(user) {
+  const real = () => ({ url: `${url.replace("http", "ws")}/v1`, token: () => tokenFor(user), WebSocket, fetch });
+  const options = memory?.options(user) ?? real();
+  return { ...options, WebSocket: documenting(options.WebSocket), fetch: documentingFetch(options.fetch) };
+}
+
 /** A client that is connected. */
 export async function connected(user) {
-  const chat = createSwitchboard({ url: `${url.replace("http", "ws")}/v1`, token: () => tokenFor(user), WebSocket: DocumentedWebSocket });
+  const chat = createSwitchboard(optionsOf(user));
   await chat.start();
   return chat;
 }
 
 /** Ends all connections of a user, as API Gateway does when somebody deletes them. */
 export async function cutOff(user) {
+  if (memory) return memory.cutOff(user);
   const { connections } = await (await fetch(`${url}/dev/connections`)).json();
   const theirs = connections.filter(({ authorizer }) => authorizer.userId === user);
   for (const { stage, connectionId } of theirs) {

@@ -1,12 +1,15 @@
-// The client against the real stack.
+// The client against a service: the real stack, and the one in memory, which have to be alike.
 
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
 
-import { connected, cutOff, somebody, until } from "./service.mjs";
+import { connected, cutOff, somebody, undocumented, until } from "./service.mjs";
 
 const chats = [];
-after(() => chats.forEach((chat) => chat.stop()));
+after(() => {
+  chats.forEach((chat) => chat.stop());
+  assert.deepEqual(undocumented, [], "all that was said is as the documents say");
+});
 
 async function client(user) {
   const chat = await connected(user);
@@ -129,4 +132,70 @@ test("refusals are told", async () => {
   await assert.rejects(alice.find(somebody("nobody")), { code: "not_found" });
   await assert.rejects(alice.find(alice.userId), { code: "invalid_request" });
   await assert.rejects(alice.send(id, " "), { code: "invalid_request", message: "content: must not be blank" });
+});
+
+test("a group is made, grows, changes and shrinks, and everybody has it as it is", async () => {
+  const [a, b, c] = ["alice", "bob", "carol"].map(somebody);
+  const [alice, bob, carol] = [await client(a), await client(b), await client(c)];
+  const gone = [];
+  bob.on("gone", (id) => gone.push(id));
+  const id = await alice.createGroup({ title: "Lunch", participantIds: [b] });
+  const group = await alice.conversation(id);
+  await group.send("before Carol");
+  await group.add([c]);
+  const summaryOf = (chat) => chat.conversations.find((one) => one.id === id);
+  await until("Carol has it", () => summaryOf(carol)?.participantCount === 3);
+  const ofCarol = await carol.conversation(id);
+  assert.deepEqual(contents(ofCarol), [], "she sees what comes after");
+  await group.send("after Carol");
+  await until("it arrives", () => contents(ofCarol).length === 1);
+  assert.equal(ofCarol.snapshot.hasOlder, false);
+  await group.change({ title: "Dinner" });
+  await until("all know", () => [alice, bob, carol].every((chat) => summaryOf(chat).title === "Dinner"));
+  await assert.rejects(ofCarol.change({ title: "Mine" }), { code: "forbidden" });
+  await group.setRole(c, "owner");
+  await until("she is one", () => summaryOf(carol).role === "owner");
+  await ofCarol.remove(b);
+  await until("Bob is out", () => gone.includes(id) && summaryOf(bob) === undefined);
+  await group.leave();
+  assert.equal(summaryOf(alice), undefined);
+  const { participants } = await ofCarol.participants();
+  assert.deepEqual(participants.map(({ user, role }) => [user.id, role]), [[c, "owner"]]);
+  await assert.rejects(alice.conversation(id), { code: "forbidden" });
+});
+
+test("what is changed in a conversation that is not open shows in the list", async () => {
+  const { alice, bob, id, ofAlice, ofBob } = await pair();
+  const sent = await alice.send(id, "hello");
+  await until("he has it", () => ofBob.snapshot.messages.length === 1);
+  await ofBob.release();
+  await ofAlice.edit(sent, "hello!");
+  await until("the list shows it", () => bob.conversations[0].lastMessage?.content === "hello!");
+  await ofAlice.reply(sent, "and more");
+  await until("and what comes after", () => bob.conversations[0].lastSeq === 2 && bob.unreadCount === 2);
+  const again = await bob.conversation(id);
+  assert.deepEqual(contents(again), ["hello!", "and more"]);
+  assert.equal(again.snapshot.firstUnreadSeq, 1);
+  assert.equal(again.snapshot.messages[1].replyTo, sent.id);
+});
+
+test("a long conversation is read back to its beginning", async () => {
+  const { alice, bob, id } = await pair();
+  for (let n = 1; n <= 120; n += 20) await Promise.all(Array.from({ length: 20 }, (_, at) => alice.send(id, `message ${n + at}`)));
+  await bob.conversation(id);
+  const fresh = await client(bob.userId);
+  const room = await fresh.conversation(id);
+  assert.equal(room.snapshot.messages.length, 50);
+  while (room.snapshot.hasOlder) await room.older();
+  assert.deepEqual(room.snapshot.messages.map(({ seq }) => seq), Array.from({ length: 120 }, (_, at) => at + 1));
+});
+
+test("two of whom one has blocked the other hear nothing of each other", async () => {
+  const { alice, bob, id, ofBob } = await pair();
+  await alice.block(bob.userId);
+  assert.deepEqual(await alice.blocked(), [bob.userId]);
+  await assert.rejects(bob.send(id, "hello?"), { code: "forbidden" });
+  await alice.unblock(bob.userId);
+  await ofBob.send("hello again");
+  await assert.rejects(alice.block(alice.userId), { code: "invalid_request" });
 });
