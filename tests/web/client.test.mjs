@@ -176,8 +176,10 @@ function make(more = {}) {
   return createSwitchboard({ url: "ws://service/v1", token, WebSocket: Socket, fetch: serve, random: () => 1, ...more });
 }
 
-afterEach(() => {
+afterEach(async () => {
   chat.stop();
+  // What ends now clears timers of this test, which the next one does not know.
+  for (let i = 0; i < 5; i++) await settle();
   mock.timers.reset();
 });
 
@@ -1712,4 +1714,88 @@ test("a listener that throws harms nobody else, and is told of", async () => {
   assert.deepEqual(heard, ["bob"]);
   assert.match((await thrown).message, /fault of the application/);
   process.setUncaughtExceptionCaptureCallback(null);
+});
+
+/** An outbox that tells what it is told. */
+function noting() {
+  const notes = [];
+  const store = {
+    open: async (userId, adopt) => {
+      notes.push(["open", userId]);
+      adopt(store.left);
+    },
+    put: async ({ content, state }) => void notes.push(["put", content, state]),
+    delete: async () => void notes.push(["delete"]),
+    close: () => notes.push(["close"]),
+    left: [],
+  };
+  return { notes, store };
+}
+
+test("what is sent is kept from the first token on, until it is stored or discarded", async () => {
+  const { notes, store } = noting();
+  store.left = [{ clientMessageId: "old", conversationId: "c", content: "left", state: "pending" }];
+  chat = make({ outbox: store });
+  void chat.send("c", "before the start").catch(() => {});
+  Socket.refuse = true;
+  void chat.start().catch(() => {});
+  await pass(0);
+  void chat.send("c", "without a connection").catch(() => {});
+  assert.deepEqual(notes.splice(0), [["open", "alice"], ["put", "left", "pending"], ["put", "before the start", "pending"], ["put", "without a connection", "pending"]]);
+  assert.deepEqual(chat.outgoing.map(({ content }) => content), ["left", "before the start", "without a connection"]);
+  Socket.refuse = false;
+  await pass(500);
+  stores(latest().frames("send_message")[0], 1);
+  await settle();
+  assert.deepEqual(notes.splice(0), [["delete"]]);
+  chat.stop();
+  assert.deepEqual(notes.splice(0), [["close"]]);
+  void chat.start();
+  void chat.send("c", "after a stop").catch(() => {});
+  await settle();
+  assert.deepEqual(notes.filter(([what]) => what === "open").length, 1, "at once, since the user is known");
+  assert.equal(notes.some(([, content]) => content === "after a stop"), true);
+});
+
+test("an outbox that cannot keep anything is told of, and what is sent arrives", async () => {
+  const broken = async () => {
+    throw new Error("there is no room");
+  };
+  const problems = [];
+  chat = make({ outbox: { open: broken, put: broken, delete: broken, close: () => {} } });
+  chat.on("problem", ({ message }) => problems.push(message));
+  await chat.start();
+  const sending = chat.send("c", "hello");
+  stores(latest().frames("send_message")[0], 1);
+  await sending;
+  await settle();
+  assert(problems.length > 0 && problems.every((message) => message === "there is no room"), String(problems));
+});
+
+test("a read up to a message before the latest leaves an exact count", async () => {
+  summaries = [summary({ lastMessage: message(5), lastSeq: 5, unreadCount: 4 })];
+  await chat.start();
+  // Of the two after it, one is this user's own.
+  summaries = [summary({ lastMessage: message(5), lastSeq: 5, unreadCount: 1 })];
+  latest().says({ type: "messages_read", data: { conversationId: "c", readerId: "alice", upToSeq: 3, readAt: "2026-11-22T12:01:00.000Z" } });
+  assert.equal(chat.unreadCount, 2, "at most");
+  await settle();
+  await settle();
+  assert.equal(chat.unreadCount, 1);
+});
+
+test("a read that was missed is noticed although messages come meanwhile", async () => {
+  summaries = [summary({ lastMessage: message(5), lastSeq: 5, unreadCount: 4 })];
+  await chat.start();
+  summaries = [summary({ lastMessage: message(5), lastSeq: 5, unreadCount: 0 })];
+  let release;
+  hold = new Promise((resolve) => (release = resolve));
+  latest().breaks();
+  await pass(1000);
+  latest().says({ type: "conversation_updated", data: { conversationId: "c", lastMessage: message(6), lastSeq: 6, unreadCount: 5 } });
+  summaries = [summary({ lastMessage: message(6), lastSeq: 6, unreadCount: 1 })];
+  release();
+  await settle();
+  await settle();
+  assert.equal(chat.unreadCount, 1);
 });

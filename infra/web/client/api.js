@@ -15,6 +15,7 @@ export class Api {
   #base;
   #ask;
   #fetch;
+  #knownUser;
   /** @type {{token: string, renewAt: number} | undefined} */
   #known;
   /** Whose token it is; known once there is one. */
@@ -24,11 +25,13 @@ export class Api {
    * @param {string} base
    * @param {() => string | Promise<string>} ask asks the application for a token
    * @param {typeof fetch} fetch
+   * @param {(userId: string) => void} known takes whose token it is, whenever there is another one
    */
-  constructor(base, ask, fetch) {
+  constructor(base, ask, fetch, known) {
     this.#base = base;
     this.#ask = ask;
     this.#fetch = fetch;
+    this.#knownUser = known;
   }
 
   /** When the present token has to be replaced, in milliseconds since 1970. */
@@ -49,6 +52,7 @@ export class Api {
       this.userId = claims.sub;
       // Counted from the token's own `iat`, if it has one: this clock may be wrong.
       const life = claims.iat === undefined ? claims.exp * SECOND - Date.now() : (claims.exp - claims.iat) * SECOND;
+      this.#knownUser(claims.sub);
       this.#known = { token, renewAt: Date.now() + life - Math.min(BEFORE_EXPIRY_MS, life / 10) };
     }
     return this.#known.token;
@@ -73,14 +77,8 @@ export class Api {
    */
   async request(path, method = "GET", body, again = false) {
     const headers = { authorization: `Bearer ${await this.token()}`, "content-type": "application/json" };
-    const signal = AbortSignal.timeout(REQUEST_TIMEOUT_MS);
-    const request = { method, headers, signal, body: body && JSON.stringify(body) };
-    const answer = await this.#fetch(this.#base + path, /** @type {RequestInit} */ (request)).catch((error) => {
-      throw asError(error);
-    });
+    const { answer, answered } = await this.#answer(path, { method, headers, body: body && JSON.stringify(body) });
     if (answer.status === 204) return undefined;
-    /** @type {any} */
-    const answered = await answer.json().catch(() => undefined);
     const isObject = typeof answered === "object" && answered !== null;
     if (answer.ok && isObject) return answered;
     // A proxy answered, or the response was cut off.
@@ -93,6 +91,24 @@ export class Api {
     }
     const retryable = answer.status === 429 || answer.status >= 500;
     throw new SwitchboardError(answered?.error?.code ?? "gateway", message, { retryable });
+  }
+
+  /**
+   * @param {string} path
+   * @param {{method: string, headers: Record<string, string>, body: string | undefined}} request
+   * @returns {Promise<{answer: Response, answered: any}>}
+   */
+  async #answer(path, request) {
+    const late = new AbortController();
+    const timer = setTimeout(() => late.abort(new SwitchboardError("timeout", `${path} was not answered in time`, { retryable: true })), REQUEST_TIMEOUT_MS);
+    try {
+      const answer = await this.#fetch(this.#base + path, /** @type {RequestInit} */ ({ ...request, signal: late.signal }));
+      return { answer, answered: await answer.json().catch(() => undefined) };
+    } catch (error) {
+      throw asError(error);
+    } finally {
+      clearTimeout(timer);
+    }
   }
 
   /**

@@ -65,8 +65,8 @@ export class Link {
   /** @type {Promise<void> | undefined} */
   #connecting;
   #attempts = 0;
-  /** Replaced connections that only wait for their last answers. @type {Set<Connection>} */
-  #retired = new Set();
+  /** Replaced connections that only wait for their last answers, each with when it has waited enough. @type {Map<Connection, any>} */
+  #retired = new Map();
   /** The connection that was pinged because it may be dead. @type {Connection | undefined} */
   #checked;
   /** When the next attempt to connect may be made, in milliseconds since 1970. */
@@ -152,9 +152,8 @@ export class Link {
     this.#unsubscribe();
     this.#wake();
     for (const timer of Object.values(this.#timers)) clearTimeout(timer);
-    const connections = [this.connection, ...this.#retired];
+    const connections = [this.connection, ...this.#retired.keys()];
     this.connection = undefined;
-    this.#retired.clear();
     for (const connection of connections) connection?.close();
   }
 
@@ -286,10 +285,7 @@ export class Link {
   /** @param {Connection} connection */
   #retire(connection) {
     if (!connection.busy) return connection.close();
-    this.#retired.add(connection);
-    setTimeout(() => {
-      if (this.#retired.delete(connection)) connection.close();
-    }, OVERLAP_MS);
+    this.#retired.set(connection, setTimeout(() => connection.close(), OVERLAP_MS));
   }
 
   #schedule() {
@@ -343,6 +339,7 @@ export class Link {
 
   /** @param {Connection} connection */
   #lost(connection) {
+    clearTimeout(this.#retired.get(connection));
     this.#retired.delete(connection);
     if (connection !== this.connection) return;
     this.connection = undefined;

@@ -35,8 +35,8 @@ export class List {
   #latestChanges = new Map();
   /** The `seq` up to which this user has read, by conversation. @type {Map<string, number>} */
   #readUpTo = new Map();
-  /** The conversations that are being fetched. @type {Set<string>} */
-  #fetching = new Set();
+  /** The conversations that are being fetched, and whether they have to be fetched again then. @type {Map<string, boolean>} */
+  #fetching = new Map();
   /** Where the service lists conversations without a message that this user sees, in milliseconds since 1970. @type {Map<string, number>} */
   #places = new Map();
   /** The numbers of requests for the first page: all, and the latest that was answered. */
@@ -129,29 +129,28 @@ export class List {
   }
 
   /**
-   * Fetches a conversation in the background. Calls at the same time share the work; if more has changed by then, it is fetched
-   * again.
+   * Fetches a conversation in the background. If that is under way, what is being fetched may be older than the reason for this
+   * call, so it is fetched once more.
    *
    * @param {string} conversationId
    */
   fetchSoon(conversationId) {
-    if (this.#fetching.has(conversationId)) return;
-    this.#fetching.add(conversationId);
-    const fetch = async () => {
-      const latest = this.#latestChanges.get(conversationId) ?? 0;
-      const before = this.before();
-      this.answered(await this.#api.request(at(conversationId)), before);
-      return (this.#latestChanges.get(conversationId) ?? 0) > latest;
-    };
-    void fetch()
+    if (this.#fetching.has(conversationId)) return void this.#fetching.set(conversationId, true);
+    this.#fetching.set(conversationId, false);
+    const before = this.before();
+    void this.#api
+      .request(at(conversationId))
+      .then((summary) => this.answered(summary, before))
       .catch((error) => {
         if (REFUSALS.has(error.code)) this.#work.gone(conversationId);
         else this.#work.problem(error);
-        return false;
+        return true;
       })
-      .then((hasChanged) => {
+      .then((hasFailed) => {
+        const isAgain = this.#fetching.get(conversationId);
         this.#fetching.delete(conversationId);
-        if (hasChanged && this.#summaries.has(conversationId)) this.fetchSoon(conversationId);
+        // After a failure, the next connection or ping tries again.
+        if (isAgain && !hasFailed && this.#summaries.has(conversationId)) this.fetchSoon(conversationId);
       });
   }
 
@@ -216,7 +215,10 @@ export class List {
     const pick = (/** @type {"lastSeq" | "lastChange"} */ number) =>
       known && (known[number] > summary[number] || (known[number] === summary[number] && isHeard)) ? known : summary;
     const latest = pick("lastSeq");
-    const { lastMessageAt, lastSeq, unreadCount } = latest;
+    const { lastMessageAt, lastSeq } = latest;
+    // More cannot be unread than were then and what has come since. A read on another device was missed if more seem to be.
+    const most = summary.unreadCount + lastSeq - summary.lastSeq;
+    const unreadCount = Math.min(latest.unreadCount, most);
     const other = latest === known ? summary : known;
     const isSame = latest.lastMessage !== null && other?.lastMessage?.id === latest.lastMessage.id;
     const otherUser = summary.otherUser ?? known?.otherUser ?? null;
@@ -231,6 +233,8 @@ export class List {
       unreadCount: this.#hasRead(id, lastSeq) ? 0 : unreadCount,
       otherUser: isTold ? { ...otherUser, online: presence.online, lastSeenAt: presence.lastSeenAt ?? otherUser.lastSeenAt } : otherUser,
     });
+    // How many of those since are this user's own is not known here.
+    if (unreadCount < latest.unreadCount && lastSeq > summary.lastSeq) this.fetchSoon(id);
   }
 
   // What is heard.
@@ -314,6 +318,8 @@ export class List {
       // No more messages can be unread than there are after it.
       unreadCount: mine ? Math.min(summary.unreadCount, Math.max(0, summary.lastSeq - upToSeq)) : summary.unreadCount,
     });
+    // How many of those after it are this user's own is not known here.
+    if (mine && summary.unreadCount > 0 && upToSeq < summary.lastSeq) this.fetchSoon(conversationId);
   }
 
   /**

@@ -77,7 +77,7 @@ export class Switchboard {
   constructor(options) {
     const { url, token, signal } = options;
     const fetch = options.fetch ?? ((...request) => globalThis.fetch(...request));
-    this.#api = new Api((options.api ?? apiAt(url)).replace(/\/$/, ""), token, fetch);
+    this.#api = new Api((options.api ?? apiAt(url)).replace(/\/$/, ""), token, fetch, (userId) => this.#outbox.open(userId));
     this.#link = new Link(options, this.#api, {
       hear: (frame) => this.#hear(frame),
       compare: (pong) => this.#compare(pong.conversations),
@@ -137,6 +137,8 @@ export class Switchboard {
    */
   start() {
     this.#ended = undefined;
+    // A client that was stopped knows its user. Else the first token tells.
+    if (this.userId) this.#outbox.open(this.userId);
     return this.#link.start();
   }
 
@@ -468,7 +470,6 @@ export class Switchboard {
    */
   async #synchronise(connection, isNew) {
     if (isNew) this.#list.forgetPresence();
-    this.#outbox.open(this.userId);
     const joining = [...this.#rooms.values()].map((room) => this.#join(connection, room));
     await Promise.all([this.#list.refresh(), ...joining]);
   }
