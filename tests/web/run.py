@@ -91,8 +91,9 @@ def main():
         node = ROOT / f"target/web/node-{version}"
         node.mkdir(parents=True, exist_ok=True)
         npm_install(node, f"node@{version}", "--prefix", ".")
-        # stack.test.mjs with the service of @switchboard/client/testing.
-        run(node / "node_modules/.bin/node", "--test", "client.test.mjs", "stack.test.mjs", cwd=folder, env=documents)
+        # With the service of @switchboard/client/testing.
+        tests = ["client.test.mjs", "stack.test.mjs", "react.test.mjs", "leaks.test.mjs", "walk.test.mjs"]
+        run(node / "node_modules/.bin/node", "--test", "--test-concurrency=2", *tests, cwd=folder, env=documents)
     run("node", "--test", "documents.test.mjs", cwd=folder, env=documents)
     # The page is shown a conversation of 1,000 messages, which nobody waits two minutes for.
     os.environ["MAX_MESSAGES_PER_MINUTE"] = "0"
@@ -101,7 +102,7 @@ def main():
     with Stack("--log-format", "json") as stack:
         paths = {"SCREENSHOTS": ROOT / "target/web/screenshots", "README": ROOT / "README.md", "APP": app}
         env = {**documents, "STACK": stack.url, **{name: str(path) for name, path in paths.items()}}
-        tests = ["readme.test.mjs", "stack.test.mjs", "browser.test.mjs", "app.test.mjs"]
+        tests = ["readme.test.mjs", "stack.test.mjs", "walk.test.mjs", "proxy.test.mjs", "browser.test.mjs", "app.test.mjs"]
         run("node", "--test", "--test-concurrency=1", *tests, cwd=folder, env=env)
 
 
