@@ -33,7 +33,7 @@ after(async () => {
 });
 
 /** The app of somebody who talks to somebody else. What they send is lost while `held.sends` is true. */
-async function opens(context, me, other, held = { sends: false }) {
+async function opens(context, me, other, held = { sends: false }, more = {}) {
   const page = await context.newPage();
   page.setDefaultTimeout(20_000);
   page.on("pageerror", (error) => problems.push(`${me}: ${error.message}`));
@@ -44,7 +44,7 @@ async function opens(context, me, other, held = { sends: false }) {
       if (!(held.sends && JSON.parse(frame).action === "send_message")) service.send(frame);
     });
   });
-  await page.goto(`${origin}/?${new URLSearchParams({ me, other, service: url })}`);
+  await page.goto(`${origin}/?${new URLSearchParams({ me, other, service: url, ...more })}`);
   return page;
 }
 
@@ -154,5 +154,29 @@ test("a tab that crashes loses nothing", async () => {
   await shows(again, "just before ✓");
   await shows(bob, "just before");
   assert.deepEqual(await said(bob), ["just before"]);
+  await close();
+});
+
+test("tabs of one person share a connection, and the next one leads when the leader is closed", async () => {
+  const { b, contexts, close } = await pair();
+  const carol = somebody("carol");
+  const context = contexts[0];
+  const tabs = [];
+  for (let n = 0; n < 3; n++) tabs.push(await opens(context, carol, b, undefined, { tabs: "leader" }));
+  await Promise.all(tabs.map((page) => page.getByLabel("Message").waitFor()));
+  const connections = async () => {
+    const { connections } = await (await fetch(`${url}/dev/connections`)).json();
+    return connections.filter(({ authorizer }) => authorizer.userId === carol).length;
+  };
+  await until("there is one connection", async () => (await connections()) === 1);
+  await say(tabs[1], "from the second");
+  for (const page of tabs) await shows(page, "from the second ✓");
+  await tabs[0].close();
+  await say(tabs[2], "after the first is closed");
+  for (const page of tabs.slice(1)) await shows(page, "after the first is closed ✓");
+  await until("there is one connection", async () => (await connections()) === 1);
+  const said = await opens(contexts[1], b, carol);
+  await shows(said, "after the first is closed");
+  assert.equal(await said.getByText("from the second").count(), 1);
   await close();
 });

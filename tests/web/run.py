@@ -92,7 +92,7 @@ def main():
         node.mkdir(parents=True, exist_ok=True)
         npm_install(node, f"node@{version}", "--prefix", ".")
         # With the service of @switchboard/client/testing.
-        tests = ["client.test.mjs", "stack.test.mjs", "react.test.mjs", "leaks.test.mjs", "walk.test.mjs"]
+        tests = ["client.test.mjs", "stack.test.mjs", "react.test.mjs", "leaks.test.mjs", "tabs.test.mjs", "walk.test.mjs"]
         run(node / "node_modules/.bin/node", "--test", "--test-concurrency=2", *tests, cwd=folder, env=documents)
     run("node", "--test", "documents.test.mjs", cwd=folder, env=documents)
     # The page is shown a conversation of 1,000 messages, which nobody waits two minutes for.

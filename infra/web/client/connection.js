@@ -56,8 +56,8 @@ export class Connection {
    * @param {object} fields
    */
   static refusal(action, fields) {
-    // The longest id that `ask` gives.
-    const size = new TextEncoder().encode(JSON.stringify({ action, id: String(Number.MAX_SAFE_INTEGER), ...fields })).length;
+    // With the longest id there may be: tabs that share a connection put something before it.
+    const size = new TextEncoder().encode(JSON.stringify({ action, id: "0".repeat(64), ...fields })).length;
     if (size <= LARGEST_FRAME) return undefined;
     return new SwitchboardError("invalid_request", `${action} is too large: ${size} bytes, and ${LARGEST_FRAME} fit a frame`);
   }

@@ -89,7 +89,8 @@ export class Link {
     this.#url = options.url;
     this.#api = api;
     this.#work = work;
-    this.#WebSocket = options.WebSocket ?? globalThis.WebSocket;
+    const WebSocketClass = options.WebSocket ?? globalThis.WebSocket;
+    this.#WebSocket = options.tabs?.(WebSocketClass) ?? WebSocketClass;
     this.#random = options.random ?? Math.random;
     this.#pingEveryMs = options.pingEveryMs ?? PING_EVERY_MS;
     this.#lifecycle = options.lifecycle ?? page;

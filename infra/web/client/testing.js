@@ -111,6 +111,15 @@ class TestService {
     return those.length;
   }
 
+  /**
+   * The number of connections that a user has open.
+   *
+   * @param {string} userId
+   */
+  connectionsOf(userId) {
+    return [...this.#connections].filter((connection) => connection.userId === userId).length;
+  }
+
   /** There is no network until `goOnline`. */
   goOffline() {
     this.#isOnline = false;

@@ -116,12 +116,17 @@
  */
 
 /**
+ * @typedef {(WebSocketClass: typeof WebSocket) => typeof WebSocket} Tabs makes the connections of this tab those of others too
+ */
+
+/**
  * @typedef {object} Options
  * @property {string} url where the WebSocket API is, as `wss://host/stage`
  * @property {string} [api] where the HTTP API is, as `https://host`; by default at the host of `url`
  * @property {() => string | Promise<string>} token gets a token that is valid now; asked again before one expires. If it throws a
  *   `SwitchboardError` with the code `unauthenticated`, the client stops; after other errors it asks again
  * @property {OutboxStore} [outbox] keeps messages over reloads: see `@switchboard/client/outbox-idb`
+ * @property {Tabs} [tabs] shares one connection between tabs: see `@switchboard/client/tabs`
  * @property {number} [pingEveryMs] how long nothing may come before the connection is tried, while somebody looks; 30,000 by default
  * @property {Lifecycle} [lifecycle] by default the page's own
  * @property {AbortSignal} [signal] stops the client

@@ -2,6 +2,7 @@ import { StrictMode, useEffect, useState, type FormEvent } from "react";
 import { createRoot } from "react-dom/client";
 import { createSwitchboard } from "@switchboard/client";
 import { idbOutbox } from "@switchboard/client/outbox-idb";
+import { leader } from "@switchboard/client/tabs";
 import { SwitchboardProvider, useConnection, useConversation, useConversations, useDraft, usePresence, useReadWhenVisible, useTyping } from "@switchboard/client/react";
 
 const asked = new URLSearchParams(location.search);
@@ -11,18 +12,17 @@ const client = createSwitchboard({
   url: `${service.replace("http", "ws")}/v1`,
   token: async () => (await (await fetch(`${service}/dev/token?user=${me}`)).json()).token,
   outbox: idbOutbox(),
+  ...(asked.has("tabs") && { tabs: leader() }),
 });
 
 function App() {
   const { state, error } = useConnection();
-  const { unreadCount } = useConversations();
-  const { online } = usePresence(other);
+  const [{ unreadCount }, { online }] = [useConversations(), usePresence(other)];
   const [id, setId] = useState<string>();
   const isWaiting = state === "online" && !id;
   useEffect(() => {
     if (!isWaiting) return;
-    // Nobody is found before they have signed in once.
-    const look = () => client.find(other).then(setId, () => {});
+    const look = () => client.find(other).then(setId, () => {}); // Nobody is found before they have signed in once.
     const looking = setInterval(look, 1000);
     void look();
     return () => clearInterval(looking);
