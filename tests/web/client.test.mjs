@@ -1799,3 +1799,204 @@ test("a read that was missed is noticed although messages come meanwhile", async
   await settle();
   assert.equal(chat.unreadCount, 1);
 });
+
+test("a stop rejects edits too, and takes back what they show", async () => {
+  const { conversation, sent } = await own();
+  const editing = conversation.edit(sent, "edited");
+  chat.stop();
+  await assert.rejects(editing, { code: "stopped" });
+  assert.equal(conversation.snapshot.messages[0].content, "message 1");
+  await assert.rejects(conversation.edit(sent, "later"), { code: "stopped" });
+  await assert.rejects(conversation.react(sent, "👍"), { code: "stopped" });
+});
+
+test("a listener of a conversation that throws harms nobody else", async () => {
+  const thrown = [];
+  process.setUncaughtExceptionCaptureCallback((error) => thrown.push(error.message));
+  stored = [message(1)];
+  await chat.start();
+  const conversation = await chat.conversation("c");
+  conversation.subscribe(() => {
+    throw new Error("a fault of the application");
+  });
+  const problems = [];
+  chat.on("problem", ({ message }) => problems.push(message));
+  latest().says({ type: "new_message", data: message(2) });
+  latest().breaks();
+  await pass(1000);
+  assert.deepEqual([chat.connection.state, Socket.all.length, problems], ["online", 2, []]);
+  assert(thrown.length > 0 && thrown.every((message) => message === "a fault of the application"));
+  process.setUncaughtExceptionCaptureCallback(null);
+});
+
+test("a client may be stopped and started by whoever hears of its state", async () => {
+  let times = 0;
+  chat.on("connection", ({ state }) => {
+    if (state !== "online" || times++ > 0) return;
+    chat.stop();
+    void chat.start();
+  });
+  await assert.rejects(chat.start(), { code: "stopped" });
+  await pass(1000);
+  assert.equal(chat.connection.state, "online");
+  const states = [];
+  chat.on("connection", ({ state }) => states.push(state));
+  chat.stop();
+  void chat.start();
+  assert.deepEqual(states, ["idle", "connecting"], "at once");
+});
+
+test("who starts a client that is connected waits for nothing", async () => {
+  Socket.refuse = true;
+  refusal = { status: 503, body: undefined };
+  const first = outcome(chat.start());
+  for (let second = 0; second < 30; second++) await pass(1000);
+  assert.equal(await first, "disconnected");
+  Socket.refuse = false;
+  refusal = undefined;
+  chat.retry();
+  await pass(0);
+  assert.equal(await outcome(chat.start()), "started");
+});
+
+test("a connection that was opened while nobody looked is tried like any other once somebody does", async () => {
+  let isVisible = false;
+  chat = make({ lifecycle: { isVisible: () => isVisible, subscribe: () => () => {} } });
+  await chat.start();
+  isVisible = true;
+  silent = true;
+  await pass(30_000);
+  await pass(5000);
+  assert.equal(chat.connection.state, "reconnecting");
+});
+
+test("a ping from before somebody came back does not hold up the one that they need", async () => {
+  let look;
+  let isVisible = false;
+  chat = make({ lifecycle: { isVisible: () => isVisible, subscribe: (listener) => ((look = listener), () => {}) } });
+  await chat.start();
+  silent = true;
+  for (let n = 0; n < 24; n++) await pass(10_000);
+  assert.equal(latest().frames("ping").length, 1);
+  isVisible = true;
+  look();
+  assert.equal(latest().frames("ping").length, 2);
+  await pass(5000);
+  assert.equal(chat.connection.state, "reconnecting");
+});
+
+test("a token() that never answers is asked again", async () => {
+  let asked = 0;
+  chat = make({ token: () => (++asked === 1 ? new Promise(() => {}) : tokenUntil(Date.now() + 60 * MINUTE)) });
+  const starting = chat.start();
+  await pass(15_000);
+  assert.equal(chat.connection.error.code, "token_unavailable");
+  await pass(500);
+  await starting;
+  assert.equal(asked, 2);
+});
+
+test("what was seen without a connection is marked with the next one, and no more than there is", async () => {
+  summaries = [summary({ lastMessage: message(3), lastSeq: 3, unreadCount: 3 })];
+  stored = [1, 2, 3].map((seq) => message(seq));
+  await chat.start();
+  const conversation = await chat.conversation("c");
+  latest().breaks();
+  await conversation.markRead(99_999);
+  await assert.rejects(conversation.markRead(NaN), { code: "invalid_request" });
+  await pass(1000);
+  assert.deepEqual(latest().frames("mark_read").map(({ upToSeq }) => upToSeq), [3]);
+});
+
+test("what an earlier page has left is sent first", async () => {
+  let adopted;
+  const opening = new Promise((resolve) => (adopted = resolve));
+  const { store } = noting();
+  store.open = async (_, adopt) => {
+    await opening;
+    adopt([{ clientMessageId: "old", conversationId: "c", content: "old", state: "pending" }]);
+  };
+  chat = make({ outbox: store });
+  await chat.start();
+  void chat.send("c", "new").catch(() => {});
+  assert.equal(latest().frames("send_message").length, 0);
+  adopted();
+  await settle();
+  assert.deepEqual(latest().frames("send_message").map(({ content }) => content), ["old"]);
+});
+
+test("an outbox that never opens holds nothing up for long", async () => {
+  const { store } = noting();
+  store.open = () => new Promise(() => {});
+  chat = make({ outbox: store });
+  await chat.start();
+  void chat.send("c", "new").catch(() => {});
+  await pass(3000);
+  assert.deepEqual(latest().frames("send_message").map(({ content }) => content), ["new"]);
+});
+
+test("what is discarded after a stop does not come back", async () => {
+  const { store, notes } = noting();
+  chat = make({ outbox: store });
+  await chat.start();
+  await assert.rejects(chat.send("c", "x".repeat(40_000)), { code: "invalid_request" });
+  store.left = [...chat.outgoing];
+  chat.stop();
+  chat.discard(store.left[0].clientMessageId);
+  await chat.start();
+  await settle();
+  assert.deepEqual([chat.outgoing, notes.filter(([what]) => what === "delete").length], [[], 1]);
+});
+
+test("a client is one user's", async () => {
+  await chat.start();
+  const other = `header.${Buffer.from(JSON.stringify({ sub: "carol", exp: Date.now() / 1000 + 3600 })).toString("base64url")}.x`;
+  chat = make({ token: () => (tokens++ === 1 ? tokenUntil(Date.now() + MINUTE) : other) });
+  await chat.start();
+  for (let second = 0; second < 60; second++) await pass(1000);
+  assert.deepEqual([chat.connection.state, chat.connection.error?.code, chat.userId], ["failed", "unauthenticated", "alice"]);
+});
+
+test("a proxy that answers something else for a while ends nothing that has worked", async () => {
+  await chat.start();
+  Socket.refuse = true;
+  refusal = { status: 404, body: undefined };
+  latest().breaks();
+  for (let second = 0; second < 10; second++) await pass(1000);
+  assert.equal(chat.connection.state, "reconnecting");
+});
+
+test("a signal that is aborted lets nothing start", async () => {
+  chat = make({ signal: AbortSignal.abort() });
+  await assert.rejects(chat.start(), { code: "stopped" });
+  assert.equal(Socket.all.length, 0);
+});
+
+test("a conversation that is far down the list costs one request", async () => {
+  await chat.start();
+  requests = [];
+  summaries = [summary(), summary({ id: "old" })];
+  const old = await chat.conversation("old");
+  assert.equal(old.snapshot.summary.id, "old");
+  assert.deepEqual(requests.filter((path) => !path.includes("/messages")), ["/api/conversations/old"]);
+});
+
+test("after a stop nobody types", async () => {
+  await chat.start();
+  const conversation = await chat.conversation("c");
+  latest().says({ type: "user_typing", data: { conversationId: "c", userId: "bob", expiresInMs: 6000 } });
+  assert.deepEqual(conversation.snapshot.typing, ["bob"]);
+  chat.stop();
+  assert.deepEqual(conversation.snapshot.typing, []);
+});
+
+test("nobody outside changes a message", async () => {
+  stored = [message(1)];
+  await chat.start();
+  const conversation = await chat.conversation("c");
+  const [shown] = conversation.snapshot.messages;
+  const parts = [shown, shown.sender, shown.reactions, chat.conversations[0]];
+  assert(parts.every(Object.isFrozen));
+  latest().says({ type: "messages_read", data: { conversationId: "c", readerId: "alice", upToSeq: 1, readAt: "2026-11-22T12:01:00.000Z" } });
+  assert(Object.isFrozen(conversation.snapshot.messages[0]));
+});

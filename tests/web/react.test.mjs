@@ -198,6 +198,95 @@ test("a draft is its writer's own, and is there again after a reload", async () 
   assert.equal(localStorage.length, 0);
 });
 
+/** A field with the draft of a conversation. */
+function Draft({ id }) {
+  const [text, setText] = useDraft(id);
+  return h("input", { value: text, onChange: () => {}, ref: (input) => void (input && (input.write = setText)) });
+}
+
+test("a draft from before the user is known stays in its conversation, and wins over an older one", async () => {
+  const { service, id } = await people();
+  const key = `switchboard draft alice ${id}`;
+  localStorage.setItem(key, "old");
+  service.goOffline();
+  let give;
+  const given = new Promise((resolve) => (give = resolve));
+  const options = service.options("alice");
+  const alice = createSwitchboard({ ...options, token: () => given });
+  const page = await renders(within(alice, h(Draft, { id })));
+  const input = () => page.box.querySelector("input");
+  await act(async () => input().write("secret"));
+  await page.render(within(alice, h(Draft, { id: "another" })));
+  assert.equal(input().value, "");
+  await page.render(within(alice, h(Draft, { id })));
+  await act(async () => input().write("typed before"));
+  give(options.token());
+  await until("the user is known", () => alice.userId === "alice" && localStorage.getItem(key) === "typed before");
+  assert.equal(input().value, "typed before");
+  localStorage.clear();
+});
+
+test("where storage is forbidden a draft is kept on the screen", async () => {
+  const { alice, id } = await people();
+  const kept = Object.getOwnPropertyDescriptor(globalThis, "localStorage");
+  Object.defineProperty(globalThis, "localStorage", { configurable: true, get: () => { throw new DOMException("no", "SecurityError"); } });
+  const page = await renders(within(alice, h(Draft, { id })));
+  await until("she is known", () => alice.connection.state === "online");
+  await act(async () => page.box.querySelector("input").write("still here"));
+  assert.equal(page.box.querySelector("input").value, "still here");
+  assert.deepEqual(page.errors, []);
+  Object.defineProperty(globalThis, "localStorage", kept);
+});
+
+test("a conversation that was waited for during a stop is there after the next start", async () => {
+  const { service, alice, id } = await people();
+  service.goOffline();
+  const page = await renders(within(alice, h(Talk, { id })));
+  await act(async () => alice.stop());
+  await until("it is told", () => page.text().startsWith("idle failed"));
+  service.goOnline();
+  await act(() => alice.start());
+  await until("it is there", () => page.text().startsWith("online ready"));
+});
+
+test("who is added again sees the conversation again", async () => {
+  const { alice, bob } = await people();
+  const group = await bob.createGroup({ title: "Lunch", participantIds: ["alice"] });
+  const ofGroup = await bob.conversation(group);
+  const page = await renders(within(alice, h(Talk, { id: group })));
+  await until("it is ready", () => page.text().includes("ready"));
+  await act(() => ofGroup.remove("alice"));
+  await until("she is out", () => page.text().includes("gone"));
+  await act(() => ofGroup.add(["alice"]));
+  await until("she is in again", () => page.text().includes("ready"));
+  await act(async () => void (await ofGroup.send("welcome back")));
+  await until("she hears it", () => page.text().includes("[welcome back]"));
+});
+
+test("what is shown stays when the client fails, and what has failed can be discarded", async () => {
+  const { service, bob, id } = await people();
+  await bob.send(id, "hello");
+  const options = service.options("alice");
+  let isSignedOut = false;
+  const token = () => {
+    if (isSignedOut) throw new SwitchboardError("unauthenticated", "sign in");
+    return options.token();
+  };
+  const alice = createSwitchboard({ ...options, token, random: () => 0 });
+  let conversation;
+  const page = await renders(within(alice, h(Talk, { id, seen: (seen) => (conversation = seen) })));
+  await until("it is there", () => page.text().includes("ready [hello]"));
+  service.failNext("send_message", { code: "forbidden", message: "no", retryable: false });
+  await act(async () => void conversation.send("refused").catch(() => {}));
+  await until("it is refused", () => page.text().includes("{refused:failed}"));
+  isSignedOut = true;
+  service.goOffline();
+  await until("it has failed", () => page.text().startsWith("failed"));
+  assert.match(page.text(), /^failed ready \[hello\] \{refused:failed\}/);
+  await act(async () => conversation.discard(alice.outgoing[0].clientMessageId));
+  assert.match(page.text(), /\{\}/);
+});
+
 test("what is sent is shown until it is stored, also before the conversation is open", async () => {
   const { service, alice, id } = await people();
   let send;

@@ -38,9 +38,9 @@ const documenting = (Base) =>
 
 const documentingFetch = (fetch) => async (url, request) => {
   const answer = await fetch(url, request);
-  const text = await answer.clone().text();
-  held(documentedAnswer, request.method, new URL(url).pathname, answer.status, text ? JSON.parse(text) : undefined);
-  return answer;
+  const body = answer.status === 204 ? undefined : await answer.json();
+  held(documentedAnswer, request.method, new URL(url).pathname, answer.status, body);
+  return { ok: answer.ok, status: answer.status, json: async () => body };
 };
 
 /** A name that no other test uses. */
@@ -63,6 +63,14 @@ export async function connected(user) {
   const chat = createSwitchboard(optionsOf(user));
   await chat.start();
   return chat;
+}
+
+/** A conversation as the service has it for a user. */
+export async function summaryOf(user, id) {
+  const { url, token, fetch } = optionsOf(user);
+  const headers = { authorization: `Bearer ${await token()}` };
+  const answer = await fetch(`${url.replace(/^ws/, "http").replace(/\/v1$/, "")}/api/conversations/${id}`, { method: "GET", headers });
+  return answer.json();
 }
 
 /** Ends all connections of a user, as API Gateway does when somebody deletes them. */

@@ -49,6 +49,8 @@ export class Api {
     if (!this.#known || this.#known.renewAt <= Date.now()) {
       const token = await this.#asked();
       const claims = claimsOf(token);
+      // What is shown, and what waits to be sent, is the first user's.
+      if (this.userId && this.userId !== claims.sub) throw new SwitchboardError("unauthenticated", "token() gave the token of another user: make another client");
       this.userId = claims.sub;
       // Counted from the token's own `iat`, if it has one: this clock may be wrong.
       const life = claims.iat === undefined ? claims.exp * SECOND - Date.now() : (claims.exp - claims.iat) * SECOND;
@@ -59,12 +61,17 @@ export class Api {
   }
 
   async #asked() {
+    /** @type {any} */
+    let timer;
+    const late = new Promise((_, reject) => (timer = setTimeout(() => reject(new Error("token() took too long")), REQUEST_TIMEOUT_MS)));
     try {
-      return await this.#ask();
+      return /** @type {string} */ (await Promise.race([this.#ask(), late]));
     } catch (error) {
       if (error instanceof SwitchboardError) throw error;
       const message = error instanceof Error ? error.message : String(error);
       throw new SwitchboardError("token_unavailable", message, { retryable: true, cause: error });
+    } finally {
+      clearTimeout(timer);
     }
   }
 

@@ -51,7 +51,7 @@ export class Changes {
    *
    * @param {Message} message
    * @param {string} content
-   * @param {{metadata?: object | null | undefined}} more
+   * @param {{metadata?: import("./types.js").Metadata | null | undefined}} more
    */
   edit(message, content, more) {
     const changed = { ...given(more), content };

@@ -5,7 +5,7 @@
 import { malformed } from "./errors.js";
 
 /**
- * Throws if a field that every message has is missing: a message without `seq` would leave a gap that is never filled.
+ * Looks at a message, which nobody changes from then on. Throws if a field that every message has is missing: a message without `seq` would leave a gap that is never filled.
  *
  * @param {any} message
  */
@@ -13,6 +13,8 @@ export function check(message) {
   strings({ id: message?.id, conversationId: message?.conversationId });
   integers({ seq: message?.seq });
   if (!Array.isArray(message.reactions)) throw malformed("reactions");
+  // Applications get it as it is.
+  for (const part of [message, message.sender, message.reactions, ...message.reactions]) Object.freeze(part);
 }
 
 /** @param {Record<string, unknown>} fields */

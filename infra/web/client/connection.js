@@ -214,6 +214,6 @@ function make(WebSocketClass, url) {
     return new WebSocketClass(url);
   } catch {
     // The reason names the whole URL, with the token.
-    throw new SwitchboardError("misconfigured", `url: ${url.split("?")[0]} is not the URL of a WebSocket`);
+    throw new SwitchboardError("misconfigured", `url: ${url.split("?")[0]} cannot be opened as a WebSocket`);
   }
 }

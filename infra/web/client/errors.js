@@ -11,10 +11,16 @@ export const REFUSALS = new Set(["invalid_request", "forbidden", "not_found"]);
 /** The codes of errors after which there is no use in connecting again. */
 const FINAL = new Set(["unauthenticated", "misconfigured"]);
 
+/**
+ * @typedef {"invalid_request" | "unauthenticated" | "token_expired" | "forbidden" | "not_found" | "rate_limited" | "unavailable" |
+ *   "internal" | "timeout" | "disconnected" | "gateway" | "conflict" | "token_unavailable" | "misconfigured" | "stopped" |
+ *   (string & {})} ErrorCode the service may have others in time
+ */
+
 /** An error of the service, or of the way to it. */
 export class SwitchboardError extends Error {
   /**
-   * @param {string} code one of the service's codes, or `timeout`, `disconnected`, `gateway`, `conflict`,
+   * @param {ErrorCode} code one of the service's codes, or `timeout`, `disconnected`, `gateway`, `conflict`,
    *   `token_unavailable`, `misconfigured` or `stopped`
    * @param {string} message for people
    * @param {{retryable?: boolean, retryAfterMs?: number | undefined, cause?: unknown}} [more]

@@ -30,15 +30,25 @@ export class Events {
    * @param {Map[Name]} value
    */
   emit(name, value) {
-    for (const call of [...(this.#listeners.get(name) ?? [])]) {
-      try {
-        call(value);
-      } catch (error) {
-        // It is a fault of the application, which is told as such, and must not keep the client from its work.
-        queueMicrotask(() => {
-          throw error;
-        });
-      }
+    callAll(this.#listeners.get(name) ?? [], value);
+  }
+}
+
+/**
+ * Calls listeners. What one throws is a fault of the application, which is told as such, and must not keep the client from its work.
+ *
+ * @template Value
+ * @param {Iterable<(value: Value) => void>} listeners
+ * @param {Value} value
+ */
+export function callAll(listeners, value) {
+  for (const call of [...listeners]) {
+    try {
+      call(value);
+    } catch (error) {
+      queueMicrotask(() => {
+        throw error;
+      });
     }
   }
 }

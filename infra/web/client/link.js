@@ -67,14 +67,14 @@ export class Link {
   #attempts = 0;
   /** Replaced connections that only wait for their last answers, each with when it has waited enough. @type {Map<Connection, any>} */
   #retired = new Map();
-  /** The connection that was pinged because it may be dead. @type {Connection | undefined} */
+  /** The connection whose answer to a ping is awaited, and whether that has to come soon. @type {{connection: Connection, soon: boolean} | undefined} */
   #checked;
   /** When the next attempt to connect may be made, in milliseconds since 1970. */
   #notBefore = 0;
   /** How many times in a row the service closed this client's connection as the user's oldest. */
   #timesReplaced = 0;
-  /** Whether the next connection is being opened beside the present one. */
-  #replacing = false;
+  /** How many connections are being opened. */
+  #opening = 0;
   #timers = { ping: /** @type {any} */ (0), replace: /** @type {any} */ (0), good: /** @type {any} */ (0), start: /** @type {any} */ (0) };
   /** Ends a pause. */
   #wake = () => {};
@@ -108,11 +108,16 @@ export class Link {
     started.promise = new Promise((resolve, reject) => Object.assign(started, { resolve, reject }));
     // The state tells it too, to those who do not wait.
     started.promise.catch(() => {});
+    if (this.isOnline) {
+      started.resolve();
+      return started.promise;
+    }
     this.#started = started;
     this.#timers.start = setTimeout(() => this.#startFailed(this.state.error ?? lost()), START_MS);
     if (!this.#running) {
       this.#running = true;
       this.#wasOnline = false;
+      this.#becomeUnconnected();
       this.#unsubscribe = this.#lifecycle.subscribe(this.#look);
     }
     this.retry();
@@ -141,11 +146,6 @@ export class Link {
     if (this.connection) return this.#check();
     this.#wake();
     this.#connect();
-  }
-
-  /** Closes the connection, which is of no use. The next one is opened. */
-  giveUp() {
-    this.connection?.close();
   }
 
   #end() {
@@ -193,6 +193,8 @@ export class Link {
   #connect(error) {
     this.#connecting ??= this.#tryUntilConnected(error).finally(() => {
       this.#connecting = undefined;
+      // It may have been stopped and started again meanwhile.
+      if (this.#running && !this.connection) return this.#connect();
       if (!this.isOnline) return;
       clearTimeout(this.#timers.start);
       this.#started?.resolve();
@@ -241,11 +243,11 @@ export class Link {
 
   /** Opens the next connection, and closes the one before it once its last answers have come. */
   async #replace() {
-    this.#replacing = true;
+    this.#opening++;
     try {
       await this.#openNext();
     } finally {
-      this.#replacing = false;
+      this.#opening--;
     }
   }
 
@@ -261,7 +263,9 @@ export class Link {
       // The token may be the reason.
       this.#api.forgetToken();
       const isDue = this.#attempts % DIAGNOSED_EVERY === DIAGNOSED_EVERY - 1;
-      throw (isDue && (await this.#api.diagnosis())) || error;
+      const reason = isDue ? await this.#api.diagnosis() : undefined;
+      // A proxy may answer like that for a while.
+      throw reason && !(this.#wasOnline && reason.code === "misconfigured") ? reason : error;
     });
     if (!this.#running) return next.close();
     const before = this.connection;
@@ -292,7 +296,7 @@ export class Link {
   #schedule() {
     const { ping, replace, good } = this.#timers;
     for (const timer of [ping, replace, good]) clearTimeout(timer);
-    this.#pingIn(this.#lifecycle.isVisible() ? this.#pingEveryMs : PING_AT_LEAST_EVERY_MS, Date.now());
+    this.#pingIn(Math.min(this.#pingEveryMs, PING_AT_LEAST_EVERY_MS), Date.now());
     this.#timers.good = setTimeout(() => (this.#attempts = this.#timesReplaced = 0), GOOD_AFTER_MS);
     this.#replaceIn(Math.max(SHORTEST_MS, Math.min(REPLACE_AFTER_MS, this.#api.renewAt - Date.now())));
   }
@@ -316,11 +320,17 @@ export class Link {
   /** Finds out whether the connection is alive. Without an answer it ends by itself. */
   #check() {
     const connection = this.connection;
-    if (!connection || connection === this.#checked) return;
-    this.#checked = connection;
-    const done = () => (this.#checked = undefined);
-    // An error shows that the connection is alive. In a page that nobody looks at, timers and frames come late.
-    const limit = this.#lifecycle.isVisible() ? CHECK_MS : undefined;
+    // In a page that nobody looks at, timers and frames come late.
+    const soon = this.#lifecycle.isVisible();
+    const known = this.#checked;
+    if (!connection || (known?.connection === connection && (known.soon || !soon))) return;
+    const check = { connection, soon };
+    this.#checked = check;
+    const done = () => {
+      if (this.#checked === check) this.#checked = undefined;
+    };
+    // An error shows that the connection is alive.
+    const limit = soon ? CHECK_MS : undefined;
     void connection.ask("ping", {}, limit).then((pong) => this.#work.compare(pong)).catch(() => {}).finally(done);
   }
 
@@ -360,7 +370,7 @@ export class Link {
     // It answers no frame: usually it is the reason why the service closes the connection.
     const error = errorOf(frame);
     if (error.code === "token_expired") this.#api.forgetToken();
-    const isOurs = connection === this.connection && !this.#replacing;
+    const isOurs = connection === this.connection && this.#opening === 0;
     // The user has too many connections and this was the oldest. Connecting at once would close the next oldest, so wait,
     // unless this connection is being replaced or was.
     if (error.code === "rate_limited" && isOurs) {

@@ -85,13 +85,14 @@ export class List {
   }
 
   /**
-   * Fetches pages until a conversation is among them.
+   * Fetches a conversation, unless it is listed.
    *
    * @param {string} conversationId
    */
   async find(conversationId) {
-    if (!this.#summaries.has(conversationId)) await this.refresh();
-    while (!this.#summaries.has(conversationId) && this.#cursor) await this.more();
+    if (this.#summaries.has(conversationId)) return;
+    const before = this.before();
+    this.answered(await this.#api.request(at(conversationId)), before);
   }
 
   /**
@@ -224,7 +225,7 @@ export class List {
     const otherUser = summary.otherUser ?? known?.otherUser ?? null;
     const presence = otherUser ? this.#presence.get(otherUser.id) : undefined;
     const isTold = presence && otherUser && presence.version !== versions.get(otherUser.id);
-    this.#summaries.set(id, {
+    const merged = {
       ...pick("lastChange"),
       // Both may have it, one of them in a later state.
       lastMessage: isSame && other?.lastMessage ? newer(latest.lastMessage, other.lastMessage) : latest.lastMessage,
@@ -232,7 +233,8 @@ export class List {
       lastSeq,
       unreadCount: this.#hasRead(id, lastSeq) ? 0 : unreadCount,
       otherUser: isTold ? { ...otherUser, online: presence.online, lastSeenAt: presence.lastSeenAt ?? otherUser.lastSeenAt } : otherUser,
-    });
+    };
+    this.#summaries.set(id, Object.freeze(merged));
     // How many of those since are this user's own is not known here.
     if (unreadCount < latest.unreadCount && lastSeq > summary.lastSeq) this.fetchSoon(id);
   }
@@ -421,7 +423,7 @@ export class List {
   /** @param {Summary} summary */
   #summarise(summary) {
     this.#heard.set(summary.id, (this.#heard.get(summary.id) ?? 0) + 1);
-    this.#summaries.set(summary.id, summary);
+    this.#summaries.set(summary.id, Object.freeze(summary));
     this.#changed(summary.id);
   }
 

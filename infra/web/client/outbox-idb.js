@@ -72,8 +72,12 @@ class IdbOutbox {
       };
       this.#channel.postMessage({ userId, owner: this.#owner, isNew: true });
     }
-    const left = await all(database, userId);
-    for (const { owner } of left) watch(owner);
+    const owners = new Set((await all(database, userId)).map(({ owner }) => owner));
+    owners.delete(this.#owner);
+    // Those whose pages have ended come before what this page sends.
+    const takeNow = (/** @type {string} */ owner) =>
+      locks.request(nameOf(owner), { ifAvailable: true }, async (lock) => (lock ? adopt(await this.#take(database, owner)) : watch(owner)));
+    await Promise.all([...owners].map(takeNow));
   }
 
   /** @param {Outgoing} outgoing */

@@ -11,11 +11,13 @@ import { SwitchboardError } from "./errors.js";
 export const RETRY_MS = 500;
 /** A message over which this many connections were closed has failed. */
 export const BLAMED_AT_MOST = 2;
+/** How long messages wait for those that an earlier page has left, which were sent before them. */
+const OPENS_WITHIN_MS = 3000;
 
 /**
  * @typedef {import("./types.js").Message} Message
  * @typedef {import("./types.js").Outgoing} Outgoing
- * @typedef {{replyTo?: string | undefined, metadata?: object | undefined}} More
+ * @typedef {{replyTo?: string | undefined, metadata?: import("./types.js").Metadata | undefined}} More
  * @typedef {object} Work what is done with the outbox
  * @property {(message: Message) => void} stored takes a message as it is stored, and calls {@link Outbox.arrived}
  * @property {(outgoing: Outgoing) => void} changed
@@ -38,6 +40,10 @@ export class Outbox {
   /** The messages that are kept in the store. @type {Set<string>} */
   #kept = new Set();
   #opened = false;
+  /** Whether what was left may still come. */
+  #opening = false;
+  /** The messages that were discarded while the store was closed. @type {Set<string>} */
+  #discarded = new Set();
   #link;
   #store;
   #random;
@@ -85,16 +91,25 @@ export class Outbox {
    */
   open(userId) {
     if (!this.#store || this.#opened) return;
-    this.#opened = true;
+    const store = this.#store;
+    this.#opened = this.#opening = true;
     const adopt = (/** @type {Outgoing[]} */ left) => {
-      const others = left.filter(({ clientMessageId }) => !this.#all.has(clientMessageId));
+      const isDiscarded = (/** @type {Outgoing} */ { clientMessageId }) => this.#discarded.has(clientMessageId);
+      for (const { clientMessageId } of left.filter(isDiscarded)) store.delete(clientMessageId).catch(this.#work.problem);
+      const others = left.filter((one) => !this.#all.has(one.clientMessageId) && !isDiscarded(one));
       for (const { clientMessageId } of others) this.#kept.add(clientMessageId);
       this.#all = new Map([...others.map((one) => /** @type {[string, Outgoing]} */ ([one.clientMessageId, one])), ...this.#all]);
       others.forEach((one) => this.#changed(one));
       this.deliverAll();
     };
-    const opening = this.#store.open(userId, adopt).then(() => [...this.#all.values()].forEach((one) => this.#keep(one)));
-    opening.catch(this.#work.problem);
+    const opened = () => {
+      clearTimeout(timer);
+      this.#opening = false;
+      this.deliverAll();
+    };
+    const timer = setTimeout(opened, OPENS_WITHIN_MS);
+    const opening = store.open(userId, adopt).then(() => [...this.#all.values()].forEach((one) => this.#keep(one)));
+    opening.catch(this.#work.problem).finally(opened);
   }
 
   /** Ends all waiting. The messages stay, and are sent after the next start. @param {SwitchboardError} error */
@@ -211,7 +226,7 @@ export class Outbox {
    * @param {string} conversationId
    */
   async #deliver(conversationId) {
-    if (this.#delivering.has(conversationId) || this.isSuspecting) return;
+    if (this.#delivering.has(conversationId) || this.isSuspecting || this.#opening) return;
     this.#delivering.add(conversationId);
     try {
       // While offline, the next connection continues.
@@ -284,6 +299,7 @@ export class Outbox {
     const outgoing = this.#all.get(clientMessageId);
     this.#all.delete(clientMessageId);
     if (this.#kept.delete(clientMessageId)) this.#store?.delete(clientMessageId).catch(this.#work.problem);
+    else if (this.#store && !this.#opened) this.#discarded.add(clientMessageId);
     if (outgoing) this.#changed(outgoing);
   }
 

@@ -73,7 +73,7 @@ export function useConversations() {
  * @property {boolean} hasOlder
  * @property {number | null} firstUnreadSeq
  * @property {SwitchboardError | undefined} error why it cannot be opened
- * @property {(content: string, more?: {replyTo?: string, metadata?: object}) => Promise<Message>} send may be called before it is
+ * @property {(content: string, more?: {replyTo?: string, metadata?: import("./types.js").Metadata}) => Promise<Message>} send may be called before it is
  *   ready
  * @property {(limit?: number) => Promise<void>} older
  * @property {(clientMessageId: string) => void} resend
@@ -98,8 +98,8 @@ export function useConversation(id) {
       /** @type {Conversation["send"]} */
       send: (content, more) => client.send(id ?? "", content, more),
       older: async (/** @type {number | undefined} */ limit) => room?.older(limit),
-      resend: (/** @type {string} */ clientMessageId) => room?.resend(clientMessageId),
-      discard: (/** @type {string} */ clientMessageId) => room?.discard(clientMessageId),
+      resend: (/** @type {string} */ clientMessageId) => client.resend(clientMessageId),
+      discard: (/** @type {string} */ clientMessageId) => client.discard(clientMessageId),
     }),
     [client, id, room],
   );
@@ -191,17 +191,22 @@ export function useDraft(id) {
   const client = useSwitchboard();
   // The user is known once there is a token.
   useConnection();
-  const key = client.userId && `switchboard draft ${client.userId} ${id}`;
-  const [written, setWritten] = useState({ key: "", text: "" });
-  const isKnown = written.key === key;
-  const text = isKnown ? written.text : (stored(key) ?? (written.key === "" ? written.text : ""));
+  const { userId } = client;
+  const [written, setWritten] = useState({ client, id: "", userId: "", text: "" });
+  // What was written before the user was known is theirs too: the client is.
+  const isCurrent = written.client === client && written.id === id && (written.userId === userId || written.userId === "");
+  const text = isCurrent ? written.text : stored(keyOf(userId, id));
   const write = useCallback(
     (/** @type {string} */ text) => {
-      setWritten({ key, text });
-      store(key, text);
+      setWritten({ client, id, userId, text });
+      store(keyOf(userId, id), text);
     },
-    [key],
+    [client, id, userId],
   );
+  const isNotKept = isCurrent && written.userId !== userId;
+  useEffect(() => {
+    if (isNotKept) write(text);
+  }, [isNotKept, write, text]);
   return [text, write];
 }
 
@@ -213,10 +218,12 @@ export function useDraft(id) {
  */
 function useRoom(id) {
   const client = useSwitchboard();
-  const hasFailed = useConnection().state === "failed";
+  const { state } = useConnection();
+  const isRunning = state !== "failed" && state !== "idle";
   const [opened, setOpened] = useState(
     /** @type {{client?: Switchboard, id?: string, room?: Room, error?: SwitchboardError}} */ ({}),
   );
+  const [attempt, setAttempt] = useState(0);
   useEffect(() => {
     if (!id) return;
     const leaving = new AbortController();
@@ -234,19 +241,46 @@ function useRoom(id) {
       leaving.abort();
       void held?.release();
     };
-    // A client that has failed may be started again.
-  }, [client, id, hasFailed]);
+  }, [client, id, attempt]);
+  const isRefused = opened.error !== undefined;
+  useEffect(() => {
+    // A client that has failed or was stopped is started again.
+    if (isRunning && isRefused) setAttempt((before) => before + 1);
+    // What is refused while it runs is not asked for again: `isRefused` is not waited for.
+  }, [isRunning]);
   const isCurrent = opened.client === client && opened.id === id;
   const room = isCurrent ? opened.room : undefined;
   const subscribe = useCallback((/** @type {() => void} */ changed) => room?.subscribe(changed) ?? nothing, [room]);
   const snapshot = useSyncExternalStore(subscribe, () => room?.snapshot, () => undefined);
+  const isGone = snapshot?.isGone ?? false;
+  useEffect(() => {
+    if (!isGone) return;
+    // The user may be added again.
+    return client.on("conversations", () => {
+      if (client.conversations.some((summary) => summary.id === id)) setAttempt((before) => before + 1);
+    });
+  }, [client, id, isGone]);
   return { room, snapshot, error: isCurrent ? opened.error : undefined };
+}
+
+/**
+ * Where a draft is kept. Nobody's is kept anywhere.
+ *
+ * @param {string} userId
+ * @param {string} id
+ */
+function keyOf(userId, id) {
+  return userId && `switchboard draft ${userId} ${id}`;
 }
 
 /** @param {string} key */
 function stored(key) {
-  if (!key || typeof localStorage === "undefined") return undefined;
-  return localStorage.getItem(key) ?? undefined;
+  try {
+    return (key && localStorage.getItem(key)) || "";
+  } catch {
+    // There is no storage, such as on a server, or the page may not use it.
+    return "";
+  }
 }
 
 /**
@@ -254,11 +288,11 @@ function stored(key) {
  * @param {string} text
  */
 function store(key, text) {
-  if (!key || typeof localStorage === "undefined") return;
+  if (!key) return;
   try {
     if (text) localStorage.setItem(key, text);
     else localStorage.removeItem(key);
   } catch {
-    // There is no room. What is written is still on the screen.
+    // There is no room, or no storage. What is written is still on the screen.
   }
 }

@@ -3,7 +3,8 @@
 // @ts-check
 
 import { at } from "./api.js";
-import { gone } from "./errors.js";
+import { SwitchboardError, gone } from "./errors.js";
+import { callAll } from "./events.js";
 
 /** A conversation is marked as read at most this often. */
 const READ_EVERY_MS = 1000;
@@ -11,7 +12,6 @@ const READ_EVERY_MS = 1000;
 /**
  * @typedef {import("./types.js").Message} Message
  * @typedef {import("./types.js").RoomSnapshot} RoomSnapshot
- * @typedef {import("./errors.js").SwitchboardError} SwitchboardError
  * @typedef {object} Parts what a room is made of, shared by all rooms of a client
  * @property {import("./api.js").Api} api
  * @property {import("./link.js").Link} link
@@ -20,6 +20,7 @@ const READ_EVERY_MS = 1000;
  * @property {import("./changes.js").Changes} changes
  * @property {import("./typing.js").Typing} typing
  * @property {(conversationId: string, content: string, more: import("./outbox.js").More) => Promise<Message>} send
+ * @property {() => SwitchboardError | undefined} ended why nothing can be asked for any more
  * @property {(read: any) => void} read takes that this user has read
  * @property {(conversationId: string) => void} left takes that this user has left
  * @property {(shared: SharedRoom) => Promise<void>} close
@@ -83,7 +84,7 @@ export class SharedRoom {
 
   changed() {
     this.#snapshot = undefined;
-    for (const call of [...this.#listeners]) call();
+    callAll(this.#listeners, undefined);
   }
 
   /** @returns {RoomSnapshot} */
@@ -116,10 +117,14 @@ export class SharedRoom {
   }
 
   /**
+   * Marks messages as read, as soon as there is a connection.
+   *
    * @param {number} upToSeq
    */
   async markRead(upToSeq) {
-    this.#toRead = Math.max(this.#toRead, upToSeq);
+    if (!Number.isInteger(upToSeq)) throw new SwitchboardError("invalid_request", "upToSeq: must be a whole number");
+    // What is not known here was not seen.
+    this.#toRead = Math.max(this.#toRead, Math.min(upToSeq, this.#parts.list.get(this.id)?.lastSeq ?? 0));
     this.#reading ??= this.#markRead().finally(() => (this.#reading = undefined));
     await this.#reading;
   }
@@ -191,7 +196,7 @@ export class Room {
    *
    * @param {Message} message
    * @param {string} content
-   * @param {{metadata?: object | undefined}} [more]
+   * @param {{metadata?: import("./types.js").Metadata | undefined}} [more]
    */
   reply(message, content, more = {}) {
     return this.send(content, { ...more, replyTo: message.id });
@@ -221,7 +226,7 @@ export class Room {
    *
    * @param {Message} message
    * @param {string} content
-   * @param {{metadata?: object | null | undefined}} [more]
+   * @param {{metadata?: import("./types.js").Metadata | null | undefined}} [more]
    * @returns {Promise<Message>} the message as it is stored then
    */
   async edit(message, content, more = {}) {
@@ -387,6 +392,8 @@ export class Room {
 
   #open() {
     if (this.#shared.isGone) throw gone();
+    const ended = this.#parts.ended();
+    if (ended) throw ended;
     return this.#parts;
   }
 

@@ -19,15 +19,17 @@ import { Events } from "./events.js";
 import { Link } from "./link.js";
 import { List } from "./list.js";
 import { Outbox } from "./outbox.js";
-import { Room, SharedRoom } from "./room.js";
+import { Room as OpenRoom, SharedRoom } from "./room.js";
 import { Timeline } from "./timeline.js";
 import { Typing } from "./typing.js";
 
-export { Room, SwitchboardError };
+export { SwitchboardError };
 
 /**
  * @typedef {import("./types.js").Message} Message
  * @typedef {import("./types.js").User} User
+ * @typedef {import("./types.js").Metadata} Metadata
+ * @typedef {import("./errors.js").ErrorCode} ErrorCode
  * @typedef {import("./types.js").OtherUser} OtherUser
  * @typedef {import("./types.js").Role} Role
  * @typedef {import("./types.js").Reaction} Reaction
@@ -42,6 +44,8 @@ export { Room, SwitchboardError };
  * @typedef {import("./types.js").Lifecycle} Lifecycle
  * @typedef {import("./types.js").OutboxStore} OutboxStore
  * @typedef {import("./types.js").Options} Options
+ * @typedef {import("./types.js").Tabs} Tabs
+ * @typedef {import("./room.js").Room} Room
  * @typedef {import("./types.js").EventMap} EventMap
  */
 
@@ -70,8 +74,9 @@ export class Switchboard {
   #rooms = new Map();
   /** The last join or leave of each conversation: the next one waits for it. @type {Map<string, Promise<unknown>>} */
   #membership = new Map();
-  /** @type {SwitchboardError | undefined} */
+  /** Why nothing can be asked for; undefined while it runs, and before the first start. @type {SwitchboardError | undefined} */
   #ended;
+  #signal;
 
   /** @param {Options} options */
   constructor(options) {
@@ -119,12 +124,13 @@ export class Switchboard {
       changes: this.#changes,
       typing: this.#typing,
       send: (conversationId, content, more) => this.send(conversationId, content, more),
+      ended: () => this.#ended,
       read: (read) => this.#read(read),
       left: (conversationId) => this.#forget(conversationId),
       close: (shared) => this.#close(shared),
     };
-    if (signal?.aborted) this.stop();
-    else signal?.addEventListener("abort", () => this.stop(), { once: true });
+    this.#signal = signal;
+    signal?.addEventListener("abort", () => this.stop(), { once: true });
   }
 
   // The connection.
@@ -136,6 +142,7 @@ export class Switchboard {
    * @returns {Promise<void>}
    */
   start() {
+    if (this.#signal?.aborted) return Promise.reject(new SwitchboardError("stopped", "the signal is aborted"));
     this.#ended = undefined;
     // A client that was stopped knows its user. Else the first token tells.
     if (this.userId) this.#outbox.open(this.userId);
@@ -230,7 +237,7 @@ export class Switchboard {
     signal?.addEventListener("abort", abort, { once: true });
     try {
       await Promise.race([shared.ready, aborted]);
-      return new Room(shared, this.#parts);
+      return new OpenRoom(shared, this.#parts);
     } catch (error) {
       void this.#close(shared);
       throw error;
@@ -278,13 +285,31 @@ export class Switchboard {
    * @returns {Promise<Message>}
    */
   send(conversationId, content, more = {}) {
-    if (typeof conversationId !== "string" || typeof content !== "string") {
+    if (typeof conversationId !== "string" || !conversationId || typeof content !== "string") {
       return Promise.reject(new SwitchboardError("invalid_request", "conversationId, content: must be strings"));
     }
     if (this.#ended) return Promise.reject(this.#ended);
     const id = canonical(conversationId);
     this.#typing.sent(id);
     return this.#outbox.send(id, content, more);
+  }
+
+  /**
+   * Sends a failed message again.
+   *
+   * @param {string} clientMessageId
+   */
+  resend(clientMessageId) {
+    this.#outbox.resend(clientMessageId);
+  }
+
+  /**
+   * Discards a failed message.
+   *
+   * @param {string} clientMessageId
+   */
+  discard(clientMessageId) {
+    this.#outbox.discard(clientMessageId);
   }
 
   /** This user's messages that are not stored yet, in the order in which they were sent: the same array until something changes. */
@@ -360,7 +385,7 @@ export class Switchboard {
     const { connection } = this.#link;
     if (connection) {
       // If the connection is lost, the next one joins the conversation; if it is not, a new one is better.
-      void this.#join(connection, shared).catch(() => this.#link.giveUp());
+      void this.#join(connection, shared).catch(() => connection.close());
     }
     return shared;
   }
@@ -456,6 +481,7 @@ export class Switchboard {
   #end(error) {
     this.#ended = error;
     this.#outbox.stop(error);
+    this.#changes.forget(error);
     for (const room of this.#rooms.values()) {
       // Those that are complete are joined again after the next start.
       if (!room.isReady && this.#rooms.delete(room.id)) room.refuse(error);
@@ -479,6 +505,8 @@ export class Switchboard {
     await this.#changes.deliverSuspects();
     this.#changes.deliverAll();
     this.#outbox.deliverAll();
+    // What could not be marked before.
+    for (const room of this.#rooms.values()) void room.markRead(0).catch(() => {});
   }
 
   /**

@@ -9,6 +9,8 @@ import { canonical } from "./checks.js";
 const LONGEST = 2000;
 const LONGEST_REACTION = 32;
 const MOST_REACTIONS = 20;
+/** The most bytes of the metadata of a message. */
+const MOST_METADATA = 4096;
 const TYPING_MS = 6000;
 
 /**
@@ -46,7 +48,7 @@ export function createTestService() {
 }
 
 /** A service in memory. Made by {@link createTestService}. */
-class TestService {
+export class TestService {
   /** @type {Map<string, User & {lastSeenAt: string | null, version: number}>} */
   #users = new Map();
   /** @type {Map<string, Stored>} */
@@ -55,6 +57,8 @@ class TestService {
   #connections = new Set();
   /** Whom each user has blocked. @type {Map<string, Set<string>>} */
   #blocks = new Map();
+  /** @type {{action: string, error: object}[]} */
+  #failures = [];
   #isOnline = true;
   #ids = 0;
 
@@ -66,11 +70,12 @@ class TestService {
    * @returns {{url: string, token: () => string, WebSocket: typeof WebSocket, fetch: typeof fetch}}
    */
   options(userId, profile = {}) {
-    const { name = userId, displayName = null, avatarUrl = null } = profile;
-    const claims = { sub: userId, name, displayName, avatarUrl, exp: Math.floor(Date.now() / 1000) + 3600 };
-    const bytes = new TextEncoder().encode(JSON.stringify(claims));
-    const payload = btoa(String.fromCharCode(...bytes)).replace(/\+/g, "-").replace(/\//g, "_").replace(/=/g, "");
-    this.#upsert(claims);
+    const { name = null, displayName = null, avatarUrl = null } = profile;
+    this.#upsert({ sub: userId, name, displayName, avatarUrl });
+    const token = () => {
+      const claims = JSON.stringify({ sub: userId, exp: Math.floor(Date.now() / 1000) + 3600 });
+      return `e30.${base64(claims).replace(/\+/g, "-").replace(/\//g, "_").replace(/=/g, "")}.test`;
+    };
     const service = this;
     // What the client uses of a WebSocket.
     class TestSocket {
@@ -94,7 +99,7 @@ class TestService {
     }
     return {
       url: "ws://switchboard.test/v1",
-      token: () => `e30.${payload}.test`,
+      token,
       WebSocket: /** @type {any} */ (TestSocket),
       fetch: /** @type {any} */ ((/** @type {string} */ url, /** @type {any} */ request) => this.#requested(url, request, userId)),
     };
@@ -120,7 +125,18 @@ class TestService {
     return [...this.#connections].filter((connection) => connection.userId === userId).length;
   }
 
-  /** There is no network until `goOnline`. */
+  /**
+   * Answers the next frame with this action with an error.
+   *
+   * @param {string} action
+   * @param {{code?: string, message?: string, retryable?: boolean, retryAfterMs?: number}} [error]
+   */
+  failNext(action, { code = "unavailable", message = "the service cannot do this now: try again", retryable = true, retryAfterMs } = {}) {
+    const error = { code, message, retryable, ...(retryAfterMs !== undefined && { retryAfterMs }) };
+    this.#failures.push({ action, error });
+  }
+
+  /** There is no network until `goOnline`. Clients come back after their pause, or at once after `retry`. */
   goOffline() {
     this.#isOnline = false;
     this.cutOff();
@@ -187,6 +203,11 @@ class TestService {
   #hears(connection, text) {
     if (!this.#connections.has(connection)) return;
     const { action, id, ...fields } = JSON.parse(text);
+    const failing = this.#failures.findIndex((failure) => failure.action === action);
+    if (failing !== -1) {
+      const [{ error }] = this.#failures.splice(failing, 1);
+      return push(connection, { type: "error", ...(id !== undefined && { id }), error });
+    }
     try {
       const data = this.#does(connection, action, fields);
       if (data) push(connection, { ...(id !== undefined && { id }), ...data });
@@ -259,6 +280,8 @@ class TestService {
     const conversation = this.#own(userId, conversationId);
     this.#refuseApart(userId, conversation);
     checkContent(content);
+    checkMetadata(metadata);
+    if (clientMessageId !== null && !within(clientMessageId, 64)) throw invalid("clientMessageId: must have 1 to 64 characters");
     const member = /** @type {Member} */ (conversation.members.get(userId));
     const answers = conversation.messages.find(({ id }) => id === replyTo);
     if (replyTo !== null && (!answers || answers.seq < member.firstSeq)) throw invalid("replyTo: must be a message of this conversation");
@@ -311,7 +334,9 @@ class TestService {
       if (!mine) throw new Refusal("forbidden", "only its sender may edit a message", 403);
       if ("ifChange" in fields && fields.ifChange !== message.change) return answer();
       if (message.deletedAt) throw deleted();
+      this.#refuseApart(userId, conversation);
       checkContent(fields.content);
+      checkMetadata(fields.metadata ?? null);
       const metadata = "metadata" in fields ? fields.metadata : message.metadata;
       const isSame = fields.content === message.content && JSON.stringify(metadata) === JSON.stringify(message.metadata);
       change = isSame ? undefined : { content: fields.content, metadata, editedAt: now() };
@@ -321,7 +346,7 @@ class TestService {
       change = message.deletedAt ? undefined : { content: "", metadata: null, reactions: [], deletedAt: now() };
     } else {
       const { reaction } = fields;
-      if (typeof reaction !== "string" || !reaction || [...reaction].length > LONGEST_REACTION) throw invalid(`reaction: must have 1 to ${LONGEST_REACTION} characters`);
+      if (!within(reaction, LONGEST_REACTION)) throw invalid(`reaction: must have 1 to ${LONGEST_REACTION} characters`);
       const adds = action === "add_reaction";
       if (message.deletedAt && adds) throw deleted();
       if (adds) this.#refuseApart(userId, conversation);
@@ -465,7 +490,9 @@ class TestService {
    * @param {string} id
    */
   #own(userId, id) {
-    const conversation = this.#conversations.get(canonical(String(id)));
+    const known = canonical(String(id));
+    if (!/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(known)) throw invalid("conversationId: must be a UUID");
+    const conversation = this.#conversations.get(known);
     if (!conversation?.members.has(userId)) throw forbidden();
     return conversation;
   }
@@ -546,13 +573,19 @@ class TestService {
     await Promise.resolve();
     if (!this.#isOnline) throw new TypeError("there is no network");
     const { pathname, searchParams } = new URL(url);
+    // What the client uses of a response. Not all that tests run in have the whole one.
+    const respond = (/** @type {number} */ status, /** @type {unknown} */ answer) => ({
+      ok: status < 400,
+      status,
+      json: async () => JSON.parse(JSON.stringify(answer)),
+    });
     try {
       const [status, answer] = this.#answers(method, pathname, searchParams, body ? JSON.parse(body) : {}, userId);
-      return answer === undefined ? new Response(null, { status }) : Response.json(answer, { status });
+      return respond(status, answer);
     } catch (error) {
       if (!(error instanceof Refusal)) throw error;
       const { code, message, status } = error;
-      return Response.json({ error: { code, message } }, { status });
+      return respond(status, { error: { code, message } });
     }
   }
 
@@ -590,6 +623,9 @@ class TestService {
     this.#user(other);
     if (method === "PUT") blocked.add(other);
     else blocked.delete(other);
+    // A block takes both out of the room.
+    const direct = [...this.#conversations.values()].find(({ kind, members }) => kind === "direct" && members.has(userId) && members.has(other));
+    if (method === "PUT" && direct) for (const { joined } of this.#connections) joined.delete(direct.id);
     this.#blocks.set(userId, blocked);
     return [204];
   }
@@ -704,7 +740,7 @@ class TestService {
     const { members } = conversation;
     if (method === "GET") {
       const after = query.get("cursor") ?? "";
-      const limit = Number(query.get("limit") ?? 100);
+      const limit = limitOf(query, 100);
       const ids = [...members.keys()].sort().filter((id) => id > after);
       const participants = ids.slice(0, limit).map((id) => {
         const { role, joinedAt, position } = /** @type {Member} */ (members.get(id));
@@ -747,7 +783,7 @@ class TestService {
    * @param {URLSearchParams} query
    */
   #page(userId, query) {
-    const limit = Number(query.get("limit") ?? 50);
+    const limit = limitOf(query, 50);
     const all = this.#list(userId);
     const from = query.get("cursor") ? all.findIndex(({ id }) => id === query.get("cursor")) + 1 : 0;
     const page = all.slice(from, from + limit);
@@ -761,7 +797,7 @@ class TestService {
    */
   #history(conversation, userId, query) {
     const { firstSeq } = /** @type {Member} */ (conversation.members.get(userId));
-    const limit = Number(query.get("limit") ?? 50);
+    const limit = limitOf(query, 50);
     const seen = conversation.messages.filter(({ seq }) => seq >= firstSeq);
     const place = (/** @type {string} */ name) => {
       const seq = /^\d+$/.test(name) ? Number(name) : seen.find(({ id }) => id === name)?.seq;
@@ -784,7 +820,7 @@ class TestService {
   #changes(conversation, userId, query) {
     const { firstSeq } = /** @type {Member} */ (conversation.members.get(userId));
     const after = Number(query.get("after"));
-    const limit = Number(query.get("limit") ?? 50);
+    const limit = limitOf(query, 50);
     const changed = conversation.messages.filter(({ seq, change }) => seq >= firstSeq && (change ?? 0) > after);
     const messages = changed.sort((one, other) => (one.change ?? 0) - (other.change ?? 0)).slice(0, limit);
     const hasMore = changed.length > limit;
@@ -832,7 +868,47 @@ function checkContent(content) {
   if (content.includes("\0")) throw invalid("content: must not contain U+0000");
 }
 
+/** @param {unknown} metadata */
+function checkMetadata(metadata) {
+  if (metadata === null) return;
+  if (typeof metadata !== "object" || Array.isArray(metadata)) throw invalid("metadata: must be a JSON object");
+  const bytes = utf8(JSON.stringify(metadata)).length;
+  if (bytes > MOST_METADATA) throw invalid(`metadata: must have at most ${MOST_METADATA} bytes, not ${bytes}`);
+}
+
+/**
+ * @param {unknown} text
+ * @param {number} longest in characters
+ */
+function within(text, longest) {
+  return typeof text === "string" && text !== "" && [...text].length <= longest;
+}
+
+/**
+ * @param {URLSearchParams} query
+ * @param {number} otherwise
+ */
+function limitOf(query, otherwise) {
+  const limit = Number(query.get("limit") ?? otherwise);
+  if (!Number.isInteger(limit) || limit < 1 || limit > 100) throw invalid("limit: must be 1 to 100");
+  return limit;
+}
+
 /** @param {unknown} title */
 function checkTitle(title) {
   if (typeof title !== "string" || !title.trim() || [...title].length > 200) throw invalid("title: must have 1 to 200 characters");
+}
+
+/**
+ * A text as its bytes in UTF-8, each a character.
+ *
+ * @param {string} text
+ */
+function utf8(text) {
+  return encodeURIComponent(text).replace(/%([0-9A-F]{2})/g, (_, byte) => String.fromCharCode(parseInt(byte, 16)));
+}
+
+/** @param {string} text */
+function base64(text) {
+  return btoa(utf8(text));
 }

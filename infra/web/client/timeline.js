@@ -250,7 +250,7 @@ export class Timeline {
   #marked(message) {
     if (message.readAt) return message;
     const read = [...this.#read].find(([readerId, { upToSeq }]) => readerId !== message.senderId && message.seq <= upToSeq);
-    return read ? { ...message, readAt: read[1].readAt } : message;
+    return read ? Object.freeze({ ...message, readAt: read[1].readAt }) : message;
   }
 
   /**
@@ -261,7 +261,7 @@ export class Timeline {
   #show(stored) {
     this.#stored = Object.freeze(stored);
     const shown = (/** @type {Message} */ message) =>
-      (this.#overlays.get(message.id) ?? []).reduce((under, overlay) => overlay(under), message);
+      (this.#overlays.get(message.id) ?? []).reduce((under, overlay) => Object.freeze(overlay(under)), message);
     this.messages = this.#overlays.size === 0 ? stored : Object.freeze(stored.map(shown));
   }
 

@@ -6,34 +6,37 @@
  * @typedef {{id: string, name: string | null, displayName: string | null, avatarUrl: string | null}} User
  * @typedef {User & {online: boolean, lastSeenAt: string | null}} OtherUser
  * @typedef {"owner" | "member"} Role
- * @typedef {{reaction: string, count: number, userIds: readonly string[]}} Reaction
+ * @typedef {Readonly<{reaction: string, count: number, userIds: readonly string[]}>} Reaction
+ * @typedef {Readonly<Record<string, unknown>>} Metadata
  */
 
 /**
  * A message as it is stored. Times are RFC 3339; `deletedAt` tells that what it said is gone.
  *
- * @typedef {object} Message
+ * @typedef {object} MessageFields
  * @property {string} id
  * @property {string} conversationId
  * @property {number} seq 1, 2, 3 and so on in its conversation
  * @property {string} senderId
- * @property {User} sender
+ * @property {Readonly<User>} sender
  * @property {string} content
  * @property {string | null} clientMessageId
  * @property {string} createdAt
  * @property {string | null} readAt when the other one has read it; null in groups
  * @property {string | null} replyTo the id of the message that it answers
- * @property {object | null} metadata data of the application
+ * @property {Metadata | null} metadata data of the application
  * @property {readonly Reaction[]} reactions
  * @property {string | null} editedAt
  * @property {string | null} deletedAt
  * @property {number | null} change the number of its last change in its conversation
  */
 
+/** @typedef {Readonly<MessageFields>} Message */
+
 /**
  * A conversation in the list. `otherUser` is null in a group, `title` and `avatarUrl` in a conversation of two.
  *
- * @typedef {object} Summary
+ * @typedef {object} SummaryFields
  * @property {string} id
  * @property {"direct" | "group"} kind
  * @property {string | null} title
@@ -49,18 +52,22 @@
  * @property {number} unreadCount
  */
 
+/** @typedef {Readonly<SummaryFields>} Summary */
+
 /**
  * A message on its way. One that has failed stays until `resend` or `discard`.
  *
- * @typedef {object} Outgoing
+ * @typedef {object} OutgoingFields
  * @property {string} clientMessageId
  * @property {string} conversationId
  * @property {string} content
  * @property {string} [replyTo]
- * @property {object} [metadata]
+ * @property {Metadata} [metadata]
  * @property {"pending" | "failed"} state
  * @property {import("./errors.js").SwitchboardError} [error] why it has failed
  */
+
+/** @typedef {Readonly<OutgoingFields>} Outgoing */
 
 /**
  * @typedef {{user: User, role: Role, joinedAt: string, readUpToSeq: number, online: boolean, lastSeenAt: string | null}} Participant
@@ -122,17 +129,17 @@
 /**
  * @typedef {object} Options
  * @property {string} url where the WebSocket API is, as `wss://host/stage`
- * @property {string} [api] where the HTTP API is, as `https://host`; by default at the host of `url`
+ * @property {string | undefined} [api] where the HTTP API is, as `https://host`; by default at the host of `url`
  * @property {() => string | Promise<string>} token gets a token that is valid now; asked again before one expires. If it throws a
  *   `SwitchboardError` with the code `unauthenticated`, the client stops; after other errors it asks again
- * @property {OutboxStore} [outbox] keeps messages over reloads: see `@switchboard/client/outbox-idb`
- * @property {Tabs} [tabs] shares one connection between tabs: see `@switchboard/client/tabs`
- * @property {number} [pingEveryMs] how long nothing may come before the connection is tried, while somebody looks; 30,000 by default
- * @property {Lifecycle} [lifecycle] by default the page's own
- * @property {AbortSignal} [signal] stops the client
- * @property {typeof WebSocket} [WebSocket] another implementation than the global one
- * @property {typeof fetch} [fetch] likewise
- * @property {() => number} [random] likewise, from 0 to 1
+ * @property {OutboxStore | undefined} [outbox] keeps messages over reloads: see `@switchboard/client/outbox-idb`
+ * @property {Tabs | undefined} [tabs] shares one connection between tabs: see `@switchboard/client/tabs`
+ * @property {number | undefined} [pingEveryMs] how long nothing may come before the connection is tried, while somebody looks; 30,000 by default
+ * @property {Lifecycle | undefined} [lifecycle] by default the page's own
+ * @property {AbortSignal | undefined} [signal] stops the client
+ * @property {typeof WebSocket | undefined} [WebSocket] another implementation than the global one
+ * @property {typeof fetch | undefined} [fetch] likewise
+ * @property {(() => number) | undefined} [random] likewise, from 0 to 1
  */
 
 /**

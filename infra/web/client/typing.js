@@ -84,7 +84,8 @@ export class Typing {
   }
 
   stop() {
-    for (const typists of this.#typists.values()) for (const timer of typists.values()) clearTimeout(timer);
-    this.#typists.clear();
+    for (const [conversationId, typists] of [...this.#typists]) {
+      for (const userId of [...typists.keys()]) this.heard({ conversationId, userId }, 0);
+    }
   }
 }

@@ -31,7 +31,7 @@ function App() {
     <main>
       <h1>{other} {online ? "●" : "○"} {unreadCount > 0 && `(${unreadCount})`}</h1>
       <p role="status">{state === "online" ? "" : `${state} ${error?.message ?? ""}`}</p>
-      {id ? <Conversation id={id} /> : <p>Waiting for {other} …</p>}
+      {id && state !== "failed" ? <Conversation id={id} /> : <p>Waiting for {other} …</p>}
     </main>
   );
 }
@@ -43,7 +43,7 @@ function Conversation({ id }: { id: string }) {
   const end = useReadWhenVisible(id);
   const submit = (event: FormEvent) => {
     event.preventDefault();
-    if (draft.trim()) void send(draft);
+    if (draft.trim()) send(draft).catch(() => {}); // It is shown as failed.
     setDraft("");
   };
   return (
