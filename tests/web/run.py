@@ -26,7 +26,7 @@ NODES = ["22", "24"]
 
 
 def run(*command, cwd, **more):
-    return subprocess.run(command, cwd=cwd, check=True, timeout=300, **more)
+    return subprocess.run(command, cwd=cwd, check=True, timeout=900, **more)
 
 
 def npm_install(folder, *packages):

@@ -9,7 +9,7 @@ import { createSwitchboard } from "./client/switchboard.js";
 import { Network } from "./network.mjs";
 import { connected, cutOff, memory, optionsOf, somebody, summaryOf, undocumented, until } from "./service.mjs";
 
-const SEEDS = (process.env.SEEDS ?? (memory ? "1-40" : "1-2")).split("-").map(Number);
+const SEEDS = (process.env.SEEDS ?? (memory ? "1-20" : "1-2")).split("-").map(Number);
 const STEPS = 150;
 
 /** Numbers from 0 to 1 that a seed decides (mulberry32). */

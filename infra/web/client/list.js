@@ -9,11 +9,14 @@ import { newer } from "./timeline.js";
 
 /** If more conversations than this have changed unheard, the list is fetched instead of each of them. */
 const FETCHED_ALONE = 5;
+/** The number of messages of each conversation whose senders are remembered: as many as may come during a request. */
+const REMEMBERED = 200;
 
 /**
  * @typedef {import("./types.js").Message} Message
  * @typedef {import("./types.js").Summary} Summary
- * @typedef {{heard: Map<string, number>, versions: Map<string, number>}} Before what had been heard before a request
+ * @typedef {{heard: Map<string, number>, reads: Map<string, number>, versions: Map<string, number>}} Before what had been heard
+ *   before a request
  * @typedef {{upToSeq: number, readAt: string, readerId: string}} Read
  * @typedef {object} Work what is done with the list
  * @property {(conversationId?: string) => void} changed takes which conversation has changed; none for any number of them
@@ -35,6 +38,10 @@ export class List {
   #latestChanges = new Map();
   /** The `seq` up to which this user has read, by conversation. @type {Map<string, number>} */
   #readUpTo = new Map();
+  /** How often this user has read, by conversation. @type {Map<string, number>} */
+  #reads = new Map();
+  /** Who has sent the latest messages, by conversation and `seq`. @type {Map<string, Map<number, string>>} */
+  #senders = new Map();
   /** The conversations that are being fetched, and whether they have to be fetched again then. @type {Map<string, boolean>} */
   #fetching = new Map();
   /** Where the service lists conversations without a message that this user sees, in milliseconds since 1970. @type {Map<string, number>} */
@@ -115,7 +122,7 @@ export class List {
   /** What has been heard until now. @returns {Before} */
   before() {
     const versions = new Map([...this.#presence].map(([userId, { version }]) => [userId, version]));
-    return { heard: new Map(this.#heard), versions };
+    return { heard: new Map(this.#heard), reads: new Map(this.#reads), versions };
   }
 
   /**
@@ -207,7 +214,7 @@ export class List {
    * @param {Summary} summary
    * @param {Before} before
    */
-  #merge(summary, { heard, versions }) {
+  #merge(summary, { heard, reads, versions }) {
     const { id } = summary;
     const known = this.#summaries.get(id);
     const isHeard = this.#heard.get(id) !== heard.get(id);
@@ -217,9 +224,10 @@ export class List {
       known && (known[number] > summary[number] || (known[number] === summary[number] && isHeard)) ? known : summary;
     const latest = pick("lastSeq");
     const { lastMessageAt, lastSeq } = latest;
-    // More cannot be unread than were then and what has come since. A read on another device was missed if more seem to be.
-    const most = summary.unreadCount + lastSeq - summary.lastSeq;
-    const unreadCount = Math.min(latest.unreadCount, most);
+    // What the service has counted, and what has come since.
+    const since = this.#othersBetween(id, summary.lastSeq, lastSeq);
+    const unreadCount = Math.min(summary.unreadCount + (since ?? lastSeq - summary.lastSeq), this.#most(id, lastSeq));
+    const isExact = since !== undefined && this.#reads.get(id) === reads.get(id);
     const other = latest === known ? summary : known;
     const isSame = latest.lastMessage !== null && other?.lastMessage?.id === latest.lastMessage.id;
     const otherUser = summary.otherUser ?? known?.otherUser ?? null;
@@ -231,12 +239,49 @@ export class List {
       lastMessage: isSame && other?.lastMessage ? newer(latest.lastMessage, other.lastMessage) : latest.lastMessage,
       lastMessageAt,
       lastSeq,
-      unreadCount: this.#hasRead(id, lastSeq) ? 0 : unreadCount,
+      unreadCount,
       otherUser: isTold ? { ...otherUser, online: presence.online, lastSeenAt: presence.lastSeenAt ?? otherUser.lastSeenAt } : otherUser,
     };
     this.#summaries.set(id, Object.freeze(merged));
-    // How many of those since are this user's own is not known here.
-    if (unreadCount < latest.unreadCount && lastSeq > summary.lastSeq) this.fetchSoon(id);
+    if (!isExact && unreadCount > 0) this.fetchSoon(id);
+  }
+
+  /**
+   * How many of the messages after one, up to another, are not this user's own; undefined if that is not known.
+   *
+   * @param {string} id
+   * @param {number} after
+   * @param {number} upTo
+   */
+  #othersBetween(id, after, upTo) {
+    const senders = this.#senders.get(id);
+    let others = 0;
+    for (let seq = after + 1; seq <= upTo; seq++) {
+      const sender = senders?.get(seq);
+      if (sender === undefined) return undefined;
+      if (sender !== this.#api.userId) others++;
+    }
+    return others;
+  }
+
+  /**
+   * How many messages of a conversation can be unread at most.
+   *
+   * @param {string} id
+   * @param {number} lastSeq
+   */
+  #most(id, lastSeq) {
+    return Math.max(0, lastSeq - (this.#readUpTo.get(id) ?? 0));
+  }
+
+  /** @param {Message} message */
+  #remember({ conversationId, seq, senderId }) {
+    const senders = this.#senders.get(conversationId) ?? new Map();
+    this.#senders.set(conversationId, senders.set(seq, senderId));
+    for (const oldest of senders.keys()) {
+      if (senders.size <= REMEMBERED) break;
+      senders.delete(oldest);
+    }
   }
 
   // What is heard.
@@ -244,6 +289,7 @@ export class List {
   /** @param {Message} message a new message that was pushed or sent */
   take(message) {
     const { conversationId, senderId, seq } = message;
+    this.#remember(message);
     const summary = this.#summaries.get(conversationId);
     if (summary && seq <= summary.lastSeq) return this.#renewLatest(summary, message);
     // Not listed here yet, or messages were missed whose senders are not known here.
@@ -254,6 +300,7 @@ export class List {
 
   /** @param {{conversationId: string, lastMessage: Message, lastSeq: number, unreadCount: number}} update */
   update({ conversationId, lastMessage, lastSeq, unreadCount }) {
+    this.#remember(lastMessage);
     const summary = this.#summaries.get(conversationId);
     // Not listed here yet: it is new, or on a later page.
     if (!summary) return this.#refreshSoon();
@@ -309,7 +356,10 @@ export class List {
    */
   read(conversationId, { readerId, upToSeq, readAt }) {
     const mine = readerId === this.#api.userId;
-    if (mine) this.#readUpTo.set(conversationId, Math.max(upToSeq, this.#readUpTo.get(conversationId) ?? 0));
+    if (mine) {
+      this.#readUpTo.set(conversationId, Math.max(upToSeq, this.#readUpTo.get(conversationId) ?? 0));
+      this.#reads.set(conversationId, (this.#reads.get(conversationId) ?? 0) + 1);
+    }
     const summary = this.#summaries.get(conversationId);
     if (!summary) return;
     const { lastMessage } = summary;
@@ -317,8 +367,7 @@ export class List {
     this.#summarise({
       ...summary,
       lastMessage: reads ? { ...lastMessage, readAt } : lastMessage,
-      // No more messages can be unread than there are after it.
-      unreadCount: mine ? Math.min(summary.unreadCount, Math.max(0, summary.lastSeq - upToSeq)) : summary.unreadCount,
+      unreadCount: Math.min(summary.unreadCount, this.#most(conversationId, summary.lastSeq)),
     });
     // How many of those after it are this user's own is not known here.
     if (mine && summary.unreadCount > 0 && upToSeq < summary.lastSeq) this.fetchSoon(conversationId);
