@@ -51,7 +51,7 @@ async function renders(element) {
 }
 
 async function until(what, isSo) {
-  for (let n = 0; n < 500; n++) {
+  for (let n = 0; n < 2000; n++) {
     if (await isSo()) return;
     await act(() => new Promise((resolve) => setTimeout(resolve, 4)));
   }
