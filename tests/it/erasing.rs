@@ -104,7 +104,8 @@ enum Fate {
     Others,
 }
 
-/// Every column of every table. A new one has to be added here, and to the erasure if it says something of a user.
+/// Every column of every table. A new one has to be added here, and to the erasure if it says something of a
+/// user.
 fn fates() -> BTreeMap<&'static str, Fate> {
     use Fate::{Emptied, IdStays, Neutral, Others, RowGoes};
     BTreeMap::from([
@@ -208,9 +209,9 @@ const OWNERS: [(&str, &str); 10] = [
     ("conversations", "creator_id"),
 ];
 
-/// Every attribute of the table of connections, without what follows a `#`. Of a user who is erased, all go but
-/// three: the key, the version of the item, and until when tokens are refused. A new one has to be added here, and
-/// to the erasure.
+/// Every attribute of the table of connections, without what follows a `#`. Of a user who is erased, all go
+/// but three: the key, the version of the item, and until when tokens are refused. A new one has to be added
+/// here, and to the erasure.
 const ATTRIBUTES: [&str; 15] = [
     "pk",
     "version",
@@ -545,7 +546,8 @@ async fn an_erasure_that_is_killed_at_any_step_goes_on_when_it_is_repeated() {
     let database = connect(&database.url).await;
     let many = |conversation: &str, count: u32| {
         format!(
-            "insert into messages (id, conversation_id, seq, sender_id, content, client_message_id, created_at) \
+            "insert into messages \
+                (id, conversation_id, seq, sender_id, content, client_message_id, created_at) \
                 select gen_random_uuid(), '{conversation}', 10 + n, '{}', '{SAID} ' || n, \
                     case when n % 2 = 0 then 'named ' || n end, clock_timestamp() \
                 from generate_series(1, {count}) as n; \
@@ -589,7 +591,8 @@ async fn an_erasure_that_is_killed_at_any_step_goes_on_when_it_is_repeated() {
     assert_eq!(watcher.query_one(erasing, &[&alice.id]).await.unwrap().get::<_, i64>(0), 0);
     assert!(bob.reads(&group, "?before=5").await.messages[0].reactions.is_empty());
     // The numbers of the changes have no gaps.
-    let changes = "select count(distinct change), max(change), (select last_change from conversations where id = $1::text::uuid) \
+    let changes = "select count(distinct change), max(change), \
+            (select last_change from conversations where id = $1::text::uuid) \
         from messages where conversation_id = $1::text::uuid and change is not null";
     let row = watcher.query_one(changes, &[&conversation]).await.unwrap();
     let (count, last): (i64, i64) = (row.get(0), row.get(2));

@@ -236,14 +236,28 @@ async fn what_is_refused_for_three_days_is_set_aside() {
     receiver.takes(4, &conversation).await;
 }
 
-#[tokio::test]
-async fn an_event_that_is_written_while_another_is_sent_follows_it() {
+/// A message of Alice's that is being told to a receiver which hesitates.
+struct Hesitating {
+    receiver: Receiver,
+    stack: Arc<Stack>,
+    database: Database,
+    phone: Client,
+    conversation: String,
+}
+
+async fn hesitating() -> Hesitating {
     let receiver = Receiver::start().await;
     let (stack, database) = stack_that_tells(&receiver, &[]).await;
     let Pair { alice_phone: mut phone, conversation, .. } = pair(&stack).await;
     receiver.takes(1, &conversation).await;
     receiver.is(Manner::Hesitates);
     phone.says(&conversation, "one").await;
+    Hesitating { receiver, stack, database, phone, conversation }
+}
+
+#[tokio::test]
+async fn an_event_that_is_written_while_another_is_sent_follows_it() {
+    let Hesitating { receiver, stack, database, mut phone, conversation } = hesitating().await;
     eventually("the first one is posted", async || receiver.posted() == 2).await;
     phone.says(&conversation, "two").await;
     // Nothing is locked meanwhile: the second one is written, and waits for the first.
@@ -277,12 +291,7 @@ async fn an_event_that_is_written_while_another_is_sent_follows_it() {
 
 #[tokio::test]
 async fn a_receiver_that_does_not_answer_is_given_ten_seconds() {
-    let receiver = Receiver::start().await;
-    let (stack, database) = stack_that_tells(&receiver, &[]).await;
-    let Pair { alice_phone: mut phone, conversation, .. } = pair(&stack).await;
-    receiver.takes(1, &conversation).await;
-    receiver.is(Manner::Hesitates);
-    phone.says(&conversation, "one").await;
+    let Hesitating { receiver, stack, database, conversation, .. } = hesitating().await;
     eventually("it is given up", async || stack.log().contains("the receiver takes too long")).await;
     receiver.goes_on();
     executes(&database, "update events set due_at = clock_timestamp()").await;
@@ -292,12 +301,7 @@ async fn a_receiver_that_does_not_answer_is_given_ten_seconds() {
 
 #[tokio::test]
 async fn an_event_is_sent_again_if_its_sender_dies() {
-    let receiver = Receiver::start().await;
-    let (stack, database) = stack_that_tells(&receiver, &[]).await;
-    let Pair { alice_phone: mut phone, conversation, .. } = pair(&stack).await;
-    receiver.takes(1, &conversation).await;
-    receiver.is(Manner::Hesitates);
-    phone.says(&conversation, "one").await;
+    let Hesitating { receiver, stack, database, mut phone, conversation } = hesitating().await;
     eventually("it is posted", async || receiver.posted() == 2).await;
     stack.kills("deliver_events");
     receiver.goes_on();

@@ -29,8 +29,8 @@ impl Store {
         self.run(|connection| async move { old_messages(&connection, days, after).await }).await
     }
 
-    /// Removes messages of a conversation up to `seq`: some of them. Returns how many, and whether there may be
-    /// more.
+    /// Removes messages of a conversation up to `seq`: some of them. Returns how many, and whether there may
+    /// be more.
     ///
     /// # Errors
     ///
