@@ -1931,7 +1931,12 @@ test("an outbox that never opens holds nothing up for long", async () => {
   chat = make({ outbox: store });
   await chat.start();
   void chat.send("c", "new").catch(() => {});
-  await pass(3000);
+  await pass(2000);
+  chat.stop();
+  await chat.start();
+  await pass(2000);
+  assert.equal(latest().frames("send_message").length, 0, "each start waits anew");
+  await pass(1000);
   assert.deepEqual(latest().frames("send_message").map(({ content }) => content), ["new"]);
 });
 

@@ -24,6 +24,18 @@ async function heap() {
 /** In bytes, of a thousand times: a conversation that is left over has more than two thousand each time. */
 const LITTLE = 700_000;
 
+/** Does something a thousand times, and looks at what is left over. */
+async function leavesNothing(use) {
+  // What the runtime keeps for itself of code that runs often is there then.
+  await use(1000);
+  const before = { heap: await heap(), timers: timers() };
+  await use(1000);
+  const after = { heap: await heap(), timers: timers() };
+  console.log(`heap ${before.heap} to ${after.heap}, timers ${before.timers} to ${after.timers}`);
+  assert(after.heap - before.heap < LITTLE, `${after.heap - before.heap} bytes are left over`);
+  assert.equal(after.timers, before.timers);
+}
+
 let chat;
 afterEach(() => chat.stop());
 
@@ -48,14 +60,7 @@ test("a thousand opens, closes and connections later nothing is left over", asyn
       await Promise.all([one.release(), two.release()]);
     }
   };
-  // What the runtime keeps for itself of code that runs often is there then.
-  await use(1000);
-  const before = { heap: await heap(), timers: timers() };
-  await use(1000);
-  const after = { heap: await heap(), timers: timers() };
-  console.log(`heap ${before.heap} to ${after.heap}, timers ${before.timers} to ${after.timers}`);
-  assert(after.heap - before.heap < LITTLE, `${after.heap - before.heap} bytes are left over`);
-  assert.equal(after.timers, before.timers);
+  await leavesNothing(use);
   chat.stop();
   assert.equal(timers(), 0, "after a stop no timer runs");
 });
@@ -74,13 +79,6 @@ test("a thousand connections that break leave nothing over", async () => {
       while (chat.connection.state !== "online") await new Promise((resolve) => setImmediate(resolve));
     }
   };
-  // What the runtime keeps for itself of code that runs often is there then.
-  await use(1000);
-  const before = { heap: await heap(), timers: timers() };
-  await use(1000);
-  const after = { heap: await heap(), timers: timers() };
-  console.log(`heap ${before.heap} to ${after.heap}, timers ${before.timers} to ${after.timers}`);
-  assert(after.heap - before.heap < LITTLE, `${after.heap - before.heap} bytes are left over`);
-  assert.equal(after.timers, before.timers);
+  await leavesNothing(use);
   await room.release();
 });

@@ -127,7 +127,8 @@ test("another id shows another conversation, and none shows nothing", async () =
   assert.match(page.text(), /idle \[\]/);
 });
 
-test("who is removed is told, and what is none of theirs fails", async () => {
+/** Alice on the page of a group that Bob has just removed her from. */
+async function removed() {
   const { alice, bob } = await people();
   const group = await bob.createGroup({ title: "Lunch", participantIds: ["alice"] });
   const ofGroup = await bob.conversation(group);
@@ -135,6 +136,11 @@ test("who is removed is told, and what is none of theirs fails", async () => {
   await until("it is ready", () => page.text().includes("ready"));
   await act(() => ofGroup.remove("alice"));
   await until("she is out", () => page.text().includes("gone"));
+  return { alice, ofGroup, page };
+}
+
+test("who is removed is told, and what is none of theirs fails", async () => {
+  const { alice, page } = await removed();
   let error;
   await page.render(within(alice, h(Talk, { id: "0197f1c0-0000-7000-8000-000000000000", seen: (conversation) => (error = conversation.error) })));
   await until("it fails", () => page.text().includes("failed"));
@@ -250,13 +256,7 @@ test("a conversation that was waited for during a stop is there after the next s
 });
 
 test("who is added again sees the conversation again", async () => {
-  const { alice, bob } = await people();
-  const group = await bob.createGroup({ title: "Lunch", participantIds: ["alice"] });
-  const ofGroup = await bob.conversation(group);
-  const page = await renders(within(alice, h(Talk, { id: group })));
-  await until("it is ready", () => page.text().includes("ready"));
-  await act(() => ofGroup.remove("alice"));
-  await until("she is out", () => page.text().includes("gone"));
+  const { ofGroup, page } = await removed();
   await act(() => ofGroup.add(["alice"]));
   await until("she is in again", () => page.text().includes("ready"));
   await act(async () => void (await ofGroup.send("welcome back")));

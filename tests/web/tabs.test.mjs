@@ -130,6 +130,9 @@ test("when the leader ends, another tab leads, and nothing is lost", async () =>
   assert.equal(new Set(contents(last)).size, 5);
   tabs[2].stop();
   await until("none is left", () => connections(service, "alice") === 0);
+  bob.stop();
+  const timers = process.getActiveResourcesInfo().filter((kind) => kind === "Timeout");
+  assert.equal(timers.length, 0, "after a stop no timer runs");
 });
 
 test("a connection that breaks is made again once, for all", async () => {

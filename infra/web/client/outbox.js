@@ -40,8 +40,8 @@ export class Outbox {
   /** The messages that are kept in the store. @type {Set<string>} */
   #kept = new Set();
   #opened = false;
-  /** Whether what was left may still come. */
-  #opening = false;
+  /** The timer after which what was left is not waited for any more; undefined unless it may still come. @type {any} */
+  #opening;
   /** The messages that were discarded while the store was closed. @type {Set<string>} */
   #discarded = new Set();
   #link;
@@ -92,7 +92,7 @@ export class Outbox {
   open(userId) {
     if (!this.#store || this.#opened) return;
     const store = this.#store;
-    this.#opened = this.#opening = true;
+    this.#opened = true;
     const adopt = (/** @type {Outgoing[]} */ left) => {
       const isDiscarded = (/** @type {Outgoing} */ { clientMessageId }) => this.#discarded.has(clientMessageId);
       for (const { clientMessageId } of left.filter(isDiscarded)) store.delete(clientMessageId).catch(this.#work.problem);
@@ -103,11 +103,14 @@ export class Outbox {
       this.deliverAll();
     };
     const opened = () => {
+      // It may have been stopped and opened again meanwhile.
+      if (this.#opening !== timer) return;
       clearTimeout(timer);
-      this.#opening = false;
+      this.#opening = undefined;
       this.deliverAll();
     };
     const timer = setTimeout(opened, OPENS_WITHIN_MS);
+    this.#opening = timer;
     const opening = store.open(userId, adopt).then(() => [...this.#all.values()].forEach((one) => this.#keep(one)));
     opening.catch(this.#work.problem).finally(opened);
   }
@@ -118,6 +121,8 @@ export class Outbox {
     this.#promised.clear();
     if (this.#opened) this.#store?.close();
     this.#opened = false;
+    clearTimeout(this.#opening);
+    this.#opening = undefined;
     this.#kept.clear();
   }
 
@@ -226,7 +231,7 @@ export class Outbox {
    * @param {string} conversationId
    */
   async #deliver(conversationId) {
-    if (this.#delivering.has(conversationId) || this.isSuspecting || this.#opening) return;
+    if (this.#delivering.has(conversationId) || this.isSuspecting || this.#opening !== undefined) return;
     this.#delivering.add(conversationId);
     try {
       // While offline, the next connection continues.

@@ -94,7 +94,11 @@ class Hub {
   #WebSocket;
   #tab = newId().slice(0, 12);
   #count = 0;
-  /** The sockets of this tab, each with the URL that it opens and how often that was asked for. @type {Map<string, {socket: SharedSocket, url: string, asked: number}>} */
+  /**
+   * The sockets of this tab, each with the URL that it opens, and the timer of the last request for that.
+   *
+   * @type {Map<string, {socket: SharedSocket, url: string, timer?: any}>}
+   */
   #own = new Map();
   /** @type {BroadcastChannel | undefined} */
   #channel;
@@ -118,7 +122,7 @@ class Hub {
    */
   add(socket, url) {
     const id = `${this.#tab}:${++this.#count}`;
-    this.#own.set(id, { socket, url, asked: 0 });
+    this.#own.set(id, { socket, url });
     if (!this.#channel) {
       this.#channel = new BroadcastChannel(this.#key);
       this.#channel.onmessage = ({ data }) => this.#hear(data);
@@ -144,6 +148,7 @@ class Hub {
     const own = this.#own.get(id);
     if (!own) return;
     this.#own.delete(id);
+    clearTimeout(own.timer);
     if (code !== undefined) own.socket.ended(code);
     if (this.#own.size > 0) return;
     // A tab without a connection is not the one to lead.
@@ -163,11 +168,11 @@ class Hub {
   #ask(id) {
     const own = this.#own.get(id);
     if (!own || own.socket.readyState !== 0) return;
-    const asked = ++own.asked;
-    this.tell({ type: "open", socket: id, url: own.url });
-    const isStuck = () => this.#own.has(id) && own.socket.readyState === 0 && own.asked === asked && !this.#switch;
+    clearTimeout(own.timer);
     // Not all tabs at once.
-    setTimeout(() => isStuck() && this.#claim({ steal: true }), ANSWERS_WITHIN_MS * (1 + Math.random() / 2));
+    const delay = ANSWERS_WITHIN_MS * (1 + Math.random() / 2);
+    own.timer = setTimeout(() => this.#switch || this.#claim({ steal: true }), delay);
+    this.tell({ type: "open", socket: id, url: own.url });
   }
 
   /**
@@ -188,14 +193,12 @@ class Hub {
       });
     // A lock cannot be stolen and waited for at once.
     const lock = navigator.locks.request(this.#key, how.steal ? how : { signal }, lead);
-    const stepDown = () => {
-      if (this.#resign !== resign) return;
-      this.#switch?.end();
-      this.#switch = undefined;
-    };
-    const resign = this.#resign;
-    // Another tab has stolen it: this one waits in line again.
-    lock.then(stepDown, () => (stepDown(), !signal.aborted && this.#channel && this.#claim({})));
+    lock.catch(() => {
+      if (signal.aborted) return;
+      // Another tab has stolen it: this one waits in line again, if it still wants a connection.
+      this.#resign();
+      if (this.#channel) this.#claim({});
+    });
     signal.addEventListener("abort", () => {
       this.#switch?.end();
       this.#switch = undefined;
@@ -224,6 +227,7 @@ class Hub {
       case "close":
         return this.#switch?.close(told.socket);
       case "opened":
+        clearTimeout(this.#own.get(told.socket)?.timer);
         return this.#own.get(told.socket)?.socket.opened();
       case "frame":
         for (const id of told.sockets) this.#own.get(id)?.socket.received(told.text);
