@@ -6,10 +6,10 @@ use harness::{Stack, connect, eventually};
 use protocol::rest::{Blocks, ParticipantPage};
 use protocol::{Code, ErrorBody, Event};
 use reqwest::Method;
-use serde_json::{Value, json};
-use tokio_postgres::Client as Postgres;
+use serde_json::json;
 
 use crate::people::{Client, Frame, Pair, User, pair};
+use crate::queue::{Call, in_turn};
 use crate::stand_ins::dynamodb::DynamoDb;
 
 /// Blocks a user, or ends that. Returns the status.
@@ -240,75 +240,37 @@ async fn blocks_are_listed_and_bad_input_is_refused() {
     assert_eq!(blocked(&alice).await.len(), 1000);
 }
 
-/// Waits until so many statements wait for a lock.
-async fn are_waiting(database: &Postgres, count: i64) {
-    eventually("statements wait for a lock", async || {
-        let waiting = "select count(*) from pg_stat_activity
-                       where datname = current_database() and wait_event_type = 'Lock'";
-        database.query_one(waiting, &[]).await.unwrap().get::<_, i64>(0) == count
-    })
-    .await;
+fn block(by: &User, of: &User) -> Call {
+    Call::Request(by.clone(), Method::PUT, format!("/api/blocks?userId={}", of.id), None)
 }
 
 #[tokio::test]
 async fn a_send_that_waits_while_a_block_is_made_is_refused() {
-    let (stack, database) = Stack::own(&[]).await;
-    let stack = Arc::new(stack);
-    let Pair { alice, alice_phone: mut phone, bob, conversation, .. } = pair(&stack).await;
-    let (holder, watcher) = (connect(&database.url).await, connect(&database.url).await);
-    let lock = format!("begin; select from conversations where id = '{conversation}' for update");
-    holder.batch_execute(&lock).await.unwrap();
-    let blocking = tokio::spawn(async move { sets(&bob, &alice.id, Method::PUT).await });
-    are_waiting(&watcher, 1).await;
+    let (stack, _database) = Stack::own_with(&[]).await;
+    let Pair { alice, alice_phone: phone, bob, conversation, .. } = pair(&stack).await;
+    let row = format!("conversations where id = '{conversation}'");
     let say = json!({ "action": "send_message", "conversationId": conversation, "content": "hello" });
-    let sending = phone.sends(say).await;
-    are_waiting(&watcher, 2).await;
-    holder.batch_execute("commit").await.unwrap();
-    assert_eq!(blocking.await.unwrap(), 204);
-    assert!(
-        matches!(phone.is_answered(&sending).await, Frame::Error(error) if error.error.code == Code::Forbidden)
-    );
+    let calls = [block(&bob, &alice), Call::Frame(0, say)];
+    let [blocked, sent] = in_turn(&stack, &row, &mut [phone], calls).await;
+    assert_eq!(blocked.status(), 204);
+    assert!(matches!(sent.frame(), Frame::Error(error) if error.error.code == Code::Forbidden));
 }
 
 #[tokio::test]
 async fn a_conversation_and_a_block_that_are_made_at_once_know_of_each_other() {
-    let (stack, database) = Stack::own(&[]).await;
-    let stack = Arc::new(stack);
-    let watcher = connect(&database.url).await;
+    let (stack, _database) = Stack::own_with(&[]).await;
     for block_is_first in [true, false] {
         let (alice, bob) = (User::of(&stack, "Alice"), User::of(&stack, "Bob"));
-        let (_phone, _bobs) = (alice.connects().await, bob.connects().await);
+        let (mut phone, _bobs) = (alice.connects().await, bob.connects().await);
         // Both wait for the row of Bob, and get it in this order.
-        let holder = connect(&database.url).await;
-        holder
-            .batch_execute(&format!("begin; select from users where id = '{}' for update", bob.id))
-            .await
-            .unwrap();
-        let blocking = {
-            let (bob, alice) = (bob.clone(), alice.clone());
-            async move { Value::from(sets(&bob, &alice.id, Method::PUT).await) }
-        };
-        let asking = {
-            let (bob, alice) = (bob.clone(), alice.clone());
-            async move { json!(alice.asks_for_conversation_with(&bob).await) }
-        };
-        let (first, second) = match block_is_first {
-            true => {
-                let first = tokio::spawn(blocking);
-                are_waiting(&watcher, 1).await;
-                (first, tokio::spawn(asking))
-            }
-            false => {
-                let first = tokio::spawn(asking);
-                are_waiting(&watcher, 1).await;
-                (first, tokio::spawn(blocking))
-            }
-        };
-        are_waiting(&watcher, 2).await;
-        holder.batch_execute("commit").await.unwrap();
-        let answers = [first.await.unwrap(), second.await.unwrap()];
-        let made = answers.iter().find_map(|answer| answer[1].as_str()).unwrap();
-        let mut phone = alice.connects().await;
+        let row = format!("users where id = '{}'", bob.id);
+        let find = "/api/conversations/find-or-create".to_owned();
+        let body = json!({ "otherUserId": bob.id });
+        let finding = Call::Request(alice.clone(), Method::POST, find, Some(body));
+        let blocking = block(&bob, &alice);
+        let calls = if block_is_first { [blocking, finding] } else { [finding, blocking] };
+        let answers = in_turn(&stack, &row, &mut [], calls).await;
+        let made = answers.iter().find_map(|answer| answer.body()["conversationId"].as_str()).unwrap();
         let say = json!({ "action": "send_message", "conversationId": made, "content": "hello" });
         assert_eq!(phone.is_refused(say).await.0, Code::Forbidden, "the block is first: {block_is_first}");
     }

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a story that cannot go on fails")]
 
 mod people;
+mod queue;
 mod stand_ins;
 
 mod backends;

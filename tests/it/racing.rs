@@ -8,10 +8,11 @@ use harness::{Database, Stack, connect, eventually};
 use protocol::{Answer, Code, Event, Message};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use serde_json::json;
-use tokio_postgres::Client as Postgres;
+use reqwest::Method;
+use serde_json::{Value, json};
 
 use crate::people::{Client, Frame, User};
+use crate::queue::{Call, in_turn};
 use crate::stand_ins::dynamodb::DynamoDb;
 
 /// A stack whose functions reach DynamoDB through a proxy.
@@ -23,24 +24,9 @@ async fn behind_a_proxy() -> (DynamoDb, Arc<Stack>, Database) {
     (dynamodb, stack, database)
 }
 
-/// Locks the row of a conversation until the connection is dropped or commits.
-async fn lock(stack: &Stack, group: &str) -> Postgres {
-    let lock = connect(stack.postgres_url()).await;
-    lock.batch_execute(&format!("begin; select from conversations where id = '{group}' for update"))
-        .await
-        .unwrap();
-    lock
-}
-
-/// Waits until so many statements wait for a lock. The database belongs to this story alone.
-async fn are_waiting(stack: &Stack, count: i64) {
-    let database = connect(stack.postgres_url()).await;
-    eventually("statements wait for the lock", async || {
-        let waiting = "select count(*) from pg_stat_activity
-                       where datname = current_database() and wait_event_type = 'Lock'";
-        database.query_one(waiting, &[]).await.unwrap().get::<_, i64>(0) == count
-    })
-    .await;
+/// The row of a conversation.
+fn row(conversation: &str) -> String {
+    format!("conversations where id = '{conversation}'")
 }
 
 /// A group of these people, the first of whom has made it, each with a phone.
@@ -58,27 +44,28 @@ async fn group(stack: &Arc<Stack>, names: &[&str]) -> (Vec<User>, Vec<Client>, S
     (people, phones, group)
 }
 
-async fn send(phone: &mut Client, group: &str, content: &str) -> String {
-    let frame = json!({ "action": "send_message", "conversationId": group, "content": content });
-    phone.sends(frame).await
+fn send(group: &str, content: &str) -> Value {
+    json!({ "action": "send_message", "conversationId": group, "content": content })
+}
+
+fn removal(group: &str, by: &User, of: &User) -> Call {
+    let path = format!("/api/conversations/{group}/participants?userId={}", of.id);
+    Call::Request(by.clone(), Method::DELETE, path, None)
+}
+
+fn addition(group: &str, by: &User, of: &User) -> Call {
+    let path = format!("/api/conversations/{group}/participants");
+    Call::Request(by.clone(), Method::POST, path, Some(json!({ "userIds": [of.id] })))
 }
 
 #[tokio::test]
 async fn a_send_that_waits_behind_its_senders_removal_is_not_stored() {
     let (stack, _database) = Stack::own_with(&[]).await;
     let (people, mut phones, group) = group(&stack, &["Alice", "Bob"]).await;
-    let locked = lock(&stack, &group).await;
-    let (alice, bob) = (people[0].clone(), people[1].clone());
-    let removing = tokio::spawn({
-        let group = group.clone();
-        async move { alice.removes(&group, &bob).await }
-    });
-    are_waiting(&stack, 1).await;
-    let sent = send(&mut phones[1], &group, "too late").await;
-    are_waiting(&stack, 2).await;
-    locked.batch_execute("commit").await.unwrap();
-    assert_eq!(removing.await.unwrap(), 204);
-    let Frame::Error(error) = phones[1].is_answered(&sent).await else { panic!("it is stored") };
+    let calls = [removal(&group, &people[0], &people[1]), Call::Frame(1, send(&group, "too late"))];
+    let [removed, sent] = in_turn(&stack, &row(&group), &mut phones, calls).await;
+    assert_eq!(removed.status(), 204);
+    let Frame::Error(error) = sent.frame() else { panic!("it is stored") };
     assert_eq!(error.error.code, Code::Forbidden);
     assert_eq!(phones[0].says(&group, "next").await.seq, Seq(1), "it has left no gap");
 }
@@ -89,18 +76,10 @@ async fn a_send_that_waits_behind_an_addition_tells_who_was_added() {
     let (people, mut phones, group) = group(&stack, &["Alice", "Bob"]).await;
     let carol = User::of(&stack, "Carol");
     let mut carol_phone = carol.connects().await;
-    let locked = lock(&stack, &group).await;
-    let (alice, newcomer) = (people[0].clone(), carol.clone());
-    let adding = tokio::spawn({
-        let group = group.clone();
-        async move { alice.adds(&group, &[&newcomer]).await }
-    });
-    are_waiting(&stack, 1).await;
-    let sent = send(&mut phones[1], &group, "welcome").await;
-    are_waiting(&stack, 2).await;
-    locked.batch_execute("commit").await.unwrap();
-    assert_eq!(adding.await.unwrap(), 200);
-    assert!(matches!(phones[1].is_answered(&sent).await, Frame::Event(_)));
+    let calls = [addition(&group, &people[0], &carol), Call::Frame(1, send(&group, "welcome"))];
+    let [added, sent] = in_turn(&stack, &row(&group), &mut phones, calls).await;
+    assert_eq!(added.status(), 200);
+    assert!(matches!(sent.frame(), Frame::Event(_)));
     let content = carol_phone
         .hears(|event| match event {
             Event::ConversationUpdated { last_message, .. } => Some(last_message.content.clone()),
@@ -116,14 +95,10 @@ async fn sends_that_wait_for_each_other_tell_the_right_counts() {
     let (stack, _database) = Stack::own_with(&[]).await;
     let (people, mut phones, group) = group(&stack, &["Alice", "Bob"]).await;
     let mut bob_laptop = people[1].connects().await;
-    let locked = lock(&stack, &group).await;
-    let first = send(&mut phones[1], &group, "Bob").await;
-    are_waiting(&stack, 1).await;
-    let second = send(&mut phones[0], &group, "Alice").await;
-    are_waiting(&stack, 2).await;
-    locked.batch_execute("commit").await.unwrap();
-    assert!(matches!(phones[1].is_answered(&first).await, Frame::Event(_)));
-    assert!(matches!(phones[0].is_answered(&second).await, Frame::Event(_)));
+    let calls = [Call::Frame(1, send(&group, "Bob")), Call::Frame(0, send(&group, "Alice"))];
+    for sent in in_turn(&stack, &row(&group), &mut phones, calls).await {
+        assert!(matches!(sent.frame(), Frame::Event(_)));
+    }
     let mut counts = Vec::new();
     for _ in 0..2 {
         let updated = |event: &Event| match event {
@@ -141,47 +116,27 @@ async fn sends_that_wait_for_each_other_tell_the_right_counts() {
 #[tokio::test]
 async fn of_two_owners_who_leave_at_once_one_stays() {
     let (stack, _database) = Stack::own_with(&[]).await;
-    let (people, _phones, group) = group(&stack, &["Alice", "Bob", "Carol"]).await;
+    let (people, mut phones, group) = group(&stack, &["Alice", "Bob", "Carol"]).await;
     let promote = json!({ "userId": people[1].id, "role": "owner" });
     let path = format!("/api/conversations/{group}/participants");
     assert_eq!(people[0].requests(reqwest::Method::PATCH, &path, Some(&promote)).await.status(), 200);
-    let locked = lock(&stack, &group).await;
-    let leaving = [0, 1].map(|at: usize| {
-        let (user, group) = (people[at].clone(), group.clone());
-        tokio::spawn(async move { user.removes(&group, &user).await })
-    });
-    are_waiting(&stack, 2).await;
-    locked.batch_execute("commit").await.unwrap();
-    let mut statuses = Vec::new();
-    for left in leaving {
-        statuses.push(left.await.unwrap());
-    }
-    statuses.sort_unstable();
-    assert_eq!(statuses, [204, 400]);
+    let leaving = [&people[0], &people[1]].map(|owner| removal(&group, owner, owner));
+    let left = in_turn(&stack, &row(&group), &mut phones, leaving).await;
+    assert_eq!(left.map(|answer| answer.status()), [204, 400]);
     assert_eq!(people[2].sees(&group).await.participant_count, 2);
 }
 
 #[tokio::test]
 async fn two_additions_at_once_do_not_pass_the_limit() {
     let (stack, _database) = Stack::own_with(&[("MAX_PARTICIPANTS", "3")]).await;
-    let (people, _phones, group) = group(&stack, &["Alice", "Bob"]).await;
+    let (people, mut phones, group) = group(&stack, &["Alice", "Bob"]).await;
     let newcomers = ["Carol", "Dave"].map(|name| User::of(&stack, name));
     for newcomer in &newcomers {
         newcomer.connects().await.closes().await;
     }
-    let locked = lock(&stack, &group).await;
-    let adding = newcomers.map(|newcomer| {
-        let (alice, group) = (people[0].clone(), group.clone());
-        tokio::spawn(async move { alice.adds(&group, &[&newcomer]).await })
-    });
-    are_waiting(&stack, 2).await;
-    locked.batch_execute("commit").await.unwrap();
-    let mut statuses = Vec::new();
-    for added in adding {
-        statuses.push(added.await.unwrap());
-    }
-    statuses.sort_unstable();
-    assert_eq!(statuses, [200, 400]);
+    let adding = [0, 1].map(|at: usize| addition(&group, &people[0], &newcomers[at]));
+    let added = in_turn(&stack, &row(&group), &mut phones, adding).await;
+    assert_eq!(added.map(|answer| answer.status()), [200, 400]);
     assert_eq!(people[1].sees(&group).await.participant_count, 3);
 }
 
@@ -235,7 +190,7 @@ async fn a_newcomer_comes_between_commit_and_push(crowd: i32) {
     let carol = User::of(&stack, "Carol");
     let mut carol_phone = carol.connects().await;
     dynamodb.holds_reads_by("send_message", &group);
-    let sent = send(&mut phones[0], &group, "before").await;
+    let sent = phones[0].sends(send(&group, "before")).await;
     eventually("the message is committed, and not pushed", async || dynamodb.is_holding()).await;
     assert_eq!(people[0].adds(&group, &[&carol]).await, 200);
     assert_eq!(carol_phone.joins(&group).await.last_seq, 1);
@@ -305,27 +260,6 @@ async fn a_join_whose_answer_is_lost_leaves_nobody_in_the_room() {
     assert_eq!(phones[1].is_refused(typing).await.0, Code::Forbidden);
 }
 
-/// Lets frames wait for the row of a conversation, in this order. Returns their answers.
-async fn in_turn<const N: usize>(
-    stack: &Stack,
-    group: &str,
-    phones: &mut [Client],
-    changes: [(usize, serde_json::Value); N],
-) -> Vec<Frame> {
-    let locked = lock(stack, group).await;
-    let mut asked = Vec::new();
-    for (waiting, (at, change)) in (1..).zip(changes) {
-        asked.push((at, phones[at].sends(change).await));
-        are_waiting(stack, waiting).await;
-    }
-    locked.batch_execute("commit").await.unwrap();
-    let mut answers = Vec::new();
-    for (at, id) in asked {
-        answers.push(phones[at].is_answered(&id).await);
-    }
-    answers
-}
-
 fn changed(answer: &Frame) -> &Message {
     match answer {
         Frame::Event(Answer { event: Event::MessageChanged { message, .. }, .. }) => message,
@@ -333,7 +267,7 @@ fn changed(answer: &Frame) -> &Message {
     }
 }
 
-fn change(action: &str, message: &Message) -> serde_json::Value {
+fn change(action: &str, message: &Message) -> Value {
     json!({ "action": action, "messageId": message.id, "content": action, "reaction": action })
 }
 
@@ -343,14 +277,18 @@ async fn of_two_reactions_at_once_both_stand_in_the_later_answer() {
     let (people, mut phones, group) = group(&stack, &["Alice", "Bob"]).await;
     let sent = phones[0].says(&group, "shall we?").await;
     let react = change("add_reaction", &sent);
-    let answers = in_turn(&stack, &group, &mut phones, [(0, react.clone()), (1, react)]).await;
+    let calls = [Call::Frame(0, react.clone()), Call::Frame(1, react)];
+    let answers = in_turn(&stack, &row(&group), &mut phones, calls).await;
     let reactions = |at: usize| -> Vec<_> {
-        let reaction = &changed(&answers[at]).reactions[0];
+        let reaction = &changed(answers[at].frame()).reactions[0];
         reaction.user_ids.iter().map(ToString::to_string).collect()
     };
     assert_eq!(reactions(0), [people[0].id.clone()]);
     assert_eq!(reactions(1), [people[0].id.clone(), people[1].id.clone()]);
-    assert_eq!([0, 1].map(|at: usize| changed(&answers[at]).change), [Some(Change(2)), Some(Change(3))]);
+    assert_eq!(
+        [0, 1].map(|at: usize| changed(answers[at].frame()).change),
+        [Some(Change(2)), Some(Change(3))]
+    );
 }
 
 #[tokio::test]
@@ -363,9 +301,10 @@ async fn the_limit_of_reactions_holds_for_two_at_once() {
     }
     let react =
         |reaction: &str| json!({ "action": "add_reaction", "messageId": sent.id, "reaction": reaction });
-    let answers = in_turn(&stack, &group, &mut phones, [(0, react("20")), (1, react("21"))]).await;
-    assert_eq!(changed(&answers[0]).reactions.len(), 20);
-    let Frame::Error(refused) = &answers[1] else { panic!("it has 21") };
+    let calls = [Call::Frame(0, react("20")), Call::Frame(1, react("21"))];
+    let answers = in_turn(&stack, &row(&group), &mut phones, calls).await;
+    assert_eq!(changed(answers[0].frame()).reactions.len(), 20);
+    let Frame::Error(refused) = answers[1].frame() else { panic!("it has 21") };
     assert_eq!(refused.error.code, Code::InvalidRequest);
     assert_eq!(phones[1].reacts(&sent, "20").await.change, Some(Change(22)), "no number was taken");
 }
@@ -378,20 +317,24 @@ async fn an_edit_that_waits_behind_a_deletion_does_not_bring_the_message_back() 
     let (edit, delete) = (change("edit_message", &sent), change("delete_message", &sent));
     let react = change("add_reaction", &sent);
     // The owner deletes first.
-    let asked = [(0, delete), (1, edit)];
-    let answers = in_turn(&stack, &group, &mut phones, asked).await;
-    assert_eq!(changed(&answers[0]).content, "");
-    let Frame::Error(refused) = &answers[1] else { panic!("it is back") };
+    let calls = [Call::Frame(0, delete), Call::Frame(1, edit)];
+    let answers = in_turn(&stack, &row(&group), &mut phones, calls).await;
+    assert_eq!(changed(answers[0].frame()).content, "");
+    let Frame::Error(refused) = answers[1].frame() else { panic!("it is back") };
     assert_eq!(refused.error.code, Code::InvalidRequest);
     assert_eq!(phones[1].is_refused(react).await.0, Code::InvalidRequest);
     let page = people[1].reads(&group, "").await;
-    assert_eq!(page.messages, [changed(&answers[0]).clone()]);
+    assert_eq!(page.messages, [changed(answers[0].frame()).clone()]);
     // The other way round both happen.
     let sent = phones[1].says(&group, "oops").await;
-    let asked = [(1, change("edit_message", &sent)), (0, change("delete_message", &sent))];
-    let answers = in_turn(&stack, &group, &mut phones, asked).await;
-    assert_eq!([0, 1].map(|at: usize| changed(&answers[at]).change), [Some(Change(3)), Some(Change(4))]);
-    assert_eq!(people[0].reads(&group, "").await.messages[1], *changed(&answers[1]));
+    let calls =
+        [Call::Frame(1, change("edit_message", &sent)), Call::Frame(0, change("delete_message", &sent))];
+    let answers = in_turn(&stack, &row(&group), &mut phones, calls).await;
+    assert_eq!(
+        [0, 1].map(|at: usize| changed(answers[at].frame()).change),
+        [Some(Change(3)), Some(Change(4))]
+    );
+    assert_eq!(people[0].reads(&group, "").await.messages[1], *changed(answers[1].frame()));
 }
 
 #[tokio::test]
@@ -406,9 +349,9 @@ async fn a_repeated_edit_that_waits_behind_another_one_does_not_undo_it() {
     };
     // Alice's phone has edited, but the answer was lost; her laptop has seen the edit and edits again.
     phones[0].changes(edit("two", None)).await;
-    let asked = [(2, edit("three", Some(2))), (0, edit("two", None))];
-    let answers = in_turn(&stack, &group, &mut phones, asked).await;
-    let [three, repeat] = [0, 1].map(|at: usize| changed(&answers[at]));
+    let calls = [Call::Frame(2, edit("three", Some(2))), Call::Frame(0, edit("two", None))];
+    let answers = in_turn(&stack, &row(&group), &mut phones, calls).await;
+    let [three, repeat] = [0, 1].map(|at: usize| changed(answers[at].frame()));
     assert_eq!((three.content.as_str(), three.change), ("three", Some(Change(3))));
     assert_eq!(repeat, three, "the message is answered as it is");
 }
@@ -418,16 +361,10 @@ async fn a_change_that_waits_behind_a_removal_is_refused() {
     let (stack, _database) = Stack::own_with(&[]).await;
     let (people, mut phones, group) = group(&stack, &["Alice", "Bob"]).await;
     let sent = phones[1].says(&group, "mine").await;
-    let locked = lock(&stack, &group).await;
-    let (alice, bob) = (people[0].clone(), people[1].clone());
-    let of = group.clone();
-    let removing = tokio::spawn(async move { alice.removes(&of, &bob).await });
-    are_waiting(&stack, 1).await;
-    let edited = phones[1].sends(change("edit_message", &sent)).await;
-    are_waiting(&stack, 2).await;
-    locked.batch_execute("commit").await.unwrap();
-    assert_eq!(removing.await.unwrap(), 204);
-    let Frame::Error(error) = phones[1].is_answered(&edited).await else { panic!("it is edited") };
+    let calls = [removal(&group, &people[0], &people[1]), Call::Frame(1, change("edit_message", &sent))];
+    let [removed, edited] = in_turn(&stack, &row(&group), &mut phones, calls).await;
+    assert_eq!(removed.status(), 204);
+    let Frame::Error(error) = edited.frame() else { panic!("it is edited") };
     assert_eq!(error.error.code, Code::Forbidden);
     assert_eq!(people[0].reads(&group, "").await.messages[0].content, "mine");
 }
@@ -442,11 +379,12 @@ async fn a_send_and_a_change_of_one_user_do_not_wait_in_a_circle() {
     let sent = phones[0].says(&group, "one").await;
     let send = json!({ "action": "send_message", "conversationId": group, "content": "two" });
     let react = change("add_reaction", &sent);
-    let answers = in_turn(&stack, &group, &mut phones, [(0, react.clone()), (2, send.clone())]).await;
-    assert!(answers.iter().all(|answer| matches!(answer, Frame::Event(_))), "{answers:?}");
-    let answers =
-        in_turn(&stack, &group, &mut phones, [(0, send), (2, change("remove_reaction", &sent))]).await;
-    assert!(answers.iter().all(|answer| matches!(answer, Frame::Event(_))), "{answers:?}");
+    let calls = [Call::Frame(0, react.clone()), Call::Frame(2, send.clone())];
+    let answers = in_turn(&stack, &row(&group), &mut phones, calls).await;
+    assert!(answers.iter().all(|answer| matches!(answer.frame(), Frame::Event(_))), "{answers:?}");
+    let calls = [Call::Frame(0, send), Call::Frame(2, change("remove_reaction", &sent))];
+    let answers = in_turn(&stack, &row(&group), &mut phones, calls).await;
+    assert!(answers.iter().all(|answer| matches!(answer.frame(), Frame::Event(_))), "{answers:?}");
     let database = connect(stack.postgres_url()).await;
     // Statistics are written when a connection is idle.
     let deadlocks = "select pg_stat_force_next_flush(), deadlocks
@@ -481,32 +419,29 @@ async fn a_newcomer_does_not_see_a_change_of_an_older_message() {
 async fn moves_of_one_position_wait_for_each_other_and_count_once() {
     let (stack, _database) = Stack::own_with(&[]).await;
     let (alice, bob) = (User::of(&stack, "Alice"), User::of(&stack, "Bob"));
-    let mut phones = [alice.connects().await, bob.connects().await];
-    let mut laptop = bob.connects().await;
+    let mut phones = [alice.connects().await, bob.connects().await, bob.connects().await];
     let (_, conversation) = alice.asks_for_conversation_with(&bob).await;
     for number in 1..=4 {
         phones[0].says(&conversation, &format!("{number}")).await;
         phones[1].says(&conversation, &format!("and {number}")).await;
     }
-    let locked = connect(stack.postgres_url()).await;
-    let row = format!("conversation_id = '{conversation}' and user_id = '{}'", bob.id);
-    locked.batch_execute(&format!("begin; select from participants where {row} for update")).await.unwrap();
+    let bobs_row =
+        format!("participants where conversation_id = '{conversation}' and user_id = '{}'", bob.id);
     let mark =
         |up_to: i64| json!({ "action": "mark_read", "conversationId": conversation, "upToSeq": up_to });
-    let first = phones[1].sends(mark(3)).await;
-    are_waiting(&stack, 1).await;
-    let second = laptop.sends(mark(2)).await;
-    are_waiting(&stack, 2).await;
-    let (reader, of) = (bob.clone(), conversation.clone());
-    let reading = tokio::spawn(async move { reader.reads(&of, "").await });
-    are_waiting(&stack, 3).await;
-    let sent = send(&mut phones[1], &conversation, "and what of this?").await;
-    are_waiting(&stack, 4).await;
-    locked.batch_execute("commit").await.unwrap();
-    assert!(matches!(phones[1].is_answered(&first).await, Frame::Event(_)));
-    assert!(matches!(laptop.is_answered(&second).await, Frame::Event(_)));
-    assert!(matches!(phones[1].is_answered(&sent).await, Frame::Event(_)));
-    assert_eq!(reading.await.unwrap().messages.len(), 8, "as it was before it waited");
+    let page = format!("/api/conversations/{conversation}/messages");
+    let calls = [
+        Call::Frame(1, mark(3)),
+        Call::Frame(2, mark(2)),
+        Call::Request(bob.clone(), Method::GET, page, None),
+        Call::Frame(1, send(&conversation, "and what of this?")),
+    ];
+    let [first, second, page, sent] = in_turn(&stack, &bobs_row, &mut phones, calls).await;
+    for answer in [first, second, sent] {
+        assert!(matches!(answer.frame(), Frame::Event(_)));
+    }
+    assert_eq!(page.status(), 200);
+    assert_eq!(page.body()["messages"].as_array().unwrap().len(), 8, "as it was before it waited");
     assert_eq!(bob.sees(&conversation).await.unread_count, 0);
     // Of Alice's messages each was read at one time, the later ones not before the earlier ones.
     let page = alice.reads(&conversation, "?markRead=false").await.messages;
