@@ -283,6 +283,7 @@ test("a reply leads to a message far back", async () => {
   reader.stop();
   const bob = await signedIn(b);
   await bob.getByRole("button", { name: new RegExp(a) }).click();
+  await bob.getByRole("button", { name: /Go to the latest message/ }).click();
   await bob.getByRole("button", { name: /^Answers .*the very first one/ }).click();
   const found = bob.locator("article.found").filter({ hasText: "the very first one" });
   await found.waitFor();
@@ -370,14 +371,14 @@ test("what cannot be stored says so, and can be given up", async () => {
   await talkTo(alice, b);
   // U+0000 passes the field and not the service.
   await say(alice, "one \u0000");
-  await alice.getByText("not sent: content: must not contain U+0000").waitFor();
+  await alice.getByText("Not sent. Must not contain U+0000.").waitFor();
   await say(alice, "two");
   await bob.getByRole("button", { name: new RegExp(a) }).click();
   await hears(bob, "two");
   await shot(alice, "phone-light-failed");
   await shot(bob, "wide-dark");
   await alice.getByRole("button", { name: "Try again" }).click();
-  await alice.getByText("not sent: content: must not contain U+0000").waitFor();
+  await alice.getByText("Not sent. Must not contain U+0000.").waitFor();
   await alice.getByRole("button", { name: "Discard" }).click();
   assert.deepEqual(await messages(alice).allTextContents(), ["two"]);
   await Promise.all([alice.context().close(), bob.context().close()]);
@@ -400,13 +401,15 @@ test("the conversation with the latest message comes first", async () => {
   await alice.context().close();
 });
 
-test("a thousand messages can be scrolled back", async () => {
+test("a thousand messages can be scrolled back, and few of them are in the page", async () => {
   const [a, b] = [somebody("alice"), somebody("bob")];
   const [writer, reader] = [await connected(a), await connected(b)];
   const id = await writer.find(b);
   for (let n = 0; n < 1000; n += 20) {
     await Promise.all(Array.from({ length: 20 }, (_, at) => writer.send(id, `number ${n + at + 1}`)));
   }
+  const room = await reader.conversation(id);
+  await room.markRead();
   reader.stop();
   const bob = await signedIn(b);
   await bob.getByRole("button", { name: new RegExp(a) }).click();
@@ -418,18 +421,35 @@ test("a thousand messages can be scrolled back", async () => {
   const atEnd = () => log.evaluate((box) => box.scrollHeight - box.scrollTop - box.clientHeight);
   assert((await atEnd()) < 40);
   // Older ones come above what is looked at, and that stays where it is.
-  await log.evaluate((box) => (box.scrollTop = 150));
-  const [first] = await seqs();
-  const top = () => log.locator(`article[data-seq="${first}"]`).evaluate((one) => one.getBoundingClientRect().top);
-  const before = await top();
-  await until("older ones are there", async () => (await seqs())[0] < first);
-  assert(Math.abs((await top()) - before) < 3, `it has moved from ${before} to ${await top()}`);
-  await until("all are there", async () => {
-    await log.evaluate((box) => (box.scrollTop = 0));
-    return (await seqs()).length === 1000;
+  await log.evaluate((box) => (box.scrollTop -= 300));
+  await bob.getByRole("button", { name: "Go to the latest message" }).waitFor();
+  const inSight = await log.evaluate((box) => {
+    const { top } = box.getBoundingClientRect();
+    return Number([...box.querySelectorAll("article")].find((one) => one.getBoundingClientRect().top > top + 100).dataset.seq);
   });
-  assert.deepEqual(await seqs(), Array.from({ length: 1000 }, (_, at) => at + 1));
+  const [first] = await seqs();
+  const top = () => log.locator(`article[data-seq="${inSight}"]`).evaluate((one) => one.getBoundingClientRect().top);
+  const before = await top();
+  await log.evaluate((box) => (box.scrollTop = 300));
+  await until("older ones are there", async () => (await seqs())[0] < first);
+  const moved = await log.locator(`article[data-seq="${inSight}"]`).count();
+  assert.equal(moved, 1, "what was in sight is still in the page");
+  // All of them come by, each where it belongs, and never many at once.
+  const seen = new Set();
+  const gather = async (at) => {
+    await log.evaluate((box, at) => (box.scrollTop = at ?? box.scrollHeight), at);
+    const now = await seqs();
+    assert(now.length <= 200, `${now.length} at once`);
+    assert.deepEqual(now, Array.from({ length: now.length }, (_, n) => now[0] + n), "without a gap");
+    now.forEach((seq) => seen.add(seq));
+    return now;
+  };
+  await until("the oldest is there", async () => (await gather(0))[0] === 1);
+  assert.equal(seen.size, 1000);
   await shot(bob, "history");
+  await until("the newest are there again", async () => (await gather()).at(-1) === 1000);
+  await bob.getByRole("button", { name: "Go to the latest message" }).waitFor({ state: "detached" });
+  assert(before > 0);
   writer.stop();
   await bob.context().close();
 });

@@ -7,12 +7,13 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Request};
-use axum::http::{HeaderValue, StatusCode, Version, header};
+use axum::http::{Extensions, HeaderMap, HeaderValue, StatusCode, Version, header};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use axum_server::{ConnectionShutdown, Server};
 use tokio::net::TcpListener;
+use tower_http::compression::CompressionLayer;
 use tower_http::services::ServeDir;
 
 use crate::acceptor::Acceptor;
@@ -58,10 +59,19 @@ pub(crate) fn with_websocket(router: Router, gateway: websocket::Gateway) -> Rou
 
 /// Adds the HTTP API and the pages, at all other paths.
 pub(crate) fn with_the_rest(router: Router, http: Option<http::Gateway>, pages: Option<ServeDir>) -> Router {
-    router.fallback(async move |ConnectInfo(from): ConnectInfo<SocketAddr>, request: Request| {
+    let serve = async move |ConnectInfo(from): ConnectInfo<SocketAddr>, request: Request| {
         serve_the_rest(http.as_ref(), pages.as_ref(), from, request).await
-    })
+    };
+    // A CDN would compress the pages. API Gateway compresses nothing of its own accord.
+    let is_page = |_: StatusCode, _: Version, _: &HeaderMap, extensions: &Extensions| {
+        extensions.get::<IsPage>().is_some()
+    };
+    router.fallback(serve).layer(CompressionLayer::new().compress_when(is_page))
 }
+
+/// Marks the response of a page.
+#[derive(Clone, Copy)]
+struct IsPage;
 
 /// Serves what no WebSocket API does: the HTTP API first, then the pages.
 async fn serve_the_rest(
@@ -104,5 +114,6 @@ async fn page(pages: &ServeDir, request: Request) -> Option<Response> {
     // Browsers have to ask each time, so that a changed file is seen.
     let no_cache = HeaderValue::from_static("no-cache");
     page.headers_mut().entry(header::CACHE_CONTROL).or_insert(no_cache);
+    page.extensions_mut().insert(IsPage);
     Some(page)
 }
