@@ -31,8 +31,15 @@ async fn the_page_and_the_documents_are_served_beside_the_api() {
         assert_eq!((status, found.as_str()), (200, content_type), "{path}");
         assert!(body.contains(holds), "{path}");
     }
-    let page = reqwest::get(stack.http("/page.js")).await.unwrap();
-    assert_eq!(page.headers()["cache-control"], "no-cache", "a change is seen at once");
+    let compressed = async |path: &str| {
+        let request = reqwest::Client::new().get(stack.http(path)).header("accept-encoding", "gzip, br");
+        request.send().await.unwrap().headers().clone()
+    };
+    let page = compressed("/page/main.js").await;
+    assert_eq!(page["cache-control"], "no-cache", "a change is seen at once");
+    assert_eq!(page["content-encoding"], "br", "as a CDN would compress it");
+    let answer = compressed("/dev/connections").await;
+    assert!(!answer.contains_key("content-encoding"), "what is no page is as API Gateway would send it");
     let (status, _, body) = get("/no/such/page").await;
     assert_eq!((status, body.as_str()), (404, r#"{"message":"Not Found"}"#), "the HTTP API's own words");
 }
