@@ -1,73 +1,10 @@
-// The page in a real browser: what people see. Screenshots are left in SCREENSHOTS.
+// The page in a real browser: what people see of each other.
 
 import assert from "node:assert/strict";
-import { mkdirSync } from "node:fs";
-import { after, before, test } from "node:test";
+import { test } from "node:test";
 
-import { chromium } from "playwright-core";
-
-import { documented } from "./documented.mjs";
 import { connected, cutOff, somebody, tokenFor, until, url } from "./service.mjs";
-
-let browser;
-const problems = [];
-
-before(async () => {
-  mkdirSync(process.env.SCREENSHOTS, { recursive: true });
-  browser = await chromium.launch({ executablePath: "/usr/bin/chromium", args: ["--no-sandbox"] });
-});
-
-after(async () => {
-  await browser.close();
-  assert.deepEqual(problems, [], "no page has complained");
-});
-
-/** A window of somebody who is signed in. */
-async function signedIn(name, { width = 1100, height = 700, colorScheme = "light", hasTouch = false } = {}, prepare = async (_page) => {}) {
-  const context = await browser.newContext({ viewport: { width, height }, colorScheme, hasTouch });
-  const page = await context.newPage();
-  page.setDefaultTimeout(20_000);
-  page.on("pageerror", (error) => problems.push(`${name}: ${error.message}`));
-  page.on("dialog", (dialog) => !["Leave this group?", "Delete this message for everybody?"].includes(dialog.message()) && problems.push(`${name}: a dialog says ${dialog.message()}`));
-  const check = (direction) => ({ payload }) => {
-    try {
-      documented(direction, payload);
-    } catch (error) {
-      problems.push(`${name}: ${error.message}`);
-    }
-  };
-  page.on("websocket", (socket) => {
-    socket.on("framereceived", check("received"));
-    socket.on("framesent", check("sent"));
-  });
-  await prepare(page);
-  await page.goto(url);
-  if (name.startsWith("alice")) await shot(page, "sign-in");
-  await page.getByLabel("Your name").fill(name);
-  await page.keyboard.press("Enter");
-  await page.getByRole("heading", { name, exact: true }).waitFor();
-  // Known to the service from here on.
-  await until(`${name} is connected`, async () => {
-    const { connections } = await (await fetch(`${url}/dev/connections`)).json();
-    return connections.some(({ authorizer }) => authorizer.userId === name);
-  });
-  return page;
-}
-
-async function talkTo(page, other) {
-  await page.getByLabel("Start a conversation with").fill(other);
-  await page.keyboard.press("Enter");
-  await page.getByRole("heading", { name: other }).waitFor();
-}
-
-async function say(page, text) {
-  await page.getByLabel("Message", { exact: true }).fill(text);
-  await page.keyboard.press("Enter");
-}
-
-const messages = (page) => page.getByRole("log").locator("article > p");
-const hears = (page, text) => messages(page).filter({ hasText: text }).first().waitFor();
-const shot = (page, name) => page.screenshot({ path: `${process.env.SCREENSHOTS}/${name}.png` });
+import { hears, messages, opened, say, shot, signedIn, talkTo } from "./windows.mjs";
 
 test("two people talk in two windows", async () => {
   const [a, b] = [somebody("alice"), somebody("bob")];
@@ -536,9 +473,7 @@ test("it works with the keyboard alone, and tells screen readers what there is",
 });
 
 test("the documents can be read", async () => {
-  const context = await browser.newContext({ viewport: { width: 1100, height: 800 } });
-  const page = await context.newPage();
-  page.on("pageerror", (error) => problems.push(`documents: ${error.message}`));
+  const page = await opened("documents", { height: 800 });
   await page.goto(`${url}/docs/`);
   for (const name of ["send_message", "new_message", "pong", "error"]) {
     await page.locator(`article#${name} h3`).waitFor();
@@ -551,5 +486,5 @@ test("the documents can be read", async () => {
   assert.match(event, /dataobject(?! or null)/);
   assert.match(event, /Standard Webhooks.*specversion.*unreadCount/s);
   await shot(page, "documents");
-  await context.close();
+  await page.context().close();
 });

@@ -106,7 +106,8 @@ export function Chat({ person, signOut }) {
   const summary = chat.conversations.find(({ id }) => id === selected);
   return html`
     <${Connection} chat=${chat} />
-    <div class=${`chat ${selected ? "has-selection" : ""}`}>
+    <main class=${`chat ${selected ? "has-selection" : ""}`}>
+      <h1 class="visually-hidden">Switchboard</h1>
       <${Side}
         chat=${chat} person=${person} selected=${selected} choose=${choose} typists=${typists} isOffline=${isOffline}
         signOut=${askToLeave} notices=${notices}
@@ -116,11 +117,11 @@ export function Chat({ person, signOut }) {
             key=${selected} chat=${chat} id=${selected} summary=${summary} drafts=${drafts} person=${person} isOffline=${isOffline}
             leave=${leave} gone=${gone}
           />`
-        : html`<main class="empty"><div>
+        : html`<div class="empty"><div>
             ${isLost && html`<p role="alert">That conversation does not exist, or you are not part of it any more.</p>`}
             <p>Choose a conversation, or start one with somebody.</p>
-          </div></main>`}
-    </div>
+          </div></div>`}
+    </main>
   `;
 }
 

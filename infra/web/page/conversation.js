@@ -85,7 +85,7 @@ export function Conversation({ chat, id, summary, drafts, person, isOffline, lea
   };
   const presence = isGroup ? peopleOf(summary ?? {}) : isOffline ? "" : summary?.otherUser && presenceOf(summary.otherUser);
   return html`
-    <main class=${`conversation ${isGroup && showsPeople ? "has-people" : ""}`} onKeyDown=${keys}>
+    <section class=${`conversation ${isGroup && showsPeople ? "has-people" : ""}`} aria-label="Conversation" onKeyDown=${keys}>
       <header>
         <button class="icon back" onClick=${leave} aria-label="Back to the conversations"><${Icon} name="back" /></button>
         ${summary && html`<${Avatar} of=${summary} isOffline=${isOffline} />`}
@@ -102,7 +102,7 @@ export function Conversation({ chat, id, summary, drafts, person, isOffline, lea
       <p class="refusal" role="alert">${problem}</p>
       <${Composer} chat=${chat} id=${id} field=${composer} room=${room} draft=${draft} setDraft=${setDraft} begin=${begin} attempt=${attempt} />
       ${room && isGroup && showsPeople && html`<${People} chat=${chat} room=${room} summary=${summary} isOffline=${isOffline} close=${() => showPeople(false)} />`}
-    </main>
+    </section>
   `;
 }
 

@@ -60,8 +60,8 @@ async function reactOrTakeBack(room, message, reaction, mayBeGiven) {
   if (mayBeGiven && after.change === message.change) await room.unreact(message, reaction);
 }
 
-/** The longest quote that is read out. */
-const READ_OUT = 100;
+/** How much of a quoted message is in the page: more than a line shows, and not so much that reading it out takes long. */
+const QUOTED = 200;
 
 /** The message that another one answers, in a line that leads to it. */
 function Quote({ room, id, quoted, acts }) {
@@ -70,11 +70,11 @@ function Quote({ room, id, quoted, acts }) {
   }, [room, quoted]);
   // From before this user took part.
   if (quoted === null) return html`<p class="quote">An earlier message</p>`;
-  const words = quoted ? (quoted.deletedAt ? DELETED : quoted.content) : "…";
-  const name = quoted ? nameOf(quoted.sender) : "";
+  const words = quoted ? (quoted.deletedAt ? DELETED : [...quoted.content.slice(0, 2 * QUOTED)].slice(0, QUOTED).join("")) : "…";
   return html`
-    <button class="quote" onClick=${() => acts.jump(id)} aria-label=${`Answers ${name}: ${[...words].slice(0, READ_OUT).join("")}. Go to that message.`}>
-      ${quoted && html`<strong dir="auto">${name}</strong>`}
+    <button class="quote" onClick=${() => acts.jump(id)} title="Go to that message">
+      <span class="visually-hidden">Answers </span>
+      ${quoted && html`<strong dir="auto">${nameOf(quoted.sender)}<span class="visually-hidden">: </span></strong>`}
       <span dir="auto">${words}</span>
     </button>
   `;

@@ -39,6 +39,14 @@ export function Messages({ chat, id, room, snapshot, summary, acts, isSeeking, s
   const shown = messages.slice(start, end);
   const isWhole = end === messages.length;
 
+  /** Moves the window to these messages, and then what is found by a selector into sight. */
+  const show = (target, from, to) => {
+    const last = room.snapshot.messages.at(-1).seq;
+    place.current.isAtEnd = false;
+    place.current.target = { ...target, isNew: true };
+    setRange({ from, to: to < last ? to : last });
+  };
+
   const follow = () => {
     place.current.isAtEnd = true;
     setRange({ from: undefined, to: undefined });
@@ -94,6 +102,12 @@ export function Messages({ chat, id, room, snapshot, summary, acts, isSeeking, s
     place.current.loading = false;
   };
 
+  // It opens where the unread messages begin.
+  useLayoutEffect(() => {
+    const first = snapshot?.firstUnreadSeq;
+    if (!first) return;
+    show({ selector: ".unread-line", block: "start" }, Math.max(oldest, first - 5), first + SHOWN);
+  }, [room]);
   // After each rendering: the end stays in sight, or what is looked at stays where it is.
   useLayoutEffect(() => {
     const { current: box } = list;
@@ -104,10 +118,14 @@ export function Messages({ chat, id, room, snapshot, summary, acts, isSeeking, s
     }
     at.sent = outgoing.length;
     const target = at.target && rows.current.querySelector(at.target.selector);
+    if (at.target?.isNew && !target) {
+      // The window has not been rendered where it is now.
+      at.target.isNew = false;
+      return;
+    }
     if (target) {
       target.scrollIntoView({ block: at.target.block });
       if (at.target.isFocused) target.focus({ preventScroll: true });
-      at.target = undefined;
       at.isAtEnd = isWhole && box.scrollHeight - box.scrollTop - box.clientHeight < AT_END;
       setAway(!at.isAtEnd);
     } else if (at.isAtEnd) {
@@ -116,6 +134,7 @@ export function Messages({ chat, id, room, snapshot, summary, acts, isSeeking, s
       const anchor = rows.current.querySelector(`[data-id="${CSS.escape(at.anchor.id)}"]`);
       if (anchor) box.scrollTop += anchor.getBoundingClientRect().top - box.getBoundingClientRect().top - at.anchor.top;
     }
+    at.target = undefined;
     look();
     if (!at.isAtEnd) move();
     else if (range.to !== undefined) setRange({ from: undefined, to: undefined });
@@ -132,14 +151,6 @@ export function Messages({ chat, id, room, snapshot, summary, acts, isSeeking, s
     addEventListener("focus", look);
     return () => removeEventListener("focus", look);
   });
-  // It opens where the unread messages begin.
-  useLayoutEffect(() => {
-    const first = snapshot?.firstUnreadSeq;
-    if (!first) return;
-    place.current.target = { selector: ".unread-line", block: "start" };
-    setRange({ from: Math.max(oldest, first - 5), to: first + SHOWN < (messages.at(-1)?.seq ?? 0) ? first + SHOWN : undefined });
-  }, [room]);
-
   /** Goes to a message, and fetches what is between. */
   acts.jump = async (messageId) => {
     const at = () => room.snapshot.messages.findIndex((message) => message.id === messageId);
@@ -155,10 +166,8 @@ export function Messages({ chat, id, room, snapshot, summary, acts, isSeeking, s
     place.current.loading = false;
     const index = at();
     if (index === -1) return;
-    const all = room.snapshot.messages;
-    place.current.isAtEnd = false;
-    place.current.target = { selector: `[data-id="${CSS.escape(messageId)}"]`, block: "center", isFocused: true };
-    setRange({ from: all[Math.max(0, index - STEP)].seq, to: all[Math.min(all.length - 1, index + STEP)].seq });
+    const { seq } = room.snapshot.messages[index];
+    show({ selector: `[data-id="${CSS.escape(messageId)}"]`, block: "center", isFocused: true }, Math.max(room.snapshot.messages[0].seq, seq - STEP), seq + STEP);
     setFound({ id: messageId });
   };
   useEffect(() => {

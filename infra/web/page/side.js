@@ -54,7 +54,7 @@ export function Side({ chat, person, selected, choose, typists, isOffline, signO
   return html`
     <nav class="side" aria-label="Conversations">
       <header class="me">
-        <h1 dir="auto">${person.name}</h1>
+        <h2 dir="auto">${person.name}</h2>
         ${notices.isSupported &&
         html`<button class="icon" aria-pressed=${notices.isOn} title="Notifications" aria-label="Notifications" onClick=${notices.toggle}><${Icon} name=${notices.isOn ? "bell" : "bell-off"} /></button>`}
         <a class="icon" href="docs/" target="_blank" title="Documents" aria-label="Documents"><${Icon} name="help" /></a>
@@ -63,8 +63,8 @@ export function Side({ chat, person, selected, choose, typists, isOffline, signO
       <form class="new" role="search" onSubmit=${start}>
         <label for="other" class="visually-hidden">Search, or start a conversation with</label>
         <input
-          id="other" type="search" ref=${field} value=${sought} autocomplete="off" dir="auto" placeholder="Search, or start … (Ctrl+K)"
-          aria-describedby="problem" onInput=${(event) => (seek(event.target.value), setProblem(""))} onKeyDown=${keys}
+          id="other" type="search" ref=${field} value=${sought} autocomplete="off" dir="auto" placeholder="Search, or start a chat"
+          aria-describedby="problem" aria-keyshortcuts="Control+K" onInput=${(event) => (seek(event.target.value), setProblem(""))} onKeyDown=${keys}
         />
         <button disabled=${!words}>Start</button>
         <p id="problem" role="alert">${problem}</p>
