@@ -293,6 +293,7 @@ test("it is read from right to left where that is written", async () => {
   await hears(alice, "and in English");
   await say(alice, "مرحبا");
   await hears(alice, "مرحبا");
+  await alice.getByText("sending …").waitFor({ state: "detached" });
   const side = await alice.getByRole("navigation").boundingBox();
   assert(side.x > 500, "the list is at the right");
   const [mine, theirs] = await alice.locator("article").evaluateAll((all) => [all.at(-1), all[0]].map((one) => one.getBoundingClientRect().x));

@@ -238,9 +238,10 @@ export class Timeline {
    * @param {string} readAt
    */
   markRead(readerId, upToSeq, readAt) {
-    if ((this.#read.get(readerId)?.upToSeq ?? 0) >= upToSeq) return;
+    const before = this.#read.get(readerId)?.upToSeq ?? 0;
+    if (before >= upToSeq) return;
     this.#read.set(readerId, { upToSeq, readAt });
-    this.#show(this.#stored.map((message) => this.#marked(message)));
+    this.#show(this.#stored.map((message) => (message.seq > before && message.seq <= upToSeq ? this.#marked(message) : message)));
   }
 
   /**
@@ -249,8 +250,10 @@ export class Timeline {
    */
   #marked(message) {
     if (message.readAt) return message;
-    const read = [...this.#read].find(([readerId, { upToSeq }]) => readerId !== message.senderId && message.seq <= upToSeq);
-    return read ? Object.freeze({ ...message, readAt: read[1].readAt }) : message;
+    for (const [readerId, { upToSeq, readAt }] of this.#read) {
+      if (readerId !== message.senderId && message.seq <= upToSeq) return Object.freeze({ ...message, readAt });
+    }
+    return message;
   }
 
   /**

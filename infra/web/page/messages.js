@@ -7,9 +7,9 @@ import { Message, Outgoing } from "./message.js";
 import { dayOf, nameOf } from "./words.js";
 
 /** The number of rows at the end of a conversation, the number of rows that scrolling adds at once, and the most there are. */
-const SHOWN = 60;
-const STEP = 40;
-const MOST = 160;
+const SHOWN = 40;
+const STEP = 30;
+const MOST = 120;
 /** How near an end of the window has to be, in pixels, before it moves. */
 const NEAR = 600;
 /** How near the end of the conversation counts as there. */
@@ -26,6 +26,8 @@ export function Messages({ chat, id, room, snapshot, summary, acts, isSeeking, s
   const [range, setRange] = useState({ from: undefined, to: undefined });
   // Whether the end is in sight; else the row that is to stay where it is, or one that is to be shown.
   const place = useRef({ isAtEnd: true, anchor: undefined, target: undefined, loading: false, sent: 0 });
+  // Where the window begins that ends with the conversation.
+  const endsFrom = useRef(0);
   const [isAway, setAway] = useState(false);
   // The message that a reply or a search has led to, in an object of its own each time.
   const [found, setFound] = useState({ id: "" });
@@ -35,7 +37,10 @@ export function Messages({ chat, id, room, snapshot, summary, acts, isSeeking, s
   const outgoing = snapshot?.outgoing ?? chat.outgoing.filter((one) => one.conversationId === id);
   const oldest = messages[0]?.seq ?? 1;
   const end = range.to === undefined ? messages.length : Math.min(range.to - oldest + 1, messages.length);
-  const start = range.from === undefined ? Math.max(0, end - SHOWN) : Math.max(0, Math.min(range.from - oldest, end));
+  // At the end of the conversation it grows with that, and is cut when it has become too large: to move it for each message
+  // would replace rows all the time.
+  if (messages.length - (endsFrom.current - oldest) > MOST || endsFrom.current < oldest) endsFrom.current = oldest + Math.max(0, messages.length - SHOWN);
+  const start = Math.max(0, Math.min((range.from ?? endsFrom.current) - oldest, end));
   const shown = messages.slice(start, end);
   const isWhole = end === messages.length;
 
@@ -48,6 +53,7 @@ export function Messages({ chat, id, room, snapshot, summary, acts, isSeeking, s
   };
 
   const follow = () => {
+    endsFrom.current = 0;
     place.current.isAtEnd = true;
     setRange({ from: undefined, to: undefined });
     setAway(false);
@@ -79,7 +85,7 @@ export function Messages({ chat, id, room, snapshot, summary, acts, isSeeking, s
     if (isAtEnd !== at.isAtEnd) {
       at.isAtEnd = isAtEnd;
       setAway(!isAtEnd);
-      if (isAtEnd) return setRange({ from: undefined, to: undefined });
+      if (isAtEnd) return follow();
       return setRange({ from: messages[start].seq, to: messages[end - 1].seq });
     }
     if (isAtEnd && box.scrollHeight > box.clientHeight) return;
@@ -137,7 +143,7 @@ export function Messages({ chat, id, room, snapshot, summary, acts, isSeeking, s
     at.target = undefined;
     look();
     if (!at.isAtEnd) move();
-    else if (range.to !== undefined) setRange({ from: undefined, to: undefined });
+    else if (range.to !== undefined) follow();
   });
   useEffect(() => {
     const { current: box } = list;
