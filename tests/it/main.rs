@@ -18,6 +18,7 @@ mod costs;
 mod databases;
 mod documents;
 mod erasing;
+mod examples;
 mod faults;
 mod frames;
 mod gateway;

@@ -6,12 +6,16 @@ import { test } from "node:test";
 
 import specs from "@asyncapi/specs";
 import Ajv from "ajv";
+import addFormats from "ajv-formats";
+import Ajv2020 from "ajv/dist/2020.js";
+
+const read = (name) => JSON.parse(readFileSync(`${process.env.DOCUMENTS}/${name}.json`, "utf8"));
 
 test("asyncapi.json is an AsyncAPI 3.0.0 document", () => {
   // The schema brings the one of draft 7 along.
   const ajv = new Ajv({ strict: false, validateFormats: false, meta: false, validateSchema: false });
   const valid = ajv.compile(specs.schemas["3.0.0"]);
-  const document = JSON.parse(readFileSync(`${process.env.DOCUMENTS}/asyncapi.json`, "utf8"));
+  const document = read("asyncapi");
   assert(valid(document), ajv.errorsText(valid.errors));
   assert(!valid({ ...document, channels: 5 }), "and not everything is one");
 });
@@ -43,5 +47,42 @@ test("an answer is held against its route and its status", async () => {
     ["a body where there is none", "PUT", "/api/blocks", 204, {}],
   ]) {
     assert.throws(() => documentedAnswer(...answer), wrong);
+  }
+});
+
+test("every frame and every request has an example that is as its schema says", async () => {
+  const { documented } = await import("./documented.mjs");
+  for (const [name, { examples }] of Object.entries(read("asyncapi").components.messages)) {
+    assert.equal(examples?.length, 1, name);
+    documented(examples[0].payload.action ? "sent" : "received", JSON.stringify(examples[0].payload));
+  }
+  const ajv = addFormats(new Ajv2020({ strict: false, logger: false }));
+  for (const document of [read("openapi"), read("service")]) {
+    const { components, paths, webhooks } = document;
+    const hold = (what, { schema, example }) => {
+      assert(example !== undefined, `${what} has no example`);
+      const valid = ajv.compile({ ...schema, components });
+      assert(valid(example), `${what}: ${ajv.errorsText(valid.errors)}`);
+    };
+    for (const [path, methods] of Object.entries({ ...paths, ...webhooks })) {
+      for (const { operationId, requestBody, responses, parameters = [] } of Object.values(methods)) {
+        const what = `${path} ${operationId}`;
+        for (const content of Object.values(requestBody?.content ?? {})) hold(`the body of ${what}`, content);
+        const answered = Object.entries(responses).filter(([, { content }]) => content?.["application/json"].example !== undefined);
+        for (const [status, { content }] of answered) hold(`the answer ${status} of ${what}`, content["application/json"]);
+        assert(responses[204] || responses["2XX"] || answered.length === 1, `${what} has ${answered.length} examples of answers`);
+        for (const parameter of parameters.filter((one) => one.in === "path")) hold(`${parameter.name} of ${what}`, parameter);
+      }
+    }
+  }
+});
+
+test("every code is explained", () => {
+  const { enum: names, oneOf = [] } = read("asyncapi").components.schemas.Code;
+  const codes = names ?? oneOf.map((one) => one.const);
+  assert.deepEqual(read("errors").map(({ code }) => code), codes);
+  for (const { code, meaning, whatToDo, howToSeeIt, example } of read("errors")) {
+    assert(meaning && whatToDo && howToSeeIt, code);
+    assert(example || code === "internal", code);
   }
 });

@@ -7,7 +7,7 @@ use protocol::{
 use schemars::JsonSchema;
 use serde_json::{Map, Value, json};
 
-use crate::{Schemas, info};
+use crate::{Schemas, examples, info};
 
 /// What an event tells, and to whom.
 const EVENTS: [(&str, &str); 13] = [
@@ -162,6 +162,10 @@ pub fn document() -> Value {
             },
         }),
     );
+    let frames = &examples::all()["frames"];
+    for (name, message) in &mut messages {
+        examples::add_frame(message, &frames[name]);
+    }
     let said: Vec<_> =
         EVENTS.iter().map(|(name, _)| *name).chain(["error", "gateway"]).map(message_ref).collect();
     operations.insert(

@@ -3,6 +3,8 @@
 //! who is told what) is written here.
 
 mod asyncapi;
+mod errors;
+mod examples;
 mod http;
 mod openapi;
 mod service;
@@ -12,15 +14,17 @@ use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
 pub use asyncapi::document as asyncapi;
+pub use errors::document as errors;
 pub use openapi::document as openapi;
 pub use service::document as service;
 
 /// Every document by the name of its file.
-pub fn all() -> [(&'static str, String); 3] {
+pub fn all() -> [(&'static str, String); 4] {
     [
         ("openapi.json", text(&openapi())),
         ("asyncapi.json", text(&asyncapi())),
         ("service.json", text(&service())),
+        ("errors.json", text(&errors())),
     ]
 }
 

@@ -8,7 +8,7 @@ use protocol::rest::{
 use serde_json::{Value, json};
 
 use crate::http::{Answers, content, conversation_id, cursor, limit, place};
-use crate::{Schemas, info};
+use crate::{Schemas, examples, info};
 
 /// What the statuses of refusals mean.
 const REFUSALS: [(&str, &str); 7] = [
@@ -252,7 +252,7 @@ pub fn document() -> Value {
             &[&ALWAYS[..], &["400", "404"]].concat(),
         ),
     });
-    json!({
+    let mut document = json!({
         "openapi": "3.1.0",
         "info": info(
             "Switchboard's HTTP API",
@@ -286,5 +286,7 @@ pub fn document() -> Value {
             },
             "schemas": schemas.into_definitions(),
         },
-    })
+    });
+    examples::add_requests(&mut document, &examples::all()["requests"]);
+    document
 }

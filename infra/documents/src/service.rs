@@ -7,7 +7,7 @@ use protocol::{Message, User};
 use serde_json::{Value, json};
 
 use crate::http::{Answers, content, conversation_id, cursor};
-use crate::{Schemas, info};
+use crate::{Schemas, examples, info};
 
 /// What the statuses of refusals mean.
 const REFUSALS: [(&str, &str); 7] = [
@@ -160,7 +160,7 @@ pub fn document() -> Value {
             "schema": { "type": "string" },
         })
     };
-    json!({
+    let mut document = json!({
         "openapi": "3.1.0",
         "info": info(
             "Switchboard's service API",
@@ -214,5 +214,10 @@ pub fn document() -> Value {
             },
             "schemas": schemas.into_definitions(),
         },
-    })
+    });
+    examples::add_requests(&mut document, &examples::all()["service"]);
+    let event = examples::all()["event"].take();
+    document["webhooks"]["event"]["post"]["requestBody"]["content"]["application/cloudevents+json"]["example"] =
+        event;
+    document
 }
