@@ -263,7 +263,8 @@ async fn messages(kept: &mut Examples, phone: &mut Client, bobs: &mut Client, id
     kept.asks(phone, react("add_reaction"), "message_changed").await;
     kept.asks(phone, react("remove_reaction"), "message_changed").await;
     let edit = json!({
-        "action": "edit_message", "id": "5", "messageId": message, "content": "Lunch at 12:30?", "ifChange": 3,
+        "action": "edit_message", "id": "5", "messageId": message,
+        "content": "Lunch at 12:30?", "ifChange": 3,
     });
     kept.asks(phone, edit, "message_changed").await;
     let oops = json!({ "action": "send_message", "id": "6", "conversationId": id, "content": "oops" });
@@ -287,7 +288,8 @@ async fn messages(kept: &mut Examples, phone: &mut Client, bobs: &mut Client, id
 /// A group that is made, and changes. Returns its id.
 async fn group(kept: &mut Examples, alice: &User, phone: &mut Client) -> String {
     let make = json!({
-        "title": "Holidays", "participantIds": ["bob"], "clientConversationId": "019a4e5b-1d0c-7b0e-9f5e-3c2d1b0a9f8e",
+        "title": "Holidays", "participantIds": ["bob"],
+        "clientConversationId": "019a4e5b-1d0c-7b0e-9f5e-3c2d1b0a9f8e",
     });
     let made = kept.requests("createConversation", alice, Method::POST, "/api/conversations", make).await;
     let group = made["id"].as_str().unwrap().to_owned();
@@ -326,8 +328,8 @@ async fn errors(kept: &mut Examples, stack: &Stack, alice: &User, mut phone: Cli
     kept.is_refused(&mut phone, send("Is it busy?"), "unavailable").await;
     phone.sends_text(&send("Is it there?").to_string()).await;
     eventually("the send waits for the lock", async || {
-        let waiting =
-            "select 1 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+        let waiting = "select 1 from pg_stat_activity
+                       where datname = current_database() and wait_event_type = 'Lock'";
         let watcher = connect(stack.postgres_url()).await;
         !watcher.query(waiting, &[]).await.unwrap().is_empty()
     })
@@ -372,7 +374,8 @@ async fn backend(kept: &mut Examples, backend: &Backend) {
     let owner = json!({ "userId": "support", "role": "owner" });
     kept.serves("setRole", backend, Method::PATCH, &people, owner).await;
     let message = json!({
-        "senderId": "support", "content": "Your order is on its way.", "clientMessageId": "order-1234-shipped",
+        "senderId": "support", "content": "Your order is on its way.",
+        "clientMessageId": "order-1234-shipped",
     });
     let sent = kept.serves("sendMessage", backend, Method::POST, &format!("{at}/messages"), message).await;
     let message = format!("/service/messages/{}", sent["id"].as_str().unwrap());

@@ -26,24 +26,26 @@ const ERRORS: [Said; 8] = [
     Said {
         code: Code::Unauthenticated,
         status: Some(401),
-        meaning: "There is no token, or it is not valid, has expired, or was revoked. A handshake without a valid \
-            token is refused with the status 401.",
+        meaning: "There is no token, or it is not valid, has expired, or was revoked. A handshake without \
+            a valid token is refused with the status 401.",
         what_to_do: "Get a new token. If that is refused too, the user has to sign in again.",
         how_to_see_it: "Request anything without the header `Authorization`.",
     },
     Said {
         code: Code::TokenExpired,
         status: None,
-        meaning: "The token was valid when the connection opened, and has expired since. The connection is closed.",
+        meaning: "The token was valid when the connection opened, and has expired since. The connection is \
+            closed.",
         what_to_do: "Connect again with a new token, and repeat the frame.",
-        how_to_see_it: "`cargo dev token NAME --expires-in 2s`, connect, and send a frame after three seconds.",
+        how_to_see_it: "`cargo dev token NAME --expires-in 2s`, connect, and send a frame after three \
+            seconds.",
     },
     Said {
         code: Code::Forbidden,
         status: Some(403),
-        meaning: "The user does not take part in the conversation, or there is none: which of the two is not told. \
-            Or only an owner of the group may do this, the connection has not joined, or one of two has blocked the \
-            other.",
+        meaning: "The user does not take part in the conversation, or there is none: which of the two is \
+            not told. Or only an owner of the group may do this, the connection has not joined, or one of \
+            two has blocked the other.",
         what_to_do: "Do not repeat it. Drop the conversation from the list if it was open.",
         how_to_see_it: "Join a conversation with an invented id.",
     },
@@ -64,8 +66,8 @@ const ERRORS: [Said; 8] = [
     Said {
         code: Code::Unavailable,
         status: Some(503),
-        meaning: "Something that the service needs did not answer in time, or this connection is not known any more. \
-            What was asked for may have been done.",
+        meaning: "Something that the service needs did not answer in time, or this connection is not known \
+            any more. What was asked for may have been done.",
         what_to_do: "Repeat it with the same `clientMessageId`, later each time.",
         how_to_see_it: "Lock the row of a conversation in Postgres, and send to it.",
     },
