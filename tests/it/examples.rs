@@ -259,7 +259,9 @@ async fn messages(kept: &mut Examples, phone: &mut Client, bobs: &mut Client, id
         bobs.sends_text(&frame.to_string()).await;
         kept.hears(phone, event).await;
     }
-    let react = |action: &str| json!({ "action": action, "id": "4", "messageId": message, "reaction": "👍" });
+    let thumb = "👍";
+    let react =
+        |action: &str| json!({ "action": action, "id": "4", "messageId": message, "reaction": thumb });
     kept.asks(phone, react("add_reaction"), "message_changed").await;
     kept.asks(phone, react("remove_reaction"), "message_changed").await;
     let edit = json!({
@@ -307,9 +309,13 @@ async fn group(kept: &mut Examples, alice: &User, phone: &mut Client) -> String 
     group
 }
 
+fn sending(id: &str, content: &str) -> Value {
+    json!({ "action": "send_message", "id": "10", "conversationId": id, "content": content })
+}
+
 /// Each error, and a frame that provokes it.
 async fn errors(kept: &mut Examples, stack: &Stack, alice: &User, mut phone: Client, id: &str) {
-    let send = |content: &str| json!({ "action": "send_message", "id": "10", "conversationId": id, "content": content });
+    let send = |content: &str| sending(id, content);
     kept.is_refused(&mut phone, send(""), "invalid_request").await;
     let stranger = json!({
         "action": "join_conversation", "id": "11", "conversationId": "00000000-0000-7000-8000-000000000000",
