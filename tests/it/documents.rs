@@ -22,9 +22,10 @@ async fn the_page_and_the_documents_are_served_beside_the_api() {
     for (path, content_type, holds) in [
         ("/", "text/html", "<title>Switchboard</title>"),
         ("/client/switchboard.js", "text/javascript", "export class Switchboard"),
-        ("/docs/", "text/html", "<title>Switchboard: the APIs</title>"),
+        ("/docs/", "text/html", "<title>Switchboard for developers</title>"),
         ("/docs/openapi.json", "application/json", "\"openapi\": \"3.1.0\""),
         ("/docs/service.json", "application/json", "\"openapi\": \"3.1.0\""),
+        ("/docs/errors.json", "application/json", "\"invalid_request\""),
         ("/docs/asyncapi.json", "application/json", "\"asyncapi\": \"3.0.0\""),
     ] {
         let (status, found, body) = get(path).await;

@@ -138,7 +138,7 @@ impl Steady {
             ("connectionId", Value::String(_)) => "NZxV4fmFIAMCKxA=".into(),
             ("requestId", Value::String(_)) => "NZxWBEYoIAMEPcw=".into(),
             ("nextCursor", Value::String(_)) => "what-the-next-page-is-asked-for-with".into(),
-            ("time", Value::String(_)) => "2026-01-05T12:00:00.000000Z".into(),
+            ("time", Value::String(_)) => "2026-01-05T12:00:00.000Z".into(),
             ("version", Value::Number(_)) => 12.into(),
             ("retryAfterMs", Value::Number(_)) => 30_000.into(),
             (_, Value::String(text)) => self.steady(text).into(),
@@ -161,7 +161,7 @@ impl Steady {
         if let Ok(time) = OffsetDateTime::parse(text, &Rfc3339) {
             let place = self.times.iter().position(|one| *one == time).unwrap();
             let written =
-                format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:6]Z");
+                format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
             let other = datetime!(2026-01-05 12:00:00 UTC) + Duration::seconds(i64::try_from(place).unwrap());
             return other.format(&written).unwrap();
         }

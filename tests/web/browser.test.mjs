@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { connected, cutOff, somebody, tokenFor, until, url } from "./service.mjs";
-import { hears, messages, opened, say, shot, signedIn, talkTo } from "./windows.mjs";
+import { hears, messages, say, shot, signedIn, talkTo } from "./windows.mjs";
 
 test("two people talk in two windows", async () => {
   const [a, b] = [somebody("alice"), somebody("bob")];
@@ -470,21 +470,4 @@ test("it works with the keyboard alone, and tells screen readers what there is",
     assert(name.trim(), await control.evaluate((element) => element.outerHTML));
   }
   await Promise.all([alice.context().close(), bob.context().close()]);
-});
-
-test("the documents can be read", async () => {
-  const page = await opened("documents", { height: 800 });
-  await page.goto(`${url}/docs/`);
-  for (const name of ["send_message", "new_message", "pong", "error"]) {
-    await page.locator(`article#${name} h3`).waitFor();
-  }
-  const send = await page.locator("article#send_message").textContent();
-  assert.match(send, /content.*1 to 2000 characters/);
-  assert.match(await page.locator("article#listMessages").textContent(), /before/);
-  assert.match(await page.locator("article#service-makeConversation").textContent(), /clientConversationId.*participantIds/s);
-  const event = await page.locator("article#event").textContent();
-  assert.match(event, /dataobject(?! or null)/);
-  assert.match(event, /Standard Webhooks.*specversion.*unreadCount/s);
-  await shot(page, "documents");
-  await page.context().close();
 });

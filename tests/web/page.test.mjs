@@ -1,28 +1,10 @@
 // The page in a real browser: what a first review of it found, and what it looks like on every kind of screen.
 
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
-import { createRequire } from "node:module";
 import { test } from "node:test";
 
 import { connected, cutOff, somebody, summaryOf, until, url } from "./service.mjs";
-import { entry, hears, isConnected, messages, opened, say, shot, signIn, signedIn, talkTo } from "./windows.mjs";
-
-const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
-
-/** Holds a page against the rules for accessible pages. */
-async function isAccessible(page, what) {
-  await page.evaluate(AXE);
-  const { violations } = await page.evaluate(() => globalThis.axe.run({ runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"] }));
-  const found = violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html, any }) => `${html} ${any[0]?.message ?? ""}`).join("; ")}`);
-  assert.deepEqual(found, [], what);
-}
-
-/** That nothing is wider than the screen. */
-async function fits(page, what) {
-  const { scrollWidth, clientWidth } = await page.evaluate(() => ({ scrollWidth: document.documentElement.scrollWidth, clientWidth: document.documentElement.clientWidth }));
-  assert(scrollWidth <= clientWidth, `${what}: ${scrollWidth} of ${clientWidth}`);
-}
+import { entry, fits, hears, isAccessible, isConnected, messages, opened, say, shot, signIn, signedIn, talkTo } from "./windows.mjs";
 
 /** Sends many messages, some at a time. */
 async function sendMany(chat, id, count, { words = (n) => `number ${n}`, atOnce = 25 } = {}) {

@@ -1,13 +1,16 @@
 // Windows of people in Chromium, with the page of the real stack. Screenshots are left in SCREENSHOTS.
 
 import assert from "node:assert/strict";
-import { mkdirSync } from "node:fs";
+import { mkdirSync, readFileSync } from "node:fs";
+import { createRequire } from "node:module";
 import { after, before } from "node:test";
 
 import { chromium } from "playwright-core";
 
 import { documented } from "./documented.mjs";
 import { until, url } from "./service.mjs";
+
+const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 
 let browser;
 /** What pages have complained about. */
@@ -26,8 +29,13 @@ after(async () => {
 /** The dialogs that stories answer. */
 const EXPECTED = [/^Leave this group\?$/, /^Delete this message for everybody\?$/, /^Block /];
 
-/** A window, in which each frame is held against the documents. @param {import("playwright-core").BrowserContextOptions} [options] */
-export async function opened(name, { width = 1100, height = 700, ...options } = {}) {
+/**
+ * A window, in which each frame is held against the documents.
+ *
+ * @param {string} name
+ * @param {{width?: number, height?: number, sendsAnything?: boolean} & import("playwright-core").BrowserContextOptions} [options]
+ */
+export async function opened(name, { width = 1100, height = 700, sendsAnything = false, ...options } = {}) {
   const context = await browser.newContext({ viewport: { width, height }, locale: "en-GB", ...options });
   const page = await context.newPage();
   page.setDefaultTimeout(20_000);
@@ -42,7 +50,7 @@ export async function opened(name, { width = 1100, height = 700, ...options } = 
   };
   page.on("websocket", (socket) => {
     socket.on("framereceived", check("received"));
-    socket.on("framesent", check("sent"));
+    if (!sendsAnything) socket.on("framesent", check("sent"));
   });
   return page;
 }
@@ -89,3 +97,17 @@ export const entry = (page, name) => page.locator(".list button").filter({ has: 
 export const messages = (page) => page.getByRole("log").locator("article > p");
 export const hears = (page, text) => messages(page).filter({ hasText: text }).first().waitFor();
 export const shot = (page, name) => page.screenshot({ path: `${process.env.SCREENSHOTS}/${name}.png` });
+
+/** Holds a page against the rules for accessible pages. */
+export async function isAccessible(page, what) {
+  await page.evaluate(AXE);
+  const { violations } = await page.evaluate(() => globalThis.axe.run({ runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"] }));
+  const found = violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html, any }) => `${html} ${any[0]?.message ?? ""}`).join("; ")}`);
+  assert.deepEqual(found, [], what);
+}
+
+/** That nothing is wider than the screen. */
+export async function fits(page, what) {
+  const { scrollWidth, clientWidth } = await page.evaluate(() => ({ scrollWidth: document.documentElement.scrollWidth, clientWidth: document.documentElement.clientWidth }));
+  assert(scrollWidth <= clientWidth, `${what}: ${scrollWidth} of ${clientWidth}`);
+}
