@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
+import { Proxy } from "./network.mjs";
 import { connected, cutOff, somebody, summaryOf, until, url } from "./service.mjs";
 import { entry, fits, hears, isAccessible, isConnected, messages, opened, say, shot, signIn, signedIn, talkTo } from "./windows.mjs";
 
@@ -189,6 +190,75 @@ test("a connection that is opened slowly is no failure, and one that fails is", 
   await alice.getByText(/No connection/).waitFor();
   assert.equal(await alice.locator(".conversation .presence").textContent(), "", "who is online is not known");
   assert.equal(await alice.locator(".dot.online").count(), 0);
+  bob.stop();
+  await alice.context().close();
+});
+
+test("a network that freezes shows, and what was written meanwhile arrives", async () => {
+  const proxy = new Proxy(url);
+  const near = await proxy.listen();
+  const [a, b] = [somebody("alice"), somebody("bob")];
+  const bob = await connected(b);
+  const alice = await opened(a);
+  await alice.goto(near);
+  await signIn(alice, a);
+  await isConnected(a);
+  const id = await bob.find(a);
+  await bob.send(id, "before");
+  await entry(alice, b).click();
+  await hears(alice, "before");
+  proxy.freeze();
+  // Nothing tells the page. Somebody comes back to it: a ping has five seconds to be answered.
+  await alice.evaluate(() => dispatchEvent(new Event("focus")));
+  const began = Date.now();
+  await say(alice, "into the ice");
+  await alice.getByText(/No connection/).waitFor();
+  assert(Date.now() - began < 12_000, `it took ${Date.now() - began} ms`);
+  await shot(alice, "frozen");
+  proxy.drop();
+  proxy.thaw();
+  await alice.getByRole("button", { name: "Try now" }).click({ timeout: 5000 }).catch(() => {});
+  await alice.getByText("sending …").waitFor({ state: "detached" });
+  await alice.getByText(/No connection/).waitFor({ state: "detached" });
+  assert.deepEqual(await messages(alice).allTextContents(), ["before", "into the ice"]);
+  bob.stop();
+  await alice.context().close();
+  proxy.close();
+});
+
+test("somebody who wants to is notified while they look elsewhere", async () => {
+  const prepare = async (page) => {
+    await page.context().grantPermissions(["notifications"]);
+    await page.addInitScript(() => {
+      globalThis.notices = [];
+      globalThis.Notification = class {
+        static permission = "granted";
+        static requestPermission = async () => "granted";
+        close() {}
+        constructor(title, { body }) {
+          globalThis.notices.push({ title, body, click: () => this.onclick() });
+        }
+      };
+      document.hasFocus = () => false;
+      navigator.setAppBadge = async (count) => (globalThis.badge = count);
+      navigator.clearAppBadge = async () => (globalThis.badge = "none");
+    });
+  };
+  const { b, alice, bob, id } = await pair({}, prepare);
+  const notices = () => alice.evaluate(() => globalThis.notices.map(({ title, body }) => `${title}: ${body}`));
+  await bob.send(id, "unheard");
+  await until("it is listed", async () => /unheard/.test(await entry(alice, b).textContent()));
+  assert.deepEqual(await notices(), [], "nobody has chosen that");
+  await alice.getByRole("button", { name: "Notifications" }).click();
+  await bob.send(id, "are you there?");
+  await until("she is notified", async () => (await notices()).length === 1);
+  assert.deepEqual(await notices(), [`${b}: are you there?`]);
+  await until("the badge has the count", () => alice.evaluate(() => globalThis.badge === 2));
+  await alice.evaluate(() => globalThis.notices[0].click());
+  await hears(alice, "are you there?");
+  await alice.getByRole("button", { name: "Sign out" }).click();
+  assert.equal(await alice.evaluate(() => globalThis.badge), "none");
+  assert.equal(await alice.evaluate(() => localStorage.length), 0, "the choice goes with her");
   bob.stop();
   await alice.context().close();
 });

@@ -11,20 +11,25 @@ export function useNotices({ chat, person, choose }) {
   const [isOn, set] = useState(() => isSupported && localStorage.getItem(key) === "on" && Notification.permission === "granted");
   useEffect(() => {
     const seen = new Map(chat.conversations.map(({ id, lastSeq }) => [id, lastSeq]));
-    let isFirst = true;
-    return chat.on("conversations", () => {
+    // What was there before the first connection is not new.
+    let isNews = chat.connection.state === "online";
+    const offConnection = chat.on("connection", ({ state }) => (isNews ||= state === "online"));
+    const off = chat.on("conversations", () => {
       const { unreadCount } = chat;
       document.title = unreadCount ? `(${unreadCount}) Switchboard` : "Switchboard";
       if (isOn) navigator.setAppBadge?.(unreadCount).catch(() => {});
       for (const summary of chat.conversations) {
         const { id, lastSeq, lastMessage, unreadCount } = summary;
-        const isNew = lastSeq > (seen.get(id) ?? 0) && !isFirst;
+        const isNew = isNews && lastSeq > (seen.get(id) ?? 0);
         seen.set(id, lastSeq);
         const isOthers = lastMessage && lastMessage.senderId !== chat.userId && unreadCount > 0;
         if (isOn && isNew && isOthers && !document.hasFocus()) notify(summary);
       }
-      isFirst = false;
     });
+    return () => {
+      offConnection();
+      off();
+    };
   }, [chat, isOn]);
   const notify = (summary) => {
     const body = summary.lastMessage.deletedAt ? DELETED : lastWordsOf(summary, chat.userId);
