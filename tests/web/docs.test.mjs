@@ -59,6 +59,14 @@ test("every frame, request and error is there, with an example", async () => {
   // Every link within the page leads somewhere.
   const dead = await page.locator('a[href^="#"]').evaluateAll((all) => all.map((link) => link.hash.slice(1)).filter((id) => !document.getElementById(id)));
   assert.deepEqual(dead, []);
+  // No word runs into the next one: the templates drop white space with a line break in it.
+  const glued = await page.locator(":is(p, li, dd) > :is(code, a, strong)").evaluateAll((all) =>
+    all.flatMap(({ previousSibling: before, textContent, nextSibling: after }) => [
+      ...(before?.nodeType === Node.TEXT_NODE && /[\w.,:;)]$/.test(before.data) ? [`${before.data.slice(-20)}|${textContent}`] : []),
+      ...(after?.nodeType === Node.TEXT_NODE && /^[\w(]/.test(after.data) ? [`${textContent}|${after.data.slice(0, 20)}`] : []),
+    ]),
+  );
+  assert.deepEqual(glued, []);
   await shot(page, "documents");
   await page.context().close();
 });

@@ -230,7 +230,7 @@ function Content({ tryIt }) {
   return useMemo(() => html`
     <main>
       <h1>Switchboard for developers</h1>
-      <p>Real-time messaging: clients speak to a WebSocket URL and an HTTP API, backends to a service API. This service is at
+      <p>Real-time messaging: clients speak to a WebSocket URL and an HTTP API, backends to a service API. This service is at${" "}
         <code>${at.ws}?token=JWT</code> and <code>${at.http}</code>. Open the <a href="../">chat</a>, or the console below.</p>
       <h2 id="guides">Guides</h2>
       ${GUIDES.map(({ id, title, text }) => html`<article id=${id} class="wide"><div class="prose">${heading(id, title)}${text()}</div></article>`)}

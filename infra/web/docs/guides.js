@@ -26,7 +26,7 @@ await chat.start();
 
 const room = await chat.conversation(await chat.find("bob"));
 await room.send("Hello, Bob!");`} />
-      <p>Bob has to have connected once: run it as <code>bob</code> first, or open <a href="../">the chat</a> as Bob. With React, wrap your app in
+      <p>Bob has to have connected once: run it as <code>bob</code> first, or open <a href="../">the chat</a> as Bob. With React, wrap your app in${" "}
         <code>SwitchboardProvider</code> and use <code>useConversation(id)</code>: see <a href="#reference">the reference</a> and the package's README, which has a whole app.</p>
     `,
   },
@@ -34,13 +34,13 @@ await room.send("Hello, Bob!");`} />
     id: "tokens",
     title: "Tokens",
     text: () => html`
-      <p>A token is a JSON Web Token. <code>sub</code> is the user, <code>exp</code> is required, and the profile comes from <code>name</code>, <code>nickname</code>
+      <p>A token is a JSON Web Token. <code>sub</code> is the user, <code>exp</code> is required, and the profile comes from <code>name</code>, <code>nickname</code>${" "}
         and <code>picture</code>. It is signed with a shared secret (HS256) or with a key of your identity provider, whose key set the service fetches.</p>
       <p>For the WebSocket it is in the query string, since browsers cannot set headers there, or in the header <code>Authorization</code>; for HTTP it is in that header.</p>
       <${Code} label="A token of cargo dev" text=${`TOKEN=$(cargo --quiet dev token alice --name "Alice Example")
 curl -H "Authorization: Bearer $TOKEN" "${service.http}/api/conversations"`} />
       <p>A frame after the token has expired has no effect: ${link("error-token_expired", "token_expired")} comes, and the connection is closed. The client asks
-        for the next token before that, and opens the next connection before it closes the old one. Tokens that were issued before a user was
+        for the next token before that, and opens the next connection before it closes the old one. Tokens that were issued before a user was${" "}
         ${link("service-closeConnections", "shut out")} are refused everywhere.</p>
     `,
   },
@@ -75,7 +75,7 @@ const chat = createSwitchboard({
   outbox: idbOutbox(), // keeps what is not stored yet over reloads
   tabs: leader(),      // one connection for all tabs of this user
 });`} />
-      <p><code>room.snapshot.outgoing</code> has what is on its way. A message that the service refuses stays there as <code>failed</code>, until
+      <p><code>room.snapshot.outgoing</code> has what is on its way. A message that the service refuses stays there as <code>failed</code>, until${" "}
         <code>resend</code> or <code>discard</code>.</p>
     `,
   },
@@ -83,7 +83,7 @@ const chat = createSwitchboard({
     id: "backend",
     title: "From your backend",
     text: () => html`
-      <p>A backend makes users and conversations, sends messages, moderates and erases users at <code>/service</code>, with a service token: its <code>scope</code> holds
+      <p>A backend makes users and conversations, sends messages, moderates and erases users at <code>/service</code>, with a service token: its <code>scope</code> holds${" "}
         <code>switchboard:service</code>, and its <code>aud</code> is the audience of the service. The service API is closed unless that audience is configured.</p>
       <${Code} label="A backend sends a message" text=${`export JWT_ISSUER=https://example.com SERVICE_AUDIENCE=switchboard-service
 SERVICE=$(cargo --quiet dev token backend --service)

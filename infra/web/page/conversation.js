@@ -1,6 +1,6 @@
 // The conversation that is open.
 
-import { html, useEffect, useMemo, useRef, useState } from "../vendor/preact-htm.js";
+import { html, useEffect, useLayoutEffect, useMemo, useRef, useState } from "../vendor/preact-htm.js";
 import { Composer, NO_DRAFT } from "./composer.js";
 import { keepText, keptText } from "./drafts.js";
 import { Avatar } from "./face.js";
@@ -42,7 +42,10 @@ export function Conversation({ chat, id, summary, drafts, person, isOffline, lea
   const room = useRoom(chat, id, gone);
   const snapshot = room?.snapshot;
   const composer = useRef(null);
-  useEffect(() => composer.current?.focus(), [id]);
+  useLayoutEffect(() => {
+    // On a phone the keyboard would cover what one came to read.
+    if (matchMedia("(pointer: fine)").matches) composer.current.focus();
+  }, [id]);
   const isGroup = summary?.kind === "group";
   const [showsPeople, showPeople] = useState(false);
   const [isSeeking, seek] = useState(false);

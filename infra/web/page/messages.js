@@ -294,7 +294,7 @@ function Search({ messages, hasOlder, acts, close }) {
   const [text, setText] = useState("");
   const [at, setAt] = useState(0);
   const field = useRef(null);
-  useEffect(() => field.current.focus(), []);
+  useLayoutEffect(() => field.current.focus(), []);
   const words = text.trim().toLowerCase();
   const found = words ? messages.filter(({ content }) => content.toLowerCase().includes(words)).reverse() : [];
   const go = async (step) => {
