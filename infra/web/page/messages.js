@@ -6,10 +6,14 @@ import { Icon } from "./icons.js";
 import { Message, Outgoing } from "./message.js";
 import { dayOf, nameOf } from "./words.js";
 
-/** The number of rows at the end of a conversation, the number of rows that scrolling adds at once, and the most there are. */
-const SHOWN = 40;
+/** The height that a row has at least, in pixels. */
+const LEAST = 36;
+/** How many rows are at the end of a conversation: at least so many, and more than fit on the screen. */
+const shownAtEnd = () => Math.max(40, Math.ceil(innerHeight / LEAST) + 10);
+/** How many rows there are at most. */
+const most = () => 3 * shownAtEnd();
+/** The number of rows that scrolling adds at once. */
 const STEP = 30;
-const MOST = 120;
 /** How near an end of the window has to be, in pixels, before it moves. */
 const NEAR = 600;
 /** How near the end of the conversation counts as there. */
@@ -36,10 +40,12 @@ export function Messages({ chat, id, room, snapshot, summary, acts, isSeeking, s
   const messages = snapshot?.messages ?? [];
   const outgoing = snapshot?.outgoing ?? chat.outgoing.filter((one) => one.conversationId === id);
   const oldest = messages[0]?.seq ?? 1;
-  const end = range.to === undefined ? messages.length : Math.min(range.to - oldest + 1, messages.length);
+  const end = range.to === undefined ? messages.length : Math.max(0, Math.min(range.to - oldest + 1, messages.length));
   // At the end of the conversation it grows with that, and is cut when it has become too large: to move it for each message
   // would replace rows all the time.
-  if (messages.length - (endsFrom.current - oldest) > MOST || endsFrom.current < oldest) endsFrom.current = oldest + Math.max(0, messages.length - SHOWN);
+  if (messages.length - (endsFrom.current - oldest) > most() || endsFrom.current < oldest) {
+    endsFrom.current = oldest + Math.max(0, messages.length - shownAtEnd());
+  }
   const start = Math.max(0, Math.min((range.from ?? endsFrom.current) - oldest, end));
   const shown = messages.slice(start, end);
   const isWhole = end === messages.length;
@@ -92,12 +98,12 @@ export function Messages({ chat, id, room, snapshot, summary, acts, isSeeking, s
     if (box.scrollTop < NEAR && start > 0) {
       const from = Math.max(0, start - STEP);
       at.isAtEnd = false;
-      setRange({ from: messages[from].seq, to: messages[Math.min(end, from + MOST) - 1].seq });
+      setRange({ from: messages[from].seq, to: messages[Math.min(end, from + most()) - 1].seq });
     } else if (box.scrollTop < NEAR && snapshot.hasOlder) {
       void older();
     } else if (below < NEAR && !isWhole) {
       const to = Math.min(messages.length, end + STEP);
-      setRange({ from: messages[Math.max(start, to - MOST)].seq, to: messages[to - 1].seq });
+      setRange({ from: messages[Math.max(start, to - most())].seq, to: messages[to - 1].seq });
     }
   };
   const older = async () => {
@@ -112,7 +118,7 @@ export function Messages({ chat, id, room, snapshot, summary, acts, isSeeking, s
   useLayoutEffect(() => {
     const first = snapshot?.firstUnreadSeq;
     if (!first) return;
-    show({ selector: ".unread-line", block: "start" }, Math.max(oldest, first - 5), first + SHOWN);
+    show({ selector: ".unread-line", block: "start" }, Math.max(oldest, first - 5), first + shownAtEnd());
   }, [room]);
   // After each rendering: the end stays in sight, or what is looked at stays where it is.
   useLayoutEffect(() => {
