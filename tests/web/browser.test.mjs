@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { connected, cutOff, somebody, tokenFor, until, url } from "./service.mjs";
-import { hears, messages, say, shot, signedIn, talkTo } from "./windows.mjs";
+import { hears, messages, say, shot, shows, signedIn, talkTo } from "./windows.mjs";
 
 test("two people talk in two windows", async () => {
   const [a, b] = [somebody("alice"), somebody("bob")];
@@ -41,7 +41,7 @@ test("two people talk in two windows", async () => {
   // Everything is there again after a reload, and the conversation is still open.
   await alice.reload();
   await hears(alice, "How are you?");
-  assert.equal(await messages(alice).count(), 2);
+  await shows(alice, ["Hello, Bob!", "Hello, Alice!\nHow are you?"]);
   await alice.context().close();
 });
 
@@ -269,8 +269,10 @@ test("a connection that drops in the middle of sending loses nothing", async () 
   await alice.getByText(/No connection/).waitFor({ state: "detached" });
   await hears(bob, "in between");
   const said = ["before", "meanwhile", "in between"];
-  assert.deepEqual((await messages(alice).allTextContents()).sort(), said.sort());
-  assert.deepEqual(await messages(alice).allTextContents(), await messages(bob).allTextContents(), "in the same order");
+  await until("all are there", async () => (await messages(alice).count()) === 3 && (await messages(bob).count()) === 3);
+  const ofAlice = await messages(alice).allTextContents();
+  assert.deepEqual(ofAlice.toSorted(), said.toSorted());
+  await shows(bob, ofAlice);
   await Promise.all([alice.context().close(), bob.context().close()]);
 });
 
@@ -296,8 +298,8 @@ test("a message whose answer is lost with the connection is stored once", async 
   holding = false;
   await cutOff(a);
   await alice.getByText("sending …").waitFor({ state: "detached" });
-  assert.deepEqual(await messages(alice).allTextContents(), ["once"]);
-  assert.deepEqual(await messages(bob).allTextContents(), ["once"]);
+  await shows(alice, ["once"]);
+  await shows(bob, ["once"]);
   await Promise.all([alice.context().close(), bob.context().close()]);
 });
 
@@ -317,7 +319,7 @@ test("what cannot be stored says so, and can be given up", async () => {
   await alice.getByRole("button", { name: "Try again" }).click();
   await alice.getByText("Not sent. Must not contain U+0000.").waitFor();
   await alice.getByRole("button", { name: "Discard" }).click();
-  assert.deepEqual(await messages(alice).allTextContents(), ["two"]);
+  await shows(alice, ["two"]);
   await Promise.all([alice.context().close(), bob.context().close()]);
 });
 

@@ -95,6 +95,10 @@ export async function say(page, text) {
 export const entry = (page, name) => page.locator(".list button").filter({ has: page.locator(".name", { hasText: name }) });
 
 export const messages = (page) => page.getByRole("log").locator("article > p");
+/** Waits until a window shows exactly these messages: it renders once a frame. */
+export async function shows(page, expected) {
+  await until(`it shows ${expected}`, async () => JSON.stringify(await messages(page).allTextContents()) === JSON.stringify(expected));
+}
 export const hears = (page, text) => messages(page).filter({ hasText: text }).first().waitFor();
 export const shot = (page, name) => page.screenshot({ path: `${process.env.SCREENSHOTS}/${name}.png` });
 
