@@ -22,6 +22,8 @@ const FILE: &str = "../infra/documents/examples.json";
 #[derive(Default)]
 struct Examples {
     frames: Map<String, Value>,
+    /// The answer to each action, and a refusal of it.
+    answers: Map<String, Value>,
     errors: Map<String, Value>,
     requests: Map<String, Value>,
     service: Map<String, Value>,
@@ -30,9 +32,19 @@ struct Examples {
 impl Examples {
     /// Sends a frame, keeps it, and keeps the event of this type that answers it.
     async fn asks(&mut self, phone: &mut Client, frame: Value, answer: &str) -> Value {
-        self.frames.insert(frame["action"].as_str().unwrap().to_owned(), frame.clone());
+        let action = frame["action"].as_str().unwrap().to_owned();
+        self.frames.insert(action.clone(), frame.clone());
         phone.sends_text(&frame.to_string()).await;
-        self.hears(phone, answer).await
+        let event = self.hears(phone, answer).await;
+        let mut answers = json!({ "answer": event });
+        // The same without its fields.
+        let empty = json!({ "action": action, "id": frame["id"] });
+        if frame.as_object().unwrap().len() > 2 {
+            phone.sends_text(&empty.to_string()).await;
+            answers["error"] = hears(phone, "error").await;
+        }
+        self.answers.insert(action, answers);
+        event
     }
 
     /// Keeps the next event of this type.
@@ -57,9 +69,15 @@ impl Examples {
 
     /// Sends a request, and keeps it with its answer.
     async fn requests(&mut self, id: &str, user: &User, method: Method, path: &str, body: Value) -> Value {
+        let wrong = refusal(path, &body);
+        let error = match &wrong {
+            Some((path, body)) => user.requests(method.clone(), path, body.as_ref()).await,
+            None => reqwest::get(user.stack.http(path)).await.unwrap(),
+        };
         let sent = Some(&body).filter(|body| !body.is_null());
         let answer = user.requests(method, path, sent).await;
-        let (example, body) = kept(path, body, answer).await;
+        let (mut example, body) = kept(path, body, answer).await;
+        example["error"] = refused(error).await;
         self.requests.insert(id.to_owned(), example);
         body
     }
@@ -73,12 +91,36 @@ impl Examples {
         path: &str,
         body: Value,
     ) -> Value {
+        let (refused_path, refused_body) = refusal(path, &body).unwrap();
+        let error = backend.requests(method.clone(), &refused_path, refused_body.as_ref()).await;
         let sent = Some(&body).filter(|body| !body.is_null());
         let answer = backend.requests(method, path, sent).await;
-        let (example, body) = kept(path, body, answer).await;
+        let (mut example, body) = kept(path, body, answer).await;
+        example["error"] = refused(error).await;
         self.service.insert(id.to_owned(), example);
         body
     }
+}
+
+/// A request that is like another one and refused: a field is a number, a parameter is missing, or there is no
+/// such conversation. None if only a missing token is a reason to refuse it.
+fn refusal(path: &str, body: &Value) -> Option<(String, Option<Value>)> {
+    if let Some(name) = body.as_object().and_then(|fields| fields.keys().next()) {
+        let mut wrong = body.clone();
+        wrong[name] = 5.into();
+        return Some((path.to_owned(), Some(wrong)));
+    }
+    if let Some((before, _)) = path.split_once("?userId=") {
+        return Some((before.to_owned(), None));
+    }
+    let id = path.split(['/', '?']).find(|part| part.parse::<Uuid>().is_ok())?;
+    Some((path.replace(id, "00000000-0000-7000-8000-000000000000"), None))
+}
+
+async fn refused(answer: reqwest::Response) -> Value {
+    let status = answer.status();
+    assert!(!status.is_success(), "it is not refused");
+    json!({ "status": status.as_u16(), "answer": answer.json::<Value>().await.unwrap() })
 }
 
 /// The next event of this type, as it came.
@@ -95,6 +137,7 @@ async fn hears(phone: &mut Client, kind: &str) -> Value {
 async fn kept(path: &str, body: Value, answer: reqwest::Response) -> (Value, Value) {
     let status = answer.status().as_u16();
     let answered: Value = answer.json().await.unwrap_or_default();
+    assert!(status < 300, "{path}: {status} {answered}");
     let example = json!({ "path": path, "body": body, "status": status, "answer": answered });
     (without_nulls_at_the_top(example), answered)
 }
@@ -221,7 +264,8 @@ async fn the_examples_in_the_documents_are_what_is_exchanged() {
     backend(&mut kept, &Backend::of(&stack)).await;
 
     let examples = json!({
-        "frames": kept.frames, "errors": kept.errors, "requests": kept.requests, "service": kept.service,
+        "frames": kept.frames, "answers": kept.answers, "errors": kept.errors,
+        "requests": kept.requests, "service": kept.service,
         "event": event,
     });
     let steady = format!("{:#}\n", Steady::of(&examples).apply("", &examples));
@@ -266,14 +310,16 @@ async fn messages(kept: &mut Examples, phone: &mut Client, bobs: &mut Client, id
     kept.asks(phone, react("remove_reaction"), "message_changed").await;
     let edit = json!({
         "action": "edit_message", "id": "5", "messageId": message,
-        "content": "Lunch at 12:30?", "ifChange": 3,
+        "content": "Lunch at 12:30?", "ifChange": 2,
     });
-    kept.asks(phone, edit, "message_changed").await;
+    let edited = kept.asks(phone, edit, "message_changed").await;
+    assert_eq!(edited["data"]["message"]["content"], "Lunch at 12:30?");
     let oops = json!({ "action": "send_message", "id": "6", "conversationId": id, "content": "oops" });
     phone.sends_text(&oops.to_string()).await;
     let oops = hears(phone, "new_message").await;
     let delete = json!({ "action": "delete_message", "id": "6", "messageId": oops["data"]["id"] });
-    kept.asks(phone, delete, "message_changed").await;
+    let deleted = kept.asks(phone, delete, "message_changed").await;
+    assert!(deleted["data"]["message"]["deletedAt"].is_string());
     // As an event shows it that somebody else has caused.
     kept.asks(phone, react("add_reaction"), "message_changed").await;
     let reply = json!({
@@ -372,6 +418,9 @@ async fn errors(kept: &mut Examples, stack: &Stack, alice: &User, mut phone: Cli
 async fn backend(kept: &mut Examples, backend: &Backend) {
     let profile = json!({ "name": "Dora", "avatarUrl": "https://example.com/dora.png" });
     kept.serves("setUser", backend, Method::PUT, "/service/users?userId=dora", profile).await;
+    let courier = json!({ "name": "The courier" });
+    let courier = backend.requests(Method::PUT, "/service/users?userId=courier", Some(&courier)).await;
+    assert_eq!(courier.status(), 200);
     let make = json!({ "title": "Order 1234", "participantIds": ["dora", "support"] });
     let made = kept.serves("makeConversation", backend, Method::POST, "/service/conversations", make).await;
     let at = format!("/service/conversations/{}", made["id"].as_str().unwrap());

@@ -77,7 +77,7 @@ test("they are searched, and linked to", async () => {
   await search.fill("who types");
   await page.getByText("Nothing is called that.").waitFor();
   await search.fill("reaction");
-  assert.deepEqual(await page.locator("nav li").allTextContents(), ["add_reaction", "remove_reaction", "message_changed"]);
+  assert.deepEqual(await page.locator("nav li").allTextContents(), ["add_reaction", "remove_reaction", "message_changed", "Shapes"]);
   await page.getByRole("link", { name: "message_changed" }).first().click();
   assert(page.url().endsWith("#message_changed"));
   await page.reload();
@@ -112,6 +112,12 @@ test("two people try frames in the console", async () => {
   await page.locator("article#error-invalid_request").getByRole("button", { name: "Try invalid_request" }).click();
   await console.getByRole("button", { name: "Send", exact: true }).click();
   await log.getByText("content: must not be empty").first().waitFor();
+  // Requests too, and what there is not.
+  for (const [name, answer] of [["getConversation", "with 200"], ["listMessages", "with 200"], ["not_found", "with 404"], ["forbidden", "no conversation of yours"]]) {
+    await page.getByRole("button", { name: `Try ${name}`, exact: true }).click();
+    await console.getByRole("button", { name: "Send", exact: true }).click();
+    await log.getByText(answer).first().waitFor();
+  }
   await console.getByLabel("Frame").fill("no frame");
   await console.getByRole("button", { name: "Send", exact: true }).click();
   await console.getByText(/that is no JSON/).waitFor();

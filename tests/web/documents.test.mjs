@@ -52,9 +52,10 @@ test("an answer is held against its route and its status", async () => {
 
 test("every frame and every request has an example that is as its schema says", async () => {
   const { documented } = await import("./documented.mjs");
-  for (const [name, { examples }] of Object.entries(read("asyncapi").components.messages)) {
+  for (const [name, { examples, "x-answers": answers = {} }] of Object.entries(read("asyncapi").components.messages)) {
     assert.equal(examples?.length, 1, name);
     documented(examples[0].payload.action ? "sent" : "received", JSON.stringify(examples[0].payload));
+    for (const frame of Object.values(answers)) documented("received", JSON.stringify(frame));
   }
   const ajv = addFormats(new Ajv2020({ strict: false, logger: false }));
   for (const document of [read("openapi"), read("service")]) {
@@ -70,7 +71,9 @@ test("every frame and every request has an example that is as its schema says", 
         for (const content of Object.values(requestBody?.content ?? {})) hold(`the body of ${what}`, content);
         const answered = Object.entries(responses).filter(([, { content }]) => content?.["application/json"].example !== undefined);
         for (const [status, { content }] of answered) hold(`the answer ${status} of ${what}`, content["application/json"]);
-        assert(responses[204] || responses["2XX"] || answered.length === 1, `${what} has ${answered.length} examples of answers`);
+        const [good, refused] = [answered.filter(([status]) => status < 400), answered.filter(([status]) => status >= 400)];
+        assert(responses[204] || responses["2XX"] || good.length === 1, `${what} has ${good.length} examples of answers`);
+        assert(responses["2XX"] || refused.length === 1, `${what} has ${refused.length} examples of refusals`);
         for (const parameter of parameters.filter((one) => one.in === "path")) hold(`${parameter.name} of ${what}`, parameter);
       }
     }

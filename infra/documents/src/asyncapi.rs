@@ -162,9 +162,9 @@ pub fn document() -> Value {
             },
         }),
     );
-    let frames = &examples::all()["frames"];
+    let exchanged = examples::all();
     for (name, message) in &mut messages {
-        examples::add_frame(message, &frames[name]);
+        examples::add_frame(message, name, &exchanged);
     }
     let said: Vec<_> =
         EVENTS.iter().map(|(name, _)| *name).chain(["error", "gateway"]).map(message_ref).collect();

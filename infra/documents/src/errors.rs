@@ -46,22 +46,23 @@ const ERRORS: [Said; 8] = [
         meaning: "The user does not take part in the conversation, or there is none: which of the two is \
             not told. Or only an owner of the group may do this, the connection has not joined, or one of \
             two has blocked the other.",
-        what_to_do: "Do not repeat it. Drop the conversation from the list if it was open.",
+        what_to_do: "Do not repeat it. If the conversation cannot be fetched either, drop it from the list.",
         how_to_see_it: "Join a conversation with an invented id.",
     },
     Said {
         code: Code::NotFound,
         status: Some(404),
-        meaning: "A user who is named is not known: they have never connected.",
+        meaning: "A user who is named is not known, or does not take part in the conversation.",
         what_to_do: "Ask for another name, or invite them.",
         how_to_see_it: "Ask for the conversation with an invented user.",
     },
     Said {
         code: Code::RateLimited,
         status: Some(429),
-        meaning: "The user has sent more in a minute than the service allows.",
-        what_to_do: "Wait for `retryAfterMs`, and repeat it with the same `clientMessageId`.",
-        how_to_see_it: "Send messages as fast as you can: the 601st in a minute is refused.",
+        meaning: "The user has sent more, or made more conversations, in a minute than the service allows.",
+        what_to_do: "Wait for `retryAfterMs`, over HTTP for a minute, and repeat it with the same \
+            `clientMessageId`.",
+        how_to_see_it: "Send as fast as you can. In the example the limit is 20 messages a minute.",
     },
     Said {
         code: Code::Unavailable,
@@ -76,7 +77,7 @@ const ERRORS: [Said; 8] = [
         status: Some(500),
         meaning: "The service has made a mistake. It is in its log.",
         what_to_do: "Report it with the time. A repeat may be refused again.",
-        how_to_see_it: "It cannot be provoked: what can be would be mended.",
+        how_to_see_it: "There is no known way.",
     },
 ];
 

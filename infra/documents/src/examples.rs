@@ -7,10 +7,12 @@ pub(crate) fn all() -> Value {
     serde_json::from_str(include_str!("../examples.json")).expect("a test has written it")
 }
 
-/// Adds the example of a frame to its message, if there is one.
-pub(crate) fn add_frame(message: &mut Value, example: &Value) {
-    if !example.is_null() {
-        message["examples"] = json!([{ "payload": example }]);
+/// Adds the example of a frame to its message, and what answered it.
+pub(crate) fn add_frame(message: &mut Value, name: &str, examples: &Value) {
+    message["examples"] = json!([{ "payload": examples["frames"][name] }]);
+    // AsyncAPI has no place for the answer to an example.
+    if let Some(answers) = examples["answers"].get(name) {
+        message["x-answers"] = answers.clone();
     }
 }
 
@@ -35,6 +37,10 @@ fn add_request(path: &str, operation: &mut Value, example: &Value) {
         let status = example["status"].to_string();
         operation["responses"][status]["content"]["application/json"]["example"] = answer.clone();
     }
+    let refused = example["error"]["status"].to_string();
+    let refusal = &mut operation["responses"][refused.as_str()];
+    assert!(refusal.is_object(), "{path} is refused with {refused}, which is not in the document");
+    refusal["content"]["application/json"]["example"] = example["error"]["answer"].clone();
     let asked = example["path"].as_str().unwrap_or_default();
     let (asked_path, query) = asked.split_once('?').unwrap_or((asked, ""));
     let in_path = path.split('/').zip(asked_path.split('/'));

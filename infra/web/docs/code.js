@@ -12,7 +12,7 @@ export function Code({ text, label }) {
   return html`
     <div class="code">
       <pre tabindex="0" aria-label=${label ?? "Example"}><code>${text}</code></pre>
-      <button class="copy" onClick=${copy} aria-label=${isCopied ? "Copied" : "Copy"}>${isCopied ? "Copied" : "Copy"}</button>
+      ${navigator.clipboard && html`<button class="copy" onClick=${copy}>${isCopied ? "Copied" : "Copy"}</button>`}
     </div>
   `;
 }

@@ -5,7 +5,7 @@ import { Code, Samples, marked } from "./code.js";
 import { Console } from "./console.js";
 import { GUIDES } from "./guides.js";
 import { reference } from "./reference.js";
-import { pretty, samplesOfFrame, samplesOfRequest, service as at } from "./samples.js";
+import { pretty, rawRequest, samplesOfFrame, samplesOfRequest, service as at } from "./samples.js";
 import { fieldsOf, nameOf, resolve, typeOf } from "./schema.js";
 
 const load = async (name) => (await fetch(`${name}.json`)).json();
@@ -48,17 +48,24 @@ const SECTIONS = [
   },
 ];
 
+const wide = matchMedia("(min-width: 60rem)");
+
 function Navigation() {
   const [sought, seek] = useState("");
   const words = sought.toLowerCase().split(/\s+/).filter(Boolean);
   const fits = ({ title, text = "" }) => words.every((word) => `${title} ${text}`.toLowerCase().includes(word));
   const sections = SECTIONS.map(({ title, entries }) => ({ title, entries: entries.filter(fits) })).filter(({ entries }) => entries.length > 0);
-  // On a phone the content comes first.
-  const isWide = matchMedia("(min-width: 60rem)").matches;
+  // On a phone the content comes first, and the contents are opened by a touch.
+  const [isOpen, open] = useState(wide.matches);
+  useEffect(() => {
+    const turned = () => open(wide.matches);
+    wide.addEventListener("change", turned);
+    return () => wide.removeEventListener("change", turned);
+  }, []);
   return html`
     <nav aria-label="Contents">
       <a class="home" href="../">Switchboard</a>
-      <details open=${isWide || words.length > 0}>
+      <details open=${isOpen} onToggle=${(event) => open(event.currentTarget.open)}>
         <summary>Contents</summary>
         <label for="sought" class="visually-hidden">Search in the documents</label>
         <input id="sought" type="search" value=${sought} onInput=${(event) => seek(event.target.value)} placeholder="Search" autocomplete="off" />
@@ -97,7 +104,7 @@ function Fields({ document, schema, depth = 0 }) {
 const exampleOf = (name) => asyncapi.components.messages[name].examples[0].payload;
 
 function Message({ name, answers, tryIt }) {
-  const { summary, payload } = asyncapi.components.messages[name];
+  const { summary, payload, "x-answers": exchanged } = asyncapi.components.messages[name];
   const example = exampleOf(name);
   return html`
     <article id=${name}>
@@ -110,22 +117,25 @@ function Message({ name, answers, tryIt }) {
       <div class="panel">
         ${tryIt
           ? html`<${Samples} samples=${samplesOfFrame(example)} label=${`Send ${name}`} />
-              <button class="try" onClick=${() => tryIt(example)}>Try ${name}</button>`
+              <button class="try" onClick=${() => tryIt({ frame: example })}>Try ${name}</button>`
           : html`<h4>Frame</h4><${Code} text=${pretty(example)} label=${name} />`}
-        ${answers && html`<${Samples} samples=${{ Answer: pretty({ ...exampleOf(answers[0]), id: example.id }), Error: pretty({ ...exampleOf("error"), id: example.id }) }} label=${`Answers to ${name}`} />`}
+        ${exchanged && html`<${Samples} samples=${{ Answer: pretty(exchanged.answer), Error: exchanged.error && pretty(exchanged.error) }} label=${`Answers to ${name}`} />`}
       </div>
     </article>
   `;
 }
 
-function Operation({ document, id, anchor, path, method, operation }) {
+function Operation({ document, id, anchor, path, method, operation, tryIt }) {
   const body = operation.requestBody?.content["application/json"].schema;
-  const answered = Object.entries(operation.responses).find(([, { content }]) => content?.["application/json"].example);
-  const refusal = errors.find(({ status }) => String(status) in operation.responses && status >= 400);
+  const exchanged = Object.entries(operation.responses).flatMap(([status, { content }]) => {
+    const example = content?.["application/json"].example;
+    return example ? [{ status: Number(status), text: `HTTP/1.1 ${status}\n\n${pretty(example)}` }] : [];
+  });
   const answers = {
-    Answer: answered ? `HTTP/1.1 ${answered[0]}\n\n${pretty(answered[1].content["application/json"].example)}` : "HTTP/1.1 204 No Content",
-    Error: refusal && `HTTP/1.1 ${refusal.status}\n\n${pretty({ error: { code: refusal.code, message: (refusal.example.answer.error ?? {}).message } })}`,
+    Answer: exchanged.find(({ status }) => status < 400)?.text ?? "HTTP/1.1 204",
+    Error: exchanged.find(({ status }) => status >= 400)?.text,
   };
+  const { samples, Try } = samplesOfRequest({ id, method, path, operation });
   return html`
     <article id=${anchor}>
       <div class="prose">
@@ -149,12 +159,16 @@ function Operation({ document, id, anchor, path, method, operation }) {
           </details>`)}
       </div>
       <div class="panel">
-        <${Samples} samples=${samplesOfRequest({ id, method, path, operation })} label=${`Request ${operation.operationId}`} />
+        <${Samples} samples=${samples} label=${`Request ${operation.operationId}`} />
+        ${tryIt && html`<button class="try" onClick=${() => tryIt({ request: Try })}>Try ${operation.operationId}</button>`}
         <${Samples} samples=${answers} label=${`Answers to ${operation.operationId}`} />
       </div>
     </article>
   `;
 }
+
+/** The errors that a frame provokes by itself, whatever there is. */
+const SEEN_AT_ONCE = new Set(["invalid_request", "forbidden"]);
 
 function Failure({ code, status, retryable, meaning, whatToDo, howToSeeIt, example, tryIt }) {
   return html`
@@ -170,8 +184,9 @@ function Failure({ code, status, retryable, meaning, whatToDo, howToSeeIt, examp
         </dl>
       </div>
       <div class="panel">
-        ${example?.frame && html`<h4>Frame</h4><${Code} text=${pretty(example.frame)} label=${`Provokes ${code}`} /><button class="try" onClick=${() => tryIt(example.frame)}>Try ${code}</button>`}
-        ${example?.request && html`<h4>Request</h4><${Code} text=${`${example.request.method} ${example.request.path}${example.request.body ? `\n\n${pretty(example.request.body)}` : ""}`} label=${`Provokes ${code}`} />`}
+        ${example?.frame && html`<h4>Frame</h4><${Code} text=${pretty(example.frame)} label=${`Provokes ${code}`} />${SEEN_AT_ONCE.has(code) && html`<button class="try" onClick=${() => tryIt({ frame: example.frame, asItIs: true })}>Try ${code}</button>`}`}
+        ${example?.request && html`<h4>Request</h4><${Code} text=${rawRequest(example.request)} label=${`Provokes ${code}`} />
+          ${code === "not_found" && html`<button class="try" onClick=${() => tryIt({ request: rawRequest(example.request) })}>Try ${code}</button>`}`}
         ${example && html`<h4>Answer</h4><${Code} text=${(example.request ? `HTTP/1.1 ${example.request.status}\n\n` : "") + pretty(example.answer)} label=${code} />`}
       </div>
     </article>
@@ -244,7 +259,7 @@ function Content({ tryIt }) {
       ${errors.map((error) => html`<${Failure} key=${error.code} ...${error} tryIt=${tryIt} />`)}
       <h2>The HTTP API</h2>
       <p>${marked(openapi.info.description)} Every request carries <code>Authorization: Bearer JWT</code>. For tools: <a href="openapi.json">openapi.json</a>.</p>
-      ${requests.map((request) => html`<${Operation} key=${request.anchor} ...${request} />`)}
+      ${requests.map((request) => html`<${Operation} key=${request.anchor} ...${request} tryIt=${tryIt} />`)}
       <h2>The service API</h2>
       <p>${marked(service.info.description)} Every request carries a service token. For tools: <a href="service.json">service.json</a>.</p>
       ${ofService.map((request) => html`<${Operation} key=${request.anchor} ...${request} />`)}
@@ -257,10 +272,10 @@ function Content({ tryIt }) {
 
 function Documents() {
   const [isOpen, open] = useState(false);
-  // The frame to try, in an object of its own each time.
+  // The frame or the request to try, in an object of its own each time.
   const [tried, setTried] = useState({});
-  const tryIt = useMemo(() => (frame) => {
-    setTried({ frame });
+  const tryIt = useMemo(() => (what) => {
+    setTried({ ...what });
     open(true);
   }, []);
   // The heading that the address names is there only now.

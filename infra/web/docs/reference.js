@@ -2,11 +2,13 @@
 
 const source = async (name) => (await fetch(`../client/${name}.js`)).text();
 
+const withoutLinks = (text) => text.replace(/\{@link ([^}]*)\}/g, "`$1`");
+
 /** A comment without its stars: what it says, and its tags. */
 function commentOf(text) {
   const lines = text.split("\n").map((line) => line.replace(/^\s*\* ?/, ""));
   const [said, ...tags] = lines.join("\n").split(/^\s*@/m);
-  return { said: said.trim(), tags: tags.map((tag) => tag.replace(/\s+/g, " ").trim()) };
+  return { said: withoutLinks(said.trim()), tags: tags.map((tag) => tag.replace(/\s+/g, " ").trim()) };
 }
 
 /** What stands in braces at the beginning of a text, which may hold braces, and what follows. */
@@ -44,7 +46,7 @@ const MEMBER = /\/\*\*((?:(?!\*\/)[^])*)\*\/\s*\n\s*(export (?:async )?function 
 function membersOf(text) {
   return [...text.matchAll(MEMBER)].flatMap(([whole, comment, , name]) => {
     const { said, tags } = commentOf(comment);
-    if (!said || name === "constructor") return [];
+    if ((!said && tags.length === 0) || name === "constructor") return [];
     const { parameters, result } = signatureOf(tags);
     const isGetter = /\bget \w+\(\) \{\n$/.test(whole);
     const names = parameters.map(({ name }) => name.replace(/^\[(.*)\]$/, "$1?")).join(", ");
@@ -58,7 +60,12 @@ function shapesOf(text) {
   return [...text.matchAll(/\/\*\*((?:(?!\*\/)[^])*)\*\//g)].flatMap(([, comment]) => {
     const { said, tags } = commentOf(comment);
     const head = tags.find((tag) => tag.startsWith("typedef {object}"));
-    if (!head) return [];
+    // Those of one line: what they are is their type.
+    const others = tags.filter((tag) => tag.startsWith("typedef {") && tag !== head).map((tag) => {
+      const [type, name] = braced(tag.replace(/^typedef\s*/, ""));
+      return { name: name.split(" ")[0], said: `\`${withoutImports(type)}\``, fields: [] };
+    });
+    if (!head) return others.filter(({ name, said }) => !said.includes(`<${name}Fields>`));
     const name = head.replace("typedef {object} ", "").split(" ")[0].replace(/Fields$/, "");
     const fields = tags.filter((tag) => tag.startsWith("property")).map((tag) => {
       const [type, more] = braced(tag.replace(/^property\s*/, ""));

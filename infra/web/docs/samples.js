@@ -72,7 +72,10 @@ function pathOf({ path, parameters = [] }) {
   return path.replace(/\{(\w+)\}/g, (_, name) => valueOf(name)) + (query.length > 0 ? `?${query.join("&")}` : "");
 }
 
-/** A request in several languages. */
+/** A request as the console takes it. */
+export const rawRequest = ({ method, path, body }) => `${method} ${path}${body ? `\n\n${pretty(body)}` : ""}`;
+
+/** A request in several languages, and as the console takes it. */
 export function samplesOfRequest({ id, method, path, operation }) {
   const body = operation.requestBody?.content["application/json"].example;
   const at = pathOf({ path, parameters: operation.parameters });
@@ -83,11 +86,13 @@ export function samplesOfRequest({ id, method, path, operation }) {
     `-H "Authorization: Bearer ${isService ? "$SERVICE" : "$TOKEN"}"`,
     ...(body ? [`-H "Content-Type: application/json"`, `-d ${quoted(JSON.stringify(body))}`] : []),
   ];
+  const Try = isService ? undefined : rawRequest({ method: verb, path: at, body });
   const raw = [`${verb} ${at} HTTP/1.1`, `Host: ${location.host}`, "Authorization: Bearer JWT"];
-  return {
+  const samples = {
     Raw: [...raw, ...(body ? ["Content-Type: application/json", "", pretty(body)] : [])].join("\n"),
     Client: isService ? undefined : CLIENT[id]?.(body ?? {}),
     curl: curl.join(" \\\n  "),
     Python: `import requests\n\nanswer = requests.${method}(\n    "${service.http}${at}",\n    headers={"Authorization": f"Bearer {token}"},\n${body ? `    json=${python(body, "    ")},\n` : ""})\nprint(answer.status_code, answer.text)`,
   };
+  return { samples, Try };
 }

@@ -33,7 +33,10 @@ function useSelection() {
   }, []);
   const choose = useCallback((id) => {
     if (id === idInAddress()) return;
-    history.pushState({ isFromList: true }, "", `#/c/${id}`);
+    // On a phone the list is behind every conversation.
+    const isFromOther = idInAddress() && matchMedia("(max-width: 52rem)").matches;
+    if (isFromOther) history.replaceState(history.state, "", `#/c/${id}`);
+    else history.pushState({ isFromList: true }, "", `#/c/${id}`);
     select(id);
   }, []);
   /** Back to the list. Who came by a link has none behind them. */
@@ -118,7 +121,7 @@ export function Chat({ person, signOut }) {
             leave=${leave} gone=${gone}
           />`
         : html`<div class="empty"><div>
-            ${isLost && html`<p role="alert">That conversation does not exist, or you are not part of it any more.</p>`}
+            ${isLost && html`<p role="alert">That conversation does not exist, you are not part of it, or one of you has blocked the other.</p>`}
             <p>Choose a conversation, or start one with somebody.</p>
           </div></div>`}
     </main>

@@ -15,11 +15,13 @@ export function Composer({ chat, id, field, room, draft, setDraft, begin, attemp
   const { action, message, text } = draft;
   const edits = action === "edit";
   const length = lengthOf(text);
+  // Once the client has failed it takes nothing, and an edit needs the conversation.
+  const isReady = text.trim() && length <= LONGEST && chat.connection.state !== "failed" && (room || !edits);
   /** Ends an answer, whose text stays, or an edit. */
   const leave = () => setDraft(edits ? (draft.waiting ?? NO_DRAFT) : { ...NO_DRAFT, text });
   const send = (event) => {
     event.preventDefault();
-    if (!text.trim() || length > LONGEST) return;
+    if (!isReady) return;
     if (edits) {
       leave();
       if (text !== message.content) void attempt(room.edit(message, text), { message, text });
@@ -31,7 +33,8 @@ export function Composer({ chat, id, field, room, draft, setDraft, begin, attemp
     field.current.focus();
   };
   const key = (event) => {
-    if (event.isComposing) return;
+    // Safari ends a composition before the key that ended it: that has the code 229.
+    if (event.isComposing || event.keyCode === 229) return;
     if (event.key === "Enter" && !event.shiftKey) send(event);
     if (event.key === "Escape" && action) {
       event.preventDefault();
@@ -66,7 +69,7 @@ export function Composer({ chat, id, field, room, draft, setDraft, begin, attemp
         id="text" ref=${field} rows="1" dir="auto" aria-describedby="draft count" aria-invalid=${isTooLong} placeholder="Write a message"
         value=${text} onInput=${input} onKeyDown=${key} onBlur=${() => room?.stopTyping()}
       />
-      <button class="primary" disabled=${!text.trim() || isTooLong}>${edits ? "Save" : "Send"}</button>
+      <button class="primary" disabled=${!isReady}>${edits ? "Save" : "Send"}</button>
       <p id="count" class=${isTooLong ? "count bad" : "count"} role="status">
         ${length > COUNTED_FROM && `${length} of ${LONGEST} characters${isTooLong ? ": too long to send" : ""}`}
       </p>

@@ -6,34 +6,41 @@ import { keepText, keptText } from "./drafts.js";
 import { Avatar } from "./face.js";
 import { useFrames } from "./hooks.js";
 import { Icon } from "./icons.js";
-import { Messages } from "./messages.js";
+import { Messages, knowsUnread } from "./messages.js";
 import { People } from "./people.js";
 import { nameOf, peopleOf, presenceOf, titleOf, typingOf, wordsOf } from "./words.js";
 
 /** How many pages are fetched at once to show where the unread messages begin. */
 const MOST_PAGES = 5;
+/** The codes of errors after which there is no use in asking for a conversation again. */
+const REFUSALS = new Set(["invalid_request", "forbidden", "not_found"]);
 
 /** The conversation with its unread messages, once they are here; renders again when it has changed. */
 function useRoom(chat, id, gone) {
   const [room, setRoom] = useState(null);
+  const hasFailed = chat.connection.state === "failed";
   useEffect(() => {
+    // After the next start it is asked for again.
+    if (hasFailed) return;
     const leaving = new AbortController();
     const { signal } = leaving;
     let held;
     const opened = async (room) => {
       held = room;
       if (signal.aborted) return void room.release();
-      const begins = ({ messages, hasOlder, firstUnreadSeq }) => !hasOlder || firstUnreadSeq !== messages[0]?.seq;
-      for (let page = 0; page < MOST_PAGES && !begins(room.snapshot); page++) await room.older(100);
+      try {
+        for (let page = 0; page < MOST_PAGES && !knowsUnread(room.snapshot); page++) await room.older(100);
+      } catch {
+        // Scrolling fetches them.
+      }
       if (!signal.aborted) setRoom(room);
     };
-    // What else fails is tried again by the client.
-    chat.conversation(id, { signal }).then(opened).catch((error) => signal.aborted || error.retryable || gone());
+    chat.conversation(id, { signal }).then(opened, ({ code }) => signal.aborted || (REFUSALS.has(code) && gone()));
     return () => {
       leaving.abort();
       void held?.release();
     };
-  }, [id]);
+  }, [id, hasFailed]);
   useFrames((changed) => room?.subscribe(changed) ?? (() => {}), [room]);
   return room;
 }
@@ -56,11 +63,17 @@ export function Conversation({ chat, id, summary, drafts, person, isOffline, lea
   }, [draft]);
   // Why something was refused.
   const [problem, setProblem] = useState("");
+  // A change may be refused when another conversation is open: what was written is kept for when this one is opened again.
+  const isOpen = useRef(true);
+  useEffect(() => () => (isOpen.current = false), []);
+  const changeDraft = (change) => (isOpen.current ? setDraft(change) : drafts.set(id, change(drafts.get(id) ?? NO_DRAFT)));
   /** Answers a message, or edits it; what was written before waits for the end of that. */
   const begin = (action, message, text) => {
-    const written = draft.action === "edit" ? (draft.waiting ?? NO_DRAFT) : draft;
-    if (action === "edit") setDraft({ action, message, text: text ?? message.content, waiting: written });
-    else setDraft({ ...NO_DRAFT, action, message, text: written.text });
+    changeDraft((before) => {
+      const written = before.action === "edit" ? (before.waiting ?? NO_DRAFT) : before;
+      if (action === "edit") return { action, message, text: text ?? message.content, waiting: written };
+      return { ...NO_DRAFT, action, message, text: written.text };
+    });
     composer.current?.focus();
   };
   /** Shows why a change is refused. What was written is there again. */
@@ -70,7 +83,7 @@ export function Conversation({ chat, id, summary, drafts, person, isOffline, lea
       setProblem(wordsOf(error));
       const now = message && room?.find(message.id);
       if (now && !now.deletedAt) begin("edit", now, text);
-      else if (text) setDraft((before) => (before.text ? before : { ...NO_DRAFT, text }));
+      else if (text) changeDraft((before) => (before.text ? before : { ...NO_DRAFT, text }));
     });
   };
   const nameById = (userId) => {
@@ -81,10 +94,18 @@ export function Conversation({ chat, id, summary, drafts, person, isOffline, lea
   const acts = useMemo(() => ({}), []);
   Object.assign(acts, { begin, attempt, nameById });
   const keys = (event) => {
-    if (event.key !== "Escape" || event.defaultPrevented) return;
-    if (isSeeking) return seek(false);
-    if (showsPeople) return showPeople(false);
+    if (event.key !== "Escape" || event.defaultPrevented || event.isComposing) return;
+    if (isSeeking) return closeSearch();
+    if (showsPeople) return closePeople();
     document.getElementById(`entry-${id}`)?.focus();
+  };
+  const closeSearch = () => {
+    seek(false);
+    composer.current?.focus();
+  };
+  const closePeople = () => {
+    showPeople(false);
+    composer.current?.focus();
   };
   const presence = isGroup ? peopleOf(summary ?? {}) : isOffline ? "" : summary?.otherUser && presenceOf(summary.otherUser);
   return html`
@@ -100,11 +121,11 @@ export function Conversation({ chat, id, summary, drafts, person, isOffline, lea
         ${isGroup && html`<button class="people-toggle" aria-expanded=${showsPeople} onClick=${() => showPeople(!showsPeople)}>People</button>`}
         ${summary?.otherUser && html`<${Blocking} chat=${chat} user=${summary.otherUser} attempt=${attempt} />`}
       </header>
-      <${Messages} chat=${chat} id=${id} room=${room} snapshot=${snapshot} summary=${summary} acts=${acts} isSeeking=${isSeeking} seek=${seek} />
+      <${Messages} chat=${chat} id=${id} room=${room} snapshot=${snapshot} summary=${summary} acts=${acts} isSeeking=${isSeeking} closeSearch=${closeSearch} />
       <p class="typing" aria-live="polite">${typingOf((snapshot?.typing ?? []).map(nameById))}</p>
       <p class="refusal" role="alert">${problem}</p>
       <${Composer} chat=${chat} id=${id} field=${composer} room=${room} draft=${draft} setDraft=${setDraft} begin=${begin} attempt=${attempt} />
-      ${room && isGroup && showsPeople && html`<${People} chat=${chat} room=${room} summary=${summary} isOffline=${isOffline} close=${() => showPeople(false)} />`}
+      ${room && isGroup && showsPeople && html`<${People} chat=${chat} room=${room} summary=${summary} isOffline=${isOffline} close=${closePeople} />`}
     </section>
   `;
 }

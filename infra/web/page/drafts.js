@@ -1,26 +1,29 @@
-// What somebody has written and not sent: kept for that person, over reloads, until they sign out.
+// What is kept in this browser for a person, over reloads, until they sign out: what they have written and not sent, and what they
+// have chosen.
 
 /** As `useDraft` of the client keeps them. */
 const keyOf = (user, id) => `switchboard draft ${user} ${id}`;
 
-/** The text that is kept. */
-export function keptText(user, id) {
+export function kept(key) {
   try {
-    return localStorage.getItem(keyOf(user, id)) ?? "";
+    return localStorage.getItem(key) ?? "";
   } catch {
     // The page may not use the storage.
     return "";
   }
 }
 
-export function keepText(user, id, text) {
+export function keep(key, text) {
   try {
-    if (text) localStorage.setItem(keyOf(user, id), text);
-    else localStorage.removeItem(keyOf(user, id));
+    if (text) localStorage.setItem(key, text);
+    else localStorage.removeItem(key);
   } catch {
     // There is no room, or no storage. What is written is still on the screen.
   }
 }
+
+export const keptText = (user, id) => kept(keyOf(user, id));
+export const keepText = (user, id, text) => keep(keyOf(user, id), text);
 
 /** Forgets all that a person has written. */
 export function forgetTexts(user) {

@@ -114,6 +114,8 @@ const REACTIONS = [
 function Actions({ room, acts, message, me, isGroup, isOwner, toggle, remove }) {
   // What is open: the reactions to choose from, or who has read the message.
   const [shown, show] = useState("");
+  const [isUp, setUp] = useState(false);
+  const own = useRef(null);
   const opener = useRef(null);
   const picker = useRef(null);
   const mine = message.senderId === me;
@@ -121,6 +123,11 @@ function Actions({ room, acts, message, me, isGroup, isOwner, toggle, remove }) 
   useLayoutEffect(() => {
     if (picks) picker.current.querySelector("button").focus();
   }, [picks]);
+  /** Opens something where there is room for it. */
+  const open = (what) => {
+    setUp(own.current.getBoundingClientRect().top > innerHeight / 2);
+    show(shown === what ? "" : what);
+  };
   const close = () => {
     show("");
     opener.current?.focus();
@@ -137,12 +144,12 @@ function Actions({ room, acts, message, me, isGroup, isOwner, toggle, remove }) 
     close();
   };
   return html`
-    <div class="actions" role="toolbar" aria-label="Actions" onKeyDown=${keys}>
-      ${!message.deletedAt && html`<button ref=${opener} aria-expanded=${picks} aria-label="React" title="React" onClick=${() => show(picks ? "" : "reactions")}><${Icon} name="react" /></button>`}
+    <div class=${`actions ${isUp ? "up" : ""}`} role="toolbar" aria-label="Actions" ref=${own} onKeyDown=${keys}>
+      ${!message.deletedAt && html`<button ref=${opener} aria-expanded=${picks} aria-label="React" title="React" onClick=${() => open("reactions")}><${Icon} name="react" /></button>`}
       <button aria-label="Reply" title="Reply" onClick=${() => acts.begin("reply", message)}><${Icon} name="reply" /></button>
       ${mine && !message.deletedAt && html`<button aria-label="Edit" title="Edit" onClick=${() => acts.begin("edit", message)}><${Icon} name="edit" /></button>`}
       ${(mine || isOwner) && !message.deletedAt && html`<button aria-label="Delete" title="Delete" onClick=${remove}><${Icon} name="delete" /></button>`}
-      ${isGroup && mine && html`<button aria-expanded=${shown === "readers"} aria-label="Read by" title="Read by" onClick=${() => show(shown === "readers" ? "" : "readers")}><${Icon} name="readers" /></button>`}
+      ${isGroup && mine && html`<button aria-expanded=${shown === "readers"} aria-label="Read by" title="Read by" onClick=${() => open("readers")}><${Icon} name="readers" /></button>`}
       ${picks &&
       html`
         <div class="picker" role="group" aria-label="Choose a reaction" ref=${picker}>
@@ -164,16 +171,16 @@ function Readers({ room, message, me }) {
     const show = ({ participants, nextCursor }) => {
       const readers = participants.filter(({ user, readUpToSeq }) => user.id !== me && readUpToSeq >= message.seq);
       const names = readers.map(({ user }) => nameOf(user)).join(", ");
-      setWords(names ? `Read by ${names}${nextCursor ? " and perhaps others" : ""}` : "Read by nobody yet");
+      setWords(`Read by ${names || "nobody yet"}${nextCursor ? `, of the first ${MOST_READERS} people` : ""}`);
     };
     room.participants({ limit: MOST_READERS }).then(show, (error) => setWords(wordsOf(error)));
   }, [message.seq]);
   return html`<p class="readers" role="status" dir="auto">${words}</p>`;
 }
 
-export function Outgoing({ one, room, acts, quoted, ends }) {
+export function Outgoing({ chat, one, room, acts, quoted, starts, ends }) {
   return html`
-    <article class=${`message mine ${one.state} ${ends ? "ends" : ""}`}>
+    <article class=${`message mine ${one.state} ${starts ? "starts" : ""} ${ends ? "ends" : ""}`}>
       <span class="visually-hidden">You: </span>
       ${one.replyTo && html`<${Quote} room=${room} id=${one.replyTo} quoted=${quoted} acts=${acts} />`}
       ${textOf(one.content)}
@@ -181,8 +188,8 @@ export function Outgoing({ one, room, acts, quoted, ends }) {
         ${one.state === "pending"
           ? html`<span>sending …</span>`
           : html`<span role="alert">Not sent. ${one.error && wordsOf(one.error)}</span>
-              <button onClick=${() => room?.resend(one.clientMessageId)}>Try again</button>
-              <button onClick=${() => room?.discard(one.clientMessageId)}>Discard</button>`}
+              <button onClick=${() => chat.resend(one.clientMessageId)}>Try again</button>
+              <button onClick=${() => chat.discard(one.clientMessageId)}>Discard</button>`}
       </footer>
     </article>
   `;

@@ -23,19 +23,28 @@ const TOGETHER_MS = 5 * 60 * 1000;
 /** Messages that come within this time are announced together. */
 const ANNOUNCED_MS = 500;
 
-export function Messages({ chat, id, room, snapshot, summary, acts, isSeeking, seek }) {
+/** Whether it is known where the unread messages begin: they may begin before the oldest message that is here. */
+export const knowsUnread = ({ messages, hasOlder, firstUnreadSeq }) => !hasOlder || firstUnreadSeq !== messages[0]?.seq;
+
+export function Messages({ chat, id, room, snapshot, summary, acts, isSeeking, closeSearch }) {
   const list = useRef(null);
   const rows = useRef(null);
   // Where the window is, by `seq`. Without `to` it ends with the conversation.
   const [range, setRange] = useState({ from: undefined, to: undefined });
   // Whether the end is in sight; else the row that is to stay where it is, or one that is to be shown.
-  const place = useRef({ isAtEnd: true, anchor: undefined, target: undefined, loading: false, sent: 0 });
+  const place = useRef({ isAtEnd: true, anchor: undefined, target: undefined, loading: false, sent: 0, top: 0 });
   // Where the window begins that ends with the conversation.
   const endsFrom = useRef(0);
   const [isAway, setAway] = useState(false);
   // The message that a reply or a search has led to, in an object of its own each time.
   const [found, setFound] = useState({ id: "" });
-  const divider = useDivider(snapshot, place);
+  // Whether somebody looks. Who comes back sees first what has come meanwhile, as it was while they were away.
+  const gaze = useRef(document.hasFocus());
+  const isLooking = () => gaze.current && document.hasFocus();
+  // Somebody who goes to the end does not want to read what is before.
+  const [isCaughtUp, catchUp] = useState(false);
+  const knows = isCaughtUp || !snapshot || knowsUnread(snapshot);
+  const divider = useDivider(knows ? snapshot : undefined, () => place.current.isAtEnd && isLooking());
 
   const messages = snapshot?.messages ?? [];
   const outgoing = snapshot?.outgoing ?? chat.outgoing.filter((one) => one.conversationId === id);
@@ -59,6 +68,7 @@ export function Messages({ chat, id, room, snapshot, summary, acts, isSeeking, s
   };
 
   const follow = () => {
+    catchUp(true);
     endsFrom.current = 0;
     place.current.isAtEnd = true;
     setRange({ from: undefined, to: undefined });
@@ -78,7 +88,19 @@ export function Messages({ chat, id, room, snapshot, summary, acts, isSeeking, s
       seen = Number(article.dataset.seq);
       if (!place.current.anchor && edge.bottom > top) place.current.anchor = { id: article.dataset.id, top: edge.top - top };
     }
-    if (seen > 0 && document.hasFocus()) room.markRead(seen).catch(() => {});
+    if (seen > 0 && knows && isLooking()) room.markRead(seen).catch(() => {});
+  };
+  /** The end stays in sight, or what is looked at stays where it is. */
+  const stay = () => {
+    const { current: box } = list;
+    const { current: at } = place;
+    if (at.isAtEnd) {
+      box.scrollTop = box.scrollHeight;
+    } else if (at.anchor) {
+      const anchor = rows.current.querySelector(`[data-id="${CSS.escape(at.anchor.id)}"]`);
+      if (anchor) box.scrollTop += anchor.getBoundingClientRect().top - box.getBoundingClientRect().top - at.anchor.top;
+    }
+    at.top = box.scrollTop;
   };
 
   /** Moves the window if somebody comes near one of its ends. */
@@ -87,11 +109,13 @@ export function Messages({ chat, id, room, snapshot, summary, acts, isSeeking, s
     const { current: at } = place;
     if (at.target || messages.length === 0) return;
     const below = box.scrollHeight - box.scrollTop - box.clientHeight;
-    const isAtEnd = isWhole && below < AT_END;
+    // The slightest way up ends following.
+    const isOnItsWayUp = at.isAtEnd && box.scrollTop < at.top - 1;
+    const isAtEnd = isWhole && below < AT_END && !isOnItsWayUp;
     if (isAtEnd !== at.isAtEnd) {
       at.isAtEnd = isAtEnd;
       setAway(!isAtEnd);
-      if (isAtEnd) return follow();
+      if (isAtEnd) return knows ? follow() : undefined;
       return setRange({ from: messages[start].seq, to: messages[end - 1].seq });
     }
     if (isAtEnd && box.scrollHeight > box.clientHeight) return;
@@ -117,7 +141,7 @@ export function Messages({ chat, id, room, snapshot, summary, acts, isSeeking, s
   // It opens where the unread messages begin.
   useLayoutEffect(() => {
     const first = snapshot?.firstUnreadSeq;
-    if (!first) return;
+    if (!first || !knows) return;
     show({ selector: ".unread-line", block: "start" }, Math.max(oldest, first - 5), first + shownAtEnd());
   }, [room]);
   // After each rendering: the end stays in sight, or what is looked at stays where it is.
@@ -140,29 +164,47 @@ export function Messages({ chat, id, room, snapshot, summary, acts, isSeeking, s
       if (at.target.isFocused) target.focus({ preventScroll: true });
       at.isAtEnd = isWhole && box.scrollHeight - box.scrollTop - box.clientHeight < AT_END;
       setAway(!at.isAtEnd);
-    } else if (at.isAtEnd) {
-      box.scrollTop = box.scrollHeight;
-    } else if (at.anchor) {
-      const anchor = rows.current.querySelector(`[data-id="${CSS.escape(at.anchor.id)}"]`);
-      if (anchor) box.scrollTop += anchor.getBoundingClientRect().top - box.getBoundingClientRect().top - at.anchor.top;
+    } else {
+      stay();
+      // While nobody looks, the first unread message stays in sight.
+      const line = at.isAtEnd && !isLooking() && rows.current.querySelector(".unread-line");
+      if (line && line.getBoundingClientRect().top < box.getBoundingClientRect().top) {
+        line.scrollIntoView({ block: "start" });
+        at.isAtEnd = false;
+        setAway(true);
+        setRange({ from: messages[start].seq, to: messages[end - 1].seq });
+      }
     }
     at.target = undefined;
+    at.top = box.scrollTop;
     look();
     if (!at.isAtEnd) move();
-    else if (range.to !== undefined) follow();
+    else if (range.to !== undefined && knows) follow();
   });
   useEffect(() => {
     const { current: box } = list;
     // An on-screen keyboard takes room from below, and text may be laid out later.
-    const observer = new ResizeObserver(() => place.current.isAtEnd && (box.scrollTop = box.scrollHeight));
+    const observer = new ResizeObserver(stay);
     observer.observe(box);
     observer.observe(rows.current);
     return () => observer.disconnect();
   }, []);
   useEffect(() => {
-    addEventListener("focus", look);
-    return () => removeEventListener("focus", look);
-  });
+    const leave = () => (gaze.current = false);
+    // After what has come meanwhile is rendered.
+    const comeBack = () => requestAnimationFrame(() => {
+      gaze.current = true;
+      latest.current();
+    });
+    addEventListener("blur", leave);
+    addEventListener("focus", comeBack);
+    return () => {
+      removeEventListener("blur", leave);
+      removeEventListener("focus", comeBack);
+    };
+  }, []);
+  const latest = useRef(look);
+  latest.current = look;
   /** Goes to a message, and fetches what is between. */
   acts.jump = async (messageId) => {
     const at = () => room.snapshot.messages.findIndex((message) => message.id === messageId);
@@ -207,7 +249,6 @@ export function Messages({ chat, id, room, snapshot, summary, acts, isSeeking, s
     const isMine = message.senderId === chat.userId;
     const isLast = !after && !(isMine && outgoing.length > 0);
     return html`
-      ${message.seq === divider && html`<p class="unread-line" key="unread-line"><span>Unread</span></p>`}
       <${Memo}
         key=${isMine ? (message.clientMessageId ?? message.id) : message.id}
         of=${Message} room=${room} acts=${acts} me=${chat.userId} message=${message}
@@ -221,22 +262,23 @@ export function Messages({ chat, id, room, snapshot, summary, acts, isSeeking, s
   shown.forEach((message, at) => {
     const day = new Date(message.createdAt).toDateString();
     if (days.at(-1)?.day !== day) days.push({ day, first: message, rows: [] });
+    if (message.seq === divider) days.at(-1).rows.push(html`<p class="unread-line" key="unread-line"><span>Unread</span></p>`);
     days.at(-1).rows.push(row(message, start + at));
   });
   const unread = summary?.unreadCount ?? 0;
   return html`
-    ${isSeeking && html`<${Search} messages=${messages} hasOlder=${snapshot?.hasOlder} acts=${acts} close=${() => seek(false)} />`}
+    ${isSeeking && html`<${Search} messages=${messages} hasOlder=${snapshot?.hasOlder} acts=${acts} close=${closeSearch} />`}
     <div class="scroll">
       <div class="messages" role="log" aria-label="Messages" aria-live="off" aria-busy=${!room} tabindex="0" ref=${list} onScroll=${() => (look(), move())} onKeyDown=${keys}>
         <div class="rows" ref=${rows}>
-          ${start === 0 && snapshot?.hasOlder && html`<button class="more" key="more" onClick=${older}>Older messages</button>`}
+          ${start === 0 && snapshot?.hasOlder && html`<button class="more" key="more" onClick=${() => (list.current.focus(), older())}>Older messages</button>`}
           ${days.map(({ day, first, rows }) => html`<section key=${day}><h3 class="day"><span>${dayOf(first.createdAt)}</span></h3>${rows}</section>`)}
-          ${isWhole && outgoing.map((one, at) => html`<${Outgoing} key=${one.clientMessageId} one=${one} room=${room} acts=${acts} quoted=${one.replyTo && room?.find(one.replyTo)} ends=${at === outgoing.length - 1} />`)}
+          ${isWhole && outgoing.map((one, at) => html`<${Outgoing} key=${one.clientMessageId} chat=${chat} one=${one} starts=${at === 0 && messages.at(-1)?.senderId !== chat.userId} room=${room} acts=${acts} quoted=${one.replyTo && room?.find(one.replyTo)} ends=${at === outgoing.length - 1} />`)}
           ${!room && html`<p class="hint" key="hint">${chat.connection.state === "online" && "Loading …"}</p>`}
           ${room && messages.length + outgoing.length === 0 && html`<p class="hint" key="hint">Nothing has been said yet.</p>`}
         </div>
       </div>
-      ${isAway &&
+      ${(isAway || !knows) &&
       html`<button class="latest" onClick=${follow} title="Latest message">
         <${Icon} name="down" />${unread > 0 && html` <span class="badge">${unread}</span>`}<span class="visually-hidden">${unread > 0 ? " unread. Go to the latest message" : "Go to the latest message"}</span>
       </button>`}
@@ -256,15 +298,17 @@ function areTogether(one, other) {
  * The `seq` of the first message that was unread when the conversation was opened, or that has come since while nobody looked at
  * the end.
  */
-function useDivider(snapshot, place) {
+function useDivider(snapshot, isLookedAt) {
   const kept = useRef({ seq: undefined, isDone: true });
   const first = snapshot?.firstUnreadSeq ?? undefined;
   const isOpening = useRef(true);
+  const sent = useRef(0);
   if (snapshot) {
-    const isLookedAt = !isOpening.current && place.current.isAtEnd && document.hasFocus();
     if (first === undefined) kept.current.isDone = true;
-    else if (kept.current.isDone && !isLookedAt) kept.current = { seq: first, isDone: false };
-    if (snapshot.outgoing.length > 0) kept.current.seq = undefined;
+    else if (kept.current.isDone && (isOpening.current || !isLookedAt())) kept.current = { seq: first, isDone: false };
+    // Who answers has read what was said.
+    if (!isOpening.current && snapshot.outgoing.length > sent.current) kept.current.seq = undefined;
+    sent.current = snapshot.outgoing.length;
     isOpening.current = false;
   }
   return kept.current.seq;
@@ -298,27 +342,23 @@ function Announcer({ chat, id }) {
 /** Finds messages among those that are here, from the latest to the oldest. */
 function Search({ messages, hasOlder, acts, close }) {
   const [text, setText] = useState("");
-  const [at, setAt] = useState(0);
+  // The place of the next one to go to.
+  const [next, setNext] = useState(0);
   const field = useRef(null);
   useLayoutEffect(() => field.current.focus(), []);
   const words = text.trim().toLowerCase();
   const found = words ? messages.filter(({ content }) => content.toLowerCase().includes(words)).reverse() : [];
-  const go = async (step) => {
+  const submit = async (event) => {
+    event.preventDefault();
     if (found.length === 0) return;
-    const next = (at + step + found.length) % found.length;
-    setAt(next);
-    await acts.jump(found[next].id);
+    setNext(next + 1);
+    await acts.jump(found[next % found.length].id);
     // The focus would go to the message.
     requestAnimationFrame(() => field.current?.focus({ preventScroll: true }));
   };
-  const submit = (event) => {
-    event.preventDefault();
-    void go(0);
-    setAt((at + 1) % Math.max(1, found.length));
-  };
   const input = (event) => {
     setText(event.target.value);
-    setAt(0);
+    setNext(0);
   };
   return html`
     <form class="search" role="search" onSubmit=${submit}>

@@ -1,6 +1,7 @@
 // What tells somebody of messages while they look elsewhere: the title, the badge, and notifications if they want them.
 
-import { useEffect, useMemo, useState } from "../vendor/preact-htm.js";
+import { useLayoutEffect, useMemo, useState } from "../vendor/preact-htm.js";
+import { keep, kept } from "./drafts.js";
 import { DELETED, lastWordsOf, titleOf } from "./words.js";
 
 const isSupported = typeof Notification === "function";
@@ -8,8 +9,8 @@ const isSupported = typeof Notification === "function";
 /** Shows notifications of messages that come while nobody looks, once the person has chosen that. */
 export function useNotices({ chat, person, choose }) {
   const key = `switchboard notifications ${person.user}`;
-  const [isOn, set] = useState(() => isSupported && localStorage.getItem(key) === "on" && Notification.permission === "granted");
-  useEffect(() => {
+  const [isOn, set] = useState(() => isSupported && kept(key) === "on" && Notification.permission === "granted");
+  useLayoutEffect(() => {
     const seen = new Map(chat.conversations.map(({ id, lastSeq }) => [id, lastSeq]));
     // What was there before the first connection is not new.
     let isNews = chat.connection.state === "online";
@@ -31,9 +32,17 @@ export function useNotices({ chat, person, choose }) {
       off();
     };
   }, [chat, isOn]);
+  const shown = useMemo(() => new Set(), []);
   const notify = (summary) => {
     const body = summary.lastMessage.deletedAt ? DELETED : lastWordsOf(summary, chat.userId);
-    const notice = new Notification(titleOf(summary), { body, tag: summary.id, icon: "icon.svg" });
+    let notice;
+    try {
+      notice = new Notification(titleOf(summary), { body, tag: summary.id, icon: "icon.svg" });
+    } catch {
+      // On Android only a service worker may show them.
+      return;
+    }
+    shown.add(notice);
     notice.onclick = () => {
       window.focus();
       choose(summary.id);
@@ -43,12 +52,14 @@ export function useNotices({ chat, person, choose }) {
   return useMemo(() => {
     const forget = () => {
       navigator.clearAppBadge?.().catch(() => {});
-      localStorage.removeItem(key);
+      keep(key, "");
+      for (const notice of shown) notice.close();
+      shown.clear();
     };
     const toggle = async () => {
       if (isOn) return forget(), set(false);
-      if ((await Notification.requestPermission()) !== "granted") return;
-      localStorage.setItem(key, "on");
+      if ((await Notification.requestPermission()) !== "granted") return alert("The browser does not allow notifications of this page.");
+      keep(key, "on");
       set(true);
     };
     return { isSupported, isOn, toggle, forget };

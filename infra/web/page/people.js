@@ -38,7 +38,8 @@ export function People({ chat, room, summary, isOffline, close }) {
       setProblem(wordsOf(error));
     }
   };
-  useEffect(() => void (chat.connection.state === "online" && load(undefined)), [id, summary.lastChange, chat.connection.state]);
+  useEffect(() => void (chat.connection.state === "online" && load(undefined)), [id, chat.connection.state]);
+  useEffect(() => chat.on("participants", ({ conversationId }) => conversationId === id && void load(undefined)), [id]);
   useEffect(() => {
     return chat.on("presence", ({ userId, online, lastSeenAt }) =>
       setPeople((before) => before.map((one) => (one.user.id === userId ? { ...one, online, lastSeenAt: lastSeenAt ?? one.lastSeenAt } : one))),

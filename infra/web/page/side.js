@@ -71,10 +71,34 @@ export function Side({ chat, person, selected, choose, typists, isOffline, signO
       </form>
       <${NewGroup} chat=${chat} choose=${choose} />
       <${List} chat=${chat} list=${list} found=${found} selected=${selected} choose=${words ? done : choose} typists=${typists} isOffline=${isOffline} />
-      ${words && found.length === 0 && html`<p class="hint">No conversation is called that. Start one, if somebody is.</p>`}
-      ${!words && chat.hasMoreConversations && html`<button class="more" onClick=${() => chat.loadMoreConversations().catch(() => {})}>Older conversations</button>`}
+      ${words && found.length === 0 && html`<p class="hint">No conversation ${chat.hasMoreConversations ? "that is listed here " : ""}is called that. Start one, if somebody is.</p>`}
+      ${chat.hasMoreConversations && html`<button class="more" onClick=${() => chat.loadMoreConversations().catch(() => {})}>Older conversations</button>`}
       ${!words && !isOffline && chat.conversations.length === 0 && html`<p class="hint">No conversations yet.</p>`}
+      <${Blocked} chat=${chat} />
     </nav>
+  `;
+}
+
+/** Whom this user has blocked: their conversations cannot be opened, so it is ended here. */
+function Blocked({ chat }) {
+  const [ids, setIds] = useState(undefined);
+  const [problem, setProblem] = useState("");
+  const attempt = async (work) => {
+    try {
+      await work();
+      setIds(await chat.blocked());
+      setProblem("");
+    } catch (error) {
+      setProblem(wordsOf(error));
+    }
+  };
+  return html`
+    <details class="blocked" onToggle=${(event) => event.currentTarget.open && attempt(() => {})}>
+      <summary>Blocked people</summary>
+      <p role="alert">${problem}</p>
+      ${ids?.length === 0 && html`<p>Nobody.</p>`}
+      <ul>${ids?.map((id) => html`<li key=${id}><bdi>${id}</bdi> <button onClick=${() => attempt(() => chat.unblock(id))} aria-label=${`Unblock ${id}`}>Unblock</button></li>`)}</ul>
+    </details>
   `;
 }
 
