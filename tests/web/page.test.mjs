@@ -1,6 +1,7 @@
 // The page in a real browser: what a first review of it found, and what it looks like on every kind of screen.
 
 import assert from "node:assert/strict";
+import { readFileSync, readdirSync } from "node:fs";
 import { test } from "node:test";
 
 import { Proxy } from "./network.mjs";
@@ -514,12 +515,16 @@ test("every state on every screen is accessible and fits", async () => {
     }
     await page.context().close();
   }
-  // All of them in a sheet, to be looked through.
+  // All of them in a sheet, to be looked through, and what the other tests have left.
+  const folder = process.env.SCREENSHOTS;
+  for (const file of readdirSync(folder).filter((file) => file !== "sheet.png").sort()) {
+    pictures.push({ title: file.replace(".png", ""), data: readFileSync(`${folder}/${file}`).toString("base64") });
+  }
   const sheet = await opened("sheet", { width: 1800, height: 1200 });
   const figures = pictures.map(({ title, data }) => `<figure><img src="data:image/png;base64,${data}"><figcaption>${title}</figcaption></figure>`);
   const style = "body{font:14px sans-serif;display:flex;flex-wrap:wrap;gap:12px;margin:12px}figure{margin:0}img{height:330px;max-width:600px;object-fit:contain;border:1px solid #999}";
   await sheet.setContent(`<style>${style}</style>${figures.join("")}`);
-  await sheet.screenshot({ path: `${process.env.SCREENSHOTS}/sheet.png`, fullPage: true });
+  await sheet.screenshot({ path: `${folder}/sheet.png`, fullPage: true });
   await sheet.context().close();
   for (const chat of [alice, bob, carol]) chat.stop();
 });
