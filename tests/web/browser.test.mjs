@@ -368,11 +368,13 @@ test("a thousand messages can be scrolled back, and few of them are in the page"
   });
   const [first] = await seqs();
   const top = () => log.locator(`article[data-seq="${inSight}"]`).evaluate((one) => one.getBoundingClientRect().top);
-  const before = await top();
+  assert((await top()) > 0);
+  await log.locator(`article[data-seq="${inSight}"]`).focus();
   await log.evaluate((box) => (box.scrollTop = 300));
   await until("older ones are there", async () => (await seqs())[0] < first);
   const moved = await log.locator(`article[data-seq="${inSight}"]`).count();
   assert.equal(moved, 1, "what was in sight is still in the page");
+  assert.equal(await bob.evaluate(() => document.activeElement?.dataset.seq), String(inSight), "and has the focus: it is the same element");
   // All of them come by, each where it belongs, and never many at once.
   const seen = new Set();
   const gather = async (at) => {
@@ -388,7 +390,6 @@ test("a thousand messages can be scrolled back, and few of them are in the page"
   await shot(bob, "history");
   const latest = bob.getByRole("button", { name: "Go to the latest message" });
   await until("the end is there again", async () => (await gather()).at(-1) === 1000 && (await latest.count()) === 0);
-  assert(before > 0);
   writer.stop();
   await bob.context().close();
 });

@@ -167,6 +167,49 @@ test("read is what was in sight while somebody looked", async () => {
   await alice.context().close();
 });
 
+test("of very many unread messages none is read before somebody goes to the end", async () => {
+  const { a, b, alice, bob, id } = await pair();
+  await sendMany(bob, id, 700);
+  await entry(alice, b).click();
+  await hears(alice, "number 700");
+  await new Promise((resolve) => setTimeout(resolve, 2500));
+  assert.equal((await summaryOf(a, id)).unreadCount, 700);
+  assert.equal(await alice.getByText("Unread", { exact: true }).count(), 0, "it is not known where they begin");
+  await alice.getByRole("button", { name: "700 unread. Go to the latest message" }).click();
+  await until("all are read", async () => (await summaryOf(a, id)).unreadCount === 0);
+  bob.stop();
+  await alice.context().close();
+});
+
+test("an edit that is refused takes nothing with it that was written since", async () => {
+  const { a, b, alice, bob, id } = await pair();
+  await bob.send(id, "hello");
+  await entry(alice, b).click();
+  await say(alice, "one");
+  await alice.getByText("sending …").waitFor({ state: "detached" });
+  const field = alice.getByLabel("Message", { exact: true });
+  await field.press("ArrowUp");
+  await field.fill("two");
+  await alice.context().setOffline(true);
+  await cutOff(a);
+  await alice.getByText(/No connection/).waitFor();
+  await field.press("Enter");
+  await alice.getByText("saving …").waitFor();
+  await field.fill("written since");
+  const laptop = await connected(a);
+  const room = await laptop.conversation(id);
+  await room.edit(room.snapshot.messages.at(-1), "three");
+  laptop.stop();
+  await alice.context().setOffline(false);
+  await hears(alice, "three");
+  await alice.getByText(/^Editing/).waitFor();
+  assert.equal(await field.inputValue(), "two", "the edit can be made again");
+  await field.press("Escape");
+  assert.equal(await field.inputValue(), "written since");
+  bob.stop();
+  await alice.context().close();
+});
+
 test("a connection that is opened slowly is no failure, and one that fails is", async () => {
   const { a, b, alice, bob, id } = await pair();
   await bob.send(id, "hello");
