@@ -257,6 +257,16 @@ async fn what_the_service_sets_of_a_user_no_token_changes() {
     assert_eq!((status, message.as_str()), (400, "userId: is missing"));
 }
 
+/// Opens a connection of a user and closes it, and waits until the service has forgotten it.
+async fn comes_and_goes(user: &User) {
+    let forgotten = || {
+        user.stack.records("platform.report").iter().filter(|(function, _)| function == "disconnect").count()
+    };
+    let before = forgotten();
+    user.connects().await.closes().await;
+    eventually("it is forgotten", async || forgotten() > before).await;
+}
+
 #[tokio::test]
 async fn who_is_shut_out_needs_a_new_token() {
     let (stack, database) = open_stack(&[]).await;
@@ -268,7 +278,7 @@ async fn who_is_shut_out_needs_a_new_token() {
     let group = alice.makes_group(&[&bob]).await;
     phones[0].joins(&conversation).await;
     bob_phone.joins(&conversation).await;
-    alice.connects().await.closes().await;
+    comes_and_goes(&alice).await;
 
     assert_eq!(backend.shuts_out(&alice).await, 2);
     for phone in &mut phones {
@@ -328,7 +338,7 @@ async fn a_handshake_under_way_is_shut_out_too() {
     let backend = Backend::of(&stack);
     let (alice, bob) = (User::of(&stack, "Alice"), User::of(&stack, "Bob"));
     let _bob_phone = bob.connects().await;
-    alice.connects().await.closes().await;
+    comes_and_goes(&alice).await;
     let (_, conversation) = alice.asks_for_conversation_with(&bob).await;
     let connects = |user: &User| {
         let (stack, token) = (stack.clone(), user.token());
