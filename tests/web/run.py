@@ -19,7 +19,7 @@ sys.path.append(str(HERE.parent))
 from stack import ROOT, Stack, node_packages  # noqa: E402
 
 CLIENT = ROOT / "infra/web/client"
-# Of the core, minified and compressed: less than socket.io-client 4.8.4 has, which keeps nothing complete.
+# Of the core, minified and compressed. socket.io-client 4.8.4 has 12.7, and keeps nothing complete; supabase-js 2.109 has 51.
 LARGEST_KB = 13.5
 # The oldest that the package says it runs in, and a later one.
 NODES = ["22", "24"]
