@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use harness::{Stack, connect, eventually, seconds_from_now};
-use reqwest::Method;
+use reqwest::{Method, Response};
 use serde_json::{Map, Value, json};
 use time::format_description::well_known::Rfc3339;
 use time::macros::{datetime, format_description};
@@ -67,19 +67,12 @@ impl Examples {
         self.errors.insert(code.to_owned(), json!({ "frame": frame, "answer": error }));
     }
 
-    /// Sends a request, and keeps it with its answer.
+    /// Sends a request, and keeps it with its answer and a refusal.
     async fn requests(&mut self, id: &str, user: &User, method: Method, path: &str, body: Value) -> Value {
-        let wrong = refusal(path, &body);
-        let error = match &wrong {
-            Some((path, body)) => user.requests(method.clone(), path, body.as_ref()).await,
-            None => reqwest::get(user.stack.http(path)).await.unwrap(),
-        };
-        let sent = Some(&body).filter(|body| !body.is_null());
-        let answer = user.requests(method, path, sent).await;
-        let (mut example, body) = kept(path, body, answer).await;
-        example["error"] = refused(error).await;
+        let send = async |path: &str, body: Option<&Value>| user.requests(method.clone(), path, body).await;
+        let (example, answered) = exchanged(&user.stack, send, path, body).await;
         self.requests.insert(id.to_owned(), example);
-        body
+        answered
     }
 
     /// The same for a backend.
@@ -91,19 +84,35 @@ impl Examples {
         path: &str,
         body: Value,
     ) -> Value {
-        let (refused_path, refused_body) = refusal(path, &body).unwrap();
-        let error = backend.requests(method.clone(), &refused_path, refused_body.as_ref()).await;
-        let sent = Some(&body).filter(|body| !body.is_null());
-        let answer = backend.requests(method, path, sent).await;
-        let (mut example, body) = kept(path, body, answer).await;
-        example["error"] = refused(error).await;
+        let send =
+            async |path: &str, body: Option<&Value>| backend.requests(method.clone(), path, body).await;
+        let (example, answered) = exchanged(&backend.stack, send, path, body).await;
         self.service.insert(id.to_owned(), example);
-        body
+        answered
     }
 }
 
-/// A request that is like another one and refused: a field is a number, a parameter is missing, or there is no
-/// such conversation. None if only a missing token is a reason to refuse it.
+/// Sends a request that is refused, and then the request itself. Returns how the documents show both, and the
+/// answer.
+async fn exchanged(
+    stack: &Stack,
+    send: impl AsyncFn(&str, Option<&Value>) -> Response,
+    path: &str,
+    body: Value,
+) -> (Value, Value) {
+    let error = match refusal(path, &body) {
+        Some((path, body)) => send(&path, body.as_ref()).await,
+        None => reqwest::get(stack.http(path)).await.unwrap(),
+    };
+    let sent = Some(&body).filter(|body| !body.is_null());
+    let answer = send(path, sent).await;
+    let (mut example, answered) = kept(path, body, answer).await;
+    example["error"] = refused(error).await;
+    (example, answered)
+}
+
+/// A request that is like another one and refused: a field is a number, a parameter is missing, or there is
+/// no such conversation. None if only a missing token is a reason to refuse it.
 fn refusal(path: &str, body: &Value) -> Option<(String, Option<Value>)> {
     if let Some(name) = body.as_object().and_then(|fields| fields.keys().next()) {
         let mut wrong = body.clone();
@@ -117,7 +126,7 @@ fn refusal(path: &str, body: &Value) -> Option<(String, Option<Value>)> {
     Some((path.replace(id, "00000000-0000-7000-8000-000000000000"), None))
 }
 
-async fn refused(answer: reqwest::Response) -> Value {
+async fn refused(answer: Response) -> Value {
     let status = answer.status();
     assert!(!status.is_success(), "it is not refused");
     json!({ "status": status.as_u16(), "answer": answer.json::<Value>().await.unwrap() })
@@ -134,7 +143,7 @@ async fn hears(phone: &mut Client, kind: &str) -> Value {
 }
 
 /// A request and its answer, as the documents show them.
-async fn kept(path: &str, body: Value, answer: reqwest::Response) -> (Value, Value) {
+async fn kept(path: &str, body: Value, answer: Response) -> (Value, Value) {
     let status = answer.status().as_u16();
     let answered: Value = answer.json().await.unwrap_or_default();
     assert!(status < 300, "{path}: {status} {answered}");
@@ -420,9 +429,9 @@ async fn errors(kept: &mut Examples, stack: &Stack, alice: &User, mut phone: Cli
     let answer: Value = without.json().await.unwrap();
     kept.errors.insert("unauthenticated".to_owned(), json!({ "request": request, "answer": answer }));
     let mut claims = alice.claims();
-    claims["exp"] = seconds_from_now(5).into();
+    // For clocks that differ, a handshake takes a token that has just expired; a frame does not.
+    claims["exp"] = seconds_from_now(-10).into();
     let mut short = Client::connect(stack, &alice.token_with(&claims)).await.unwrap();
-    tokio::time::sleep(std::time::Duration::from_secs(6)).await;
     kept.is_refused(&mut short, json!({ "action": "ping", "id": "12" }), "token_expired").await;
 }
 

@@ -130,8 +130,8 @@ pub(crate) async fn in_turn<const N: usize>(
 
 /// Waits until `count` statements wait for a lock. Returns false if one of them has waited for too long.
 async fn are_waiting(watcher: &Postgres, count: usize) -> bool {
-    let waiting =
-        "select count(*), coalesce(extract(epoch from max(clock_timestamp() - query_start)), 0)::float8
+    let waiting = "select count(*),
+                       coalesce(extract(epoch from max(clock_timestamp() - query_start)), 0)::float8
                    from pg_stat_activity
                    where datname = current_database() and wait_event_type = 'Lock'";
     let watching = async {

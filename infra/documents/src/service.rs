@@ -216,8 +216,7 @@ pub fn document() -> Value {
         },
     });
     examples::add_requests(&mut document, &examples::all()["service"]);
-    let event = examples::all()["event"].take();
-    document["webhooks"]["event"]["post"]["requestBody"]["content"]["application/cloudevents+json"]["example"] =
-        event;
+    let body = &mut document["webhooks"]["event"]["post"]["requestBody"];
+    body["content"]["application/cloudevents+json"]["example"] = examples::all()["event"].take();
     document
 }
