@@ -15,6 +15,12 @@ async function sendMany(chat, id, count, { words = (n) => `number ${n}`, atOnce 
   }
 }
 
+/**
+ * Lets what must not happen happen: marks go out once a second at most, and announcements within half a second. That nothing
+ * comes is no event that one could wait for.
+ */
+const quiet = () => new Promise((resolve) => setTimeout(resolve, 2500));
+
 /** Two people, one with a window and one with a client, who know each other. */
 async function pair(options, prepare) {
   const [a, b] = [somebody("alice"), somebody("bob")];
@@ -143,7 +149,7 @@ test("read is what was in sight while somebody looked", async () => {
     return Math.max(...[...box.querySelectorAll("article")].filter((one) => one.getBoundingClientRect().top < bottom).map(({ dataset }) => Number(dataset.seq)));
   });
   assert(inSight < 60, `${inSight} are in sight`);
-  await new Promise((resolve) => setTimeout(resolve, 1500));
+  await quiet();
   assert(Math.abs((await unread()) - (100 - inSight)) <= 1, `${await unread()} unread, ${inSight} seen`);
   await shot(alice, "unread");
   const latest = alice.getByRole("button", { name: /unread. Go to the latest message/ });
@@ -158,7 +164,7 @@ test("read is what was in sight while somebody looked", async () => {
   await hears(alice, "did you see this?");
   await alice.reload();
   await hears(alice, "did you see this?");
-  await new Promise((resolve) => setTimeout(resolve, 1500));
+  await quiet();
   assert.equal(await unread(), 1);
   await alice.getByText("Unread", { exact: true }).waitFor();
   await focus(alice, true);
@@ -172,7 +178,7 @@ test("of very many unread messages none is read before somebody goes to the end"
   await sendMany(bob, id, 700);
   await entry(alice, b).click();
   await hears(alice, "number 700");
-  await new Promise((resolve) => setTimeout(resolve, 2500));
+  await quiet();
   assert.equal((await summaryOf(a, id)).unreadCount, 700);
   assert.equal(await alice.getByText("Unread", { exact: true }).count(), 0, "it is not known where they begin");
   await alice.getByRole("button", { name: "700 unread. Go to the latest message" }).click();
@@ -429,7 +435,7 @@ test("the keyboard and the screen reader get everywhere", async () => {
   });
   await alice.keyboard.press("Enter");
   await hears(alice, "number 1");
-  await new Promise((resolve) => setTimeout(resolve, 1000));
+  await quiet();
   assert.deepEqual(await alice.evaluate(() => globalThis.said), []);
   await bob.send(id, "are you there?");
   await until("it is announced", async () => (await alice.evaluate(() => globalThis.said)).at(-1) === `${b}: are you there?`);
