@@ -12,6 +12,7 @@ mod file_error;
 mod http;
 mod keeper;
 mod lambda;
+mod listener;
 mod policy;
 mod request;
 mod schedule;

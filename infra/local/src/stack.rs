@@ -7,7 +7,6 @@ use std::time::Instant;
 
 use futures_util::future::try_join_all;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 use tower_http::services::ServeDir;
@@ -17,6 +16,7 @@ use crate::compile::{self, CompileError};
 use crate::file_error::FileError;
 use crate::keeper::Keeper;
 use crate::lambda::{Host, HostConfig, Lambda, NotAnEndpoint, NotStarted, Remote, invoke_api_routes};
+use crate::listener::listen;
 use crate::services::dynamodb::{self, DynamoDbError};
 use crate::services::postgres::{self, Postgres, PostgresError};
 use crate::steps::step;
@@ -112,9 +112,7 @@ impl Started {
 async fn start_and_serve(args: &StackArgs, started: &mut Started) -> Result<(), StackError> {
     let began = Instant::now();
     // Mistakes of the command line are reported before the slow steps.
-    let listener = TcpListener::bind(("127.0.0.1", args.port))
-        .await
-        .map_err(|reason| StackError::Port { port: args.port, reason })?;
+    let listener = listen(args.port).map_err(|reason| StackError::Port { port: args.port, reason })?;
     let port = listener.local_addr()?.port();
     let data_dir = std::path::absolute(&args.data.data_dir)?;
     let secret = token::secret(&data_dir)?;

@@ -12,7 +12,7 @@ mod stack;
 pub use database::{Database, Server, connect};
 pub use processes::{children, has_ended, raise_open_files, sockets_of, sockets_to};
 pub use socket::{Refused, Socket};
-pub use stack::{Stack, StackOptions, folder, run_to_end, run_to_end_with, seconds_from_now};
+pub use stack::{Pause, Stack, StackOptions, folder, run_to_end, run_to_end_with, seconds_from_now};
 
 use std::time::Duration;
 

@@ -239,6 +239,13 @@ impl Stack {
         }
     }
 
+    /// Lets the gateway stand still until the guard is dropped.
+    pub fn pauses(&self) -> Pause {
+        let pid = Pid::from_raw(self.pid.cast_signed());
+        kill(pid, Signal::SIGSTOP).expect("it is running");
+        Pause(pid)
+    }
+
     /// Waits until the gateway ends.
     pub fn wait(&self) -> ExitStatus {
         self.child().wait().expect("it is our child")
@@ -246,6 +253,16 @@ impl Stack {
 
     fn child(&self) -> std::sync::MutexGuard<'_, Child> {
         self.child.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A process that stands still.
+#[derive(Debug)]
+pub struct Pause(Pid);
+
+impl Drop for Pause {
+    fn drop(&mut self) {
+        let _ = kill(self.0, Signal::SIGCONT);
     }
 }
 

@@ -2,9 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use harness::{Socket, Stack};
+use harness::{PATIENCE, Socket, Stack};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Error;
 use tokio_tungstenite::tungstenite::error::{ProtocolError, SubProtocolError};
 use uuid::Uuid;
@@ -59,9 +60,8 @@ async fn an_authorizer_decides_who_comes_in() {
 async fn an_authorizer_has_ten_seconds() {
     let stack = Stack::gateway();
     let began = Instant::now();
-    assert_eq!(refused(&stack, "guarded?token=t&ms=11500").await, 500);
-    let waited = began.elapsed();
-    assert!(waited > Duration::from_secs(10) && waited < Duration::from_millis(11_400), "{waited:?}");
+    assert_eq!(refused(&stack, "guarded?token=t&ms=11500").await, 500, "it would have been let in later");
+    assert!(began.elapsed() > Duration::from_secs(10), "{:?}", began.elapsed());
 }
 
 #[tokio::test]
@@ -88,6 +88,29 @@ async fn too_many_connections_are_refused() {
     assert_eq!(refused(&stack, "throttled").await, 429);
     assert_eq!(refused(&stack, "throttled").await, 429);
     Socket::open(&stack, "main").await.expect("another API is not concerned");
+}
+
+/// Other systems than Linux let fewer wait.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn many_may_come_while_the_gateway_is_busy() {
+    let handshake = b"GET /open HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+        Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    let stack = Stack::own_gateway(&[]);
+    let pause = stack.pauses();
+    let mut streams = Vec::new();
+    for _ in 0..1000 {
+        let connecting = TcpStream::connect(("127.0.0.1", stack.port));
+        let mut stream = timeout(PATIENCE, connecting).await.expect("it can wait in line").unwrap();
+        stream.write_all(handshake).await.unwrap();
+        streams.push(stream);
+    }
+    drop(pause);
+    for mut stream in streams {
+        let mut status = [0; 12];
+        timeout(PATIENCE, stream.read_exact(&mut status)).await.expect("it is answered").unwrap();
+        assert_eq!(&status, b"HTTP/1.1 101");
+    }
 }
 
 #[tokio::test]

@@ -226,9 +226,7 @@ async fn a_managed_instance_works_on_many_events_at_once() {
     let stack = Stack::own_gateway(&["--max-instances", "1"]);
     let (second, four) = (json!({ "ms": 1000 }), json!({ "ms": 4000 }));
     let all = futures_util::future::join_all((0..8).map(|_| result(&stack, "many", &second)));
-    let began = Instant::now();
     let all = all.await;
-    assert!(began.elapsed() < Duration::from_secs(4), "not one after the other: {:?}", began.elapsed());
     assert!(all.iter().all(|one| one["process"] == all[0]["process"]), "in one process");
     assert_eq!(all.iter().filter_map(|one| one["atOnce"].as_u64()).max(), Some(8));
 

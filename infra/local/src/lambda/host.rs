@@ -6,7 +6,6 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
@@ -16,6 +15,7 @@ use super::log::LogFormat;
 use super::pool::{Event, FunctionPool, Instance, Instances};
 use super::{NotStarted, process, runtime_api, trial};
 use crate::keeper::Keeper;
+use crate::listener::listen;
 use crate::template::{Function, Values};
 
 /// The configuration of a host.
@@ -55,7 +55,7 @@ impl Host {
         config: HostConfig,
         keeper: Keeper,
     ) -> std::io::Result<Self> {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        let listener = listen(0)?;
         let runtime_api = listener.local_addr()?;
         let functions = functions.into_iter().map(|function| {
             let (name, arn) = (function.name.clone(), config.values.function_arn(&function.name));

@@ -6,9 +6,10 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
 use tokio::process::Command;
 use tokio::time::timeout;
+
+use crate::listener::listen;
 
 /// The time limit until a process asks for its first event. One that takes longer is not held against it.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -19,7 +20,7 @@ pub(super) async fn start(
     binary: &Path,
     environment: impl FnOnce(SocketAddr) -> BTreeMap<String, String>,
 ) -> std::io::Result<Result<(), String>> {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+    let listener = listen(0)?;
     let child = Command::new(binary)
         .env_clear()
         .envs(environment(listener.local_addr()?))

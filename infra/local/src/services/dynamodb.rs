@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 
 use dynoxide::Database;
 use serde::de::DeserializeOwned;
-use tokio::net::TcpListener;
 
+use crate::listener::listen;
 use crate::template::Table;
 
 /// Why DynamoDB cannot be served.
@@ -28,7 +28,7 @@ pub(crate) async fn start(tables: &[Table]) -> Result<SocketAddr, DynamoDbError>
             database.update_time_to_live(request(time_to_live)?)?;
         }
     }
-    let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+    let listener = listen(0)?;
     let address = listener.local_addr()?;
     tokio::spawn(dynoxide::server::serve_on(listener, database));
     Ok(address)

@@ -1,0 +1,19 @@
+//! Listening on loopback.
+
+use std::io;
+use std::net::Ipv4Addr;
+
+use tokio::net::{TcpListener, TcpSocket};
+
+/// How many connections may wait to be accepted. The kernel allows no more than `net.core.somaxconn`, which is
+/// 4,096 on Linux; it resets connections beyond the limit. `TcpListener::bind` has a limit of 128.
+const BACKLOG: u32 = 4096;
+
+/// Listens on a port; 0 is any free one.
+pub(crate) fn listen(port: u16) -> io::Result<TcpListener> {
+    let socket = TcpSocket::new_v4()?;
+    // A stack that has just ended leaves sockets behind, which do not keep the next one from its port.
+    socket.set_reuseaddr(true)?;
+    socket.bind((Ipv4Addr::LOCALHOST, port).into())?;
+    socket.listen(BACKLOG)
+}
