@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use harness::{Server, Stack, StackOptions, eventually, folder};
+use harness::{Server, Stack, StackOptions, connect, eventually, folder};
 use nix::sys::signal::Signal;
 use protocol::{Code, Event};
 use serde_json::json;
@@ -118,4 +118,22 @@ async fn dynamodb_goes_away_and_comes_back() {
         alice.connects().await.closes().await;
     }
     assert_eq!(alice.reads(&conversation, "").await.messages.len(), 4);
+}
+
+#[tokio::test]
+async fn a_function_starts_while_nothing_answers() {
+    let dynamodb = DynamoDb::start().await;
+    let (stack, database) = Stack::own_with(&[("AWS_ENDPOINT_URL_DYNAMODB", &dynamodb.url)]).await;
+    dynamodb.pass_on_to(&stack.dynamodb_url);
+    let Pair { alice_phone: mut phone, conversation, .. } = pair(&stack).await;
+    let mut holder = connect(&database.url).await;
+    let lock = holder.transaction().await.unwrap();
+    lock.execute("lock table conversations in access exclusive mode", &[]).await.unwrap();
+    dynamodb.is(Mood::Stalled);
+    // No process of this function has been started. It could not prepare its statement before the lock ends.
+    let mark = json!({ "action": "mark_read", "conversationId": conversation });
+    is_unavailable(&mut phone, mark.clone()).await;
+    lock.rollback().await.unwrap();
+    dynamodb.is(Mood::Well);
+    phone.asks(mark).await;
 }

@@ -152,6 +152,11 @@ async fn a_lost_disconnect_is_made_up_for_by_the_sweep() {
     let (stack, database) = Stack::own_with(&[("LEASE_SECONDS", "3")]).await;
     let Pair { alice, alice_phone, mut bob_phone, .. } = pair(&stack).await;
     let alices = transition(&alice.id);
+    // A process that is killed during its start is started again for its event.
+    User::of(&stack, "Visitor").connects().await.closes().await;
+    let has_worked =
+        async || stack.lines().iter().any(|(of, line)| of == "disconnect" && line.get("outcome").is_some());
+    eventually("a process of the function is warm", has_worked).await;
 
     // The function waits in Postgres, and is killed there.
     let mut holder = connect(&database.url).await;

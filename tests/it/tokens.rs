@@ -42,10 +42,12 @@ async fn every_kind_of_key_opens_a_connection_and_nothing_else_does() {
     let keys = [Key::rs256("rsa"), Key::es256("ec"), Key::eddsa("ed")];
     let provider = Provider::start(&keys.each_ref()).await;
     let (stack, _database) = stack_that_trusts(&provider, &[]).await;
+    assert_eq!(status(&stack, &keys[0].signs(&claims("alice"))).await, 101);
+    let asked = provider.was_asked();
     for key in &keys {
         assert_eq!(status(&stack, &key.signs(&claims("alice"))).await, 101, "signed with {}", key.id);
     }
-    assert_eq!(provider.was_asked(), 1, "the keys are kept");
+    assert_eq!(provider.was_asked(), asked, "the keys are kept");
 
     let [rsa, ec, _] = &keys;
     assert_eq!(status(&stack, &rsa.signs_as("ec", &claims("alice"))).await, 401, "not with that key");
@@ -163,20 +165,21 @@ async fn a_new_key_is_fetched_once_and_invented_ones_are_not_asked_for() {
     let provider = Provider::start(&[&old]).await;
     let (stack, _database) = stack_that_trusts(&provider, &[]).await;
     assert_eq!(status(&stack, &old.signs(&claims("alice"))).await, 101);
-    assert_eq!(provider.was_asked(), 1);
+    // Each process asks when it starts.
+    let asked = provider.was_asked();
 
     // In the minute after a fetch no unknown key causes another one.
     provider.has_keys(&[&old, &new]);
     for _ in 0..3 {
         assert_eq!(status(&stack, &new.signs(&claims("alice"))).await, 401);
     }
-    assert_eq!(provider.was_asked(), 1);
+    assert_eq!(provider.was_asked(), asked);
     assert_eq!(status(&stack, &old.signs(&claims("alice"))).await, 101);
 
     // A minute later it does.
     tokio::time::sleep(std::time::Duration::from_secs(61)).await;
     assert_eq!(status(&stack, &new.signs(&claims("alice"))).await, 101);
-    assert_eq!(provider.was_asked(), 2);
+    assert_eq!(provider.was_asked(), asked + 1);
 }
 
 #[tokio::test]

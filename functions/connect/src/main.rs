@@ -16,6 +16,8 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         lease: lease_from_env()?,
         max_connections: environment::parsed_or("MAX_CONNECTIONS_PER_USER", 20)?,
     };
+    edge::warm_up(async { tokio::join!(state.store.warm_up([&store::WELCOME]), state.announcer.warm_up()) })
+        .await;
     edge::websocket::connect(async |caller, identity, profile| {
         handler::handle(&state, caller, identity, profile).await
     })

@@ -11,5 +11,9 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     edge::telemetry::init();
     let sdk = aws::load_config().await;
     let state = State { store: Store::from_env(&sdk)?, announcer: Announcer::from_env(&sdk)? };
+    edge::warm_up(async {
+        tokio::join!(state.store.warm_up([&store::CONTACTS_OF]), state.announcer.warm_up())
+    })
+    .await;
     edge::websocket::disconnect(async |caller| handler::handle(&state, caller).await).await
 }

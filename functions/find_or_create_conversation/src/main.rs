@@ -16,8 +16,15 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         deliveries: Deliveries::from_env(&sdk)?,
         max_per_minute: environment::parsed_or("MAX_CONVERSATIONS_PER_MINUTE", 60)?,
     };
-    edge::http::run(Verifier::from_env(&sdk)?, edge::http::json_body, |claims, body| {
-        handler::handle(state, claims, body)
+    let verifier = Verifier::from_env(&sdk)?;
+    edge::warm_up(async {
+        tokio::join!(
+            verifier.warm_up(),
+            state.store.warm_up([&store::FIND_OR_CREATE]),
+            state.deliveries.warm_up()
+        )
     })
-    .await
+    .await;
+    edge::http::run(verifier, edge::http::json_body, |claims, body| handler::handle(state, claims, body))
+        .await
 }

@@ -12,8 +12,14 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     edge::telemetry::init();
     let sdk = aws::load_config().await;
     let state = &State { store: Store::from_env(&sdk)?, connections: Connections::from_env(&sdk)? };
-    edge::http::run(Verifier::from_env(&sdk)?, handler::read, |claims, page| {
-        handler::handle(state, claims, page)
+    let verifier = Verifier::from_env(&sdk)?;
+    edge::warm_up(async {
+        tokio::join!(
+            verifier.warm_up(),
+            state.store.warm_up([&store::CONVERSATIONS_OF]),
+            state.connections.warm_up()
+        )
     })
-    .await
+    .await;
+    edge::http::run(verifier, handler::read, |claims, page| handler::handle(state, claims, page)).await
 }

@@ -16,8 +16,15 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         connections: Connections::from_env(&sdk)?,
         push: Push::from_env(&sdk)?,
     };
-    edge::http::run(Verifier::from_env(&sdk)?, handler::read, |claims, page| {
-        handler::handle(state, claims, page)
+    let verifier = Verifier::from_env(&sdk)?;
+    edge::warm_up(async {
+        tokio::join!(
+            verifier.warm_up(),
+            state.store.warm_up([&store::READ_HISTORY]),
+            state.connections.warm_up(),
+            state.push.warm_up()
+        )
     })
-    .await
+    .await;
+    edge::http::run(verifier, handler::read, |claims, page| handler::handle(state, claims, page)).await
 }

@@ -22,8 +22,16 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         max_per_minute: environment::parsed_or("MAX_CONVERSATIONS_PER_MINUTE", 60)?,
         max_participants: environment::parsed_or("MAX_PARTICIPANTS", 1000)?,
     };
-    edge::http::run(Verifier::from_env(&sdk)?, request::read, |claims, asked| {
-        handler::handle(state, claims, asked)
+    let verifier = Verifier::from_env(&sdk)?;
+    edge::warm_up(async {
+        tokio::join!(
+            verifier.warm_up(),
+            state.store.warm_up([]),
+            state.connections.warm_up(),
+            state.push.warm_up(),
+            state.deliveries.warm_up()
+        )
     })
-    .await
+    .await;
+    edge::http::run(verifier, request::read, |claims, asked| handler::handle(state, claims, asked)).await
 }

@@ -15,6 +15,14 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         connections: Connections::from_env(&sdk)?,
         push: Push::from_env(&sdk)?,
     };
+    edge::warm_up(async {
+        tokio::join!(
+            state.store.warm_up([&store::MARK_READ]),
+            state.connections.warm_up(),
+            state.push.warm_up()
+        )
+    })
+    .await;
     edge::websocket::serve(&state.push, async |caller, frame| handler::handle(&state, caller, frame).await)
         .await
 }

@@ -16,5 +16,9 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         connections: Connections::from_env(&sdk)?,
         lease: lease_from_env()?,
     };
+    edge::warm_up(async {
+        tokio::join!(state.store.warm_up([&store::HEADS_OF]), state.connections.warm_up())
+    })
+    .await;
     edge::websocket::serve(&push, async |caller, frame| handler::handle(&state, caller, frame).await).await
 }

@@ -18,6 +18,15 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         deliveries: Deliveries::from_env(&sdk)?,
         max_per_minute: environment::parsed_or("MAX_MESSAGES_PER_MINUTE", 600)?,
     };
+    edge::warm_up(async {
+        tokio::join!(
+            state.store.warm_up([&store::SEND_MESSAGE]),
+            state.connections.warm_up(),
+            state.push.warm_up(),
+            state.deliveries.warm_up()
+        )
+    })
+    .await;
     edge::websocket::serve(&state.push, async |caller, frame| handler::handle(&state, caller, frame).await)
         .await
 }

@@ -23,8 +23,15 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         deliveries: Deliveries::from_env(&sdk)?,
         max_participants: environment::parsed_or("MAX_PARTICIPANTS", 1000)?,
     };
-    edge::http::run(ServiceVerifier::from_env(&sdk)?, request::read, |(), asked| {
-        handler::handle(state, asked)
+    let verifier = ServiceVerifier::from_env(&sdk)?;
+    edge::warm_up(async {
+        tokio::join!(
+            verifier.warm_up(),
+            state.store.warm_up([]),
+            state.announcer.warm_up(),
+            state.deliveries.warm_up()
+        )
     })
-    .await
+    .await;
+    edge::http::run(verifier, request::read, |(), asked| handler::handle(state, asked)).await
 }

@@ -36,6 +36,13 @@ impl Deliveries {
         Ok(Self(Some(Invoking { client: Client::new(&with_limits(sdk)), function })))
     }
 
+    /// Opens a connection to Lambda, for the first event: see `edge::warm_up`. A dry run starts nothing.
+    pub async fn warm_up(&self) {
+        let Some(Invoking { client, function }) = &self.0 else { return };
+        let dry_run = client.invoke().function_name(function).invocation_type(InvocationType::DryRun);
+        let _ = dry_run.send().await;
+    }
+
     /// Starts the delivery of an event that was committed. It goes on after this returns. If it cannot be
     /// started, the schedule starts one within a minute.
     pub async fn start(&self, conversation: Option<ConversationId>) {

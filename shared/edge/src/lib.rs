@@ -4,6 +4,7 @@
 
 mod error;
 pub mod http;
+mod start;
 pub mod task;
 pub mod telemetry;
 pub mod token;
@@ -11,3 +12,4 @@ pub mod url;
 pub mod websocket;
 
 pub use error::Error;
+pub use start::warm_up;

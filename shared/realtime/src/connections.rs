@@ -18,8 +18,9 @@ use futures_util::future::{BoxFuture, try_join_all};
 use crate::dynamodb::{Measured, dynamodb_failure, unless_condition_failed};
 use crate::rules::{Decision, Happened, decide, was_carried_out};
 use crate::table::{
-    EXPIRES_AT, Item, KEY, Lease, ONLINE, OPERATION_TIMEOUT, Room, SWEEP_AT, TTL, UNANNOUNCED, USER_ID,
-    VERSION, connection_key, lease_attribute, member_attribute, millis, now, number, rooms, ttl, user_key,
+    EXPIRES_AT, Item, KEY, Lease, NO_ITEM, ONLINE, OPERATION_TIMEOUT, Room, SWEEP_AT, TTL, UNANNOUNCED,
+    USER_ID, VERSION, connection_key, lease_attribute, member_attribute, millis, now, number, rooms, ttl,
+    user_key,
 };
 use crate::target::Target;
 use crate::user_item::{Token, Transition, UserItem};
@@ -116,6 +117,12 @@ impl Connections {
         let config =
             Builder::from(sdk).timeout_config(timeouts).retry_config(retries).interceptor(Measured).build();
         Ok(Self { client: Client::from_conf(config), table })
+    }
+
+    /// Opens a connection to DynamoDB, for the first event: see [`edge::warm_up`]. It reads an item that does
+    /// not exist.
+    pub async fn warm_up(&self) {
+        let _ = self.read([AttributeValue::S(NO_ITEM.to_owned())]).await;
     }
 
     /// Stores a connection that is about to open, unless its token is revoked. If the user then has more than

@@ -74,6 +74,11 @@ impl Announcer {
         })
     }
 
+    /// Opens the connections that an announcement needs: see [`edge::warm_up`].
+    pub async fn warm_up(&self) {
+        tokio::join!(self.connections.warm_up(), self.push.warm_up());
+    }
+
     /// Announces transitions of a user, to their `contacts` if those are the audience, and then removes them
     /// from the item. Who is apart from the user is not told.
     ///

@@ -86,6 +86,12 @@ impl Push {
         Ok(Self { client: Client::from_conf(config), doubts_gone })
     }
 
+    /// Opens a connection to the callbacks, for the first event: see [`edge::warm_up`]. It pushes to a connection
+    /// that cannot exist, which API Gateway refuses.
+    pub async fn warm_up(&self) {
+        let _ = self.client.post_to_connection().connection_id("none").data(Blob::new([])).send().await;
+    }
+
     /// Sends each frame to its target, concurrently, and returns the targets that are gone. A push that is
     /// answered 410 is tried once more, unless this is [`Self::once_from_env`], or the target may still be
     /// opening: the caller must not forget such a target.

@@ -73,6 +73,9 @@ pub(crate) fn user_key(id: &UserId) -> AttributeValue {
     AttributeValue::S(format!("USER#{id}"))
 }
 
+/// A key that no item has.
+pub(crate) const NO_ITEM: &str = "NONE";
+
 /// An item that holds joined connections of a conversation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Room {

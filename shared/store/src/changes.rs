@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use crate::conversations::conversation_of;
 use crate::pool::{Connection, Store};
+use crate::query::Query;
 use crate::rows;
 use crate::users::issued_at;
 
@@ -66,6 +67,30 @@ pub struct Changes {
     /// Whether more messages have changed.
     pub has_more: bool,
 }
+
+/// The first statement of [`Store::change_message`].
+pub static LOCK_CONVERSATION_OF: Query<3> =
+    Query { sql: include_str!("lock_conversation_of.sql"), types: [Type::UUID, Type::TEXT, Type::BOOL] };
+
+/// The second statement of [`Store::change_message`].
+pub static CHANGE_MESSAGE: Query<13> = Query {
+    sql: include_str!("change_message.sql"),
+    types: [
+        Type::UUID,
+        Type::TEXT,
+        Type::TEXT,
+        Type::TEXT,
+        Type::BOOL,
+        Type::TEXT,
+        Type::BOOL,
+        Type::INT8,
+        Type::TEXT,
+        Type::INT8,
+        Type::INT4,
+        Type::INT4,
+        Type::BOOL,
+    ],
+};
 
 impl Store {
     /// Changes a message for a user, or deletes it for the service if there is none. The user may send and
@@ -131,24 +156,24 @@ async fn change_message(
     let limit = i32::try_from(max_per_minute).unwrap_or(i32::MAX);
     let row = connection
         .row_after_lock(
-            include_str!("lock_conversation_of.sql"),
-            &[(&message.as_uuid(), Type::UUID), (&user, Type::TEXT), (&(max_per_minute > 0), Type::BOOL)],
-            include_str!("change_message.sql"),
-            &[
-                (&message.as_uuid(), Type::UUID),
-                (&user, Type::TEXT),
-                (&action, Type::TEXT),
-                (&content, Type::TEXT),
-                (&metadata.is_some(), Type::BOOL),
-                (&new_metadata, Type::TEXT),
-                (&if_change.is_some(), Type::BOOL),
-                (&expected, Type::INT8),
-                (&reaction, Type::TEXT),
-                (&MAX_REACTIONS, Type::INT8),
-                (&limit, Type::INT4),
-                (&MAX_NOTIFIED, Type::INT4),
-                (connection.records_events(), Type::BOOL),
-            ],
+            LOCK_CONVERSATION_OF.sql,
+            &LOCK_CONVERSATION_OF.with([&message.as_uuid(), &user, &(max_per_minute > 0)]),
+            CHANGE_MESSAGE.sql,
+            &CHANGE_MESSAGE.with([
+                &message.as_uuid(),
+                &user,
+                &action,
+                &content,
+                &metadata.is_some(),
+                &new_metadata,
+                &if_change.is_some(),
+                &expected,
+                &reaction,
+                &MAX_REACTIONS,
+                &limit,
+                &MAX_NOTIFIED,
+                connection.records_events(),
+            ]),
         )
         .await?;
     let Some(row) = row else { return Ok(Err(ChangeRefusal::NoSuchMessage)) };

@@ -11,6 +11,7 @@ use tokio_postgres::types::Type;
 use uuid::Uuid;
 
 use crate::pool::{Connection, Store};
+use crate::query::Query;
 use crate::rows;
 use crate::users::{columns, issued_at};
 
@@ -70,6 +71,37 @@ pub enum FindOrCreate {
         retry_after: Duration,
     },
 }
+
+/// The statement of [`Store::participation_of`].
+pub static PARTICIPATION_OF: Query<3> =
+    Query { sql: include_str!("participation_of.sql"), types: [Type::UUID, Type::TEXT, Type::INT4] };
+
+/// The statement of [`Store::find_or_create_conversation`].
+pub static FIND_OR_CREATE: Query<11> = Query {
+    sql: include_str!("find_or_create_conversation.sql"),
+    types: [
+        Type::TEXT,
+        Type::TEXT,
+        Type::TEXT,
+        Type::TEXT,
+        Type::TEXT,
+        Type::TEXT,
+        Type::TEXT,
+        Type::UUID,
+        Type::INT4,
+        Type::INT8,
+        Type::BOOL,
+    ],
+};
+
+/// The statement of [`Store::conversations_of`].
+pub static CONVERSATIONS_OF: Query<5> = Query {
+    sql: include_str!("conversations_of.sql"),
+    types: [Type::TEXT, Type::TIMESTAMPTZ, Type::UUID, Type::INT8, Type::INT8],
+};
+
+/// The statement of [`Store::heads_of`].
+pub static HEADS_OF: Query<2> = Query { sql: include_str!("heads_of.sql"), types: [Type::TEXT, Type::INT8] };
 
 impl Store {
     /// Where a conversation stands for `user`, if they take part in it.
@@ -149,12 +181,7 @@ async fn participation_of(
     id: ConversationId,
     user: &UserId,
 ) -> Result<Option<Participation>, tokio_postgres::Error> {
-    let row = connection
-        .row(
-            include_str!("participation_of.sql"),
-            &[(&id.as_uuid(), Type::UUID), (&user.as_str(), Type::TEXT), (&MAX_NOTIFIED, Type::INT4)],
-        )
-        .await?;
+    let row = connection.row_of(&PARTICIPATION_OF, [&id.as_uuid(), &user.as_str(), &MAX_NOTIFIED]).await?;
     row.map(|row| {
         Ok(Participation {
             joined_at: row.try_get("joined_at")?,
@@ -200,20 +227,20 @@ async fn find_or_create(
     let [name, display_name, avatar_url] = columns(profile);
     let (first, second) = (pair.first().as_str(), pair.second().as_str());
     let row = connection
-        .row(
-            include_str!("find_or_create_conversation.sql"),
-            &[
-                (&caller.user_id.as_str(), Type::TEXT),
-                (&name, Type::TEXT),
-                (&display_name, Type::TEXT),
-                (&avatar_url, Type::TEXT),
-                (&other.as_str(), Type::TEXT),
-                (&first, Type::TEXT),
-                (&second, Type::TEXT),
-                (&id.as_uuid(), Type::UUID),
-                (&i32::try_from(max_per_minute).unwrap_or(i32::MAX), Type::INT4),
-                (&issued_at(caller), Type::INT8),
-                (connection.records_events(), Type::BOOL),
+        .row_of(
+            &FIND_OR_CREATE,
+            [
+                &caller.user_id.as_str(),
+                &name,
+                &display_name,
+                &avatar_url,
+                &other.as_str(),
+                &first,
+                &second,
+                &id.as_uuid(),
+                &i32::try_from(max_per_minute).unwrap_or(i32::MAX),
+                &issued_at(caller),
+                connection.records_events(),
             ],
         )
         .await?;
@@ -233,8 +260,7 @@ async fn heads_of(
     user: &UserId,
     limit: i64,
 ) -> Result<Vec<Head>, tokio_postgres::Error> {
-    let sql = include_str!("heads_of.sql");
-    let rows = connection.rows(sql, &[(&user.as_str(), Type::TEXT), (&limit, Type::INT8)]).await?;
+    let rows = connection.rows_of(&HEADS_OF, [&user.as_str(), &limit]).await?;
     let head = |row: &Row| {
         Ok(Head {
             id: row.try_get::<_, Uuid>("id")?.into(),
@@ -252,15 +278,9 @@ async fn conversations_of(
     limit: i64,
 ) -> Result<Vec<Listed>, tokio_postgres::Error> {
     let rows = connection
-        .rows(
-            include_str!("conversations_of.sql"),
-            &[
-                (&user.user_id.as_str(), Type::TEXT),
-                (&cursor.activity, Type::TIMESTAMPTZ),
-                (&cursor.id.as_uuid(), Type::UUID),
-                (&limit, Type::INT8),
-                (&issued_at(user), Type::INT8),
-            ],
+        .rows_of(
+            &CONVERSATIONS_OF,
+            [&user.user_id.as_str(), &cursor.activity, &cursor.id.as_uuid(), &limit, &issued_at(user)],
         )
         .await?;
     rows.iter().map(listed).collect()

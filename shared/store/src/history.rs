@@ -5,8 +5,19 @@ use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
 use crate::pool::{Connection, Store};
+use crate::query::Query;
 use crate::rows;
 use crate::users::issued_at;
+
+/// The statement of [`Store::mark_read`].
+pub static MARK_READ: Query<3> =
+    Query { sql: include_str!("mark_read.sql"), types: [Type::UUID, Type::TEXT, Type::INT8] };
+
+/// The statement of [`Store::read_history`].
+pub static READ_HISTORY: Query<8> = Query {
+    sql: include_str!("read_history.sql"),
+    types: [Type::UUID, Type::TEXT, Type::UUID, Type::INT8, Type::BOOL, Type::INT8, Type::BOOL, Type::INT8],
+};
 
 /// The part of a conversation that is asked for.
 #[derive(Clone, Copy, Debug)]
@@ -119,12 +130,7 @@ async fn mark_read(
     up_to: Option<Seq>,
 ) -> Result<Option<Marked>, tokio_postgres::Error> {
     let up_to = up_to.map_or(i64::MAX, |seq| seq.0);
-    let row = connection
-        .row(
-            include_str!("mark_read.sql"),
-            &[(&conversation.as_uuid(), Type::UUID), (&reader.as_str(), Type::TEXT), (&up_to, Type::INT8)],
-        )
-        .await?;
+    let row = connection.row_of(&MARK_READ, [&conversation.as_uuid(), &reader.as_str(), &up_to]).await?;
     row.as_ref().map(|row| marked(row, conversation, reader)).transpose()
 }
 
@@ -148,17 +154,17 @@ async fn read_history(
     };
     let reader_id = &reader.user_id;
     let rows = connection
-        .rows(
-            include_str!("read_history.sql"),
-            &[
-                (&conversation.as_uuid(), Type::UUID),
-                (&reader_id.as_str(), Type::TEXT),
-                (&message, Type::UUID),
-                (&seq, Type::INT8),
-                (&ends_there, Type::BOOL),
-                (&(i64::try_from(limit).unwrap_or(i64::MAX - 1) + 1), Type::INT8),
-                (&marks, Type::BOOL),
-                (&issued_at(reader), Type::INT8),
+        .rows_of(
+            &READ_HISTORY,
+            [
+                &conversation.as_uuid(),
+                &reader_id.as_str(),
+                &message,
+                &seq,
+                &ends_there,
+                &(i64::try_from(limit).unwrap_or(i64::MAX - 1) + 1),
+                &marks,
+                &issued_at(reader),
             ],
         )
         .await?;

@@ -10,6 +10,7 @@ use deadpool_postgres::{
 };
 use domain::{ConversationId, Dependency, Failure};
 use environment::Misconfigured;
+use futures_util::future::try_join_all;
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -18,6 +19,7 @@ use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{NoTls, Row, Statement};
 
 use crate::database::{Database, InvalidDatabaseUrl};
+use crate::query::{Prepare, Query};
 use crate::tls::{self, Tls};
 
 /// A process handles one event at a time, so one connection would do. The second is used while the first is
@@ -27,6 +29,10 @@ const CONNECTIONS: usize = 2;
 /// Time limits of opening a connection and of a statement. A client waits for both.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// The time limit of opening a connection and preparing statements when a process starts: less than that of
+/// `edge::warm_up`.
+const WARM_UP_TIMEOUT: Duration = Duration::from_millis(400);
 
 /// The time limit of opening a connection for a migration. A paused Aurora takes about 15 s to resume (Aurora
 /// User Guide, "Scaling to Zero ACUs").
@@ -109,6 +115,24 @@ impl Connection {
         self.client.query(&statement, &values).await
     }
 
+    /// The rows of a statement that a start can have prepared.
+    pub(crate) async fn rows_of<const N: usize>(
+        &self,
+        query: &Query<N>,
+        values: [&(dyn ToSql + Sync); N],
+    ) -> Result<Vec<Row>, tokio_postgres::Error> {
+        self.rows(query.sql, &query.with(values)).await
+    }
+
+    /// The row of such a statement that returns at most one.
+    pub(crate) async fn row_of<const N: usize>(
+        &self,
+        query: &Query<N>,
+        values: [&(dyn ToSql + Sync); N],
+    ) -> Result<Option<Row>, tokio_postgres::Error> {
+        Ok(self.rows_of(query, values).await?.pop())
+    }
+
     /// The row of a statement that returns at most one.
     pub(crate) async fn row(
         &self,
@@ -169,6 +193,18 @@ impl Connection {
         let types: Vec<_> = parameters.iter().map(|(_, of_type)| of_type.clone()).collect();
         self.client.prepare_typed_cached(sql, &types).await
     }
+
+    /// Prepares statements, in one round trip.
+    async fn prepares(&self, statements: &[&dyn Prepare]) -> Result<(), tokio_postgres::Error> {
+        if self.prepares {
+            let preparing = statements.iter().map(|statement| {
+                let (sql, types) = statement.text();
+                self.client.prepare_typed_cached(sql, types)
+            });
+            try_join_all(preparing).await?;
+        }
+        Ok(())
+    }
 }
 
 impl Store {
@@ -184,6 +220,14 @@ impl Store {
         parsed.map_err(|error| Misconfigured::Invalid(DATABASE_URL, format!("is {error}")))?;
         let records_events = environment::optional(environment::EVENTS_URL).is_some();
         Ok(Self { url, records_events, latest: Arc::default() })
+    }
+
+    /// Opens a connection and prepares statements, for the first event: see `edge::warm_up`.
+    pub async fn warm_up<const N: usize>(&self, statements: [&dyn Prepare; N]) {
+        let preparing = self.run(|connection| async move { connection.prepares(&statements).await });
+        if timeout(WARM_UP_TIMEOUT, preparing).await.is_err() {
+            self.forget_connections().await;
+        }
     }
 
     /// Takes a connection. If none can be opened, the password or the URL may have changed.

@@ -11,7 +11,25 @@ use tokio_postgres::types::Type;
 use uuid::Uuid;
 
 use crate::pool::{Connection, Store};
+use crate::query::Query;
 use crate::rows;
+
+/// The statement of [`Store::send_message`].
+pub static SEND_MESSAGE: Query<10> = Query {
+    sql: include_str!("send_message.sql"),
+    types: [
+        Type::UUID,
+        Type::UUID,
+        Type::TEXT,
+        Type::TEXT,
+        Type::TEXT,
+        Type::INT4,
+        Type::INT4,
+        Type::UUID,
+        Type::TEXT,
+        Type::BOOL,
+    ],
+};
 
 /// A message that is stored, by this call or by an earlier one with the same `client_message_id`.
 #[derive(Clone, Debug)]
@@ -87,19 +105,19 @@ async fn send(
 ) -> Result<Sending, tokio_postgres::Error> {
     let limit = i32::try_from(max_per_minute).unwrap_or(i32::MAX);
     let row = connection
-        .row(
-            include_str!("send_message.sql"),
-            &[
-                (&message.id.as_uuid(), Type::UUID),
-                (&message.conversation_id.as_uuid(), Type::UUID),
-                (&message.sender_id.as_str(), Type::TEXT),
-                (&message.content.as_str(), Type::TEXT),
-                (&message.client_message_id.as_ref().map(ClientMessageId::as_str), Type::TEXT),
-                (&limit, Type::INT4),
-                (&MAX_NOTIFIED, Type::INT4),
-                (&message.reply_to.map(MessageId::as_uuid), Type::UUID),
-                (&message.metadata.as_ref().map(Metadata::as_str), Type::TEXT),
-                (connection.records_events(), Type::BOOL),
+        .row_of(
+            &SEND_MESSAGE,
+            [
+                &message.id.as_uuid(),
+                &message.conversation_id.as_uuid(),
+                &message.sender_id.as_str(),
+                &message.content.as_str(),
+                &message.client_message_id.as_ref().map(ClientMessageId::as_str),
+                &limit,
+                &MAX_NOTIFIED,
+                &message.reply_to.map(MessageId::as_uuid),
+                &message.metadata.as_ref().map(Metadata::as_str),
+                connection.records_events(),
             ],
         )
         .await?

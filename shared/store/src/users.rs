@@ -5,10 +5,21 @@ use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
 use crate::pool::{Connection, Store};
+use crate::query::Query;
 use crate::rows;
 
 /// The number of contacts to whom a user's presence is announced: those with the latest activity.
 const CONTACTS: i64 = 500;
+
+/// The statement of [`Store::welcome`].
+pub static WELCOME: Query<7> = Query {
+    sql: include_str!("welcome.sql"),
+    types: [Type::TEXT, Type::TEXT, Type::TEXT, Type::TEXT, Type::INT8, Type::INT4, Type::INT8],
+};
+
+/// The statement of [`Store::contacts_of`].
+pub static CONTACTS_OF: Query<3> =
+    Query { sql: include_str!("contacts_of.sql"), types: [Type::TEXT, Type::INT8, Type::INT4] };
 
 impl Store {
     /// Stores a user with the profile of their token. Returns the contacts, as [`Self::contacts_of`] does.
@@ -37,16 +48,16 @@ async fn welcome(
 ) -> Result<Contacts, tokio_postgres::Error> {
     let [name, display_name, avatar_url] = columns(profile);
     let rows = connection
-        .rows(
-            include_str!("welcome.sql"),
-            &[
-                (&user.user_id.as_str(), Type::TEXT),
-                (&name, Type::TEXT),
-                (&display_name, Type::TEXT),
-                (&avatar_url, Type::TEXT),
-                (&CONTACTS, Type::INT8),
-                (&MAX_NOTIFIED, Type::INT4),
-                (&issued_at(user), Type::INT8),
+        .rows_of(
+            &WELCOME,
+            [
+                &user.user_id.as_str(),
+                &name,
+                &display_name,
+                &avatar_url,
+                &CONTACTS,
+                &MAX_NOTIFIED,
+                &issued_at(user),
             ],
         )
         .await?;
@@ -54,10 +65,7 @@ async fn welcome(
 }
 
 async fn contacts_of(connection: &Connection, id: &UserId) -> Result<Contacts, tokio_postgres::Error> {
-    let sql = include_str!("contacts_of.sql");
-    let rows = connection
-        .rows(sql, &[(&id.as_str(), Type::TEXT), (&CONTACTS, Type::INT8), (&MAX_NOTIFIED, Type::INT4)])
-        .await?;
+    let rows = connection.rows_of(&CONTACTS_OF, [&id.as_str(), &CONTACTS, &MAX_NOTIFIED]).await?;
     contacts(&rows)
 }
 

@@ -1,6 +1,6 @@
 //! A proxy between the functions and the gateway's callbacks, which makes trouble when told to.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex};
 
 use axum::body::{Body, to_bytes};
@@ -57,7 +57,11 @@ struct State {
     /// How often the gateway itself answered 410.
     gone: usize,
     called: BTreeMap<(String, String), usize>,
+    starting: BTreeSet<(String, String)>,
 }
+
+/// What a function pushes to when it starts.
+const NO_CONNECTION: &str = "none";
 
 impl Callbacks {
     /// Starts a proxy. Its URL has to be known before the gateway starts.
@@ -118,12 +122,24 @@ impl Callbacks {
         self.inner.state.lock().unwrap().called.clone()
     }
 
+    /// The functions that have called when they started, and their methods.
+    pub(crate) fn have_been_called_at_starts(&self) -> BTreeSet<(String, String)> {
+        self.inner.state.lock().unwrap().starting.clone()
+    }
+
     async fn answer(&self, request: Request) -> Response<Body> {
         let connection = request.uri().path().rsplit('/').next().unwrap_or_default();
         let connection = percent_decode_str(connection).decode_utf8_lossy().into_owned();
+        let refused = |status: StatusCode, kind: &str| {
+            Response::builder().status(status).header("x-amzn-errortype", kind).body(Body::empty()).unwrap()
+        };
+        let function = caller(request.headers()).unwrap_or_default();
+        if connection == NO_CONNECTION {
+            self.inner.state.lock().unwrap().starting.insert((function, request.method().to_string()));
+            return refused(StatusCode::BAD_REQUEST, "BadRequestException");
+        }
         let (fate, count, port) = {
             let state = &mut *self.inner.state.lock().unwrap();
-            let function = caller(request.headers()).unwrap_or_default();
             *state.called.entry((function, request.method().to_string())).or_default() += 1;
             let fate = *state
                 .fates
@@ -132,9 +148,6 @@ impl Callbacks {
             let count = state.pushes.entry(connection).or_default();
             *count += 1;
             (fate, *count, state.port)
-        };
-        let refused = |status: StatusCode, kind: &str| {
-            Response::builder().status(status).header("x-amzn-errortype", kind).body(Body::empty()).unwrap()
         };
         match fate {
             Fate::LeftOpen if *request.method() == Method::DELETE => {

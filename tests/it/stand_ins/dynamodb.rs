@@ -1,6 +1,6 @@
 //! A proxy between the functions and DynamoDB, which makes trouble when told to.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 use axum::body::{Body, to_bytes};
@@ -52,7 +52,11 @@ struct State {
     refused: usize,
     refused_to_one: usize,
     asked: Asked,
+    starting: BTreeSet<(String, String)>,
 }
+
+/// What a function reads when it starts.
+const NO_ITEM: &str = r#""S":"NONE""#;
 
 impl DynamoDb {
     /// Starts a proxy. Its URL has to be known before the stack starts.
@@ -72,6 +76,7 @@ impl DynamoDb {
                 refused: 0,
                 refused_to_one: 0,
                 asked: Asked::new(),
+                starting: BTreeSet::new(),
             })),
             changed: Arc::default(),
             http: reqwest::Client::new(),
@@ -148,8 +153,18 @@ impl DynamoDb {
         self.state.lock().unwrap().asked.clone()
     }
 
+    /// The functions that have called when they started, and their calls.
+    pub(crate) fn has_been_asked_at_starts(&self) -> BTreeSet<(String, String)> {
+        self.state.lock().unwrap().starting.clone()
+    }
+
     fn notes(&self, head: &Parts, body: &str) {
         let function = caller(&head.headers).unwrap_or_default();
+        if body.contains(NO_ITEM) {
+            let read = "dynamodb:BatchGetItem".to_owned();
+            self.state.lock().unwrap().starting.insert((function, read));
+            return;
+        }
         let call =
             head.headers.get("x-amz-target").and_then(|target| target.to_str().ok()?.split('.').next_back());
         let request: Value = serde_json::from_str(body).unwrap_or_default();

@@ -118,6 +118,14 @@ impl Verifier {
         Ok(Self { keys, issuer: environment::optional("JWT_ISSUER"), audience, service_audience })
     }
 
+    /// Fetches the keys, if they have to be fetched: see [`crate::warm_up`].
+    pub async fn warm_up(&self) {
+        match &self.keys {
+            Keys::Secret(secret) => drop(secret.value().await),
+            Keys::Jwks(jwks) => drop(jwks.keys(None, Algorithm::RS256).await),
+        }
+    }
+
     /// Whether it is a service token.
     fn is_of_service(&self, claims: &RawClaims) -> bool {
         let has_scope =
@@ -224,6 +232,13 @@ impl ServiceVerifier {
         let is_open = verifier.issuer.is_some() && verifier.service_audience.is_some();
         // The audience of users is not that of the service.
         Ok(Self { verifier: Verifier { audience: None, ..verifier }, is_open })
+    }
+
+    /// As [`Verifier::warm_up`].
+    pub async fn warm_up(&self) {
+        if self.is_open {
+            self.verifier.warm_up().await;
+        }
     }
 }
 
