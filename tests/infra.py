@@ -259,10 +259,31 @@ def check_database():
     for option, output in outputs.items():
         assert option in recipe and f"`{output}`" in recipe and output in template["Outputs"], f"the recipe to restore: {option}"
     assert "--serverless-v2-scaling-configuration" in recipe and "--master-user-password" in recipe
+    check_egress(template)
     used_up = {query["Id"]: query.get("Expression") for query in resources["ConnectionsUsedUp"]["Properties"]["Metrics"]}
     # 80 % of 189 for each unit is above 2,000, the ceiling while MinCapacity is below 1, from 14 units on.
     assert used_up["percent"] == "MAX([ofcapacity, ofceiling])" and used_up["ofceiling"] == "100 * connections / 2000", used_up
     return f"{len(alarms)} alarms of the database"
+
+
+def check_egress(database):
+    """Both templates give the functions the same ways out, and the costs of both add up."""
+    from samtranslator.yaml_helper import yaml_parse
+
+    service = yaml_parse((ROOT / TEMPLATE).read_text())
+    for key in ["AllowedValues", "Default"]:
+        assert service["Parameters"]["Egress"][key] == database["Parameters"]["Egress"][key], key
+    functions = [r["Properties"] for r in service["Resources"].values() if r["Type"] == "AWS::Serverless::Function"]
+    networks = [function["VpcConfig"]["Fn::If"][1] for function in functions if "VpcConfig" in function]
+    assert networks and all(network["Ipv6AllowedForDualStack"]["Fn::If"][0] == "UsesIpv6" for network in networks), networks
+    allowed = database["Resources"]["Functions"]["Properties"]["SecurityGroupEgress"]
+    assert any(rule.get("CidrIpv6") == "::/0" and rule["ToPort"] == 443 for rule in allowed), allowed
+    table = (ROOT / "infra/README.md").read_text().partition("| Aurora as in database.yaml, a month |")[2].partition("\n\n")[0]
+    rows = {row[1].strip().strip("*"): [sum(map(float, re.findall(r"\$([\d.]+)", cell))) for cell in row[2:4]] for row in (line.split("|") for line in table.splitlines()[2:])}
+    nat, together, ipv6 = (next(rows[name] for name in rows if name.startswith(start)) for start in ["NAT gateway", "together", "with `Egress=ipv6`"])
+    parts = [sum(dollars[column] for name, dollars in rows.items() if not name.startswith(("together", "with"))) for column in range(2)]
+    assert all(abs(part - said) < 0.01 for part, said in zip(parts, together, strict=True)), f"{parts} are said to be {together}"
+    assert all(abs(with_nat - dollars + 7.3 - said) < 0.01 for with_nat, dollars, said in zip(together, nat, ipv6, strict=True)), ipv6
 
 
 def check_figures():
