@@ -7,6 +7,7 @@ mod people;
 mod queue;
 mod stand_ins;
 
+mod as_on_aws;
 mod backends;
 mod blocking;
 mod by_hand;

@@ -14,7 +14,7 @@ use webhook::Webhook;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
     edge::telemetry::init();
-    let sdk = aws::load_config().await;
+    let sdk = aws::load_config().await?;
     let state = &State {
         store: Store::from_env(&sdk)?,
         webhook: Webhook::from_env(&sdk)?,

@@ -9,7 +9,7 @@ use store::Store;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
     edge::telemetry::init();
-    let sdk = aws::load_config().await;
+    let sdk = aws::load_config().await?;
     let state = State { store: Store::from_env(&sdk)?, announcer: Announcer::from_env(&sdk)? };
     edge::warm_up(async {
         tokio::join!(state.store.warm_up([&store::CONTACTS_OF]), state.announcer.warm_up())

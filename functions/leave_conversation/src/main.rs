@@ -7,7 +7,7 @@ use realtime::{Connections, Push};
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
     edge::telemetry::init();
-    let sdk = aws::load_config().await;
+    let sdk = aws::load_config().await?;
     let push = Push::from_env(&sdk)?;
     let state = Connections::from_env(&sdk)?;
     edge::warm_up(state.warm_up()).await;

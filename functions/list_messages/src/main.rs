@@ -10,7 +10,7 @@ use store::Store;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
     edge::telemetry::init();
-    let sdk = aws::load_config().await;
+    let sdk = aws::load_config().await?;
     let state = &State {
         store: Store::from_env(&sdk)?,
         connections: Connections::from_env(&sdk)?,

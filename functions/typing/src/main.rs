@@ -8,7 +8,7 @@ use realtime::{Connections, Push};
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
     edge::telemetry::init();
-    let sdk = aws::load_config().await;
+    let sdk = aws::load_config().await?;
     let state = State { connections: Connections::from_env(&sdk)?, push: Push::once_from_env(&sdk)? };
     edge::warm_up(async { tokio::join!(state.connections.warm_up(), state.push.warm_up()) }).await;
     edge::websocket::serve_one_way(&state.push, async |caller, frame| {

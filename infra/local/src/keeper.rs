@@ -78,5 +78,7 @@ pub(crate) fn run() {
         // For Postgres this signal is a fast and clean shutdown. A function is doing nothing that could be
         // saved.
         let _ = kill(Pid::from_raw(pid), Signal::SIGINT);
+        // A function may be frozen.
+        let _ = kill(Pid::from_raw(pid), Signal::SIGCONT);
     }
 }

@@ -4,6 +4,7 @@
 //! hide mistakes of our functions.
 
 mod acceptor;
+mod as_on_aws;
 mod callbacks;
 mod cli;
 mod compile;

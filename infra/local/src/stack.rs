@@ -11,6 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 use tower_http::services::ServeDir;
 
+use crate::as_on_aws::{Distances, Shares, TlsError};
 use crate::cli::{DEFAULT_DATA_DIR, StackArgs};
 use crate::compile::{self, CompileError};
 use crate::file_error::FileError;
@@ -32,6 +33,9 @@ use crate::{dev_api, http, schedule, serving, websocket};
 const DYNAMODB_URL: &str = "AWS_ENDPOINT_URL_DYNAMODB";
 const LAMBDA_URL: &str = "AWS_ENDPOINT_URL_LAMBDA";
 const SECRETS_MANAGER_URL: &str = "AWS_ENDPOINT_URL_SECRETS_MANAGER";
+
+/// The variable with the file of the certificates that the SDKs trust.
+const CA_BUNDLE: &str = "AWS_CA_BUNDLE";
 
 /// Why the stack does not run.
 #[derive(Debug, thiserror::Error)]
@@ -58,6 +62,8 @@ pub(crate) enum StackError {
     Watch(#[from] WatchError),
     #[error(transparent)]
     Endpoint(#[from] NotAnEndpoint),
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     #[error(transparent)]
     Function(#[from] NotStarted),
     #[error(transparent)]
@@ -116,11 +122,19 @@ async fn start_and_serve(args: &StackArgs, started: &mut Started) -> Result<(), 
     let port = listener.local_addr()?.port();
     let data_dir = std::path::absolute(&args.data.data_dir)?;
     let secret = token::secret(&data_dir)?;
-    let values = variables::values(args, port, &secret);
+    let distances = args.as_on_aws.then(|| Distances::new(&data_dir)).transpose()?;
+    let gateway_url = match &distances {
+        Some(distances) => distances.to_gateway(port)?,
+        None => format!("http://127.0.0.1:{port}"),
+    };
+    let values = variables::values(args, gateway_url.clone(), &secret);
     let mut template = template::load(&args.template, &values)
         .map_err(|reason| StackError::Template { path: args.template.clone(), reason })?;
     let needs_postgres =
         template.functions.iter().any(|function| function.environment.contains_key(DATABASE_URL));
+    if let Some(memory) = args.memory {
+        template.functions.iter_mut().for_each(|function| function.memory_mb = memory);
+    }
     let given_url = args.database_url.as_deref().filter(|url| !url.is_empty());
     if args.ephemeral && given_url.is_some() {
         return Err(StackError::EphemeralWithUrl);
@@ -140,7 +154,10 @@ async fn start_and_serve(args: &StackArgs, started: &mut Started) -> Result<(), 
                 let starting = start_postgres(args, &data_dir, &keeper);
                 let postgres = started.postgres.insert(step("starting Postgres", starting).await?);
                 addresses.push(("Postgres", postgres.url.clone()));
-                postgres.url.clone()
+                match &distances {
+                    Some(distances) => distances.to_postgres(&postgres.url, postgres.port)?,
+                    None => postgres.url.clone(),
+                }
             }
         };
         for function in &mut template.functions {
@@ -152,12 +169,15 @@ async fn start_and_serve(args: &StackArgs, started: &mut Started) -> Result<(), 
     addresses.push(("DynamoDB", format!("http://{dynamodb}")));
     let given = |name| std::env::var(name).ok().filter(|url| !url.is_empty());
     // The environment may name a proxy.
-    let dynamodb_url = given(DYNAMODB_URL).unwrap_or_else(|| format!("http://{dynamodb}"));
-    let lambda_url = given(LAMBDA_URL)
-        .or_else(|| args.lambda_endpoint.clone())
-        .unwrap_or_else(|| format!("http://127.0.0.1:{port}"));
+    let own_dynamodb = match &distances {
+        Some(distances) => distances.to_dynamodb(dynamodb)?,
+        None => format!("http://{dynamodb}"),
+    };
+    let dynamodb_url = given(DYNAMODB_URL).unwrap_or(own_dynamodb);
+    let lambda_url = given(LAMBDA_URL).or_else(|| args.lambda_endpoint.clone()).unwrap_or(gateway_url);
     let mut shared =
         BTreeMap::from([(DYNAMODB_URL.to_owned(), dynamodb_url), (LAMBDA_URL.to_owned(), lambda_url)]);
+    shared.extend(distances.iter().map(|distances| (CA_BUNDLE.to_owned(), distances.certificate())));
     shared.extend(given(SECRETS_MANAGER_URL).map(|url| (SECRETS_MANAGER_URL.to_owned(), url)));
     let variables = variables::write(&data_dir, &template.functions, &shared, &values)?;
     let lambda = match &args.lambda_endpoint {
@@ -267,12 +287,22 @@ async fn start_functions(
         environment,
         log_format: args.log_format,
         values: values.clone(),
+        shares: args.as_on_aws.then(shares),
     };
     let host = Host::start(functions.clone(), config, keeper).await?;
     if let (Some(changes), Some(generations)) = (changes, generations) {
         tokio::spawn(watch::run(changes, generations, args.release, host.clone()));
     }
     Ok(host)
+}
+
+/// The shares of processors; a person is told if there cannot be any.
+fn shares() -> Shares {
+    let (shares, problem) = Shares::new();
+    if let Some(error) = problem {
+        eprintln!("functions have all processors, since a control group cannot be made: {error}");
+    }
+    shares
 }
 
 /// A path as a person would type it: relative to the current folder, if it is below that.

@@ -26,7 +26,7 @@ const FILE: &str = "functions.env";
 
 /// The values that stand in for an AWS account. The variables of this process override those of the
 /// functions; `DATABASE_URL` and `JWT_SECRET` are set by the stack.
-pub(crate) fn values(args: &StackArgs, port: u16, secret: &str) -> Values {
+pub(crate) fn values(args: &StackArgs, base_url: String, secret: &str) -> Values {
     let text =
         |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
     let variables = std::env::vars_os().filter_map(text);
@@ -39,7 +39,7 @@ pub(crate) fn values(args: &StackArgs, port: u16, secret: &str) -> Values {
         region: REGION.to_owned(),
         account: ACCOUNT.to_owned(),
         stack_name: STACK_NAME.to_owned(),
-        base_url: format!("http://127.0.0.1:{port}"),
+        base_url,
         overrides,
         parameters: args.parameter_overrides.iter().cloned().collect(),
     }

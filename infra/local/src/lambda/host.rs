@@ -14,6 +14,7 @@ use super::invocation::{Invocation, InvokeError, Outcome};
 use super::log::LogFormat;
 use super::pool::{Event, FunctionPool, Instance, Instances};
 use super::{NotStarted, process, runtime_api, trial};
+use crate::as_on_aws::Shares;
 use crate::keeper::Keeper;
 use crate::listener::listen;
 use crate::template::{Function, Values};
@@ -31,6 +32,8 @@ pub(crate) struct HostConfig {
     pub(crate) environment: BTreeMap<String, String>,
     pub(crate) log_format: LogFormat,
     pub(crate) values: Values,
+    /// The shares of processors, if they are to be as on AWS.
+    pub(crate) shares: Option<Shares>,
 }
 
 /// A host. Cheap to clone: all clones are one host.
@@ -109,7 +112,7 @@ impl Host {
         let function = &instance.pool.function;
         let region = &config.values.region;
         let environment = environment(function, &config.environment, region, *runtime_api, instance.id);
-        let (end, started) = process::run(&instance, &environment, keeper).await;
+        let (end, started) = process::run(&instance, &environment, keeper, config.shares.as_ref()).await;
         instances.remove(instance.id);
         let error = |request_id| end.error(request_id);
         if let Some(next) = instance.ended(started, config.max_instances, error) {
@@ -140,6 +143,9 @@ impl Host {
     pub(crate) async fn stop(&self) {
         let mut tasks = std::mem::take(&mut *self.lock_tasks());
         tasks.shutdown().await;
+        if let Some(shares) = &self.0.config.shares {
+            shares.end().await;
+        }
     }
 
     fn lock_tasks(&self) -> MutexGuard<'_, JoinSet<()>> {

@@ -17,6 +17,7 @@ use uuid::Uuid;
 
 use super::invocation::{Invocation, InvokeError, Outcome};
 use super::log::{LogFormat, LogTail, Report};
+use crate::as_on_aws::Processor;
 use crate::template::Function;
 
 /// A function and its processes.
@@ -82,6 +83,8 @@ pub(super) struct Instance {
     pub(super) phase: watch::Sender<Phase>,
     generation: u64,
     log_format: LogFormat,
+    /// The processor of the process, if it is limited as on AWS.
+    processor: Mutex<Option<Processor>>,
     state: Mutex<InstanceState>,
 }
 
@@ -188,6 +191,7 @@ impl FunctionPool {
             phase: watch::Sender::new(Phase::Starting),
             generation: state.generation,
             log_format,
+            processor: Mutex::default(),
             state: Mutex::new(InstanceState {
                 current: HashMap::new(),
                 handed_over: 0,
@@ -260,6 +264,7 @@ impl Instance {
             state.init = Some(state.started_at.elapsed());
             drop(state);
             self.phase.send_replace(Phase::Idle);
+            self.lock_processor().iter_mut().for_each(Processor::limit);
         }
         let (slot, handed_over) = oneshot::channel();
         let waiting = {
@@ -278,12 +283,29 @@ impl Instance {
         };
         match waiting {
             Some(event) => self.begin(event, 0),
-            None => match handed_over.await {
+            None => match self.frozen_until(handed_over).await {
                 Ok(event) => self.begin(event, 1),
                 // Retired: its task ends the process.
                 Err(_) => std::future::pending().await,
             },
         }
+    }
+
+    /// Waits for an event, which [`Self::begin`] begins. A Managed Instance may have others meanwhile.
+    async fn frozen_until<T>(&self, waited_for: impl Future<Output = T>) -> T {
+        if self.pool.function.concurrency.is_none() {
+            self.lock_processor().iter().for_each(Processor::freeze);
+        }
+        waited_for.await
+    }
+
+    /// Sets the processor of the process, if it is limited as on AWS.
+    pub(super) fn runs_on(&self, processor: Option<Processor>) {
+        *self.lock_processor() = processor;
+    }
+
+    fn lock_processor(&self) -> MutexGuard<'_, Option<Processor>> {
+        self.processor.lock().expect("nothing panics while it holds this lock")
     }
 
     /// Ends the process if it has no events. Otherwise [`Self::finish`] does, after the last one.
@@ -296,6 +318,7 @@ impl Instance {
 
     fn begin(self: &Arc<Self>, event: Event, handed_over: usize) -> Work {
         let Event { request_id, invocation, reply, permit } = event;
+        self.lock_processor().iter().for_each(Processor::thaw);
         let mut timeout = self.pool.function.timeout;
         let mut state = self.lock();
         let now = Instant::now();

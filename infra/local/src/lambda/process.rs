@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::invocation::InvokeError;
 use super::pool::{Instance, Phase};
+use crate::as_on_aws::Shares;
 use crate::keeper::Keeper;
 
 /// The time limit until a process asks for its first event.
@@ -53,20 +54,21 @@ pub(super) async fn run(
     instance: &Arc<Instance>,
     environment: &BTreeMap<String, String>,
     keeper: &Keeper,
+    shares: Option<&Shares>,
 ) -> (End, bool) {
     let function = &instance.pool.function;
     let init_timeout = match function.concurrency {
         None => INIT_TIMEOUT,
         Some(_) => MANAGED_INIT_TIMEOUT.max(function.timeout),
     };
-    let end = attempt(instance, environment, keeper, init_timeout).await;
+    let end = attempt(instance, environment, keeper, shares, init_timeout).await;
     if !matches!(end, (End::Exited(_) | End::TimedOut(_), false)) {
         return end;
     }
     // A failed start is repeated at the first event, with the time limit of the event.
     let timeout = function.timeout;
     instance.starts_again(Instant::now() + timeout);
-    attempt(instance, environment, keeper, timeout).await
+    attempt(instance, environment, keeper, shares, timeout).await
 }
 
 /// Runs the process once.
@@ -74,13 +76,18 @@ async fn attempt(
     instance: &Arc<Instance>,
     environment: &BTreeMap<String, String>,
     keeper: &Keeper,
+    shares: Option<&Shares>,
     init_timeout: Duration,
 ) -> (End, bool) {
     match start(instance, environment) {
         Err(error) => (End::NotStarted(error), false),
         Ok(mut child) => {
             let _watched = child.id().map(|pid| keeper.watch(pid));
-            watch(&mut child, instance, init_timeout).await
+            let memory = instance.pool.function.memory_mb;
+            instance.runs_on(shares.zip(child.id()).map(|(shares, pid)| shares.processor(pid, memory)));
+            let ended = watch(&mut child, instance, init_timeout).await;
+            instance.runs_on(None);
+            ended
         }
     }
 }

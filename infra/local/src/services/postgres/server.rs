@@ -39,6 +39,7 @@ pub(crate) struct Postgres {
     /// A lock on the data. The operating system releases it when the process ends.
     _claim: File,
     pub(crate) url: String,
+    pub(crate) port: u16,
 }
 
 impl Installation {
@@ -93,7 +94,7 @@ impl Installation {
         };
         let (stop, stopped) = oneshot::channel();
         let ended = tokio::spawn(see_to(child, watched, stopped, log.clone()));
-        let postgres = Postgres { stop, ended, data, log: log.clone(), _claim: claim, url };
+        let postgres = Postgres { stop, ended, data, log: log.clone(), _claim: claim, url, port };
         if outcome.is_err() {
             postgres.stop().await;
             return Err(PostgresError::NotReady { within: START_TIMEOUT, log });

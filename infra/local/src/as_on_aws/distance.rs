@@ -1,0 +1,102 @@
+//! A service that is far away: what goes to it and comes from it arrives later, and is encrypted.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+use tokio::io::{
+    AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, copy_bidirectional, duplex,
+};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+
+use super::tls::Authority;
+
+/// What a way holds that was sent and has not been read.
+const BUFFER: usize = 256 * 1024;
+
+/// A service on this machine, and how far away it is.
+#[derive(Debug)]
+pub(super) struct Service {
+    pub(super) at: SocketAddr,
+    pub(super) protocol: Protocol,
+    pub(super) round_trip: Duration,
+    pub(super) authority: Arc<Authority>,
+}
+
+/// How a connection begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Protocol {
+    /// With TLS.
+    Https,
+    /// With a request for TLS, which is granted.
+    Postgres,
+}
+
+/// Serves for ever.
+pub(super) async fn serve(listener: TcpListener, service: Arc<Service>) {
+    loop {
+        match listener.accept().await {
+            // A connection that fails ends, and each side sees that.
+            Ok((client, _)) => drop(tokio::spawn(connect(client, service.clone()))),
+            // Too many open files, for example.
+            Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+        }
+    }
+}
+
+async fn connect(client: TcpStream, service: Arc<Service>) -> io::Result<()> {
+    client.set_nodelay(true)?;
+    let (from_client, to_client) = client.into_split();
+    let (near, far) = duplex(BUFFER);
+    let (from_service, to_service) = tokio::io::split(near);
+    let one_way = service.round_trip / 2;
+    // The system has answered the handshake of TCP at once, which takes a round trip from far away.
+    let opened = Instant::now() + service.round_trip;
+    tokio::spawn(carry(from_client, to_service, one_way, opened));
+    tokio::spawn(carry(from_service, to_client, one_way, opened));
+    encrypt(far, &service).await
+}
+
+/// Passes on what was sent, encrypted on one side.
+async fn encrypt(mut far: DuplexStream, service: &Service) -> io::Result<()> {
+    if service.protocol == Protocol::Postgres {
+        // `SSLRequest`, which has no content.
+        far.read_exact(&mut [0; 8]).await?;
+        far.write_all(b"S").await?;
+    }
+    let mut far = service.authority.acceptor.accept(far).await?;
+    let mut here = TcpStream::connect(service.at).await?;
+    here.set_nodelay(true)?;
+    copy_bidirectional(&mut far, &mut here).await.map(drop)
+}
+
+/// Lets what is read arrive `one_way` later, as if the connection had been opened at `opened`.
+async fn carry(
+    mut from: impl AsyncRead + Unpin + Send + 'static,
+    mut to: impl AsyncWrite + Unpin,
+    one_way: Duration,
+    opened: Instant,
+) -> io::Result<()> {
+    let (sender, mut under_way) = mpsc::channel::<(Instant, Bytes)>(1024);
+    tokio::spawn(async move {
+        let mut buffer = BytesMut::new();
+        while from.read_buf(&mut buffer).await.is_ok_and(|read| read > 0) {
+            let due = Instant::now().max(opened) + one_way;
+            if sender.send((due, buffer.split().freeze())).await.is_err() {
+                return;
+            }
+        }
+    });
+    while let Some((due, bytes)) = under_way.recv().await {
+        let left = due.saturating_duration_since(Instant::now());
+        if !left.is_zero() {
+            // A timer of the runtime has whole milliseconds, which is too coarse.
+            let _ = tokio::task::spawn_blocking(move || std::thread::sleep(left)).await;
+        }
+        to.write_all(&bytes).await?;
+    }
+    to.shutdown().await
+}

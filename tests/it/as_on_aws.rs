@@ -1,0 +1,60 @@
+//! `cargo dev --as-on-aws`: functions are as slow as on AWS.
+
+use std::sync::Arc;
+
+use harness::{Stack, StackOptions, children, eventually, has_ended};
+use nix::sys::signal::Signal;
+
+use crate::people::{Pair, pair};
+
+/// Whether a process is stopped.
+fn is_frozen(pid: u32) -> bool {
+    std::fs::read_to_string(format!("/proc/{pid}/stat"))
+        .is_ok_and(|stat| stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('T')))
+}
+
+/// The durations of a function, in milliseconds, in order.
+fn durations(stack: &Stack, function: &str) -> Vec<f64> {
+    let reports = stack.records("platform.report").into_iter().filter(|(of, _)| of == function);
+    reports.filter_map(|(_, report)| report["metrics"]["durationMs"].as_f64()).collect()
+}
+
+#[tokio::test]
+async fn functions_are_far_from_what_they_call_and_frozen_between_events() {
+    let options = StackOptions { args: &["--ephemeral", "--as-on-aws"], ..StackOptions::default() };
+    let stack = Arc::new(Stack::start(&options));
+    let Pair { alice, alice_phone: mut phone, mut bob_phone, conversation, .. } = pair(&stack).await;
+    bob_phone.joins(&conversation).await;
+    for _ in 0..3 {
+        let sent = phone.says(&conversation, "from far away").await;
+        assert_eq!(bob_phone.receives_message().await, sent);
+        alice.reads(&conversation, "?markRead=false").await;
+    }
+    // A round trip to Postgres, one to DynamoDB and one to the callbacks; and one to Postgres alone.
+    for (function, round_trips) in [("send_message", 1.0 + 4.0 + 15.0), ("list_messages", 1.0)] {
+        let took = async || durations(&stack, function).len() == 3;
+        eventually("each event is reported", took).await;
+        let all = durations(&stack, function);
+        assert!(all.iter().all(|duration| *duration >= round_trips), "{function}: {all:?}");
+    }
+    let functions = children(stack.pid).into_iter().filter(|(_, name)| name == "send_message");
+    let pids: Vec<_> = functions.map(|(pid, _)| pid).collect();
+    if cfg!(target_os = "linux") {
+        assert!(!pids.is_empty());
+        eventually("a function without an event is frozen", async || pids.iter().all(|pid| is_frozen(*pid)))
+            .await;
+    }
+}
+
+#[tokio::test]
+async fn a_killed_stack_leaves_no_frozen_function_behind() {
+    let options = StackOptions { args: &["--ephemeral", "--as-on-aws"], ..StackOptions::default() };
+    let stack = Arc::new(Stack::start(&options));
+    let Pair { .. } = pair(&stack).await;
+    let all = children(stack.pid);
+    assert!(all.iter().any(|(_, name)| name == "connect"), "{all:?}");
+    stack.signal(Signal::SIGKILL);
+    stack.wait();
+    let ended = async || all.iter().all(|(pid, _)| has_ended(*pid));
+    eventually("all of its processes have ended", ended).await;
+}
