@@ -7,6 +7,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a measurement that cannot go on ends")]
 
+mod aws;
 mod chat;
 mod compare;
 mod floor;
@@ -35,7 +36,7 @@ struct Args {
     seconds: u64,
     /// The measures to take
     #[arg(long, value_enum, num_args = 1.., default_values = ["compare", "floor", "chat", "rest", "functions",
-        "participants", "growth"])]
+        "participants", "growth", "aws"])]
     only: Vec<Part>,
     /// How many rounds the comparisons take
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
@@ -61,6 +62,8 @@ enum Part {
     Participants,
     /// More connections, messages and conversations
     Growth,
+    /// What Lambda would bill
+    Aws,
 }
 
 #[tokio::main]
@@ -83,6 +86,7 @@ async fn main() -> ExitCode {
         Part::Functions,
         Part::Participants,
         Part::Growth,
+        Part::Aws,
     ] {
         if !args.only.contains(&part) {
             continue;
@@ -99,6 +103,7 @@ async fn main() -> ExitCode {
                 report.compare.extend(participants::measure(&stack, args.rounds).await);
             }
             Part::Growth => report.growth = growth::measure(&stack).await,
+            Part::Aws => report.aws = aws::measure(args.rounds, 8 * args.seconds).await,
         }
     }
     drop(stack);

@@ -7,6 +7,7 @@ use comfy_table::{CellAlignment, Table};
 use plotters::prelude::*;
 use serde::Serialize;
 
+use crate::aws::{Billed, by_memory};
 use crate::chat::Load;
 use crate::compare::Figure;
 use crate::floor::Floor;
@@ -22,6 +23,7 @@ pub(crate) struct Report {
     pub(crate) rest: Vec<Requests>,
     pub(crate) functions: Vec<Function>,
     pub(crate) growth: Vec<Growth>,
+    pub(crate) aws: Vec<Billed>,
 }
 
 impl Report {
@@ -106,6 +108,40 @@ impl Report {
             }
             show(&table);
         }
+        if !self.aws.is_empty() {
+            self.print_bills();
+        }
+    }
+
+    fn print_bills(&self) {
+        let head = ["MB", "start ms", "first event", "warm p50", "p99", "billed", "$ a million", "calls"];
+        let mut own = table("as on AWS, with the memory of the template", &head);
+        for one in self.aws.iter().filter(|one| one.is_templates) {
+            let [postgres, dynamodb, pushes] = one.calls;
+            own.add_row([
+                one.function.to_owned(),
+                one.memory.to_string(),
+                ms(one.start.p50),
+                ms(one.first.p50),
+                ms(one.warm.p50),
+                ms(one.warm.p99),
+                format!("{:.0}", one.billed),
+                format!("{:.2}", one.million),
+                format!("{postgres} P {dynamodb} D {pushes} C"),
+            ]);
+        }
+        show(&own);
+        println!("calls: to Postgres (a round trip of 1 ms), to DynamoDB (4 ms), and pushes (15 ms)");
+        let by_memory = by_memory(&self.aws);
+        let sizes = by_memory.values().next().map(Vec::as_slice).unwrap_or_default();
+        let head: Vec<_> = sizes.iter().map(|one| format!("{} MB", one.memory)).collect();
+        let mut compared =
+            table("billed ms, $ a million", &head.iter().map(String::as_str).collect::<Vec<_>>());
+        for (function, of) in &by_memory {
+            let cells = of.iter().map(|one| format!("{:.0}, {:.2}", one.billed, one.million));
+            compared.add_row(std::iter::once((*function).to_owned()).chain(cells));
+        }
+        show(&compared);
     }
 
     /// Medians over the rounds, and the least and the largest ratio.

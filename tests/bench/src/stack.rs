@@ -5,17 +5,20 @@ use std::collections::BTreeMap;
 use harness::{Socket, Stack, StackOptions, raise_open_files, seconds_from_now};
 use serde_json::{Value, json};
 
+/// The limits that would limit the load.
+pub(crate) const ENV: [(&str, &str); 3] = [
+    ("MAX_MESSAGES_PER_MINUTE", "0"),
+    ("MAX_CONVERSATIONS_PER_MINUTE", "0"),
+    ("MAX_CONNECTIONS_PER_USER", "2000"),
+];
+
 /// Builds the stack, optimised if this is, and starts it.
 pub(crate) fn start() -> Stack {
     raise_open_files();
     Stack::start(&StackOptions {
         // The throttle of the stage stays in the path, but must not limit the load.
         args: &["--ephemeral", "--parameter-overrides", "FrameRate=100000", "RequestRate=100000"],
-        env: &[
-            ("MAX_MESSAGES_PER_MINUTE", "0"),
-            ("MAX_CONVERSATIONS_PER_MINUTE", "0"),
-            ("MAX_CONNECTIONS_PER_USER", "2000"),
-        ],
+        env: &ENV,
         durable: true,
         optimised: cfg!(not(debug_assertions)),
         ..StackOptions::default()

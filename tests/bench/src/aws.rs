@@ -1,0 +1,187 @@
+//! What Lambda would bill: functions with the processor share of their memory, frozen between events, over TLS
+//! and as far from everything as on AWS.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use harness::{Socket, Stack, StackOptions, eventually};
+use serde::Serialize;
+use serde_json::{Value, json};
+use tokio::time::sleep;
+
+use crate::measure::Times;
+use crate::stack::{ENV, ask, connect, conversation, join, send, token};
+
+/// The memory sizes that are compared, in MB. The last one buys a whole processor.
+const SIZES: [u32; 5] = [128, 256, 512, 1024, 1769];
+
+/// The prices of Lambda in us-east-1 for x86_64: a million requests, and a GB for a million milliseconds.
+const REQUESTS: f64 = 0.20;
+const GB_MS: f64 = 0.016_666_7;
+
+/// Functions whose events nobody waits for are left out.
+const FUNCTIONS: [&str; 14] = [
+    "authorize",
+    "connect",
+    "disconnect",
+    "join_conversation",
+    "leave_conversation",
+    "send_message",
+    "change_message",
+    "mark_read",
+    "typing",
+    "ping",
+    "list_conversations",
+    "list_messages",
+    "find_or_create_conversation",
+    "manage_conversations",
+];
+
+/// Times are in milliseconds.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Billed {
+    pub(crate) function: &'static str,
+    /// MB.
+    pub(crate) memory: u64,
+    /// Whether it is what the template says.
+    pub(crate) is_templates: bool,
+    /// How long a process takes to ask for its first event.
+    pub(crate) start: Times,
+    pub(crate) first: Times,
+    pub(crate) warm: Times,
+    /// What is billed for a warm event: whole milliseconds.
+    pub(crate) billed: f64,
+    /// Dollars for a million warm events.
+    pub(crate) million: f64,
+    /// The calls of a warm event to Postgres and to DynamoDB, and its pushes.
+    pub(crate) calls: [u64; 3],
+}
+
+struct World {
+    stack: Stack,
+    alice: Socket,
+    bob: Socket,
+    conversation: String,
+    message: String,
+    token: String,
+    http: reqwest::Client,
+}
+
+/// Measures with the memory of the template, and then with each size; `starts` processes and `events` warm
+/// events of each function.
+pub(crate) async fn measure(starts: u32, events: u64) -> Vec<Billed> {
+    let mut all = with(None, starts, events).await;
+    for size in SIZES {
+        all.extend(with(Some(size), starts, events).await);
+    }
+    all
+}
+
+async fn with(memory: Option<u32>, starts: u32, events: u64) -> Vec<Billed> {
+    eprintln!(
+        "as on AWS: {}",
+        memory.map_or("the template's memory".to_owned(), |size| format!("{size} MB"))
+    );
+    let mut world = World::new(memory).await;
+    for _ in 0..starts {
+        FUNCTIONS.iter().for_each(|function| world.stack.kills(function));
+        // Until the gateway knows.
+        sleep(Duration::from_millis(300)).await;
+        world.acts(0).await;
+    }
+    for round in 0..events {
+        world.acts(round).await;
+    }
+    let wanted = u64::from(starts) + events;
+    let reported = async || {
+        let reports = world.stack.records("platform.report");
+        reports.iter().filter(|(of, _)| of == "disconnect").count() as u64 >= wanted
+    };
+    eventually("the last event is reported", reported).await;
+    let reports = world.stack.records("platform.report");
+    let lines = world.stack.lines();
+    FUNCTIONS.map(|function| billed(function, memory.is_none(), &reports, &lines)).into()
+}
+
+fn billed(
+    function: &'static str,
+    is_templates: bool,
+    reports: &[(String, Value)],
+    lines: &[(String, Value)],
+) -> Billed {
+    let metrics: Vec<&Value> =
+        reports.iter().filter(|(of, _)| of == function).map(|(_, report)| &report["metrics"]).collect();
+    let durations = |key: &str, cold: bool| -> Vec<f64> {
+        let some = metrics.iter().filter(|metrics| metrics["initDurationMs"].is_number() == cold);
+        some.filter_map(|metrics| metrics[key].as_f64()).collect()
+    };
+    let times = |all: &[f64]| Times::of(all.iter().map(|ms| Duration::from_secs_f64(ms / 1e3)).collect());
+    let warm = durations("durationMs", false);
+    let mean = warm.iter().map(|ms| ms.ceil()).sum::<f64>() / warm.len() as f64;
+    let memory = metrics[0]["memorySizeMB"].as_u64().unwrap();
+    let line = lines.iter().rev().find(|(of, line)| of == function && line["outcome"] == "ok");
+    let count = |name: &str| line.and_then(|(_, line)| line[name].as_u64()).unwrap_or(0);
+    Billed {
+        function,
+        memory,
+        is_templates,
+        start: times(&durations("initDurationMs", true)),
+        first: times(&durations("durationMs", true)),
+        warm: times(&warm),
+        billed: times(&warm).p50.ceil(),
+        million: REQUESTS + mean * memory as f64 / 1024.0 * GB_MS,
+        calls: ["postgres_calls", "dynamodb_calls", "pushes"].map(count),
+    }
+}
+
+impl World {
+    async fn new(memory: Option<u32>) -> Self {
+        let memory = memory.map(|size| format!("--memory={size}"));
+        let args: Vec<&str> = ["--ephemeral", "--as-on-aws"].into_iter().chain(memory.as_deref()).collect();
+        let optimised = cfg!(not(debug_assertions));
+        let stack =
+            Stack::start(&StackOptions { args: &args, env: &ENV, optimised, ..StackOptions::default() });
+        let (mut alice, mut bob) = (connect(&stack, "alice").await, connect(&stack, "bob").await);
+        let conversation = conversation(&stack, "alice", "bob").await;
+        join(&mut alice, &conversation).await;
+        join(&mut bob, &conversation).await;
+        let frame =
+            json!({ "action": "send_message", "conversationId": conversation, "content": "The first." });
+        let sent = ask(&mut alice, frame).await;
+        let message = sent["data"]["id"].as_str().unwrap().to_owned();
+        let token = token(&stack, "alice");
+        Self { stack, alice, bob, conversation, message, token, http: reqwest::Client::new() }
+    }
+
+    /// One event for each function, one after the other.
+    async fn acts(&mut self, round: u64) {
+        let visitor = connect(&self.stack, "alice").await;
+        visitor.closes(None).await;
+        let conversation = self.conversation.clone();
+        let about = |action: &str| json!({ "action": action, "conversationId": conversation });
+        ask(&mut self.alice, about("leave_conversation")).await;
+        join(&mut self.alice, &conversation).await;
+        send(&mut self.alice, &conversation, "Shall we?").await;
+        ask(&mut self.bob, about("mark_read")).await;
+        let action = if round % 2 == 0 { "add_reaction" } else { "remove_reaction" };
+        ask(&mut self.alice, json!({ "action": action, "messageId": self.message, "reaction": "👍" })).await;
+        self.alice.sends(about("typing_start").to_string()).await;
+        while self.bob.receives_json().await["type"] != "user_typing" {}
+        ask(&mut self.alice, json!({ "action": "ping" })).await;
+        for path in ["", &format!("/{conversation}"), &format!("/{conversation}/messages?markRead=false")] {
+            let url = self.stack.http(&format!("/api/conversations{path}"));
+            let answer = self.http.get(url).bearer_auth(&self.token).send().await.unwrap();
+            assert!(answer.status().is_success(), "{path}: {}", answer.status());
+        }
+        crate::stack::conversation(&self.stack, "alice", "bob").await;
+    }
+}
+
+/// The functions in order, each with its figures by memory.
+pub(crate) fn by_memory(all: &[Billed]) -> BTreeMap<&'static str, Vec<&Billed>> {
+    let mut sorted: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for one in all.iter().filter(|one| !one.is_templates) {
+        sorted.entry(one.function).or_default().push(one);
+    }
+    sorted
+}
