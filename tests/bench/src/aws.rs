@@ -163,7 +163,7 @@ impl World {
         join(&mut self.alice, &conversation).await;
         send(&mut self.alice, &conversation, "Shall we?").await;
         ask(&mut self.bob, about("mark_read")).await;
-        let action = if round % 2 == 0 { "add_reaction" } else { "remove_reaction" };
+        let action = if round.is_multiple_of(2) { "add_reaction" } else { "remove_reaction" };
         ask(&mut self.alice, json!({ "action": action, "messageId": self.message, "reaction": "👍" })).await;
         self.alice.sends(about("typing_start").to_string()).await;
         while self.bob.receives_json().await["type"] != "user_typing" {}

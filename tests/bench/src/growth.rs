@@ -7,9 +7,9 @@ use harness::{Socket, Stack, connect as connect_to_postgres};
 use serde::Serialize;
 use serde_json::json;
 
-use crate::measure::Times;
+use crate::measure::{Times, memory};
 use crate::participants;
-use crate::stack::{connect, conversation, join, token};
+use crate::stack::{ask as ask_frame, connect, conversation, join, send, token};
 
 /// The number of requests of each kind.
 const TIMES: usize = 20;
@@ -24,12 +24,54 @@ pub(crate) struct Growth {
     pub(crate) times: Times,
 }
 
-pub(crate) async fn measure(stack: &Stack) -> Vec<Growth> {
+/// Connections that are open and do nothing.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(crate) struct Open {
+    pub(crate) connections: usize,
+    /// What each of the last 90 % has added to the gateway, with its items in DynamoDB, in KB.
+    pub(crate) kb_each: f64,
+}
+
+pub(crate) async fn measure(stack: &Stack) -> (Vec<Growth>, Open) {
     let mut all = history(stack).await;
     all.extend(list(stack).await);
     // This is last: a thousand connections that close keep the stack busy for a while.
     all.extend(fan_out(stack).await);
-    all
+    let (pings, open) = open().await;
+    all.extend(pings);
+    (all, open)
+}
+
+/// A ping while so many connections are open, and the memory that they take, on a stack of their own. Each
+/// user has ten.
+async fn open() -> (Vec<Growth>, Open) {
+    const OF_A_USER: usize = 10;
+    let stack = crate::stack::start();
+    let mut pinging = connect(&stack, "pinging").await;
+    let mut connections = Vec::new();
+    let (mut pings, mut resident) = (Vec::new(), Vec::new());
+    for size in [10, 100, 1_000, 10_000] {
+        eprintln!("growth: {size} open connections");
+        while connections.len() < size {
+            let at_once = AT_ONCE.min(size - connections.len());
+            let opening = (0..at_once).map(async |n| {
+                let user = format!("open-{}", (connections.len() + n) / OF_A_USER);
+                connect(&stack, &user).await
+            });
+            let opened = join_all(opening).await;
+            connections.extend(opened);
+        }
+        let mut times = Vec::new();
+        for _ in 0..TIMES {
+            let sent = Instant::now();
+            ask_frame(&mut pinging, json!({ "action": "ping" })).await;
+            times.push(sent.elapsed());
+        }
+        pings.push(Growth { what: "ping, open connections", of: size, times: Times::of(times) });
+        resident.push((size, memory(stack.pid).resident));
+    }
+    let [.., (fewer, before), (connections, after)] = resident[..] else { unreachable!("four sizes") };
+    (pings, Open { connections, kb_each: (after - before) * 1024.0 / (connections - fewer) as f64 })
 }
 
 /// From the send until the last of so many connections has received the message.
@@ -66,15 +108,32 @@ async fn fan_out(stack: &Stack) -> Vec<Growth> {
     all
 }
 
-/// Two pages of a conversation of so many messages: the newest, and one in the middle.
+/// A send to a conversation of so many messages, until it is acknowledged.
+async fn sends(sender: &mut Socket, conversation: &str, of: usize) -> Growth {
+    let mut times = Vec::new();
+    for _ in 0..TIMES {
+        let began = Instant::now();
+        send(sender, conversation, "one more").await;
+        times.push(began.elapsed());
+    }
+    Growth { what: "send, messages", of, times: Times::of(times) }
+}
+
+/// Sends to a conversation of so many messages, and two pages of it: the newest, and one in the middle.
 async fn history(stack: &Stack) -> Vec<Growth> {
     let postgres = connect_to_postgres(stack.postgres_url()).await;
     drop((connect(stack, "long-a").await, connect(stack, "long-b").await));
     let conversation = conversation(stack, "long-a", "long-b").await;
+    let mut sender = connect(stack, "long-a").await;
     let mut all = Vec::new();
     let mut have = 0;
-    for size in [1_000, 10_000, 100_000, 1_000_000_usize] {
+    for size in [0, 1_000, 10_000, 100_000, 1_000_000_usize] {
         eprintln!("growth: history of {size}");
+        if size == 0 {
+            all.push(sends(&mut sender, &conversation, size).await);
+            have = TIMES;
+            continue;
+        }
         postgres
             .batch_execute(&format!(
                 "insert into messages (id, conversation_id, seq, sender_id, content, created_at)
@@ -88,7 +147,8 @@ async fn history(stack: &Stack) -> Vec<Growth> {
             ))
             .await
             .unwrap();
-        have = size;
+        all.push(sends(&mut sender, &conversation, size).await);
+        have = size + TIMES;
         let middle: uuid::Uuid = postgres
             .query_one(
                 &format!(

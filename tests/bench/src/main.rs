@@ -102,7 +102,10 @@ async fn main() -> ExitCode {
             Part::Participants => {
                 report.compare.extend(participants::measure(&stack, args.rounds).await);
             }
-            Part::Growth => report.growth = growth::measure(&stack).await,
+            Part::Growth => {
+                let (growth, open) = growth::measure(&stack).await;
+                (report.growth, report.open) = (growth, Some(open));
+            }
             Part::Aws => report.aws = aws::measure(args.rounds, 8 * args.seconds).await,
         }
     }

@@ -12,7 +12,7 @@ use crate::chat::Load;
 use crate::compare::Figure;
 use crate::floor::Floor;
 use crate::functions::Function;
-use crate::growth::Growth;
+use crate::growth::{Growth, Open};
 use crate::rest::Requests;
 
 #[derive(Debug, Default, Serialize)]
@@ -23,6 +23,7 @@ pub(crate) struct Report {
     pub(crate) rest: Vec<Requests>,
     pub(crate) functions: Vec<Function>,
     pub(crate) growth: Vec<Growth>,
+    pub(crate) open: Option<Open>,
     pub(crate) aws: Vec<Billed>,
 }
 
@@ -107,6 +108,11 @@ impl Report {
                 table.add_row([what.to_string(), of.to_string(), ms(times.p50), ms(times.p95)]);
             }
             show(&table);
+            if let Some(Open { connections, kb_each }) = self.open {
+                println!(
+                    "{connections} open connections take {kb_each:.0} KB each in the gateway and DynamoDB"
+                );
+            }
         }
         if !self.aws.is_empty() {
             self.print_bills();
@@ -282,6 +288,45 @@ impl Report {
             self.plot(&plot).unwrap();
             println!("{}", plot.display());
         }
+        if !self.growth.is_empty() {
+            let plot = folder.join("growth.svg");
+            self.plot_growth(&plot).unwrap();
+            println!("{}", plot.display());
+        }
+    }
+
+    /// Medians, by what grows.
+    fn plot_growth(&self, path: &Path) -> Result<(), Box<dyn std::error::Error>> {
+        let root = SVGBackend::new(path, (720, 420)).into_drawing_area();
+        root.fill(&WHITE)?;
+        let most = self.growth.iter().map(|growth| growth.times.p50).fold(1.0, f64::max) * 2.0;
+        let mut chart = ChartBuilder::on(&root)
+            .caption("medians in ms, by what grows", ("sans-serif", 18))
+            .margin(12)
+            .x_label_area_size(40)
+            .y_label_area_size(60)
+            .build_cartesian_2d((1.0..2e6).log_scale(), (0.1..most).log_scale())?;
+        chart.configure_mesh().x_desc("connections, messages, conversations").y_desc("ms").draw()?;
+        let mut names: Vec<_> = self.growth.iter().map(|growth| growth.what).collect();
+        names.sort_unstable();
+        names.dedup();
+        for (at, name) in names.into_iter().enumerate() {
+            let color = Palette99::pick(at).mix(1.0);
+            let of_it = self.growth.iter().filter(|growth| growth.what == name);
+            let points = of_it.map(|growth| (growth.of.max(1) as f64, growth.times.p50));
+            chart
+                .draw_series(LineSeries::new(points, color.stroke_width(2)))?
+                .label(name)
+                .legend(move |(x, y)| PathElement::new([(x, y), (x + 16, y)], color.stroke_width(2)));
+        }
+        chart
+            .configure_series_labels()
+            .position(SeriesLabelPosition::UpperLeft)
+            .background_style(WHITE)
+            .border_style(BLACK)
+            .draw()?;
+        root.present()?;
+        Ok(())
     }
 
     /// Messages per second, by the number of senders.
