@@ -37,6 +37,10 @@ const FUNCTIONS: [&str; 14] = [
     "manage_conversations",
 ];
 
+/// A send to so many connections more, whose pushes take processor time.
+const MANY: usize = 49;
+const TO_MANY: &str = "send_message, to 50";
+
 /// Times are in milliseconds.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Billed {
@@ -98,19 +102,32 @@ async fn with(memory: Option<u32>, starts: u32, events: u64) -> Vec<Billed> {
         reports.iter().filter(|(of, _)| of == "disconnect").count() as u64 >= wanted
     };
     eventually("the last event is reported", reported).await;
-    let reports = world.stack.records("platform.report");
+    let is_own = memory.is_none();
     let lines = world.stack.lines();
-    FUNCTIONS.map(|function| billed(function, memory.is_none(), &reports, &lines)).into()
+    let mut all: Vec<_> = FUNCTIONS
+        .map(|function| billed(function, is_own, &metrics(&world.stack, function), calls(&lines, function)))
+        .into();
+    let before = metrics(&world.stack, "send_message").len();
+    world.sends_to_many(events).await;
+    let to_many = metrics(&world.stack, "send_message").split_off(before);
+    all.push(billed(TO_MANY, is_own, &to_many, calls(&world.stack.lines(), "send_message")));
+    all
 }
 
-fn billed(
-    function: &'static str,
-    is_templates: bool,
-    reports: &[(String, Value)],
-    lines: &[(String, Value)],
-) -> Billed {
-    let metrics: Vec<&Value> =
-        reports.iter().filter(|(of, _)| of == function).map(|(_, report)| &report["metrics"]).collect();
+/// What was reported of each event of a function.
+fn metrics(stack: &Stack, function: &str) -> Vec<Value> {
+    let reports = stack.records("platform.report").into_iter().filter(|(of, _)| of == function);
+    reports.map(|(_, mut report)| report["metrics"].take()).collect()
+}
+
+/// The calls of the last event of a function, as its line tells them.
+fn calls(lines: &[(String, Value)], function: &str) -> [u64; 3] {
+    let line = lines.iter().rev().find(|(of, line)| of == function && line["outcome"] == "ok");
+    let count = |name: &str| line.and_then(|(_, line)| line[name].as_u64()).unwrap_or(0);
+    ["postgres_calls", "dynamodb_calls", "pushes"].map(count)
+}
+
+fn billed(function: &'static str, is_templates: bool, metrics: &[Value], calls: [u64; 3]) -> Billed {
     let durations = |key: &str, cold: bool| -> Vec<f64> {
         let some = metrics.iter().filter(|metrics| metrics["initDurationMs"].is_number() == cold);
         some.filter_map(|metrics| metrics[key].as_f64()).collect()
@@ -119,8 +136,6 @@ fn billed(
     let warm = durations("durationMs", false);
     let mean = warm.iter().map(|ms| ms.ceil()).sum::<f64>() / warm.len() as f64;
     let memory = metrics[0]["memorySizeMB"].as_u64().unwrap();
-    let line = lines.iter().rev().find(|(of, line)| of == function && line["outcome"] == "ok");
-    let count = |name: &str| line.and_then(|(_, line)| line[name].as_u64()).unwrap_or(0);
     Billed {
         function,
         memory,
@@ -130,7 +145,7 @@ fn billed(
         warm: times(&warm),
         billed: times(&warm).p50.ceil(),
         million: REQUESTS + mean * memory as f64 / 1024.0 * GB_MS,
-        calls: ["postgres_calls", "dynamodb_calls", "pushes"].map(count),
+        calls,
     }
 }
 
@@ -151,6 +166,20 @@ impl World {
         let message = sent["data"]["id"].as_str().unwrap().to_owned();
         let token = token(&stack, "alice");
         Self { stack, alice, bob, conversation, message, token, http: reqwest::Client::new() }
+    }
+
+    /// Sends while many connections have joined.
+    async fn sends_to_many(&mut self, events: u64) {
+        for _ in 0..MANY {
+            let mut socket = connect(&self.stack, "bob").await;
+            join(&mut socket, &self.conversation).await;
+            tokio::spawn(async move { while socket.next_whenever().await.is_some() {} });
+        }
+        for _ in 0..events {
+            send(&mut self.alice, &self.conversation, "Shall we all?").await;
+        }
+        // The log is written after the answer.
+        sleep(Duration::from_millis(300)).await;
     }
 
     /// One event for each function, one after the other.

@@ -141,10 +141,15 @@ impl Report {
         let by_memory = by_memory(&self.aws);
         let sizes = by_memory.values().next().map(Vec::as_slice).unwrap_or_default();
         let head: Vec<_> = sizes.iter().map(|one| format!("{} MB", one.memory)).collect();
-        let mut compared =
-            table("billed ms, $ a million", &head.iter().map(String::as_str).collect::<Vec<_>>());
+        let mut compared = table(
+            "first, median and p99 in ms; $ a million",
+            &head.iter().map(String::as_str).collect::<Vec<_>>(),
+        );
         for (function, of) in &by_memory {
-            let cells = of.iter().map(|one| format!("{:.0}, {:.2}", one.billed, one.million));
+            let cells = of.iter().map(|one| {
+                let Billed { first, warm, million, .. } = one;
+                format!("{:.0}, {:.0}, {:.0}; {million:.2}", first.p50, warm.p50, warm.p99)
+            });
             compared.add_row(std::iter::once((*function).to_owned()).chain(cells));
         }
         show(&compared);
