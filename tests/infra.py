@@ -276,6 +276,11 @@ def check_egress(database):
     functions = [r["Properties"] for r in service["Resources"].values() if r["Type"] == "AWS::Serverless::Function"]
     networks = [function["VpcConfig"]["Fn::If"][1] for function in functions if "VpcConfig" in function]
     assert networks and all(network["Ipv6AllowedForDualStack"]["Fn::If"][0] == "UsesIpv6" for network in networks), networks
+    assert service["Resources"]["WebSocketApi"]["Properties"]["IpAddressType"] == "dualstack"
+    variables = service["Globals"]["Function"]["Environment"]["Variables"]
+    for variable in ["AWS_ENDPOINT_URL_SECRETS_MANAGER", "AWS_ENDPOINT_URL_LAMBDA"]:
+        assert variables[variable]["Fn::If"][0] == "UsesIpv6" and ".api.aws" in json.dumps(variables[variable]), variable
+    assert database["Resources"]["PrivateIpv6Route"]["Properties"]["DestinationIpv6CidrBlock"] == "::/0"
     allowed = database["Resources"]["Functions"]["Properties"]["SecurityGroupEgress"]
     assert any(rule.get("CidrIpv6") == "::/0" and rule["ToPort"] == 443 for rule in allowed), allowed
     table = (ROOT / "infra/README.md").read_text().partition("| Aurora as in database.yaml, a month |")[2].partition("\n\n")[0]

@@ -136,4 +136,9 @@ async fn a_function_starts_while_nothing_answers() {
     lock.rollback().await.unwrap();
     dynamodb.is(Mood::Well);
     phone.asks(mark).await;
+    let reports = stack.records("platform.report").into_iter().filter(|(of, _)| of == "mark_read");
+    let starts: Vec<_> =
+        reports.filter_map(|(_, report)| report["metrics"]["initDurationMs"].as_f64()).collect();
+    // The limits of an event are three seconds and more.
+    assert!(starts.len() == 1 && starts[0] < 2500.0, "a start has limits of its own: {starts:?}");
 }

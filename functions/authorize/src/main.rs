@@ -10,6 +10,6 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     edge::telemetry::init();
     let sdk = aws::load_config().await?;
     let verifier = &Verifier::from_env(&sdk)?;
-    edge::warm_up(verifier.warm_up()).await;
+    edge::warm_up([Box::pin(verifier.warm_up())]).await;
     lambda_runtime::run(service_fn(|event| handler::handle(verifier, event))).await
 }

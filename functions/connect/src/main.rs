@@ -4,7 +4,7 @@ mod handler;
 
 use handler::State;
 use realtime::{Announcer, lease_from_env};
-use store::Store;
+use store::{Store, Use};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
@@ -16,8 +16,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         lease: lease_from_env()?,
         max_connections: environment::parsed_or("MAX_CONNECTIONS_PER_USER", 20)?,
     };
-    edge::warm_up(async { tokio::join!(state.store.warm_up([&store::WELCOME]), state.announcer.warm_up()) })
-        .await;
+    edge::warm_up([Box::pin(state.store.warm_up(Use::Welcome)), Box::pin(state.announcer.warm_up())]).await;
     edge::websocket::connect(async |caller, identity, profile| {
         handler::handle(&state, caller, identity, profile).await
     })

@@ -5,7 +5,7 @@ mod handler;
 use aws::Deliveries;
 use edge::token::Verifier;
 use handler::State;
-use store::Store;
+use store::{Store, Use};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
@@ -17,13 +17,11 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         max_per_minute: environment::parsed_or("MAX_CONVERSATIONS_PER_MINUTE", 60)?,
     };
     let verifier = Verifier::from_env(&sdk)?;
-    edge::warm_up(async {
-        tokio::join!(
-            verifier.warm_up(),
-            state.store.warm_up([&store::FIND_OR_CREATE]),
-            state.deliveries.warm_up()
-        )
-    })
+    edge::warm_up([
+        Box::pin(verifier.warm_up()),
+        Box::pin(state.store.warm_up(Use::FindOrCreate)),
+        Box::pin(state.deliveries.warm_up()),
+    ])
     .await;
     edge::http::run(verifier, edge::http::json_body, |claims, body| handler::handle(state, claims, body))
         .await

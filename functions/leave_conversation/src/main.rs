@@ -10,6 +10,6 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     let sdk = aws::load_config().await?;
     let push = Push::from_env(&sdk)?;
     let state = Connections::from_env(&sdk)?;
-    edge::warm_up(state.warm_up()).await;
+    edge::warm_up([Box::pin(state.warm_up())]).await;
     edge::websocket::serve(&push, async |caller, frame| handler::handle(&state, caller, frame).await).await
 }

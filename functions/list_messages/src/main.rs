@@ -5,7 +5,7 @@ mod handler;
 use edge::token::Verifier;
 use handler::State;
 use realtime::{Connections, Push};
-use store::Store;
+use store::{Store, Use};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
@@ -17,14 +17,12 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         push: Push::from_env(&sdk)?,
     };
     let verifier = Verifier::from_env(&sdk)?;
-    edge::warm_up(async {
-        tokio::join!(
-            verifier.warm_up(),
-            state.store.warm_up([&store::READ_HISTORY]),
-            state.connections.warm_up(),
-            state.push.warm_up()
-        )
-    })
+    edge::warm_up([
+        Box::pin(verifier.warm_up()),
+        Box::pin(state.store.warm_up(Use::ReadHistory)),
+        Box::pin(state.connections.warm_up()),
+        Box::pin(state.push.warm_up()),
+    ])
     .await;
     edge::http::run(verifier, handler::read, |claims, page| handler::handle(state, claims, page)).await
 }

@@ -8,7 +8,7 @@ use aws::Deliveries;
 use edge::token::Verifier;
 use handler::State;
 use realtime::{Connections, Push};
-use store::Store;
+use store::{Store, Use};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
@@ -23,15 +23,13 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         max_participants: environment::parsed_or("MAX_PARTICIPANTS", 1000)?,
     };
     let verifier = Verifier::from_env(&sdk)?;
-    edge::warm_up(async {
-        tokio::join!(
-            verifier.warm_up(),
-            state.store.warm_up([]),
-            state.connections.warm_up(),
-            state.push.warm_up(),
-            state.deliveries.warm_up()
-        )
-    })
+    edge::warm_up([
+        Box::pin(verifier.warm_up()),
+        Box::pin(state.store.warm_up(Use::Any)),
+        Box::pin(state.connections.warm_up()),
+        Box::pin(state.push.warm_up()),
+        Box::pin(state.deliveries.warm_up()),
+    ])
     .await;
     edge::http::run(verifier, request::read, |claims, asked| handler::handle(state, claims, asked)).await
 }

@@ -4,7 +4,7 @@ mod handler;
 
 use handler::State;
 use realtime::{Connections, Push};
-use store::Store;
+use store::{Store, Use};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
@@ -15,13 +15,11 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         connections: Connections::from_env(&sdk)?,
         push: Push::from_env(&sdk)?,
     };
-    edge::warm_up(async {
-        tokio::join!(
-            state.store.warm_up([&store::MARK_READ]),
-            state.connections.warm_up(),
-            state.push.warm_up()
-        )
-    })
+    edge::warm_up([
+        Box::pin(state.store.warm_up(Use::MarkRead)),
+        Box::pin(state.connections.warm_up()),
+        Box::pin(state.push.warm_up()),
+    ])
     .await;
     edge::websocket::serve(&state.push, async |caller, frame| handler::handle(&state, caller, frame).await)
         .await

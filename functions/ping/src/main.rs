@@ -4,7 +4,7 @@ mod handler;
 
 use handler::State;
 use realtime::{Connections, Push, lease_from_env};
-use store::Store;
+use store::{Store, Use};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
@@ -16,9 +16,6 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         connections: Connections::from_env(&sdk)?,
         lease: lease_from_env()?,
     };
-    edge::warm_up(async {
-        tokio::join!(state.store.warm_up([&store::HEADS_OF]), state.connections.warm_up())
-    })
-    .await;
+    edge::warm_up([Box::pin(state.store.warm_up(Use::HeadsOf)), Box::pin(state.connections.warm_up())]).await;
     edge::websocket::serve(&push, async |caller, frame| handler::handle(&state, caller, frame).await).await
 }

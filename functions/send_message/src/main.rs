@@ -5,7 +5,7 @@ mod handler;
 use aws::Deliveries;
 use handler::State;
 use realtime::{Connections, Push};
-use store::Store;
+use store::{Store, Use};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
@@ -18,14 +18,12 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         deliveries: Deliveries::from_env(&sdk)?,
         max_per_minute: environment::parsed_or("MAX_MESSAGES_PER_MINUTE", 600)?,
     };
-    edge::warm_up(async {
-        tokio::join!(
-            state.store.warm_up([&store::SEND_MESSAGE]),
-            state.connections.warm_up(),
-            state.push.warm_up(),
-            state.deliveries.warm_up()
-        )
-    })
+    edge::warm_up([
+        Box::pin(state.store.warm_up(Use::SendMessage)),
+        Box::pin(state.connections.warm_up()),
+        Box::pin(state.push.warm_up()),
+        Box::pin(state.deliveries.warm_up()),
+    ])
     .await;
     edge::websocket::serve(&state.push, async |caller, frame| handler::handle(&state, caller, frame).await)
         .await

@@ -11,7 +11,7 @@ use aws::Deliveries;
 use edge::token::ServiceVerifier;
 use handler::State;
 use realtime::Announcer;
-use store::Store;
+use store::{Store, Use};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
@@ -24,14 +24,12 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         max_participants: environment::parsed_or("MAX_PARTICIPANTS", 1000)?,
     };
     let verifier = ServiceVerifier::from_env(&sdk)?;
-    edge::warm_up(async {
-        tokio::join!(
-            verifier.warm_up(),
-            state.store.warm_up([]),
-            state.announcer.warm_up(),
-            state.deliveries.warm_up()
-        )
-    })
+    edge::warm_up([
+        Box::pin(verifier.warm_up()),
+        Box::pin(state.store.warm_up(Use::Any)),
+        Box::pin(state.announcer.warm_up()),
+        Box::pin(state.deliveries.warm_up()),
+    ])
     .await;
     edge::http::run(verifier, request::read, |(), asked| handler::handle(state, asked)).await
 }

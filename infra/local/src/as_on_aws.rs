@@ -3,6 +3,7 @@
 
 mod distance;
 mod share;
+mod timer;
 mod tls;
 
 use std::io;
@@ -11,6 +12,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
 use tokio::net::TcpListener;
 
 use crate::listener::listen;
@@ -60,8 +62,10 @@ impl Distances {
         let near = listener.local_addr()?;
         let postgres = (Ipv4Addr::LOCALHOST, port).into();
         self.serve(listener, postgres, Protocol::Postgres, TO_POSTGRES);
-        let url = url.replace(&format!(":{port}"), &format!(":{}", near.port()));
-        Ok(format!("{url}?sslmode=verify-full&sslrootcert={}", self.authority.certificate.display()))
+        let url = url.replace(&format!("@127.0.0.1:{port}/"), &format!("@{near}/"));
+        let roots = self.certificate();
+        let roots = percent_encode(roots.as_bytes(), NON_ALPHANUMERIC);
+        Ok(format!("{url}?sslmode=verify-full&sslrootcert={roots}"))
     }
 
     fn https(&self, at: SocketAddr, round_trip: Duration) -> io::Result<String> {

@@ -57,10 +57,10 @@ pub(crate) struct StackArgs {
     pub(crate) max_lifetime: Duration,
     /// Give functions the processor share of their memory, freeze them between events, and let them reach what
     /// they call over TLS and from as far away as on AWS
-    #[arg(long, conflicts_with_all = ["database_url", "lambda_endpoint"])]
+    #[arg(long, conflicts_with = "lambda_endpoint")]
     pub(crate) as_on_aws: bool,
     /// Give all functions this memory in MB instead of what the template says
-    #[arg(long, value_name = "MB", hide = true, value_parser = clap::value_parser!(u32).range(128..=10240))]
+    #[arg(long, value_name = "MB", hide = true, requires = "as_on_aws", value_parser = clap::value_parser!(u32).range(128..=10240))]
     pub(crate) memory: Option<u32>,
     /// Build the functions again when their sources change
     #[arg(long, conflicts_with = "lambda_endpoint")]

@@ -12,7 +12,7 @@ const BACKLOG: u32 = 4096;
 /// Listens on a port; 0 is any free one.
 pub(crate) fn listen(port: u16) -> io::Result<TcpListener> {
     let socket = TcpSocket::new_v4()?;
-    // A stack that has just ended leaves sockets behind, which do not keep the next one from its port.
+    // Lets a new stack take a port whose old connections are in TIME_WAIT.
     socket.set_reuseaddr(true)?;
     socket.bind((Ipv4Addr::LOCALHOST, port).into())?;
     socket.listen(BACKLOG)

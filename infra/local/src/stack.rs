@@ -46,6 +46,8 @@ pub(crate) enum StackError {
     Template { path: PathBuf, reason: TemplateError },
     #[error("--ephemeral throws the database away, so it does not go with a database URL")]
     EphemeralWithUrl,
+    #[error("--as-on-aws reaches a Postgres of its own only, so it does not go with a database URL")]
+    FarFromUrl,
     #[error("the keeper of child processes cannot be started: {0}")]
     NoKeeper(io::Error),
     #[error("the functions cannot be put into the data directory: {0}")]
@@ -138,6 +140,9 @@ async fn start_and_serve(args: &StackArgs, started: &mut Started) -> Result<(), 
     let given_url = args.database_url.as_deref().filter(|url| !url.is_empty());
     if args.ephemeral && given_url.is_some() {
         return Err(StackError::EphemeralWithUrl);
+    }
+    if args.as_on_aws && given_url.is_some() {
+        return Err(StackError::FarFromUrl);
     }
     // The functions fetch a secret themselves.
     if let (true, Some(url)) = (needs_postgres, given_url.filter(|url| !url.starts_with("arn:"))) {

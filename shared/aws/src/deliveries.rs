@@ -5,11 +5,12 @@ use aws_sdk_lambda::Client;
 use aws_sdk_lambda::error::DisplayErrorContext;
 use aws_sdk_lambda::primitives::Blob;
 use aws_sdk_lambda::types::InvocationType;
-use domain::ConversationId;
+use domain::{ConversationId, Dependency, Failure};
 use environment::Misconfigured;
 use serde_json::json;
 
 use crate::config::with_limits;
+use crate::failure;
 
 /// Starts deliveries of events, if there are any events.
 #[derive(Clone, Debug)]
@@ -37,10 +38,14 @@ impl Deliveries {
     }
 
     /// Opens a connection to Lambda, for the first event: see `edge::warm_up`. A dry run starts nothing.
-    pub async fn warm_up(&self) {
-        let Some(Invoking { client, function }) = &self.0 else { return };
+    ///
+    /// # Errors
+    ///
+    /// Lambda did not answer, or not as it should.
+    pub async fn warm_up(&self) -> Result<(), Failure> {
+        let Some(Invoking { client, function }) = &self.0 else { return Ok(()) };
         let dry_run = client.invoke().function_name(function).invocation_type(InvocationType::DryRun);
-        let _ = dry_run.send().await;
+        dry_run.send().await.map(drop).map_err(|error| failure(Dependency::Lambda, &error))
     }
 
     /// Starts the delivery of an event that was committed. It goes on after this returns. If it cannot be

@@ -29,6 +29,8 @@ pub enum Dependency {
     SecretsManager,
     /// The connection callbacks of API Gateway.
     Callbacks,
+    /// The Invoke API of Lambda.
+    Lambda,
 }
 
 /// The kind of a failure.
@@ -67,6 +69,7 @@ impl fmt::Display for Dependency {
             Self::Jwks => "the JWKS host",
             Self::SecretsManager => "Secrets Manager",
             Self::Callbacks => "the connection callback",
+            Self::Lambda => "Lambda",
         })
     }
 }

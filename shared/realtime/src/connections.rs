@@ -121,8 +121,12 @@ impl Connections {
 
     /// Opens a connection to DynamoDB, for the first event: see [`edge::warm_up`]. It reads an item that does
     /// not exist.
-    pub async fn warm_up(&self) {
-        let _ = self.read([AttributeValue::S(NO_ITEM.to_owned())]).await;
+    ///
+    /// # Errors
+    ///
+    /// DynamoDB did not answer, or not as it should.
+    pub async fn warm_up(&self) -> Result<(), Failure> {
+        self.read([AttributeValue::S(NO_ITEM.to_owned())]).await.map(drop)
     }
 
     /// Stores a connection that is about to open, unless its token is revoked. If the user then has more than

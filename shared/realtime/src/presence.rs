@@ -75,8 +75,12 @@ impl Announcer {
     }
 
     /// Opens the connections that an announcement needs: see [`edge::warm_up`].
-    pub async fn warm_up(&self) {
-        tokio::join!(self.connections.warm_up(), self.push.warm_up());
+    ///
+    /// # Errors
+    ///
+    /// DynamoDB or API Gateway did not answer, or not as they should.
+    pub async fn warm_up(&self) -> Result<(), Failure> {
+        tokio::try_join!(self.connections.warm_up(), self.push.warm_up()).map(drop)
     }
 
     /// Announces transitions of a user, to their `contacts` if those are the audience, and then removes them

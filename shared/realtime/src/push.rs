@@ -12,7 +12,7 @@ use aws_sdk_apigatewaymanagement::Client;
 use aws_sdk_apigatewaymanagement::error::DisplayErrorContext;
 use aws_sdk_apigatewaymanagement::primitives::Blob;
 use bytes::Bytes;
-use domain::ConnectionId;
+use domain::{ConnectionId, Dependency, Failure};
 use edge::websocket::{Callbacks, Closing};
 use environment::Misconfigured;
 use futures_util::StreamExt;
@@ -88,8 +88,18 @@ impl Push {
 
     /// Opens a connection to the callbacks, for the first event: see [`edge::warm_up`]. It pushes to a connection
     /// that cannot exist, which API Gateway refuses.
-    pub async fn warm_up(&self) {
-        let _ = self.client.post_to_connection().connection_id("none").data(Blob::new([])).send().await;
+    ///
+    /// # Errors
+    ///
+    /// API Gateway did not answer.
+    pub async fn warm_up(&self) -> Result<(), Failure> {
+        let push = self.client.post_to_connection().connection_id("none").data(Blob::new([]));
+        match push.send().await {
+            Err(error) if error.as_service_error().is_none() => {
+                Err(Failure::unavailable(Dependency::Callbacks, DisplayErrorContext(error).to_string()))
+            }
+            Ok(_) | Err(_) => Ok(()),
+        }
     }
 
     /// Sends each frame to its target, concurrently, and returns the targets that are gone. A push that is

@@ -69,11 +69,11 @@ pub struct Changes {
 }
 
 /// The first statement of [`Store::change_message`].
-pub static LOCK_CONVERSATION_OF: Query<3> =
+pub(crate) static LOCK_CONVERSATION_OF: Query<3> =
     Query { sql: include_str!("lock_conversation_of.sql"), types: [Type::UUID, Type::TEXT, Type::BOOL] };
 
 /// The second statement of [`Store::change_message`].
-pub static CHANGE_MESSAGE: Query<13> = Query {
+pub(crate) static CHANGE_MESSAGE: Query<13> = Query {
     sql: include_str!("change_message.sql"),
     types: [
         Type::UUID,

@@ -73,11 +73,11 @@ pub enum FindOrCreate {
 }
 
 /// The statement of [`Store::participation_of`].
-pub static PARTICIPATION_OF: Query<3> =
+pub(crate) static PARTICIPATION_OF: Query<3> =
     Query { sql: include_str!("participation_of.sql"), types: [Type::UUID, Type::TEXT, Type::INT4] };
 
 /// The statement of [`Store::find_or_create_conversation`].
-pub static FIND_OR_CREATE: Query<11> = Query {
+pub(crate) static FIND_OR_CREATE: Query<11> = Query {
     sql: include_str!("find_or_create_conversation.sql"),
     types: [
         Type::TEXT,
@@ -95,13 +95,14 @@ pub static FIND_OR_CREATE: Query<11> = Query {
 };
 
 /// The statement of [`Store::conversations_of`].
-pub static CONVERSATIONS_OF: Query<5> = Query {
+pub(crate) static CONVERSATIONS_OF: Query<5> = Query {
     sql: include_str!("conversations_of.sql"),
     types: [Type::TEXT, Type::TIMESTAMPTZ, Type::UUID, Type::INT8, Type::INT8],
 };
 
 /// The statement of [`Store::heads_of`].
-pub static HEADS_OF: Query<2> = Query { sql: include_str!("heads_of.sql"), types: [Type::TEXT, Type::INT8] };
+pub(crate) static HEADS_OF: Query<2> =
+    Query { sql: include_str!("heads_of.sql"), types: [Type::TEXT, Type::INT8] };
 
 impl Store {
     /// Where a conversation stands for `user`, if they take part in it.

@@ -10,11 +10,11 @@ use crate::rows;
 use crate::users::issued_at;
 
 /// The statement of [`Store::mark_read`].
-pub static MARK_READ: Query<3> =
+pub(crate) static MARK_READ: Query<3> =
     Query { sql: include_str!("mark_read.sql"), types: [Type::UUID, Type::TEXT, Type::INT8] };
 
 /// The statement of [`Store::read_history`].
-pub static READ_HISTORY: Query<8> = Query {
+pub(crate) static READ_HISTORY: Query<8> = Query {
     sql: include_str!("read_history.sql"),
     types: [Type::UUID, Type::TEXT, Type::UUID, Type::INT8, Type::BOOL, Type::INT8, Type::BOOL, Type::INT8],
 };

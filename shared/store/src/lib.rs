@@ -24,22 +24,20 @@ mod retention;
 mod rows;
 mod send;
 mod service;
+mod start;
 mod tls;
 mod users;
 
 pub use blocks::{BlockRefusal, Blocked, MAX_BLOCKED};
-pub use changes::{CHANGE_MESSAGE, ChangeRefusal, Changed, Changes, LOCK_CONVERSATION_OF};
-pub use conversations::{
-    CONVERSATIONS_OF, FIND_OR_CREATE, FindOrCreate, HEADS_OF, Head, Listed, PARTICIPATION_OF, Participation,
-};
+pub use changes::{ChangeRefusal, Changed, Changes};
+pub use conversations::{FindOrCreate, Head, Listed, Participation};
 pub use erasure::{ExportPlace, Exported, Participated, Whereabouts};
 pub use events::{Backlog, Claimant, Recorded, SetAside, Unread};
 pub use groups::{Actor, ChangedGroup, GroupChange, Made, NewGroup, Participant, Refusal, Removal};
-pub use history::{Found, History, MARK_READ, Marked, Part, Place, READ_HISTORY};
+pub use history::{Found, History, Marked, Part, Place};
 pub use pace::Pace;
 pub use pool::{Session, Store, url_from_env};
-pub use query::{Prepare, Query};
 pub use retention::Retained;
-pub use send::{SEND_MESSAGE, Sending, Sent};
+pub use send::{Sending, Sent};
 pub use service::{NewConversation, ProfileChange};
-pub use users::{CONTACTS_OF, WELCOME};
+pub use start::Use;

@@ -30,10 +30,6 @@ const CONNECTIONS: usize = 2;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// The time limit of opening a connection and preparing statements when a process starts: less than that of
-/// `edge::warm_up`.
-const WARM_UP_TIMEOUT: Duration = Duration::from_millis(400);
-
 /// The time limit of opening a connection for a migration. A paused Aurora takes about 15 s to resume (Aurora
 /// User Guide, "Scaling to Zero ACUs").
 const SESSION_CONNECT_TIMEOUT: Duration = Duration::from_secs(40);
@@ -222,11 +218,16 @@ impl Store {
         Ok(Self { url, records_events, latest: Arc::default() })
     }
 
-    /// Opens a connection and prepares statements, for the first event: see `edge::warm_up`.
-    pub async fn warm_up<const N: usize>(&self, statements: [&dyn Prepare; N]) {
-        let preparing = self.run(|connection| async move { connection.prepares(&statements).await });
-        if timeout(WARM_UP_TIMEOUT, preparing).await.is_err() {
-            self.forget_connections().await;
+    /// Opens a connection and prepares statements. If that takes longer than `limit`, the connection is dropped:
+    /// it may still answer.
+    pub(crate) async fn prepare(&self, statements: &[&dyn Prepare], limit: Duration) -> Result<(), Failure> {
+        let preparing = self.run(|connection| async move { connection.prepares(statements).await });
+        match timeout(limit, preparing).await {
+            Ok(done) => done,
+            Err(elapsed) => {
+                self.forget_connections().await;
+                Err(Failure::unavailable(Dependency::Postgres, elapsed))
+            }
         }
     }
 

@@ -1,10 +1,10 @@
-//! Statements that the start of a process prepares, before its first event.
+//! Statements that a start can prepare.
 
 use tokio_postgres::types::{ToSql, Type};
 
 /// A statement with `N` parameters, which have the same types in each call.
 #[derive(Debug)]
-pub struct Query<const N: usize> {
+pub(crate) struct Query<const N: usize> {
     pub(crate) sql: &'static str,
     pub(crate) types: [Type; N],
 }
@@ -20,7 +20,7 @@ impl<const N: usize> Query<N> {
 }
 
 /// A [`Query`] with any number of parameters.
-pub trait Prepare: Sync {
+pub(crate) trait Prepare: Sync {
     /// The statement, and the types of its parameters.
     fn text(&self) -> (&'static str, &[Type]);
 }

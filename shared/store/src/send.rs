@@ -15,7 +15,7 @@ use crate::query::Query;
 use crate::rows;
 
 /// The statement of [`Store::send_message`].
-pub static SEND_MESSAGE: Query<10> = Query {
+pub(crate) static SEND_MESSAGE: Query<10> = Query {
     sql: include_str!("send_message.sql"),
     types: [
         Type::UUID,

@@ -12,13 +12,13 @@ use crate::rows;
 const CONTACTS: i64 = 500;
 
 /// The statement of [`Store::welcome`].
-pub static WELCOME: Query<7> = Query {
+pub(crate) static WELCOME: Query<7> = Query {
     sql: include_str!("welcome.sql"),
     types: [Type::TEXT, Type::TEXT, Type::TEXT, Type::TEXT, Type::INT8, Type::INT4, Type::INT8],
 };
 
 /// The statement of [`Store::contacts_of`].
-pub static CONTACTS_OF: Query<3> =
+pub(crate) static CONTACTS_OF: Query<3> =
     Query { sql: include_str!("contacts_of.sql"), types: [Type::TEXT, Type::INT8, Type::INT4] };
 
 impl Store {

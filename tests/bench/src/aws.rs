@@ -49,6 +49,8 @@ pub(crate) struct Billed {
     pub(crate) memory: u64,
     /// Whether it is what the template says.
     pub(crate) is_templates: bool,
+    /// Whether it had the processor share of its memory.
+    pub(crate) has_share: bool,
     /// How long a process takes to ask for its first event.
     pub(crate) start: Times,
     pub(crate) first: Times,
@@ -111,6 +113,9 @@ async fn with(memory: Option<u32>, starts: u32, events: u64) -> Vec<Billed> {
     world.sends_to_many(events).await;
     let to_many = metrics(&world.stack, "send_message").split_off(before);
     all.push(billed(TO_MANY, is_own, &to_many, calls(&world.stack.lines(), "send_message")));
+    // The stack says so when it cannot give shares.
+    let has_share = !world.stack.log().contains("all processors");
+    all.iter_mut().for_each(|one| one.has_share = has_share);
     all
 }
 
@@ -140,6 +145,7 @@ fn billed(function: &'static str, is_templates: bool, metrics: &[Value], calls: 
         function,
         memory,
         is_templates,
+        has_share: true,
         start: times(&durations("initDurationMs", true)),
         first: times(&durations("durationMs", true)),
         warm: times(&warm),
@@ -154,8 +160,9 @@ impl World {
         let memory = memory.map(|size| format!("--memory={size}"));
         let args: Vec<&str> = ["--ephemeral", "--as-on-aws"].into_iter().chain(memory.as_deref()).collect();
         let optimised = cfg!(not(debug_assertions));
-        let stack =
-            Stack::start(&StackOptions { args: &args, env: &ENV, optimised, ..StackOptions::default() });
+        let options =
+            StackOptions { args: &args, env: &ENV, durable: true, optimised, ..StackOptions::default() };
+        let stack = Stack::start(&options);
         let (mut alice, mut bob) = (connect(&stack, "alice").await, connect(&stack, "bob").await);
         let conversation = conversation(&stack, "alice", "bob").await;
         join(&mut alice, &conversation).await;

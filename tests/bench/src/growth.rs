@@ -142,7 +142,8 @@ async fn history(stack: &Stack) -> Vec<Growth> {
                    from generate_series({}, {size}) seq;
                  update conversations set last_seq = {size}, last_message_at = clock_timestamp() where id =
                    '{conversation}';
-                 analyze messages;",
+                 analyze messages;
+                 checkpoint;",
                 have + 1
             ))
             .await

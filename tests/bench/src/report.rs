@@ -127,8 +127,8 @@ impl Report {
             own.add_row([
                 one.function.to_owned(),
                 one.memory.to_string(),
-                ms(one.start.p50),
-                ms(one.first.p50),
+                ms_or_none(one.start.p50),
+                ms_or_none(one.first.p50),
                 ms(one.warm.p50),
                 ms(one.warm.p99),
                 format!("{:.0}", one.billed),
@@ -137,6 +137,9 @@ impl Report {
             ]);
         }
         show(&own);
+        if self.aws.iter().any(|one| !one.has_share) {
+            println!("WITHOUT THE PROCESSOR SHARES OF AWS: no control group can be made here");
+        }
         println!("calls: to Postgres (a round trip of 1 ms), to DynamoDB (4 ms), and pushes (15 ms)");
         let by_memory = by_memory(&self.aws);
         let sizes = by_memory.values().next().map(Vec::as_slice).unwrap_or_default();
@@ -370,6 +373,11 @@ fn table(name: &str, columns: &[&str]) -> Table {
 
 fn show(table: &Table) {
     println!("\n{table}");
+}
+
+/// Nothing was measured if it is 0.
+fn ms_or_none(milliseconds: f64) -> String {
+    if milliseconds == 0.0 { String::new() } else { ms(milliseconds) }
 }
 
 fn ms(milliseconds: f64) -> String {

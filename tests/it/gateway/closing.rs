@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use harness::{Socket, Stack};
+use harness::{PATIENCE, Socket, Stack};
+use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
@@ -39,14 +40,17 @@ async fn an_idle_connection_is_closed() {
     let closing = async {
         // If a Ping counted as activity, the connection would never end.
         let mut beat = tokio::time::interval(Duration::from_millis(500));
-        let frame = loop {
-            beat.tick().await;
-            idle.sends_frame(Message::Ping("are you there?".into())).await;
-            match idle.next().await {
-                Message::Close(frame) => break frame.expect("the gateway always says why"),
-                pong => assert_eq!(pong, Message::Pong("are you there?".into())),
+        let pinging = async {
+            loop {
+                beat.tick().await;
+                idle.sends_frame(Message::Ping("are you there?".into())).await;
+                match idle.next().await {
+                    Message::Close(frame) => break frame.expect("the gateway always says why"),
+                    pong => assert_eq!(pong, Message::Pong("are you there?".into())),
+                }
             }
         };
+        let frame = timeout(PATIENCE, pinging).await.expect("a Ping does not count");
         assert_eq!((frame.code, frame.reason.as_str()), (CloseCode::Away, "Going away"));
         assert!(began.elapsed() > Duration::from_millis(2500), "{:?}", began.elapsed());
     };

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use harness::{PATIENCE, Socket, Stack};
+use harness::{PATIENCE, Socket, Stack, raise_open_files};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -96,6 +96,7 @@ async fn too_many_connections_are_refused() {
 async fn many_may_come_while_the_gateway_is_busy() {
     let handshake = b"GET /open HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    raise_open_files();
     let stack = Stack::own_gateway(&[]);
     let pause = stack.pauses();
     let mut streams = Vec::new();

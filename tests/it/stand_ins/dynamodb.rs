@@ -160,13 +160,13 @@ impl DynamoDb {
 
     fn notes(&self, head: &Parts, body: &str) {
         let function = caller(&head.headers).unwrap_or_default();
-        if body.contains(NO_ITEM) {
-            let read = "dynamodb:BatchGetItem".to_owned();
-            self.state.lock().unwrap().starting.insert((function, read));
-            return;
-        }
         let call =
             head.headers.get("x-amz-target").and_then(|target| target.to_str().ok()?.split('.').next_back());
+        if body.contains(NO_ITEM) {
+            let call = format!("dynamodb:{}", call.unwrap_or_default());
+            self.state.lock().unwrap().starting.insert((function, call));
+            return;
+        }
         let request: Value = serde_json::from_str(body).unwrap_or_default();
         let calls: Vec<(String, usize)> = match call.unwrap_or_default() {
             // A policy has to allow what is done to each item.

@@ -12,10 +12,12 @@ use tokio::io::{
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 
+use super::timer;
 use super::tls::Authority;
 
-/// What a way holds that was sent and has not been read.
+/// What one direction holds that was sent and has not been read, in bytes, and in how many pieces.
 const BUFFER: usize = 256 * 1024;
+const PIECES: usize = 16;
 
 /// A service on this machine, and how far away it is.
 #[derive(Debug)]
@@ -50,52 +52,51 @@ pub(super) async fn serve(listener: TcpListener, service: Arc<Service>) {
 async fn connect(client: TcpStream, service: Arc<Service>) -> io::Result<()> {
     client.set_nodelay(true)?;
     let (from_client, to_client) = client.into_split();
-    let (near, far) = duplex(BUFFER);
-    let (from_service, to_service) = tokio::io::split(near);
+    let (client_side, service_side) = duplex(BUFFER);
+    let (from_service, to_service) = tokio::io::split(client_side);
     let one_way = service.round_trip / 2;
     // The system has answered the handshake of TCP at once, which takes a round trip from far away.
     let opened = Instant::now() + service.round_trip;
-    tokio::spawn(carry(from_client, to_service, one_way, opened));
-    tokio::spawn(carry(from_service, to_client, one_way, opened));
-    encrypt(far, &service).await
+    tokio::spawn(delay(from_client, to_service, one_way, opened));
+    tokio::spawn(delay(from_service, to_client, one_way, opened));
+    encrypt(service_side, &service).await
 }
 
 /// Passes on what was sent, encrypted on one side.
-async fn encrypt(mut far: DuplexStream, service: &Service) -> io::Result<()> {
+async fn encrypt(mut client: DuplexStream, service: &Service) -> io::Result<()> {
     if service.protocol == Protocol::Postgres {
         // `SSLRequest`, which has no content.
-        far.read_exact(&mut [0; 8]).await?;
-        far.write_all(b"S").await?;
+        client.read_exact(&mut [0; 8]).await?;
+        client.write_all(b"S").await?;
     }
-    let mut far = service.authority.acceptor.accept(far).await?;
+    let mut client = service.authority.acceptor.accept(client).await?;
     let mut here = TcpStream::connect(service.at).await?;
     here.set_nodelay(true)?;
-    copy_bidirectional(&mut far, &mut here).await.map(drop)
+    copy_bidirectional(&mut client, &mut here).await.map(drop)
 }
 
 /// Lets what is read arrive `one_way` later, as if the connection had been opened at `opened`.
-async fn carry(
+async fn delay(
     mut from: impl AsyncRead + Unpin + Send + 'static,
     mut to: impl AsyncWrite + Unpin,
     one_way: Duration,
     opened: Instant,
 ) -> io::Result<()> {
-    let (sender, mut under_way) = mpsc::channel::<(Instant, Bytes)>(1024);
+    let (sender, mut under_way) = mpsc::channel::<(Instant, Bytes)>(PIECES);
     tokio::spawn(async move {
-        let mut buffer = BytesMut::new();
-        while from.read_buf(&mut buffer).await.is_ok_and(|read| read > 0) {
+        loop {
+            let mut buffer = BytesMut::with_capacity(BUFFER / PIECES);
+            if !from.read_buf(&mut buffer).await.is_ok_and(|read| read > 0) {
+                return;
+            }
             let due = Instant::now().max(opened) + one_way;
-            if sender.send((due, buffer.split().freeze())).await.is_err() {
+            if sender.send((due, buffer.freeze())).await.is_err() {
                 return;
             }
         }
     });
     while let Some((due, bytes)) = under_way.recv().await {
-        let left = due.saturating_duration_since(Instant::now());
-        if !left.is_zero() {
-            // A timer of the runtime has whole milliseconds, which is too coarse.
-            let _ = tokio::task::spawn_blocking(move || std::thread::sleep(left)).await;
-        }
+        timer::sleep_until(due).await;
         to.write_all(&bytes).await?;
     }
     to.shutdown().await

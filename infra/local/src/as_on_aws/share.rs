@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use nix::sys::signal::{Signal, killpg};
+use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 use uuid::Uuid;
 
@@ -81,13 +81,16 @@ impl Shares {
 impl Group {
     fn create() -> io::Result<Self> {
         let one = Path::new(VERSION_1).join(own_path("cpu"));
-        if one.join("cpu.cfs_quota_us").exists() || one.join("cpu.shares").exists() {
+        if one.join("cpu.shares").exists() {
             return Ok(Self { path: create_in(&one)?, version: Version::One });
         }
-        let two = Path::new(VERSION_2).join(own_path(""));
+        // Below the root, since any other group may have groups or processes, but not both.
+        let two = Path::new(VERSION_2);
         write(two.join("cgroup.subtree_control"), "+cpu")?;
-        let group = Self { path: create_in(&two)?, version: Version::Two };
-        write(group.path.join("cgroup.subtree_control"), "+cpu")?;
+        let group = Self { path: create_in(two)?, version: Version::Two };
+        write(group.path.join("cgroup.subtree_control"), "+cpu").inspect_err(|_| {
+            let _ = remove_dir(&group.path);
+        })?;
         Ok(group)
     }
 
@@ -96,15 +99,21 @@ impl Group {
         let path = self.path.join(Uuid::new_v4().to_string());
         create_dir(&path)?;
         let quota = PERIOD * memory_mb / MB_OF_A_PROCESSOR;
-        match self.version {
+        let settings = match self.version {
             Version::One => {
-                write(path.join("cpu.cfs_period_us"), PERIOD.to_string())?;
-                write(path.join("cpu.cfs_quota_us"), quota.to_string())?;
+                vec![("cpu.cfs_period_us", PERIOD.to_string()), ("cpu.cfs_quota_us", quota.to_string())]
             }
-            Version::Two => write(path.join("cpu.max"), format!("{quota} {PERIOD}"))?,
+            Version::Two => vec![("cpu.max", format!("{quota} {PERIOD}"))],
+        };
+        let mut settings = settings.into_iter().chain([("cgroup.procs", process.to_string())]);
+        let limited = settings.try_for_each(|(file, value)| write(path.join(file), value));
+        match limited {
+            Ok(()) => Ok(path),
+            Err(error) => {
+                let _ = remove_dir(&path);
+                Err(error)
+            }
         }
-        write(path.join("cgroup.procs"), process.to_string())?;
-        Ok(path)
     }
 }
 
@@ -112,8 +121,10 @@ impl Group {
 fn create_in(parent: &Path) -> io::Result<PathBuf> {
     const PREFIX: &str = "switchboard-";
     for left in read_dir(parent)?.flatten() {
-        if left.file_name().to_string_lossy().starts_with(PREFIX) {
-            // That of a stack that is running has processes, and stays.
+        let name = left.file_name();
+        let of = name.to_str().and_then(|name| name.strip_prefix(PREFIX)?.parse().ok());
+        // A signal of number 0 only asks whether there is such a process.
+        if of.is_some_and(|pid| kill(Pid::from_raw(pid), None).is_err()) {
             let _ = remove(&left.path());
         }
     }
@@ -139,7 +150,7 @@ fn own_path(controller: &str) -> String {
 }
 
 impl Processor {
-    /// The process has started, which Lambda lets it do with all processors. From now on it has its share.
+    /// Limits the process to its share, when it has started: Lambda lets it start with all processors.
     pub(crate) fn limit(&mut self) {
         if let (None, Shares(Some(group))) = (&self.limited, &self.shares) {
             match group.limit(self.process_group, self.memory_mb) {
@@ -149,12 +160,12 @@ impl Processor {
         }
     }
 
-    /// The process waits for an event.
+    /// Stops the process, which waits for an event.
     pub(crate) fn freeze(&self) {
         let _ = killpg(self.process_group, Signal::SIGSTOP);
     }
 
-    /// The process gets an event.
+    /// Continues the process, which gets an event.
     pub(crate) fn thaw(&self) {
         let _ = killpg(self.process_group, Signal::SIGCONT);
     }

@@ -43,9 +43,16 @@ impl Authority {
             .with_protocol_versions(&[&TLS13])?
             .with_no_client_auth()
             .with_single_cert(vec![server.der().clone()], PrivateKeyDer::from(key))?;
-        let certificate = folder.join("authority.pem");
+        // Two stacks may share the folder.
+        let certificate = folder.join(format!("authority-{}.pem", std::process::id()));
         std::fs::write(&certificate, issuer.pem()).at(&certificate)?;
         Ok(Self { certificate, acceptor: TlsAcceptor::from(Arc::new(config)) })
+    }
+}
+
+impl Drop for Authority {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.certificate);
     }
 }
 

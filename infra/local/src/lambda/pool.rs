@@ -291,7 +291,8 @@ impl Instance {
         }
     }
 
-    /// Waits for an event, which [`Self::begin`] begins. A Managed Instance may have others meanwhile.
+    /// Freezes the process until `waited_for` is ready. A Managed Instance is not frozen: it may be handling
+    /// other events.
     async fn frozen_until<T>(&self, waited_for: impl Future<Output = T>) -> T {
         if self.pool.function.concurrency.is_none() {
             self.lock_processor().iter().for_each(Processor::freeze);
@@ -300,7 +301,7 @@ impl Instance {
     }
 
     /// Sets the processor of the process, if it is limited as on AWS.
-    pub(super) fn runs_on(&self, processor: Option<Processor>) {
+    pub(super) fn set_processor(&self, processor: Option<Processor>) {
         *self.lock_processor() = processor;
     }
 

@@ -84,9 +84,9 @@ async fn attempt(
         Ok(mut child) => {
             let _watched = child.id().map(|pid| keeper.watch(pid));
             let memory = instance.pool.function.memory_mb;
-            instance.runs_on(shares.zip(child.id()).map(|(shares, pid)| shares.processor(pid, memory)));
+            instance.set_processor(shares.zip(child.id()).map(|(shares, pid)| shares.processor(pid, memory)));
             let ended = watch(&mut child, instance, init_timeout).await;
-            instance.runs_on(None);
+            instance.set_processor(None);
             ended
         }
     }

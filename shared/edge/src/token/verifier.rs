@@ -119,10 +119,14 @@ impl Verifier {
     }
 
     /// Fetches the keys, if they have to be fetched: see [`crate::warm_up`].
-    pub async fn warm_up(&self) {
+    ///
+    /// # Errors
+    ///
+    /// The keys cannot be fetched.
+    pub async fn warm_up(&self) -> Result<(), Failure> {
         match &self.keys {
-            Keys::Secret(secret) => drop(secret.value().await),
-            Keys::Jwks(jwks) => drop(jwks.keys(None, Algorithm::RS256).await),
+            Keys::Secret(secret) => secret.value().await.map(drop),
+            Keys::Jwks(jwks) => jwks.keys(None, Algorithm::RS256).await.map(drop),
         }
     }
 
@@ -235,10 +239,12 @@ impl ServiceVerifier {
     }
 
     /// As [`Verifier::warm_up`].
-    pub async fn warm_up(&self) {
-        if self.is_open {
-            self.verifier.warm_up().await;
-        }
+    ///
+    /// # Errors
+    ///
+    /// The keys cannot be fetched.
+    pub async fn warm_up(&self) -> Result<(), Failure> {
+        if self.is_open { self.verifier.warm_up().await } else { Ok(()) }
     }
 }
 
