@@ -62,6 +62,14 @@ async fn functions_are_far_from_what_they_call_and_frozen_between_events() {
         assert!(quota == Some(5788) || stack.log().contains("all processors"), "{quota:?}");
     }
     phone.says(&conversation, "awake again").await;
+
+    stack.signal(Signal::SIGTERM);
+    assert!(stack.wait().success());
+    let log = stack.log();
+    let bill = log.lines().rfind(|line| line.starts_with("send_message "));
+    let bill = bill.expect("the stack prints what each function would be billed");
+    let cells: Vec<_> = bill.split_whitespace().collect();
+    assert_eq!((cells.len(), cells[1]), (8, "512"), "{bill}");
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! Makes the stack as slow as AWS. A function gets the share of a processor that its memory buys, is frozen
 //! between events, and reaches everything that it calls over TLS, from as far away as on AWS.
 
+mod bills;
 mod distance;
 mod share;
 mod timer;

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use harness::{Socket, Stack, StackOptions, eventually};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -177,10 +178,14 @@ impl World {
 
     /// Sends while many connections have joined.
     async fn sends_to_many(&mut self, events: u64) {
-        for _ in 0..MANY {
-            let mut socket = connect(&self.stack, "bob").await;
-            join(&mut socket, &self.conversation).await;
-            tokio::spawn(async move { while socket.next_whenever().await.is_some() {} });
+        // Seven at once: all of them write to one room.
+        for _ in 0..MANY / 7 {
+            let opening = (0..7).map(async |_| {
+                let mut socket = connect(&self.stack, "bob").await;
+                join(&mut socket, &self.conversation).await;
+                tokio::spawn(async move { while socket.next_whenever().await.is_some() {} });
+            });
+            join_all(opening).await;
         }
         for _ in 0..events {
             send(&mut self.alice, &self.conversation, "Shall we all?").await;

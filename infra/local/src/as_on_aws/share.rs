@@ -12,6 +12,8 @@ use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 use uuid::Uuid;
 
+use super::bills::Bills;
+
 /// The memory that buys one processor, in MB (Lambda Developer Guide, "Configure Lambda function memory").
 const MB_OF_A_PROCESSOR: u64 = 1769;
 
@@ -22,9 +24,13 @@ const PERIOD: u64 = 20_000;
 const VERSION_1: &str = "/sys/fs/cgroup/cpu";
 const VERSION_2: &str = "/sys/fs/cgroup";
 
-/// Gives functions their shares.
+/// Gives functions their shares, and keeps what their events would be billed.
 #[derive(Clone, Debug)]
-pub(crate) struct Shares(Option<Arc<Group>>);
+pub(crate) struct Shares {
+    /// The control group of the stack, where there can be one.
+    group: Option<Arc<Group>>,
+    bills: Arc<Bills>,
+}
 
 /// The control group of a stack.
 #[derive(Debug)]
@@ -53,15 +59,19 @@ impl Shares {
     /// Makes a control group for this stack. Where that is not possible, the error says why, and the shares
     /// are left out.
     pub(crate) fn new() -> (Self, Option<io::Error>) {
+        let bills = Arc::default();
         match Group::create() {
-            Ok(group) => (Self(Some(Arc::new(group))), None),
-            Err(error) => (Self(None), Some(error)),
+            Ok(group) => (Self { group: Some(Arc::new(group)), bills }, None),
+            Err(error) => (Self { group: None, bills }, Some(error)),
         }
     }
 
-    /// Removes the control group of a stack whose functions have been killed.
+    /// Prints the bill of a stack whose functions have been killed, and removes its control group.
     pub(crate) async fn end(&self) {
-        let Some(group) = &self.0 else { return };
+        if let Some(table) = self.bills.table() {
+            eprint!("{table}");
+        }
+        let Some(group) = &self.group else { return };
         // A killed process takes a moment to end.
         for _ in 0..100 {
             if remove(&group.path).is_ok() {
@@ -152,12 +162,17 @@ fn own_path(controller: &str) -> String {
 impl Processor {
     /// Limits the process to its share, when it has started: Lambda lets it start with all processors.
     pub(crate) fn limit(&mut self) {
-        if let (None, Shares(Some(group))) = (&self.limited, &self.shares) {
+        if let (None, Some(group)) = (&self.limited, &self.shares.group) {
             match group.limit(self.process_group, self.memory_mb) {
                 Ok(path) => self.limited = Some(path),
                 Err(error) => eprintln!("a function has all processors: {error}"),
             }
         }
+    }
+
+    /// Adds an event to the bill, and the start of the process if it was the first one.
+    pub(crate) fn bill(&self, function: &str, duration: Duration, start: Option<Duration>) {
+        self.shares.bills.add(function, self.memory_mb, duration, start);
     }
 
     /// Stops the process, which waits for an event.

@@ -372,6 +372,9 @@ impl Instance {
         let function = &self.pool.function;
         let duration = current.began.elapsed();
         let error = result.as_ref().err().map(InvokeError::error_type);
+        if let Some(processor) = &*self.lock_processor() {
+            processor.bill(&function.name, duration, current.init);
+        }
         self.log_format.report(&Report {
             function: &function.name,
             request_id,
