@@ -21,7 +21,7 @@ globalThis.IntersectionObserver = class {
   disconnect() {}
 };
 
-const { StrictMode, createElement: h } = await import("react");
+const { StrictMode, createElement: h, useEffect } = await import("react");
 const { createRoot } = await import("react-dom/client");
 const { renderToString } = await import("react-dom/server");
 const { SwitchboardError, createSwitchboard } = await import("./client/switchboard.js");
@@ -39,13 +39,24 @@ afterEach(async () => {
   for (const end of ends.splice(0).reverse()) await act(end);
 });
 
+/** Tells when all effects below it have run. */
+function Mounted({ mounted, children }) {
+  useEffect(() => mounted(), [mounted]);
+  return children;
+}
+
 /** Renders in StrictMode, and returns what is on the page. */
 async function renders(element) {
   const box = document.createElement("div");
   const root = createRoot(box, { onUncaughtError: (error) => errors.push(error) });
   const errors = [];
   ends.push(async () => root.unmount());
-  const render = (element) => act(async () => root.render(h(StrictMode, null, element)));
+  const render = (element) =>
+    act(() => {
+      const done = new Promise((mounted) => root.render(h(StrictMode, null, h(Mounted, { mounted }, element))));
+      // What cannot be rendered has no effects.
+      return Promise.race([done, new Promise((resolve) => setTimeout(resolve, 2000))]);
+    });
   await render(element);
   return { box, errors, render, text: () => box.textContent, unmount: () => act(async () => root.unmount()) };
 }
