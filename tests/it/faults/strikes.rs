@@ -82,6 +82,9 @@ pub(super) struct Strikes {
     killed_backends: usize,
     /// The number of events whose process was killed.
     killed_events: usize,
+    /// The killed processes, and these events, by function.
+    killed_of: BTreeMap<String, usize>,
+    ended_in: BTreeMap<String, usize>,
     /// The number of pushes that failed or were delayed.
     troubled_pushes: usize,
     /// The number of events that the backend did not take at once.
@@ -100,6 +103,8 @@ impl Strikes {
             killed_processes: 0,
             killed_backends: 0,
             killed_events: 0,
+            killed_of: BTreeMap::new(),
+            ended_in: BTreeMap::new(),
             troubled_pushes: 0,
             troubled_posts: 0,
             mistakes: Vec::new(),
@@ -158,7 +163,8 @@ impl Strikes {
         let mut wrong: Vec<_> = missed.map(|(what, _)| format!("{what} was hit by nothing")).collect();
         // A process handles one event at a time.
         if self.killed_events > self.killed_processes {
-            wrong.push("more events ended with their process than processes were killed".to_owned());
+            let told = "more events ended with their process than processes were killed";
+            wrong.push(format!("{told}: {:?}, and killed were {:?}", self.ended_in, self.killed_of));
         }
         wrong.extend(self.mistakes.iter().cloned());
         wrong
@@ -167,8 +173,10 @@ impl Strikes {
     /// Collects the outcomes of events from the log of a stack.
     fn looks_back_at(&mut self, stack: &Stack) {
         let reports = stack.records("platform.report");
-        self.killed_events +=
-            reports.iter().filter(|(_, report)| report["errorType"] == "Runtime.ExitError").count();
+        for (function, _) in reports.iter().filter(|(_, report)| report["errorType"] == "Runtime.ExitError") {
+            self.killed_events += 1;
+            *self.ended_in.entry(function.clone()).or_default() += 1;
+        }
         let lines = stack.lines();
         let mistakes = lines.iter().filter(|(_, line)| line["outcome"] == "internal");
         self.mistakes.extend(mistakes.map(|(function, line)| format!("{function} failed: {line}")));
@@ -201,9 +209,11 @@ impl Strikes {
         let running = children(self.world.stack().pid);
         let running: Vec<_> = running.into_iter().filter(|(_, name)| name != "local").collect();
         if let Some((_, other)) = running.choose(&mut self.whom) {
-            for (pid, _) in running.iter().filter(|(_, name)| name == other || name == "send_message") {
-                self.killed_processes +=
-                    usize::from(kill(Pid::from_raw(pid.cast_signed()), Signal::SIGKILL).is_ok());
+            for (pid, name) in running.iter().filter(|(_, name)| name == other || name == "send_message") {
+                if kill(Pid::from_raw(pid.cast_signed()), Signal::SIGKILL).is_ok() {
+                    self.killed_processes += 1;
+                    *self.killed_of.entry(name.clone()).or_default() += 1;
+                }
             }
         }
         drop(locking);

@@ -126,7 +126,11 @@ async fn watch(child: &mut Child, instance: &Instance, init_timeout: Duration) -
             Phase::Busy { until } => (Some(until), instance.pool.function.timeout),
         };
         tokio::select! {
-            status = child.wait() => return (End::Exited(status.ok()), started),
+            status = child.wait() => {
+                // It may have asked for an event just before.
+                let asked = *instance.phase.borrow() != Phase::Starting;
+                return (End::Exited(status.ok()), started || asked);
+            }
             () = sleep_until(limit.unwrap_or_else(Instant::now)), if limit.is_some() => {
                 kill(child).await;
                 return (End::TimedOut(allowed), started);
