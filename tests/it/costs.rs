@@ -22,7 +22,8 @@ const UNITS_OF_A_LEASE: f64 = 3.0;
 const READS: [&str; 4] =
     ["dynamodb:BatchGetItem", "dynamodb:GetItem", "dynamodb:Query", "dynamodb:Query on an index"];
 
-/// How long an invocation takes as on AWS, which the benchmark measures, in milliseconds, in the order of [`ACTIONS`].
+/// How long an invocation takes as on AWS, which the benchmark measures, in milliseconds, in the order of
+/// [`ACTIONS`].
 const ASSUMED: [f64; 4] = [24.0, 25.0, 26.0, 6.0];
 
 /// What Lambda itself writes about an invocation (START, END and REPORT), and API Gateway's access log about

@@ -51,7 +51,8 @@ impl Distances {
         self.https(dynamodb, TO_DYNAMODB)
     }
 
-    /// The URL at which functions reach the gateway, which listens at `port`: the callbacks and the Invoke API.
+    /// The URL at which functions reach the callbacks and the Invoke API of the gateway, which listens at
+    /// `port`.
     pub(crate) fn to_gateway(&self, port: u16) -> io::Result<String> {
         let gateway = (Ipv4Addr::LOCALHOST, port).into();
         self.https(gateway, TO_PUBLIC_ENDPOINTS)

@@ -55,12 +55,13 @@ pub(crate) struct StackArgs {
     /// Close a connection that is this old
     #[arg(long, default_value = "2h", value_parser = humantime::parse_duration, value_name = "DURATION")]
     pub(crate) max_lifetime: Duration,
-    /// Give functions the processor share of their memory, freeze them between events, and let them reach what
-    /// they call over TLS and from as far away as on AWS
+    /// Give functions the processor share of their memory, freeze them between events, and let them reach
+    /// what they call over TLS and from as far away as on AWS
     #[arg(long, conflicts_with = "lambda_endpoint")]
     pub(crate) as_on_aws: bool,
     /// Give all functions this memory in MB instead of what the template says
-    #[arg(long, value_name = "MB", hide = true, requires = "as_on_aws", value_parser = clap::value_parser!(u32).range(128..=10240))]
+    #[arg(long, value_name = "MB", hide = true, requires = "as_on_aws")]
+    #[arg(value_parser = clap::value_parser!(u32).range(128..=10240))]
     pub(crate) memory: Option<u32>,
     /// Build the functions again when their sources change
     #[arg(long, conflicts_with = "lambda_endpoint")]

@@ -5,8 +5,8 @@ use std::net::Ipv4Addr;
 
 use tokio::net::{TcpListener, TcpSocket};
 
-/// How many connections may wait to be accepted. The kernel allows no more than `net.core.somaxconn`, which is
-/// 4,096 on Linux; it resets connections beyond the limit. `TcpListener::bind` has a limit of 128.
+/// How many connections may wait to be accepted. The kernel allows no more than `net.core.somaxconn`, which
+/// is 4,096 on Linux; it resets connections beyond the limit. `TcpListener::bind` has a limit of 128.
 const BACKLOG: u32 = 4096;
 
 /// Listens on a port; 0 is any free one.

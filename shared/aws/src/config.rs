@@ -22,8 +22,8 @@ const ROOTS: &[u8] = include_bytes!("roots.pem");
 const ATTEMPT_TIMEOUT: Duration = Duration::from_millis(800);
 const CALL_TIMEOUT: Duration = Duration::from_millis(1800);
 
-/// The variable with the path of root certificates in PEM, such as that of a proxy. They replace those of AWS for
-/// all calls of the SDK. Other AWS SDKs read it too; this one does not by itself.
+/// The variable with the path of root certificates in PEM, such as that of a proxy. They replace those of AWS
+/// for all calls of the SDK. Other AWS SDKs read it too; this one does not by itself.
 const CA_BUNDLE: &str = "AWS_CA_BUNDLE";
 
 /// Region, credentials and endpoint overrides (`AWS_ENDPOINT_URL_DYNAMODB`) from the environment, as every

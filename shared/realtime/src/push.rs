@@ -86,8 +86,8 @@ impl Push {
         Ok(Self { client: Client::from_conf(config), doubts_gone })
     }
 
-    /// Opens a connection to the callbacks, for the first event: see [`edge::warm_up`]. It pushes to a connection
-    /// that cannot exist, which API Gateway refuses.
+    /// Opens a connection to the callbacks, for the first event: see [`edge::warm_up`]. It pushes to a
+    /// connection that cannot exist, which API Gateway refuses.
     ///
     /// # Errors
     ///

@@ -218,8 +218,8 @@ impl Store {
         Ok(Self { url, records_events, latest: Arc::default() })
     }
 
-    /// Opens a connection and prepares statements. If that takes longer than `limit`, the connection is dropped:
-    /// it may still answer.
+    /// Opens a connection and prepares statements. If that takes longer than `limit`, the connection is
+    /// dropped: it may still answer.
     pub(crate) async fn prepare(&self, statements: &[&dyn Prepare], limit: Duration) -> Result<(), Failure> {
         let preparing = self.run(|connection| async move { connection.prepares(statements).await });
         match timeout(limit, preparing).await {

@@ -12,8 +12,8 @@ use crate::query::Prepare;
 use crate::send::SEND_MESSAGE;
 use crate::users::{CONTACTS_OF, WELCOME};
 
-/// The time limit of opening a connection and preparing statements when a process starts. It is less than that of
-/// `edge::warm_up`.
+/// The time limit of opening a connection and preparing statements when a process starts. It is less than
+/// that of `edge::warm_up`.
 const WARM_UP_TIMEOUT: Duration = Duration::from_millis(400);
 
 /// What a process uses the store for with each event.

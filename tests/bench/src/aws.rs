@@ -1,14 +1,13 @@
-//! What Lambda would bill: functions with the processor share of their memory, frozen between events, over TLS
-//! and as far from everything as on AWS.
+//! What Lambda would bill: functions with the processor share of their memory, frozen between events, over
+//! TLS and as far from everything as on AWS.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use harness::{Socket, Stack, StackOptions, eventually};
+use harness::{Socket, Stack, StackOptions, children, eventually};
 use serde::Serialize;
 use serde_json::{Value, json};
-use tokio::time::sleep;
 
 use crate::measure::Times;
 use crate::stack::{ENV, ask, connect, conversation, join, send, token};
@@ -91,20 +90,18 @@ async fn with(memory: Option<u32>, starts: u32, events: u64) -> Vec<Billed> {
     );
     let mut world = World::new(memory).await;
     for _ in 0..starts {
+        let before = children(world.stack.pid);
         FUNCTIONS.iter().for_each(|function| world.stack.kills(function));
-        // Until the gateway knows.
-        sleep(Duration::from_millis(300)).await;
+        let killed = |pid| before.iter().any(|(of, name)| *of == pid && FUNCTIONS.contains(&&**name));
+        let noticed = async || !children(world.stack.pid).iter().any(|(pid, _)| killed(*pid));
+        eventually("the gateway has noticed", noticed).await;
         world.acts(0).await;
     }
     for round in 0..events {
         world.acts(round).await;
     }
-    let wanted = u64::from(starts) + events;
-    let reported = async || {
-        let reports = world.stack.records("platform.report");
-        reports.iter().filter(|(of, _)| of == "disconnect").count() as u64 >= wanted
-    };
-    eventually("the last event is reported", reported).await;
+    let rounds = starts as usize + events as usize;
+    is_reported(&world.stack, "disconnect", rounds).await;
     let is_own = memory.is_none();
     let lines = world.stack.lines();
     let mut all: Vec<_> = FUNCTIONS
@@ -112,12 +109,20 @@ async fn with(memory: Option<u32>, starts: u32, events: u64) -> Vec<Billed> {
         .into();
     let before = metrics(&world.stack, "send_message").len();
     world.sends_to_many(events).await;
+    is_reported(&world.stack, "send_message", before + events as usize).await;
     let to_many = metrics(&world.stack, "send_message").split_off(before);
     all.push(billed(TO_MANY, is_own, &to_many, calls(&world.stack.lines(), "send_message")));
     // The stack says so when it cannot give shares.
     let has_share = !world.stack.log().contains("all processors");
     all.iter_mut().for_each(|one| one.has_share = has_share);
     all
+}
+
+/// Waits until so many events of a function are in the log, each with its line and its report.
+async fn is_reported(stack: &Stack, function: &str, events: usize) {
+    let lines = || stack.lines().into_iter().filter(|(of, line)| of == function && line["outcome"] == "ok");
+    let reported = async || metrics(stack, function).len() >= events && lines().count() >= events;
+    eventually("each event is reported", reported).await;
 }
 
 /// What was reported of each event of a function.
@@ -190,8 +195,6 @@ impl World {
         for _ in 0..events {
             send(&mut self.alice, &self.conversation, "Shall we all?").await;
         }
-        // The log is written after the answer.
-        sleep(Duration::from_millis(300)).await;
     }
 
     /// One event for each function, one after the other.
@@ -205,7 +208,8 @@ impl World {
         send(&mut self.alice, &conversation, "Shall we?").await;
         ask(&mut self.bob, about("mark_read")).await;
         let action = if round.is_multiple_of(2) { "add_reaction" } else { "remove_reaction" };
-        ask(&mut self.alice, json!({ "action": action, "messageId": self.message, "reaction": "👍" })).await;
+        let react = json!({ "action": action, "messageId": self.message, "reaction": "👍" });
+        ask(&mut self.alice, react).await;
         self.alice.sends(about("typing_start").to_string()).await;
         while self.bob.receives_json().await["type"] != "user_typing" {}
         ask(&mut self.alice, json!({ "action": "ping" })).await;

@@ -43,7 +43,7 @@ pub(super) async fn serve(listener: TcpListener, service: Arc<Service>) {
         match listener.accept().await {
             // A connection that fails ends, and each side sees that.
             Ok((client, _)) => drop(tokio::spawn(connect(client, service.clone()))),
-            // Too many open files, for example.
+            // Most likely too many files are open, and the next try would fail at once.
             Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
         }
     }

@@ -72,7 +72,7 @@ impl Shares {
             eprint!("{table}");
         }
         let Some(group) = &self.group else { return };
-        // A killed process takes a moment to end.
+        // Tried again and again, since nothing tells when a killed process has left its group.
         for _ in 0..100 {
             if remove(&group.path).is_ok() {
                 return;
