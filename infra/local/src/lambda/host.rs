@@ -86,12 +86,12 @@ impl Host {
         let Some(pool) = self.0.functions.get(function) else {
             return outcome(Err(InvokeError::NotFound));
         };
-        let (event, done) = Event::new(request_id, invocation, pool);
         let HostConfig { throttle, max_instances, log_format, .. } = self.0.config;
         let capacity = max_instances * usize::from(pool.function.concurrency.unwrap_or(1));
-        if throttle && pool.in_progress() > capacity {
+        let most = if throttle { capacity } else { usize::MAX };
+        let Some((event, done)) = Event::new(request_id, invocation, pool, most) else {
             return outcome(Err(InvokeError::Throttled));
-        }
+        };
         if let Some(added) = pool.dispatch(event, max_instances, log_format) {
             self.spawn(added);
         }

@@ -156,11 +156,6 @@ impl FunctionPool {
         Self { function, arn, in_progress: Arc::default(), state: Mutex::new(state) }
     }
 
-    /// The number of events without an outcome.
-    pub(super) fn in_progress(&self) -> usize {
-        self.in_progress.load(Ordering::SeqCst)
-    }
-
     /// Sends an event to an idle process. If there is none, the event waits, and a process is added if there
     /// are fewer than `max_instances`: the caller has to start it.
     pub(super) fn dispatch(
@@ -219,15 +214,16 @@ impl FunctionPool {
 }
 
 impl Event {
-    /// An event, and the receiver of its outcome.
+    /// An event, and the receiver of its outcome; `None` if so many are in progress already.
     pub(super) fn new(
         request_id: Uuid,
         invocation: Invocation,
         pool: &FunctionPool,
-    ) -> (Self, oneshot::Receiver<Outcome>) {
+        most: usize,
+    ) -> Option<(Self, oneshot::Receiver<Outcome>)> {
+        let permit = Permit::take(&pool.in_progress, most)?;
         let (reply, outcome) = oneshot::channel();
-        let permit = Permit::new(&pool.in_progress);
-        (Self { request_id, invocation, reply, permit }, outcome)
+        Some((Self { request_id, invocation, reply, permit }, outcome))
     }
 }
 
@@ -418,9 +414,12 @@ impl Current {
 }
 
 impl Permit {
-    fn new(in_progress: &Arc<AtomicUsize>) -> Self {
-        in_progress.fetch_add(1, Ordering::SeqCst);
-        Self(in_progress.clone())
+    /// `None` if so many are taken. To look and to count is one step: of two events at once, one would
+    /// otherwise find the other counted although that one is refused too.
+    fn take(in_progress: &Arc<AtomicUsize>, most: usize) -> Option<Self> {
+        let one_more = |count| (count < most).then_some(count + 1);
+        in_progress.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_more).ok()?;
+        Some(Self(in_progress.clone()))
     }
 }
 
@@ -440,4 +439,19 @@ impl Drop for AbortOnDrop {
 async fn expire(instance: Arc<Instance>, request_id: Uuid, timeout: Duration) {
     tokio::time::sleep(timeout).await;
     instance.finish(request_id, Err(InvokeError::timed_out(request_id, timeout)));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_permit_that_is_refused_counts_for_nothing() {
+        let in_progress = Arc::default();
+        let first = Permit::take(&in_progress, 1).expect("nothing is in progress");
+        assert!(Permit::take(&in_progress, 1).is_none());
+        assert!(Permit::take(&in_progress, 1).is_none());
+        drop(first);
+        assert!(Permit::take(&in_progress, 1).is_some());
+    }
 }
