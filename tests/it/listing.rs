@@ -248,6 +248,14 @@ async fn pages_cost_the_same_however_long_a_conversation_or_a_list_is() {
             assert_eq!(alice.reads(&conversation, &query).await.messages.len(), 50);
         }
         phone.says(&conversation, "one more").await;
+        let named = json!({ "conversationId": conversation, "content": "x", "clientMessageId": "one",
+            "replyTo": middle });
+        let sent = phone.sends_message(named.clone()).await;
+        assert_eq!(phone.sends_message(named).await, sent, "a repeat is found");
+        phone
+            .is_refused(json!({ "action": "send_message", "conversationId": conversation, "content": "x",
+                "replyTo": uuid::Uuid::nil() }))
+            .await;
         phone.asks(json!({ "action": "mark_read", "conversationId": conversation })).await;
         phone.asks(json!({ "action": "ping" })).await;
     }

@@ -35,6 +35,7 @@ mod presence;
 mod pushing;
 mod racing;
 mod reading;
+mod repeating;
 mod retaining;
 mod rooms;
 mod sending;

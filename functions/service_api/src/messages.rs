@@ -16,7 +16,7 @@ pub(crate) async fn send(state: &State, new: &NewMessage) -> Result<(StatusCode,
     let sent = match state.store.send_message(new, 0).await? {
         Sending::Sent(sent) => sent,
         Sending::NotAParticipant => {
-            // Only a refusal costs a second round trip.
+            // Only a refusal costs another round trip.
             state.store.outline_of(new.conversation_id).await?.ok_or_else(no_such_conversation)?;
             return Err(Error::invalid_request("senderId: this user does not take part in the conversation"));
         }

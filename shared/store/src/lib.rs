@@ -5,9 +5,9 @@
 //!
 //! A statement of more than a few lines is a file, which psql can execute.
 //!
-//! Every call is one round trip on a pooled connection, which keeps its prepared statements. Every statement
-//! may be executed up to three times: a call is repeated if the server has ended its connection, although
-//! that try may have been committed, or if it lost a race.
+//! Every call is one round trip on a pooled connection, which keeps its prepared statements; a send that is a
+//! repeat or is refused takes two calls. Every call may be tried up to three times: again if the server has
+//! ended its connection, although that try may have been committed, or if it lost a race.
 
 mod blocks;
 mod changes;

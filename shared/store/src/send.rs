@@ -4,15 +4,20 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use domain::{
-    ClientMessageId, ConversationId, Failure, Listeners, MAX_NOTIFIED, Message, MessageId, Metadata,
-    NewMessage, UserId,
+    ClientMessageId, ConversationId, Dependency, Failure, Listeners, MAX_NOTIFIED, Message, MessageId,
+    Metadata, NewMessage, Seq, UserId,
 };
+use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
 use crate::pool::{Connection, Store};
 use crate::query::Query;
 use crate::rows;
+
+/// How often a message is sent that is refused for a reason that is gone when it is looked up: a block that
+/// was lifted, or a minute that is over.
+const SEND_TRIES: usize = 2;
 
 /// The statement of [`Store::send_message`].
 pub(crate) static SEND_MESSAGE: Query<10> = Query {
@@ -70,16 +75,34 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// Postgres did not answer, or not as it should. The message may be stored all the same.
+    /// Postgres did not answer, or not as it should. The message may be stored all the same. Or the message
+    /// was refused, and nothing was wrong any more when the reason was looked up, each time.
     pub async fn send_message(&self, message: &NewMessage, max_per_minute: u32) -> Result<Sending, Failure> {
         let began = Instant::now();
-        let sent =
-            self.run(|connection| async move { send(&connection, message, max_per_minute).await }).await?;
-        if let Sending::Sent(_) = sent {
+        let sending = self.store_or_explain(message, max_per_minute).await?;
+        if let Sending::Sent(_) = sending {
             let commit_us = began.elapsed().as_micros();
             tracing::trace!(target: "measured", messages_sent = 1_u64, commit_us);
         }
-        Ok(sent)
+        Ok(sending)
+    }
+
+    async fn store_or_explain(&self, message: &NewMessage, max_per_minute: u32) -> Result<Sending, Failure> {
+        let limit = i32::try_from(max_per_minute).unwrap_or(i32::MAX);
+        for _ in 0..SEND_TRIES {
+            // Each statement is a call of its own, and has the time limit of one.
+            let sent = self.run(|connection| async move { store(&connection, message, limit).await });
+            if let Some(sent) = sent.await? {
+                return Ok(Sending::Sent(Box::new(sent)));
+            }
+            let found =
+                self.run(|connection| async move { stored_or_refused(&connection, message, limit).await });
+            if let Some(sending) = found.await? {
+                return Ok(sending);
+            }
+        }
+        let passing = "a message was refused for reasons that were gone when they were looked up";
+        Err(Failure::unavailable(Dependency::Postgres, passing))
     }
 
     /// How many messages of a conversation each of these participants has not read.
@@ -98,53 +121,97 @@ impl Store {
     }
 }
 
-async fn send(
+/// Stores a message; `None` if it is stored already or refused.
+async fn store(
     connection: &Connection,
-    message: &NewMessage,
-    max_per_minute: u32,
-) -> Result<Sending, tokio_postgres::Error> {
-    let limit = i32::try_from(max_per_minute).unwrap_or(i32::MAX);
+    new: &NewMessage,
+    limit: i32,
+) -> Result<Option<Sent>, tokio_postgres::Error> {
     let row = connection
         .row_of(
             &SEND_MESSAGE,
             [
-                &message.id.as_uuid(),
-                &message.conversation_id.as_uuid(),
-                &message.sender_id.as_str(),
-                &message.content.as_str(),
-                &message.client_message_id.as_ref().map(ClientMessageId::as_str),
+                &new.id.as_uuid(),
+                &new.conversation_id.as_uuid(),
+                &new.sender_id.as_str(),
+                &new.content.as_str(),
+                &new.client_message_id.as_ref().map(ClientMessageId::as_str),
                 &limit,
                 &MAX_NOTIFIED,
-                &message.reply_to.map(MessageId::as_uuid),
-                &message.metadata.as_ref().map(Metadata::as_str),
+                &new.reply_to.map(MessageId::as_uuid),
+                &new.metadata.as_ref().map(Metadata::as_str),
                 connection.records_events(),
+            ],
+        )
+        .await;
+    let row = match row {
+        // An earlier try or an equal send was first, and this one has waited for it.
+        Err(error) if error.code() == Some(&SqlState::UNIQUE_VIOLATION) => None,
+        answered => answered?,
+    };
+    let Some(row) = row else { return Ok(None) };
+    let (listeners, unread_counts) = rows::viewers(&row)?;
+    let NewMessage { id, conversation_id, content, client_message_id, reply_to, metadata, .. } = new.clone();
+    let message = Message {
+        id,
+        conversation_id,
+        seq: Seq(row.try_get("seq")?),
+        sender: rows::user(&row, "sender_")?,
+        content,
+        client_message_id,
+        created_at: row.try_get("created_at")?,
+        read_at: None,
+        reply_to,
+        metadata,
+        reactions: Vec::new(),
+        edited_at: None,
+        deleted_at: None,
+        change: None,
+    };
+    let counts_are_outdated = row.try_get("counts_are_outdated")?;
+    Ok(Some(Sent { message, listeners, unread_counts, counts_are_outdated, is_latest: true }))
+}
+
+/// The message that is stored already, or why it is refused; `None` if it is neither, any more.
+async fn stored_or_refused(
+    connection: &Connection,
+    new: &NewMessage,
+    limit: i32,
+) -> Result<Option<Sending>, tokio_postgres::Error> {
+    let row = connection
+        .row(
+            include_str!("stored_or_refused.sql"),
+            &[
+                (&new.id.as_uuid(), Type::UUID),
+                (&new.conversation_id.as_uuid(), Type::UUID),
+                (&new.sender_id.as_str(), Type::TEXT),
+                (&new.client_message_id.as_ref().map(ClientMessageId::as_str), Type::TEXT),
+                (&limit, Type::INT4),
+                (&MAX_NOTIFIED, Type::INT4),
+                (&new.reply_to.map(MessageId::as_uuid), Type::UUID),
             ],
         )
         .await?
         .expect("its from clause has one row at least");
     if row.try_get::<_, Option<Uuid>>("id")?.is_none() {
         return Ok(match row.try_get("takes_part")? {
-            true if row.try_get("is_closed")? => Sending::Closed,
-            true if !row.try_get("may_reply")? => Sending::NoSuchReplyTo,
-            true if row.try_get("is_limited")? => Sending::TooMany { retry_after: rows::retry_after(&row)? },
-            // The last participant may also have left while this waited, and taken the conversation along.
-            true | false => Sending::NotAParticipant,
+            false => Some(Sending::NotAParticipant),
+            true if row.try_get("is_closed")? => Some(Sending::Closed),
+            true if !row.try_get("may_reply")? => Some(Sending::NoSuchReplyTo),
+            true if row.try_get::<_, Option<i64>>("retry_after_ms")?.is_none() => None,
+            true => Some(Sending::TooMany { retry_after: rows::retry_after(&row)? }),
         });
     }
     let (listeners, unread_counts) = rows::viewers(&row)?;
     let mut message = rows::message(&row)?;
     if !row.try_get::<_, bool>("is_seen")? {
-        // A repeat of a sender who was removed and added again meanwhile: how others have changed the message
-        // since is not theirs to see.
+        // The sender was removed and added again meanwhile: how others have changed the message since is not
+        // theirs to see.
         (message.reactions, message.edited_at, message.change) = (Vec::new(), None, None);
     }
-    Ok(Sending::Sent(Box::new(Sent {
-        message,
-        listeners,
-        unread_counts,
-        counts_are_outdated: row.try_get("counts_are_outdated")?,
-        is_latest: row.try_get("is_latest")?,
-    })))
+    let is_latest = row.try_get("is_latest")?;
+    let sent = Sent { message, listeners, unread_counts, counts_are_outdated: false, is_latest };
+    Ok(Some(Sending::Sent(Box::new(sent))))
 }
 
 async fn unread_counts_of(
