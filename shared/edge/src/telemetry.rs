@@ -1,63 +1,43 @@
 //! The log and the metrics of a function.
 //!
 //! The log is JSON lines on standard output: one for each invocation, and one for each warning or error. The
-//! metrics are lines in CloudWatch's embedded format. Lines hold ids, outcomes and durations, never tokens,
-//! bodies or message content.
+//! line of an invocation has its metrics in CloudWatch's embedded format. Lines hold ids, outcomes and
+//! durations, never tokens, bodies or message content.
 //!
 //! Code that measures something emits a `tracing` event with the target `measured`. The fields of these
 //! events are summed until the invocation ends; a process handles one invocation at a time. A span with that
 //! target is a wait for another process.
 
+mod line;
+
 use std::collections::BTreeMap;
-use std::io::Write;
-use std::sync::{LazyLock, Mutex, MutexGuard};
-use std::time::{Duration, Instant, SystemTime};
+use std::sync::{Mutex, MutexGuard};
+use std::time::{Duration, Instant};
 
 use domain::{Failure, FailureKind};
 use nix::time::{ClockId, clock_gettime};
 use protocol::Code;
-use serde_json::{Map, Value, json};
+use time::OffsetDateTime;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id};
-use tracing::{Event, Subscriber};
+use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::{Context, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 
+use self::line::Said;
 use crate::Error;
 
 /// The target of `tracing` events that measure something.
 const MEASURED: &str = "measured";
 
-/// The CloudWatch namespace of the metrics.
-const NAMESPACE: &str = "Switchboard";
+/// The sum and the number of values of each field that was measured.
+type Measurements = BTreeMap<&'static str, (u64, u64)>;
 
-/// The variable with the name of the deployment: the only dimension of the metrics. Differences between
-/// routes are in the log. A metric for each route would cost more, and an alarm could not sum them.
-const STACK_NAME: &str = "STACK_NAME";
-
-/// The fields that become metrics: field, name of the metric, unit, and how many of the field's units are one
-/// of the metric's.
-const METRICS: [(&str, &str, &str, f64); 13] = [
-    ("messages_sent", "MessagesSent", "Count", 1.0),
-    ("commit_us", "CommitLatency", "Milliseconds", 1000.0),
-    ("fan_out", "FanOutWidth", "Count", 1.0),
-    ("pushes_sent", "PushesSent", "Count", 1.0),
-    ("pushes_gone", "PushesGone", "Count", 1.0),
-    ("pushes_failed", "PushesFailed", "Count", 1.0),
-    ("tokens_refused", "TokensRefused", "Count", 1.0),
-    ("tokens_unverified", "TokensUnverified", "Count", 1.0),
-    ("events_sent", "EventsSent", "Count", 1.0),
-    ("events_failed", "EventsFailed", "Count", 1.0),
-    ("events_set_aside", "EventsSetAside", "Count", 1.0),
-    ("privacy_work_unfinished", "PrivacyWorkUnfinished", "Count", 1.0),
-    ("oldest_event_s", "OldestEvent", "Seconds", 1.0),
-];
-
-/// The sum and the number of values of each field, since the invocation began.
-static MEASUREMENTS: Mutex<BTreeMap<&'static str, (u64, u64)>> = Mutex::new(BTreeMap::new());
+/// What was measured since the invocation began.
+static MEASUREMENTS: Mutex<Measurements> = Mutex::new(BTreeMap::new());
 
 /// The waits of the invocation.
 static WAITS: Mutex<Waits> = Mutex::new(Waits { open: 0, since: None, waited: Duration::ZERO });
@@ -132,7 +112,7 @@ pub struct Invocation<'a> {
     pub connection: Option<&'a str>,
 }
 
-/// Does the work of an invocation, and writes its log line and its metrics.
+/// Does the work of an invocation, and writes its log line, which has its metrics.
 ///
 /// # Errors
 ///
@@ -145,75 +125,50 @@ pub async fn observe<T, E: Failed>(
     *waits() = Waits::default();
     let began = Clocks::now();
     let done = work.await;
-    let duration_ms = began.wall.elapsed().as_secs_f64() * 1000.0;
+    let duration = began.wall.elapsed();
     // Time that is neither work nor a known wait. It should be close to zero.
     let idle = began.off_cpu().saturating_sub(waits().waited);
-    let idle_ms = idle.as_secs_f64() * 1000.0;
     let measured = std::mem::take(&mut *measurements());
-    let sum = |name| measured.get(name).map(|(sum, _)| *sum);
     let count = |name| measured.get(name).map(|(_, count)| *count);
-    let milliseconds = |name| sum(name).map(|microseconds| microseconds as f64 / 1000.0);
+    let sum = |name| measured.get(name).map(|(sum, _)| milliseconds(Duration::from_micros(*sum)));
     let (outcome, cause) = match &done {
         Ok(_) => ("ok", None),
         Err(error) => (error.code(), error.cause()),
     };
-    macro_rules! line {
-        ($level:ident) => {
-            tracing::$level!(
-                route,
-                request_id,
-                connection,
-                outcome,
-                cause,
-                duration_ms,
-                idle_ms,
-                postgres_ms = milliseconds("postgres_us"),
-                postgres_calls = count("postgres_us"),
-                dynamodb_ms = milliseconds("dynamodb_us"),
-                dynamodb_calls = count("dynamodb_us"),
-                pushes_ms = milliseconds("pushes_us"),
-                pushes = sum("fan_out"),
-                "{route}: {outcome}"
-            )
-        };
-    }
-    match cause {
-        None => line!(info),
-        Some(_) => line!(error),
-    }
-    write_metrics(route, &measured);
+    let cause = cause.as_deref();
+    let level = if cause.is_some() { Level::ERROR } else { Level::INFO };
+    let said = is_logged(level).then(|| Said {
+        timestamp: OffsetDateTime::now_utc(),
+        level: level.as_str(),
+        message: format!("{route}: {outcome}"),
+        request_id,
+        connection,
+        outcome,
+        cause,
+        duration_ms: milliseconds(duration),
+        idle_ms: milliseconds(idle),
+        postgres_ms: sum("postgres_us"),
+        postgres_calls: count("postgres_us"),
+        dynamodb_ms: sum("dynamodb_us"),
+        dynamodb_calls: count("dynamodb_us"),
+        pushes_ms: sum("pushes_us"),
+        pushes: measured.get("fan_out").map(|(sum, _)| *sum),
+    });
+    line::write(route, said, &measured);
     done
 }
 
-/// Writes the metrics line, if anything was measured.
-fn write_metrics(route: &str, measured: &BTreeMap<&'static str, (u64, u64)>) {
-    let mut line = Map::new();
-    let mut declared = Vec::new();
-    for (field, name, unit, scale) in METRICS {
-        if let Some((sum, _)) = measured.get(field) {
-            declared.push(json!({ "Name": name, "Unit": unit }));
-            line.insert(name.to_owned(), json!(*sum as f64 / scale));
-        }
+/// Whether `RUST_LOG` asks for the lines of invocations.
+fn is_logged(level: Level) -> bool {
+    match level {
+        Level::ERROR => tracing::enabled!(Level::ERROR),
+        _ => tracing::enabled!(Level::INFO),
     }
-    if declared.is_empty() {
-        return;
-    }
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_millis());
-    let metrics = json!([{ "Namespace": NAMESPACE, "Dimensions": [["Stack"]], "Metrics": declared }]);
-    line.insert(
-        "_aws".to_owned(),
-        json!({ "Timestamp": u64::try_from(now).unwrap_or(0), "CloudWatchMetrics": metrics }),
-    );
-    line.insert("Stack".to_owned(), stack().into());
-    line.insert("Route".to_owned(), route.into());
-    // A log that cannot be written must not fail the request.
-    let _ = writeln!(std::io::stdout(), "{}", Value::Object(line));
 }
 
-fn stack() -> &'static str {
-    static NAME: LazyLock<String> =
-        LazyLock::new(|| environment::optional(STACK_NAME).unwrap_or_else(|| "switchboard".to_owned()));
-    &NAME
+/// A duration as lines tell it. They need nothing finer than microseconds.
+fn milliseconds(duration: Duration) -> f64 {
+    duration.as_micros() as f64 / 1000.0
 }
 
 /// Sums what is measured.
@@ -288,7 +243,7 @@ fn waits() -> MutexGuard<'static, Waits> {
     WAITS.lock().expect("nothing panics while it holds this lock")
 }
 
-struct Sums(MutexGuard<'static, BTreeMap<&'static str, (u64, u64)>>);
+struct Sums(MutexGuard<'static, Measurements>);
 
 impl Visit for Sums {
     fn record_u64(&mut self, field: &Field, value: u64) {
@@ -305,6 +260,6 @@ impl Visit for Sums {
     fn record_debug(&mut self, _: &Field, _: &dyn std::fmt::Debug) {}
 }
 
-fn measurements() -> MutexGuard<'static, BTreeMap<&'static str, (u64, u64)>> {
+fn measurements() -> MutexGuard<'static, Measurements> {
     MEASUREMENTS.lock().expect("nothing panics while it holds this lock")
 }

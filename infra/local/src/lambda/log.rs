@@ -12,6 +12,8 @@ use anstream::adapter::strip_str;
 use anstream::{AutoStream, ColorChoice};
 use anstyle::{AnsiColor, Style};
 use clap::ValueEnum;
+use serde::Serialize;
+use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
 use time::format_description::BorrowedFormatItem;
@@ -77,23 +79,41 @@ const BOLD: Style = Style::new().bold();
 const RED: Style = AnsiColor::Red.on_default();
 const YELLOW: Style = AnsiColor::Yellow.on_default();
 
+/// A line of a function, for programs.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Line<'a> {
+    time: String,
+    #[serde(rename = "type")]
+    of_type: &'static str,
+    function: &'a str,
+    request_id: Option<Uuid>,
+    record: Record<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Record<'a> {
+    Object(&'a RawValue),
+    Text(&'a str),
+}
+
 impl LogFormat {
     /// Prints a line of a function.
     pub(super) fn line(self, function: &str, request_id: Option<Uuid>, line: &str) {
         let written = match self {
             Self::Json => {
-                let record = serde_json::from_str::<Map<String, Value>>(line)
-                    .map_or_else(|_| line.into(), Value::Object);
-                Some(
-                    json!({
-                        "time": timestamp(),
-                        "type": "function",
-                        "function": function,
-                        "requestId": request_id,
-                        "record": record,
-                    })
-                    .to_string(),
-                )
+                // An object is copied as it is. Anything else is a string.
+                let object = serde_json::from_str::<&RawValue>(line).ok();
+                let object = object.filter(|value| value.get().starts_with('{'));
+                let line = Line {
+                    time: timestamp(),
+                    of_type: "function",
+                    function,
+                    request_id,
+                    record: object.map_or(Record::Text(line), Record::Object),
+                };
+                Some(serde_json::to_string(&line).expect("it is made of strings and a valid object"))
             }
             Self::Text => readable(line).map(|said| format!("{}{said}", prefix(function, request_id))),
         };
@@ -146,14 +166,17 @@ fn prefix(function: &str, request_id: Option<Uuid>) -> String {
     format!("{DIM}{now}{DIM:#} {BOLD}{function}{BOLD:#} {DIM}{id}{DIM:#} ")
 }
 
-/// A JSON line in a form for people: level, message, and other fields. `None` for a line that only has
-/// CloudWatch metrics. Any other line is left as it is.
+/// A JSON line in a form for people: level, message, and other fields, without CloudWatch metrics. `None` for
+/// a line that has nothing else. Any other line is left as it is.
 fn readable(line: &str) -> Option<String> {
     let Ok(mut record) = serde_json::from_str::<Map<String, Value>>(line) else {
         return Some(line.to_owned());
     };
-    if record.contains_key("_aws") {
-        return None;
+    if let Some(declared) = record.remove("_aws") {
+        if !record.contains_key("message") {
+            return None;
+        }
+        remove_metrics(&mut record, &declared["CloudWatchMetrics"]);
     }
     let mut text = |name: &str| match record.remove(name) {
         Some(Value::String(text)) => text,
@@ -181,6 +204,18 @@ fn readable(line: &str) -> Option<String> {
         }
     }
     Some(said)
+}
+
+/// Removes the metrics and dimensions that a line declares in CloudWatch's embedded format.
+fn remove_metrics(record: &mut Map<String, Value>, directives: &Value) {
+    for directive in directives.as_array().into_iter().flatten() {
+        let dimensions = directive["Dimensions"].as_array().into_iter().flatten();
+        let dimensions = dimensions.flat_map(|set| set.as_array().into_iter().flatten());
+        let metrics = directive["Metrics"].as_array().into_iter().flatten().map(|metric| &metric["Name"]);
+        for name in dimensions.chain(metrics).filter_map(Value::as_str) {
+            record.remove(name);
+        }
+    }
 }
 
 fn timestamp() -> String {
@@ -212,6 +247,11 @@ mod tests {
             "duration_ms":4.1234,"target":"edge","pushes":1}"#;
         assert_eq!(plain(line).unwrap(), "INFO send_message: ok duration_ms=4.1 pushes=1");
         assert_eq!(plain("thread 'main' panicked").unwrap(), "thread 'main' panicked");
+        let metrics = r#""Sent":1,"Stack":"s","_aws":{"Timestamp":1,"CloudWatchMetrics":[{"Namespace":"n",
+            "Dimensions":[["Stack"]],"Metrics":[{"Name":"Sent","Unit":"Count"}]}]}"#;
+        let line = format!(r#"{{"level":"INFO","message":"send_message: ok","pushes":1,{metrics}}}"#);
+        assert_eq!(plain(&line).unwrap(), "INFO send_message: ok pushes=1");
+        assert_eq!(plain(&format!(r#"{{"route":"ping",{metrics}}}"#)), None);
         assert_eq!(plain(r#"{"_aws":{}}"#), None);
     }
 }
