@@ -37,7 +37,7 @@ use stack::StackError;
 use token::{Kind, TokenError};
 
 /// Every message is many small allocations: with the default allocator they took an eighth of this process's
-/// time. Functions use the default: each would start 2 ms later and take 6 MB more.
+/// time.
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 
