@@ -337,7 +337,7 @@ def check_alarms(template):
         wanted = functions - ({"DeliverEvents"} if metric == "Throttles" else set())
         assert sorted(watched) == sorted(wanted), f"{metric}: {set(watched) ^ wanted}"
     # What the functions measure is what is watched.
-    telemetry = (ROOT / "shared/edge/src/telemetry.rs").read_text()
+    telemetry = (ROOT / "shared/edge/src/telemetry/line.rs").read_text()
     measured = set(re.findall(r'^    \("\w+", "(\w+)", "\w+", [\d.]+\),$', telemetry, re.M))
     alarms = {r["Properties"]["MetricName"] for r in resources if r.get("Properties", {}).get("Namespace") == "Switchboard"}
     assert f"| Metrics of the functions, {len(measured)} at $0.30 | ${len(measured) * 0.3:.2f} |" in (ROOT / "infra/README.md").read_text(), len(measured)
