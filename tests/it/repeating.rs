@@ -22,17 +22,25 @@ fn stored(answer: &Frame) -> &Message {
     }
 }
 
-/// The first waits for the conversation, and the second for the first one's place in the minute.
+/// The first waits for the conversation, and the second for the first one's place in the minute. If the limit
+/// leaves no place to the second, that is refused; else it violates a unique key.
 #[tokio::test]
-async fn equal_sends_at_once_share_the_last_place_in_the_minute() {
-    let (stack, _database) = Stack::own_with(&[("MAX_MESSAGES_PER_MINUTE", "1")]).await;
-    let Pair { alice, alice_phone, conversation, .. } = pair(&stack).await;
-    let mut clients = [alice_phone, alice.connects().await];
-    let row = format!("conversations where id = '{conversation}'");
-    let calls = [0, 1].map(|client| Call::Frame(client, send(&conversation, Some("one"))));
-    let [first, second] = in_turn(&stack, &row, &mut clients, calls).await;
-    assert_eq!(stored(first.frame()).seq.0, 1);
-    assert_eq!(stored(second.frame()), stored(first.frame()));
+async fn equal_sends_at_once_are_one_message_and_one_place_in_the_minute() {
+    for limit in ["1", "2"] {
+        let (stack, _database) = Stack::own_with(&[("MAX_MESSAGES_PER_MINUTE", limit)]).await;
+        let Pair { alice, alice_phone, conversation, .. } = pair(&stack).await;
+        let mut clients = [alice_phone, alice.connects().await];
+        let row = format!("conversations where id = '{conversation}'");
+        let calls = [0, 1].map(|client| Call::Frame(client, send(&conversation, Some("one"))));
+        let [first, second] = in_turn(&stack, &row, &mut clients, calls).await;
+        assert_eq!(stored(first.frame()).seq.0, 1);
+        assert_eq!(stored(second.frame()), stored(first.frame()));
+        let taken = "select last_seq, count from conversations, rates
+                     where conversations.id = $1::text::uuid and user_id = $2 and what = 'message'";
+        let database = connect(stack.postgres_url()).await;
+        let row = database.query_one(taken, &[&conversation, &alice.id]).await.unwrap();
+        assert_eq!((row.get::<_, i64>(0), row.get::<_, i32>(1)), (1, 1), "of {limit}");
+    }
 }
 
 /// The minute ends after the send was refused, and before the reason is looked up.

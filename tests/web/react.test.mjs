@@ -48,14 +48,20 @@ function Mounted({ mounted, children }) {
 /** Renders in StrictMode, and returns what is on the page. */
 async function renders(element) {
   const box = document.createElement("div");
-  const root = createRoot(box, { onUncaughtError: (error) => errors.push(error) });
   const errors = [];
+  let fails;
+  // What cannot be rendered has no effects.
+  const failed = new Promise((resolve) => (fails = resolve));
+  const onUncaughtError = (error) => {
+    errors.push(error);
+    fails();
+  };
+  const root = createRoot(box, { onUncaughtError });
   ends.push(async () => root.unmount());
   const render = (element) =>
     act(() => {
       const done = new Promise((mounted) => root.render(h(StrictMode, null, h(Mounted, { mounted }, element))));
-      // What cannot be rendered has no effects.
-      return Promise.race([done, new Promise((resolve) => setTimeout(resolve, 2000))]);
+      return Promise.race([done, failed]);
     });
   await render(element);
   return { box, errors, render, text: () => box.textContent, unmount: () => act(async () => root.unmount()) };

@@ -136,8 +136,11 @@ pub async fn observe<T, E: Failed>(
         Err(error) => (error.code(), error.cause()),
     };
     let cause = cause.as_deref();
-    let level = if cause.is_some() { Level::ERROR } else { Level::INFO };
-    let said = is_logged(level).then(|| Said {
+    let (level, is_logged) = match cause {
+        Some(_) => (Level::ERROR, tracing::enabled!(Level::ERROR)),
+        None => (Level::INFO, tracing::enabled!(Level::INFO)),
+    };
+    let said = is_logged.then(|| Said {
         timestamp: OffsetDateTime::now_utc(),
         level: level.as_str(),
         message: format!("{route}: {outcome}"),
@@ -156,14 +159,6 @@ pub async fn observe<T, E: Failed>(
     });
     line::write(route, said, &measured);
     done
-}
-
-/// Whether `RUST_LOG` asks for the lines of invocations.
-fn is_logged(level: Level) -> bool {
-    match level {
-        Level::ERROR => tracing::enabled!(Level::ERROR),
-        _ => tracing::enabled!(Level::INFO),
-    }
 }
 
 /// A duration as lines tell it. They need nothing finer than microseconds.

@@ -472,8 +472,8 @@ impl Attempt {
     }
 }
 
-/// Two statements conflict, and a repeat of the later one sees what the earlier one has done: equal
-/// `clientMessageId`s or pairs at once, locks taken in different orders, or what had been read before a wait
+/// Two statements conflict, and a repeat of the later one sees what the earlier one has done: two users who
+/// ask for their conversation at once, locks taken in different orders, or what had been read before a wait
 /// (the function `lost_race` of the database).
 fn lost_race(code: &SqlState) -> bool {
     [SqlState::UNIQUE_VIOLATION, SqlState::T_R_DEADLOCK_DETECTED, SqlState::T_R_SERIALIZATION_FAILURE]

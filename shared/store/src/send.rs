@@ -145,7 +145,7 @@ async fn store(
         )
         .await;
     let row = match row {
-        // An earlier try or an equal send was first, and this one has waited for it.
+        // An earlier try or an equal send has stored it meanwhile.
         Err(error) if error.code() == Some(&SqlState::UNIQUE_VIOLATION) => None,
         answered => answered?,
     };

@@ -78,13 +78,11 @@ pub(super) struct Strikes {
     /// Decides whom it hits. Apart, since the number of draws depends on who is there.
     whom: StdRng,
     struck: BTreeMap<Fault, usize>,
-    killed_processes: usize,
     killed_backends: usize,
-    /// The number of events whose process was killed.
-    killed_events: usize,
-    /// The killed processes, and these events, by function.
-    killed_of: BTreeMap<String, usize>,
-    ended_in: BTreeMap<String, usize>,
+    /// The numbers of processes that were killed, by function.
+    killed_processes: BTreeMap<String, usize>,
+    /// The numbers of events that ended with their process, by function.
+    killed_events: BTreeMap<String, usize>,
     /// The number of pushes that failed or were delayed.
     troubled_pushes: usize,
     /// The number of events that the backend did not take at once.
@@ -100,11 +98,9 @@ impl Strikes {
             rng: StdRng::seed_from_u64(seed),
             whom: StdRng::seed_from_u64(!seed),
             struck: BTreeMap::new(),
-            killed_processes: 0,
             killed_backends: 0,
-            killed_events: 0,
-            killed_of: BTreeMap::new(),
-            ended_in: BTreeMap::new(),
+            killed_processes: BTreeMap::new(),
+            killed_events: BTreeMap::new(),
             troubled_pushes: 0,
             troubled_posts: 0,
             mistakes: Vec::new(),
@@ -152,7 +148,7 @@ impl Strikes {
     /// Faults that have hit nothing, and failures that no fault explains.
     pub(super) fn wrong(&self) -> Vec<String> {
         let hits = [
-            ("an event", self.killed_events),
+            ("an event", sum(&self.killed_events)),
             ("a push", self.troubled_pushes),
             ("a backend", self.killed_backends),
             ("a call to DynamoDB", self.world.dynamodb.has_refused()),
@@ -162,9 +158,10 @@ impl Strikes {
         let missed = hits.into_iter().filter(|(_, hits)| *hits == 0);
         let mut wrong: Vec<_> = missed.map(|(what, _)| format!("{what} was hit by nothing")).collect();
         // A process handles one event at a time.
-        if self.killed_events > self.killed_processes {
+        let (events, processes) = (&self.killed_events, &self.killed_processes);
+        if sum(events) > sum(processes) {
             let told = "more events ended with their process than processes were killed";
-            wrong.push(format!("{told}: {:?}, and killed were {:?}", self.ended_in, self.killed_of));
+            wrong.push(format!("{told}: {events:?}, and killed were {processes:?}"));
         }
         wrong.extend(self.mistakes.iter().cloned());
         wrong
@@ -174,8 +171,7 @@ impl Strikes {
     fn looks_back_at(&mut self, stack: &Stack) {
         let reports = stack.records("platform.report");
         for (function, _) in reports.iter().filter(|(_, report)| report["errorType"] == "Runtime.ExitError") {
-            self.killed_events += 1;
-            *self.ended_in.entry(function.clone()).or_default() += 1;
+            *self.killed_events.entry(function.clone()).or_default() += 1;
         }
         let lines = stack.lines();
         let mistakes = lines.iter().filter(|(_, line)| line["outcome"] == "internal");
@@ -211,8 +207,7 @@ impl Strikes {
         if let Some((_, other)) = running.choose(&mut self.whom) {
             for (pid, name) in running.iter().filter(|(_, name)| name == other || name == "send_message") {
                 if kill(Pid::from_raw(pid.cast_signed()), Signal::SIGKILL).is_ok() {
-                    self.killed_processes += 1;
-                    *self.killed_of.entry(name.clone()).or_default() += 1;
+                    *self.killed_processes.entry(name.clone()).or_default() += 1;
                 }
             }
         }
@@ -307,6 +302,10 @@ impl Strikes {
     }
 }
 
+fn sum(numbers: &BTreeMap<String, usize>) -> usize {
+    numbers.values().sum()
+}
+
 impl fmt::Display for Strikes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let count = |fault| self.struck.get(&fault).copied().unwrap_or(0);
@@ -319,8 +318,8 @@ impl fmt::Display for Strikes {
              $disconnect lost {} ({} calls), the receiver of events troubled {} ({} posts), gateway restarted {}; \
              DynamoDB refused {} calls and lost {} answers",
             count(Fault::KilledFunctions),
-            self.killed_processes,
-            self.killed_events,
+            sum(&self.killed_processes),
+            sum(&self.killed_events),
             count(Fault::StoppedPostgres),
             count(Fault::KilledPostgres),
             count(Fault::KilledBackend),
