@@ -25,7 +25,7 @@ def free_port():
 class Stack:
     """A running stack with a new database, on a port of its own; it ends with the block, and with this process."""
 
-    def __init__(self, *arguments, data="target/suite-data", until="ready", database=None):
+    def __init__(self, *arguments, data="target/suite-data", until="ready", database=None, log=None):
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.data = ROOT / data
@@ -35,8 +35,11 @@ class Stack:
         os.environ["JWT_SECRET"] = secrets.token_hex(32)
         kept = ["--database-url", database] if database else ["--ephemeral"]
         command = ["cargo", "dev", *kept, "--port", str(self.port), "--data-dir", str(self.data), "--stop-with-stdin"]
+        pipe = subprocess.PIPE
+        # What the functions print goes to this file, or else to where this process prints.
+        stderr = log and log.open("w")
         self.process = subprocess.Popen(
-            [*command, *arguments], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [*command, *arguments], cwd=ROOT, stdin=pipe, stdout=pipe, stderr=stderr, text=True
         )
         if until:
             self.wait_for(until)

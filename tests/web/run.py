@@ -1,5 +1,6 @@
 """The web client and the page: the package as it is installed, the client with a service that the tests play, the client with the
-real stack, and the page and a newcomer's app in Chromium. Screenshots are left in target/web/screenshots.
+real stack, and the page and a newcomer's app in Chromium. Screenshots are left in target/web/screenshots, what the stack prints in
+target/web/stack.log.
 
     python3 tests/web/run.py
 """
@@ -11,6 +12,7 @@ import re
 import shutil
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -23,6 +25,8 @@ CLIENT = ROOT / "infra/web/client"
 LARGEST_KB = 13.5
 # The oldest that the package says it runs in, and a later one.
 NODES = ["22", "24"]
+# What failed comes last.
+TEST = ["--test", "--test-reporter=spec"]
 
 
 def run(*command, cwd, **more):
@@ -78,6 +82,28 @@ def built_app(package):
     return folder / "dist"
 
 
+def check_served_scripts(url):
+    """What a browser runs is the source without its comments: both are the same when a minifier is through with them."""
+    served = ROOT / "target/web/served"
+    shutil.rmtree(served, ignore_errors=True)
+    web = ROOT / "infra/web"
+    scripts = [script.relative_to(web) for script in web.rglob("*.js") if "node_modules" not in script.parts]
+    for script in scripts:
+        (served / script).parent.mkdir(parents=True, exist_ok=True)
+        request = urllib.request.Request(f"{url}/{script}", headers={"sec-fetch-dest": "script"})
+        (served / script).write_bytes(urllib.request.urlopen(request).read())
+
+    rolldown = ROOT / "target/web/app/node_modules/.bin/rolldown"
+
+    def minified(entry):
+        output = served / "minified.js"
+        run(rolldown, entry, "--minify", "-o", output, cwd=served, stdout=subprocess.DEVNULL)
+        return output.read_bytes()
+
+    for entry in ["page/main.js", "docs/docs.js"]:
+        assert minified(web / entry) == minified(served / entry), f"{entry} is served as another script"
+
+
 def installed_node(version):
     """The programs of a version of Node: what a machine has may be older than the package says it needs."""
     folder = ROOT / f"target/web/node-{version}"
@@ -100,17 +126,18 @@ def main():
     for node in nodes:
         # With the service of @switchboard/client/testing.
         tests = ["client.test.mjs", "stack.test.mjs", "react.test.mjs", "leaks.test.mjs", "tabs.test.mjs", "walk.test.mjs"]
-        run(node / "node", "--test", "--test-concurrency=2", *tests, cwd=folder, env=documents)
-    run("node", "--test", "documents.test.mjs", cwd=folder, env=documents)
+        run(node / "node", *TEST, "--test-concurrency=2", *tests, cwd=folder, env=documents)
+    run("node", *TEST, "documents.test.mjs", cwd=folder, env=documents)
     # The page is shown a conversation of 1,000 messages, which nobody waits two minutes for.
     os.environ["MAX_MESSAGES_PER_MINUTE"] = "0"
     # And a group of 1,000, whom their owner adds at once.
     os.environ["MAX_CONVERSATIONS_PER_MINUTE"] = "0"
-    with Stack("--log-format", "json") as stack:
+    with Stack("--log-format", "json", log=ROOT / "target/web/stack.log") as stack:
+        check_served_scripts(stack.url)
         paths = {"SCREENSHOTS": ROOT / "target/web/screenshots", "README": ROOT / "README.md", "APP": app}
         env = {**documents, "STACK": stack.url, **{name: str(path) for name, path in paths.items()}}
         tests = ["readme.test.mjs", "stack.test.mjs", "walk.test.mjs", "proxy.test.mjs", "browser.test.mjs", "docs.test.mjs", "page.test.mjs", "app.test.mjs"]
-        run("node", "--test", "--test-concurrency=1", *tests, cwd=folder, env=env)
+        run("node", *TEST, "--test-concurrency=1", *tests, cwd=folder, env=env)
 
 
 main()

@@ -14,6 +14,7 @@ mod http;
 mod keeper;
 mod lambda;
 mod listener;
+mod pages;
 mod policy;
 mod request;
 mod schedule;

@@ -7,17 +7,15 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Request};
-use axum::http::{Extensions, HeaderMap, HeaderValue, StatusCode, Version, header};
+use axum::http::{StatusCode, Version};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use axum_server::{ConnectionShutdown, Server};
 use tokio::net::TcpListener;
-use tower_http::CompressionLevel;
-use tower_http::compression::CompressionLayer;
-use tower_http::services::ServeDir;
 
 use crate::acceptor::Acceptor;
+use crate::pages::{self, Pages};
 use crate::websocket::asks_for_websocket;
 use crate::{callbacks, http, websocket};
 
@@ -26,9 +24,6 @@ const MAX_HANDSHAKE: Duration = Duration::from_secs(10);
 
 /// The time limit from one request on a socket to the end of the next one's head.
 const MAX_KEEP_ALIVE: Duration = Duration::from_secs(30);
-
-/// How well pages are compressed: a higher level takes ten times as long for a tenth less.
-const COMPRESSION: CompressionLevel = CompressionLevel::Precise(6);
 
 /// Serves until the process ends.
 pub(crate) async fn serve(listener: TcpListener, router: Router) -> io::Result<()> {
@@ -62,26 +57,17 @@ pub(crate) fn with_websocket(router: Router, gateway: websocket::Gateway) -> Rou
 }
 
 /// Adds the HTTP API and the pages, at all other paths.
-pub(crate) fn with_the_rest(router: Router, http: Option<http::Gateway>, pages: Option<ServeDir>) -> Router {
+pub(crate) fn with_the_rest(router: Router, http: Option<http::Gateway>, pages: Option<Pages>) -> Router {
     let serve = async move |ConnectInfo(from): ConnectInfo<SocketAddr>, request: Request| {
         serve_the_rest(http.as_ref(), pages.as_ref(), from, request).await
     };
-    // A CDN would compress the pages. API Gateway compresses nothing of its own accord.
-    let is_page = |_: StatusCode, _: Version, _: &HeaderMap, extensions: &Extensions| {
-        extensions.get::<IsPage>().is_some()
-    };
-    let compression = CompressionLayer::new().quality(COMPRESSION).compress_when(is_page);
-    router.fallback(serve).layer(compression)
+    router.fallback(serve).layer(pages::compression())
 }
-
-/// Marks the response of a page.
-#[derive(Clone, Copy)]
-struct IsPage;
 
 /// Serves what no WebSocket API does: the HTTP API first, then the pages.
 async fn serve_the_rest(
     http: Option<&http::Gateway>,
-    pages: Option<&ServeDir>,
+    pages: Option<&Pages>,
     from: SocketAddr,
     request: Request,
 ) -> Response {
@@ -90,7 +76,7 @@ async fn serve_the_rest(
     }
     if let Some(pages) = pages
         && !http.is_some_and(|http| http.takes(&request))
-        && let Some(page) = page(pages, without_body(&request)).await
+        && let Some(page) = pages.get(without_body(&request)).await
     {
         return page;
     }
@@ -106,19 +92,4 @@ fn without_body(request: &Request) -> Request {
     request.uri().clone_into(copy.uri_mut());
     request.headers().clone_into(copy.headers_mut());
     copy
-}
-
-/// The page at the path of a request, if there is one.
-async fn page(pages: &ServeDir, request: Request) -> Option<Response> {
-    // The file system may refuse a path, for example one that is too long.
-    let page = pages.clone().try_call(request).await.ok()?;
-    if matches!(page.status(), StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED) {
-        return None;
-    }
-    let mut page = page.map(Body::new);
-    // Browsers have to ask each time, so that a changed file is seen.
-    let no_cache = HeaderValue::from_static("no-cache");
-    page.headers_mut().entry(header::CACHE_CONTROL).or_insert(no_cache);
-    page.extensions_mut().insert(IsPage);
-    Some(page)
 }

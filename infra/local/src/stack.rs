@@ -9,7 +9,6 @@ use futures_util::future::try_join_all;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
-use tower_http::services::ServeDir;
 
 use crate::as_on_aws::{Distances, Shares, TlsError};
 use crate::cli::{DEFAULT_DATA_DIR, StackArgs};
@@ -18,6 +17,7 @@ use crate::file_error::FileError;
 use crate::keeper::Keeper;
 use crate::lambda::{Host, HostConfig, Lambda, NotAnEndpoint, NotStarted, Remote, invoke_api_routes};
 use crate::listener::listen;
+use crate::pages::Pages;
 use crate::services::dynamodb::{self, DynamoDbError};
 use crate::services::postgres::{self, Postgres, PostgresError};
 use crate::steps::step;
@@ -235,7 +235,7 @@ async fn start_and_serve(args: &StackArgs, started: &mut Started) -> Result<(), 
     for gateway in gateways {
         router = serving::with_websocket(router, gateway);
     }
-    let pages = template.pages.map(ServeDir::new);
+    let pages = template.pages.map(Pages::new);
     if pages.is_some() {
         addresses.push(("the page", format!("http://localhost:{port}/")));
     }

@@ -6,8 +6,17 @@
 //     const room = await chat.conversation(await chat.find("bob"));
 //     await room.send("Hello, Bob!");
 //
-// `Link` keeps a connection; the frames that come are handed to the parts that they change: the `List` of conversations, the
-// `Timeline` of an open one, who is `Typing`, the `Outbox` and the `Changes` that this user has asked for.
+// This puts the parts together, and hands each frame that comes to the parts that it changes:
+//
+// - link.js is one connection after the other, each brought up to date before it counts; connection.js pairs frames with answers
+// - api.js is the HTTP API, and the token for both APIs
+// - list.js has the list of conversations and who is online
+// - room.js is an open conversation, shared by all who hold it; timeline.js has its messages without gaps and in order
+// - outbox.js and changes.js have what this user has sent, and asked to change, that is not stored yet
+// - typing.js, events.js, errors.js, checks.js and types.js are what their names say
+//
+// An application imports beside it what it needs of react.js (hooks), outbox-idb.js (an outbox in IndexedDB), tabs.js (tabs that
+// share a connection) and testing.js (a service in memory).
 
 // @ts-check
 

@@ -1,4 +1,8 @@
 //! Users who block each other.
+//!
+//! A block is a row, and a mark on the conversation of two: sends, edits and joins read that row or lock it
+//! anyway. The room of a group in DynamoDB holds who is apart, so that typing still takes one read. A join
+//! asks for that before and after it enters the room, as for removals.
 
 use domain::{ConversationId, Failure, Identity, UserId};
 use tokio_postgres::types::Type;

@@ -1,7 +1,19 @@
 //! Changes of stored messages.
 //!
-//! A change locks the row of the conversation first. So it sees the message as it is when its turn comes, and
-//! takes the next number of the conversation's changes.
+//! Every change in a conversation, of a message, the title or the participants, takes the next number of
+//! `conversations.last_change` under the lock of that row, as a message takes `seq`. `change_message.sql`
+//! runs after that lock in the same transaction, so it sees the message as it is when its turn comes. It
+//! writes the message only if something is different. The lock statement takes the row of the sender's minute
+//! first, as a send does, so that the two do not wait for each other in a circle.
+//!
+//! The table `reactions` says who has reacted. What clients get of it is kept with the message as JSON, made
+//! anew by each change, so that reading a message reads one row. A deletion empties the message and its
+//! reactions in its transaction. `messages_change_idx` holds changed messages only; it serves `changes`, and
+//! a send writes nothing to it.
+//!
+//! A client keeps the number up to which it knows all changes. One that misses a `message_changed` sees a
+//! gap. If a page of history has a lower `lastChange` than the client knows, later changes may be missing in
+//! the page, so the client goes back to that number.
 
 use std::collections::HashMap;
 use std::time::Duration;

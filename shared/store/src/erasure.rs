@@ -1,7 +1,9 @@
 //! Erasing and exporting users.
 //!
 //! An erasure is many small transactions, each of which leaves less to do. It finds what is left by looking
-//! for it, so that it goes on wherever it was interrupted.
+//! for it, so that it goes on wherever it was interrupted. The table `departures` says where somebody has
+//! left messages whom a group has removed; a trigger writes it. A statement that adds a user to a
+//! conversation locks their row for a moment, so that it and an erasure see each other.
 
 use std::fmt;
 use std::str::FromStr;

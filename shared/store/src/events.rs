@@ -1,8 +1,18 @@
-//! The events that backends are told: an outbox.
+//! The events that are posted to a backend: an outbox.
 //!
-//! Who changes something writes the event in the same statement. Events of a conversation are sent in the
-//! order of their numbers: only the first is due, and whoever claims it goes on with those behind it. A claim
-//! ends by itself, so that nobody holds a transaction or a session while an event is sent.
+//! If `EVENTS_URL` is set, a statement that changes something calls `record_event`: no event without its
+//! change, no change without its event. The table `events` holds ids; what they refer to is read when an
+//! event is sent. Events of a conversation are sent in the order of their numbers: only the first is due.
+//! `deliver_events` claims it for half a minute, posts it, and in one statement deletes it and claims the
+//! next. A claim ends by itself, so nothing is locked while a backend answers, and what a killed invocation
+//! has left is sent again.
+//!
+//! After its commit a function starts `deliver_events` asynchronously; the schedule finds what was lost. A
+//! failed event is tried again with growing pauses, and set aside after three days.
+//!
+//! Who has not read a message is found by the schedule alone, so a send pays nothing for it. It looks at the
+//! messages since it last looked, in the order of their ids, and notes for each participant the position for
+//! which their backend has an event.
 
 use std::time::Duration;
 

@@ -1,7 +1,20 @@
 //! Groups and their participants.
 //!
 //! Every call that changes a group locks the row of its conversation first. So it sees who takes part when
-//! its turn comes, and a send that waits behind it finds the roster changed.
+//! its turn comes. One that adds or removes somebody counts `roster` up: a send that waited for the row
+//! compares it, since its snapshot is older than the change.
+//!
+//! A participant's row says from which message on they see the conversation (`first_seq`), how far they have
+//! read (`read_up_to`), and how many messages they have sent, in all and up to there. What is unread is a
+//! subtraction, so a message writes one participant's row, however many there are. Only the first message of
+//! a day writes all of them: the index of a user's list holds days, and a page sorts within them. In a
+//! conversation of two, a move of a position past messages of the other is kept with its time (`read_marks`),
+//! which gives `readAt`.
+//!
+//! A removal commits, then empties the room in DynamoDB, then answers. A join asks Postgres, enters the room,
+//! and asks again: a removal that committed between the two is seen by the second question, and a later one
+//! finds the connection in the room. A room says for each connection from which message on its user sees the
+//! conversation, so that a message committed before somebody was added is not pushed to them.
 
 use std::time::Duration;
 
