@@ -204,7 +204,6 @@ test("messages are answered, edited, reacted to and deleted", async () => {
   await bob.getByText("the message was deleted meanwhile").waitFor();
   assert.equal(await bob.getByRole("log").getByText("changed my mind").count(), 0);
   assert.equal(await bob.getByLabel("Message", { exact: true }).inputValue(), "changed my mind", "nothing that was written is lost");
-  other.stop();
   await Promise.all([alice.context().close(), bob.context().close()]);
 });
 
@@ -226,7 +225,6 @@ test("a reply leads to a message far back", async () => {
   await found.waitFor();
   const box = await found.boundingBox();
   assert(box.y > 0 && box.y < 700, `it is in sight: ${box.y}`);
-  writer.stop();
   await bob.context().close();
 });
 
@@ -335,8 +333,6 @@ test("the conversation with the latest message comes first", async () => {
   await until("Bob is first", async () => (await names())[0] === b);
   assert.deepEqual(await names(), [b, c]);
   await shot(alice, "live-order");
-  bob.stop();
-  carol.stop();
   await alice.context().close();
 });
 
@@ -390,7 +386,6 @@ test("a thousand messages can be scrolled back, and few of them are in the page"
   await shot(bob, "history");
   const latest = bob.getByRole("button", { name: "Go to the latest message" });
   await until("the end is there again", async () => (await gather()).at(-1) === 1000 && (await latest.count()) === 0);
-  writer.stop();
   await bob.context().close();
 });
 

@@ -57,7 +57,6 @@ test("3,500 messages and fifty more a second do not freeze it", async (t) => {
   assert((await alice.locator("article").count()) <= 200, "few of them are in the page");
   // Not a figure of speed: rendered as it was, this took 115 seconds.
   assert(long.reduce((sum, one) => sum + one, 0) < 5000, `${long}`);
-  bob.stop();
   await alice.context().close();
 });
 
@@ -96,7 +95,6 @@ test("a page is small, and shows the first message soon", async (t) => {
     return performance.getEntriesByType("resource").map(({ name }) => name).filter((name) => name.endsWith(".js") && !named.includes(name));
   });
   assert.deepEqual(late, []);
-  bob.stop();
   await alice.context().close();
 });
 
@@ -126,7 +124,6 @@ test("a draft is kept for its writer, and for nobody else", async () => {
   await alice.reload();
   await hears(alice, "sent");
   assert.equal(await field.inputValue(), "written");
-  bob.stop();
   await alice.context().close();
 });
 
@@ -169,7 +166,6 @@ test("read is what was in sight while somebody looked", async () => {
   await alice.getByText("Unread", { exact: true }).waitFor();
   await focus(alice, true);
   await until("it is read", async () => (await unread()) === 0);
-  bob.stop();
   await alice.context().close();
 });
 
@@ -183,7 +179,6 @@ test("of very many unread messages none is read before somebody goes to the end"
   assert.equal(await alice.getByText("Unread", { exact: true }).count(), 0, "it is not known where they begin");
   await alice.getByRole("button", { name: "700 unread. Go to the latest message" }).click();
   await until("all are read", async () => (await summaryOf(a, id)).unreadCount === 0);
-  bob.stop();
   await alice.context().close();
 });
 
@@ -212,7 +207,6 @@ test("an edit that is refused takes nothing with it that was written since", asy
   assert.equal(await field.inputValue(), "two", "the edit can be made again");
   await field.press("Escape");
   assert.equal(await field.inputValue(), "written since");
-  bob.stop();
   await alice.context().close();
 });
 
@@ -240,7 +234,6 @@ test("a connection that is opened slowly is no failure, and one that fails is", 
   await alice.getByText(/No connection/).waitFor();
   assert.equal(await alice.locator(".conversation .presence").textContent(), "", "who is online is not known");
   assert.equal(await alice.locator(".dot.online").count(), 0);
-  bob.stop();
   await alice.context().close();
 });
 
@@ -271,7 +264,6 @@ test("a network that freezes shows, and what was written meanwhile arrives", asy
   await alice.getByText("sending …").waitFor({ state: "detached" });
   await alice.getByText(/No connection/).waitFor({ state: "detached" });
   await shows(alice, ["before", "into the ice"]);
-  bob.stop();
   await alice.context().close();
   proxy.close();
 });
@@ -310,7 +302,6 @@ test("somebody who wants to is notified while they look elsewhere", async () => 
   await alice.getByRole("button", { name: "Sign out" }).click();
   assert.equal(await alice.evaluate(() => globalThis.badge), "none");
   assert.equal(await alice.evaluate(() => localStorage.length), 0, "the choice goes with her");
-  bob.stop();
   await alice.context().close();
 });
 
@@ -334,7 +325,6 @@ test("a text that is too long is kept whole, and not sent", async () => {
   await field.fill("😀".repeat(2000));
   await alice.keyboard.press("Enter");
   await until("it is stored", async () => bob.conversations.find((one) => one.id === id)?.lastSeq === 2);
-  bob.stop();
   await alice.context().close();
 });
 
@@ -370,8 +360,6 @@ test("a conversation has an address, and Back leads to what was there before", a
   await link.goto("about:blank");
   await link.goto(nowhere);
   await isLost.waitFor();
-  bob.stop();
-  carol.stop();
   for (const page of [alice, link]) await page.context().close();
 });
 
@@ -410,7 +398,6 @@ test("it is read from right to left where that is written", async () => {
   assert.deepEqual(directions, ["rtl", "ltr", "rtl"]);
   await fits(alice, "from right to left");
   await shot(alice, "right-to-left");
-  bob.stop();
   await alice.context().close();
 });
 
@@ -459,8 +446,6 @@ test("the keyboard and the screen reader get everywhere", async () => {
   await alice.locator("article.found").filter({ hasText: "number 17" }).waitFor();
   await shot(alice, "search");
   await alice.keyboard.press("Escape");
-  bob.stop();
-  carol.stop();
   await alice.context().close();
 });
 
@@ -499,7 +484,6 @@ test("somebody is blocked, and a group's reader is named", async () => {
   await article.getByRole("button", { name: "Read by" }).click();
   await article.getByRole("button", { name: "Read by" }).click();
   await article.getByText(`Read by ${b}`).waitFor();
-  bob.stop();
   await alice.context().close();
 });
 
@@ -580,5 +564,4 @@ test("every state on every screen is accessible and fits", async () => {
   await sheet.setContent(`<style>${style}</style>${figures.join("")}`);
   await sheet.screenshot({ path: `${folder}/sheet.png`, fullPage: true });
   await sheet.context().close();
-  for (const chat of [alice, bob, carol]) chat.stop();
 });

@@ -17,7 +17,7 @@ async function pair(more = {}) {
   const [a, b] = [somebody("alice"), somebody("bob")];
   const bob = await connected(b);
   const alice = createSwitchboard({ ...optionsOf(a), url: `${near.replace("http", "ws")}/v1`, ...more });
-  ends.push(() => (alice.stop(), bob.stop(), proxy.close()));
+  ends.push(() => (alice.stop(), proxy.close()));
   await alice.start();
   const id = await alice.find(b);
   return { alice, bob, proxy, id, ofAlice: await alice.conversation(id), ofBob: await bob.conversation(id) };

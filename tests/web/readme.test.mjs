@@ -2,14 +2,13 @@
 
 import assert from "node:assert/strict";
 import { readFileSync, writeFileSync } from "node:fs";
-import { after, test } from "node:test";
+import { test } from "node:test";
 
 import WebSocket from "ws";
 
 import { connected, url } from "./service.mjs";
 
 const bob = await connected("bob");
-after(() => bob.stop());
 
 test("the client of the README talks to Bob", async () => {
   const readme = readFileSync(process.env.README, "utf8");

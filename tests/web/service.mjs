@@ -2,6 +2,7 @@
 // @switchboard/client/testing. What either says is held against the documents.
 
 import { randomUUID } from "node:crypto";
+import { after } from "node:test";
 
 import WebSocket from "ws";
 
@@ -58,9 +59,10 @@ export function optionsOf(user) {
   return { ...options, WebSocket: documenting(options.WebSocket), fetch: documentingFetch(options.fetch) };
 }
 
-/** A client that is connected. */
+/** A client that is connected. It is stopped at the end of the test. */
 export async function connected(user) {
   const chat = createSwitchboard(optionsOf(user));
+  after(() => chat.stop());
   await chat.start();
   return chat;
 }

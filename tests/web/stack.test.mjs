@@ -5,22 +5,12 @@ import { after, test } from "node:test";
 
 import { connected, cutOff, somebody, undocumented, until } from "./service.mjs";
 
-const chats = [];
-after(() => {
-  chats.forEach((chat) => chat.stop());
-  assert.deepEqual(undocumented, [], "all that was said is as the documents say");
-});
-
-async function client(user) {
-  const chat = await connected(user);
-  chats.push(chat);
-  return chat;
-}
+after(() => assert.deepEqual(undocumented, [], "all that was said is as the documents say"));
 
 /** Two people with a conversation that both have open. */
 async function pair() {
   const [a, b] = [somebody("alice"), somebody("bob")];
-  const [alice, bob] = [await client(a), await client(b)];
+  const [alice, bob] = [await connected(a), await connected(b)];
   const id = await alice.find(b);
   return { alice, bob, id, ofAlice: await alice.conversation(id), ofBob: await bob.conversation(id) };
 }
@@ -104,7 +94,7 @@ test("changes are the same everywhere, whatever is cut", async () => {
   assert(refused.every((code) => code === "invalid_request"), String(refused));
   const same = () => JSON.stringify(ofAlice.snapshot.messages) === JSON.stringify(ofBob.snapshot.messages);
   await until("both see the same", same);
-  const later = await client(bob.userId);
+  const later = await connected(bob.userId);
   const fresh = await later.conversation(id);
   assert.deepEqual(ofBob.snapshot.messages, fresh.snapshot.messages, "and so does who comes later");
   assert.equal(fresh.snapshot.messages[3].deletedAt === null, false);
@@ -123,7 +113,7 @@ test("who was away gets all that was said", async () => {
 
 test("another device of the same user sees the same", async () => {
   const { alice, bob, id, ofAlice } = await pair();
-  const tablet = await client(alice.userId);
+  const tablet = await connected(alice.userId);
   const onTablet = await tablet.conversation(id);
   await alice.send(id, "from the phone");
   await bob.send(id, "from Bob");
@@ -141,7 +131,7 @@ test("refusals are told", async () => {
 
 test("a group is made, grows, changes and shrinks, and everybody has it as it is", async () => {
   const [a, b, c] = ["alice", "bob", "carol"].map(somebody);
-  const [alice, bob, carol] = [await client(a), await client(b), await client(c)];
+  const [alice, bob, carol] = [await connected(a), await connected(b), await connected(c)];
   const gone = [];
   bob.on("gone", (id) => gone.push(id));
   const id = await alice.createGroup({ title: "Lunch", participantIds: [b] });
@@ -188,7 +178,7 @@ test("a long conversation is read back to its beginning", async () => {
   const { alice, bob, id } = await pair();
   for (let n = 1; n <= 120; n += 20) await Promise.all(Array.from({ length: 20 }, (_, at) => alice.send(id, `message ${n + at}`)));
   await bob.conversation(id);
-  const fresh = await client(bob.userId);
+  const fresh = await connected(bob.userId);
   const room = await fresh.conversation(id);
   assert.equal(room.snapshot.messages.length, 50);
   while (room.snapshot.hasOlder) await room.older();
