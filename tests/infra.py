@@ -285,10 +285,15 @@ def check_egress(database):
     assert any(rule.get("CidrIpv6") == "::/0" and rule["ToPort"] == 443 for rule in allowed), allowed
     table = (ROOT / "infra/README.md").read_text().partition("| Aurora as in database.yaml, a month |")[2].partition("\n\n")[0]
     rows = {row[1].strip().strip("*"): [sum(map(float, re.findall(r"\$([\d.]+)", cell))) for cell in row[2:4]] for row in (line.split("|") for line in table.splitlines()[2:])}
-    nat, together, ipv6 = (next(rows[name] for name in rows if name.startswith(start)) for start in ["NAT gateway", "together", "with `Egress=ipv6`"])
+    starts = ["NAT gateway", "together", "with `Egress=ipv6`", "with `RotationDays=0`"]
+    nat, together, ipv6, by_hand = (next(rows[name] for name in rows if name.startswith(start)) for start in starts)
     parts = [sum(dollars[column] for name, dollars in rows.items() if not name.startswith(("together", "with"))) for column in range(2)]
     assert all(abs(part - said) < 0.01 for part, said in zip(parts, together, strict=True)), f"{parts} are said to be {together}"
     assert all(abs(with_nat - dollars + 7.3 - said) < 0.01 for with_nat, dollars, said in zip(together, nat, ipv6, strict=True)), ipv6
+    assert all(abs(rotated - 7.3 - 0.1 - said) < 0.01 for rotated, said in zip(ipv6, by_hand, strict=True)), by_hand
+    # Without a rotation nothing is left that costs by the hour but the cluster.
+    hourly = {id: r.get("Condition") for id, r in database["Resources"].items() if r["Type"] in ("AWS::EC2::VPCEndpoint", "AWS::EC2::NatGateway") and id != "DynamoDbEndpoint"}
+    assert hourly == {"SecretsManagerEndpoint": "RotatesByIpv6", "NatGateway": "UsesNat"}, hourly
 
 
 def check_figures():
