@@ -292,8 +292,10 @@ def check_egress(database):
     assert all(abs(with_nat - dollars + 7.3 - said) < 0.01 for with_nat, dollars, said in zip(together, nat, ipv6, strict=True)), ipv6
     assert all(abs(rotated - 7.3 - 0.1 - said) < 0.01 for rotated, said in zip(ipv6, by_hand, strict=True)), by_hand
     # Without a rotation nothing is left that costs by the hour but the cluster.
-    hourly = {id: r.get("Condition") for id, r in database["Resources"].items() if r["Type"] in ("AWS::EC2::VPCEndpoint", "AWS::EC2::NatGateway") and id != "DynamoDbEndpoint"}
-    assert hourly == {"SecretsManagerEndpoint": "RotatesByIpv6", "NatGateway": "UsesNat"}, hourly
+    hourly = {id: r.get("Condition") for id, r in database["Resources"].items() if r["Type"] in ("AWS::EC2::VPCEndpoint", "AWS::EC2::NatGateway", "AWS::EC2::EIP") and id != "DynamoDbEndpoint"}
+    assert hourly == {"SecretsManagerEndpoint": "RotatesByIpv6", "NatGateway": "UsesNat", "NatAddress": "UsesNat"}, hourly
+    for id in ["SecretRotation", "RotationFails"]:
+        assert database["Resources"][id]["Condition"] == "Rotates", id
 
 
 def check_figures():

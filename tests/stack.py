@@ -27,6 +27,8 @@ class Stack:
 
     def __init__(self, *arguments, data="target/suite-data", until="ready", database=None, log=None):
         self.port = free_port()
+        # What the functions print goes to this file, or else to where this process prints.
+        self.log = log
         self.url = f"http://127.0.0.1:{self.port}"
         self.data = ROOT / data
         # What it prints before it is ready: "Postgres" and others.
@@ -36,7 +38,6 @@ class Stack:
         kept = ["--database-url", database] if database else ["--ephemeral"]
         command = ["cargo", "dev", *kept, "--port", str(self.port), "--data-dir", str(self.data), "--stop-with-stdin"]
         pipe = subprocess.PIPE
-        # What the functions print goes to this file, or else to where this process prints.
         stderr = log and log.open("w")
         self.process = subprocess.Popen(
             [*command, *arguments], cwd=ROOT, stdin=pipe, stdout=pipe, stderr=stderr, text=True
@@ -51,6 +52,8 @@ class Stack:
             self.addresses[name] = address.strip()
             if line.startswith(beginning):
                 return
+        if self.log:
+            print(self.log.read_text()[-4000:])
         sys.exit(f"cargo dev ended before it said {beginning!r}")
 
     def __enter__(self):

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { readFileSync, readdirSync } from "node:fs";
-import { test } from "node:test";
+import { after, test } from "node:test";
 
 import { Proxy } from "./network.mjs";
 import { connected, cutOff, somebody, summaryOf, until, url } from "./service.mjs";
@@ -239,6 +239,7 @@ test("a connection that is opened slowly is no failure, and one that fails is", 
 
 test("a network that freezes shows, and what was written meanwhile arrives", async () => {
   const proxy = new Proxy(url);
+  after(() => proxy.close());
   const near = await proxy.listen();
   const [a, b] = [somebody("alice"), somebody("bob")];
   const bob = await connected(b);
@@ -265,7 +266,6 @@ test("a network that freezes shows, and what was written meanwhile arrives", asy
   await alice.getByText(/No connection/).waitFor({ state: "detached" });
   await shows(alice, ["before", "into the ice"]);
   await alice.context().close();
-  proxy.close();
 });
 
 test("somebody who wants to is notified while they look elsewhere", async () => {

@@ -7,9 +7,6 @@ import { createSwitchboard } from "./client/switchboard.js";
 import { Proxy } from "./network.mjs";
 import { connected, optionsOf, somebody, until, url } from "./service.mjs";
 
-const ends = [];
-after(() => ends.forEach((end) => end()));
-
 /** Two people, of whom Alice is behind a proxy. */
 async function pair(more = {}) {
   const proxy = new Proxy(url);
@@ -17,7 +14,7 @@ async function pair(more = {}) {
   const [a, b] = [somebody("alice"), somebody("bob")];
   const bob = await connected(b);
   const alice = createSwitchboard({ ...optionsOf(a), url: `${near.replace("http", "ws")}/v1`, ...more });
-  ends.push(() => (alice.stop(), proxy.close()));
+  after(() => (alice.stop(), proxy.close()));
   await alice.start();
   const id = await alice.find(b);
   return { alice, bob, proxy, id, ofAlice: await alice.conversation(id), ofBob: await bob.conversation(id) };
@@ -88,7 +85,7 @@ test("a start through a network that answers nothing rejects", async () => {
   const near = await proxy.listen();
   proxy.freeze();
   const alice = createSwitchboard({ ...optionsOf(somebody("alice")), url: `${near.replace("http", "ws")}/v1` });
-  ends.push(() => (alice.stop(), proxy.close()));
+  after(() => (alice.stop(), proxy.close()));
   const began = Date.now();
   await assert.rejects(alice.start(), { code: "disconnected" });
   assert(Date.now() - began < 40_000);

@@ -92,6 +92,7 @@ def check_served_scripts(url):
         (served / script).parent.mkdir(parents=True, exist_ok=True)
         request = urllib.request.Request(f"{url}/{script}", headers={"sec-fetch-dest": "script"})
         (served / script).write_bytes(urllib.request.urlopen(request).read())
+        assert (served / script).stat().st_size < (web / script).stat().st_size or script.parent.name == "vendor", f"{script} has its comments"
 
     rolldown = ROOT / "target/web/app/node_modules/.bin/rolldown"
 
@@ -100,7 +101,8 @@ def check_served_scripts(url):
         run(rolldown, entry, "--minify", "-o", output, cwd=served, stdout=subprocess.DEVNULL)
         return output.read_bytes()
 
-    for entry in ["page/main.js", "docs/docs.js"]:
+    beside = ["react", "tabs", "outbox-idb", "testing"]
+    for entry in ["page/main.js", "docs/docs.js", *(f"client/{name}.js" for name in beside)]:
         assert minified(web / entry) == minified(served / entry), f"{entry} is served as another script"
 
 

@@ -1,7 +1,7 @@
 //! Postgres is asked twice whether the caller takes part: before the join, so that a stranger is never in the
-//! room; and after it, since a removal may have come between the two. A removal commits and then empties the
-//! room, so whoever is in the room before the second answer is either refused by it or taken out by the
-//! removal.
+//! room; and after it, since a removal may have come between the two. A removal commits and then takes the
+//! connections of the user out of the room, so whoever is in the room before the second answer is either
+//! refused by it or taken out by the removal.
 
 use std::collections::HashMap;
 

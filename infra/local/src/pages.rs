@@ -1,12 +1,15 @@
-//! The files of the page: served as a CDN would, from the folder, so that a changed file is seen at the next
-//! load.
+//! The files of a page: compressed as a CDN would, and read anew for each request, so that a changed file is
+//! seen at the next load.
 
 use std::path::PathBuf;
 
 use axum::body::{Body, to_bytes};
 use axum::extract::Request;
-use axum::http::{Extensions, HeaderMap, HeaderValue, StatusCode, Version, header};
-use axum::response::Response;
+use axum::http::{Extensions, HeaderMap, HeaderValue, Method, StatusCode, Version, header};
+use axum::response::{IntoResponse, Response};
+use oxc_allocator::Allocator;
+use oxc_parser::Parser;
+use oxc_span::SourceType;
 use tower_http::CompressionLevel;
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::Predicate;
@@ -32,7 +35,8 @@ impl Pages {
     /// A script that a browser loads to run it comes without its comments, which are a quarter of it. Whoever
     /// opens it to read it gets all of it.
     pub(crate) async fn get(&self, request: Request) -> Option<Response> {
-        let runs = runs(&request);
+        let runs = request.method() == Method::GET
+            && request.headers().get(SEC_FETCH_DEST).is_some_and(|destination| destination == "script");
         // The file system may refuse a path, for example one that is too long.
         let page = self.0.clone().try_call(request).await.ok()?;
         if matches!(page.status(), StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED) {
@@ -45,7 +49,7 @@ impl Pages {
         headers.insert(header::VARY, HeaderValue::from_static(SEC_FETCH_DEST));
         let is_script = headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind == "text/javascript");
         if is_script && runs && page.status() == StatusCode::OK {
-            page = without_comments(page).await?;
+            page = without_comments(page).await;
         }
         page.extensions_mut().insert(IsPage);
         Some(page)
@@ -64,40 +68,44 @@ pub(crate) fn compression() -> CompressionLayer<impl Predicate> {
 #[derive(Clone, Copy)]
 struct IsPage;
 
-fn runs(request: &Request) -> bool {
-    request.headers().get(SEC_FETCH_DEST).is_some_and(|destination| destination == "script")
-}
-
-/// Nothing if the file cannot be read to its end.
-async fn without_comments(page: Response) -> Option<Response> {
+async fn without_comments(page: Response) -> Response {
     let (mut parts, body) = page.into_parts();
-    let script = to_bytes(body, usize::MAX).await.ok()?;
-    parts.headers.remove(header::CONTENT_LENGTH);
+    let Ok(script) = to_bytes(body, usize::MAX).await else {
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    };
+    for header in [header::CONTENT_LENGTH, header::ACCEPT_RANGES] {
+        parts.headers.remove(header);
+    }
     let script = match str::from_utf8(&script) {
         Ok(script) => Body::from(code(script)),
         Err(_) => Body::from(script),
     };
-    Some(Response::from_parts(parts, script))
+    Response::from_parts(parts, script)
 }
 
-/// A script with empty lines in place of those that hold nothing but a comment, so that errors name the lines
-/// of the source. Comments that begin with `/*!` are licences, and stay.
+/// A module without its comments. It keeps their line breaks, so that errors name the lines of the source. It
+/// keeps comments with a licence, and those that a browser reads, such as `//# sourceMappingURL=`. What cannot be
+/// parsed stays as it is: the browser says what is wrong with it.
 fn code(script: &str) -> String {
-    let mut code = String::with_capacity(script.len());
-    let mut in_comment = false;
-    for line in script.lines() {
-        let start = line.trim_start();
-        let opens = !in_comment && start.starts_with("/*") && !start.starts_with("/*!");
-        if in_comment || opens {
-            let comment = if opens { &start[2..] } else { start };
-            let after = comment.split_once("*/").map(|(_, after)| after);
-            in_comment = after.is_none();
-            code.push_str(after.unwrap_or_default());
-        } else if !start.starts_with("//") {
-            code.push_str(line);
-        }
-        code.push('\n');
+    let allocator = Allocator::default();
+    let parsed = Parser::new(&allocator, script, SourceType::mjs()).parse();
+    if parsed.panicked || !parsed.diagnostics.is_empty() {
+        return script.to_owned();
     }
+    let mut code = String::with_capacity(script.len());
+    let mut end = 0;
+    for comment in parsed.program.comments.iter().filter(|comment| !comment.is_legal()) {
+        let (from, to) = (comment.span.start as usize, comment.span.end as usize);
+        if ["//#", "//@"].iter().any(|beginning| script[from..].starts_with(beginning)) {
+            continue;
+        }
+        code.push_str(script[end..from].trim_end_matches(' '));
+        // What it stands between stays apart.
+        code.push(' ');
+        code.extend(script[from..to].chars().filter(|&character| character == '\n'));
+        end = to;
+    }
+    code.push_str(&script[end..]);
     code
 }
 
@@ -106,20 +114,37 @@ mod tests {
     use super::code;
 
     #[test]
-    fn lines_of_comments_are_left_out_and_counted() {
+    fn comments_are_left_out_and_their_lines_stay() {
         let script = [
             "/*! MIT */",
             "/** One. */",
-            "let a = 1; // stays",
+            "let a = 1; // two",
             "  /**",
-            "   * Two */ let b = \"/* no */\";",
-            "// Three.",
-            "/*/ four",
-            "*/",
-            "let c;",
+            "   * Three. */ let b = \"/* no */\";",
+            "const c = `",
+            "// no",
+            "${/* four */ a}`; // five",
+            "const d = /[`/*]/; return/**/d;",
+            "//# sourceMappingURL=a.map",
         ];
-        let kept =
-            ["/*! MIT */", "", "let a = 1; // stays", "", " let b = \"/* no */\";", "", "", "", "let c;"];
-        assert_eq!(code(&script.join("\n")), kept.join("\n") + "\n");
+        let kept = [
+            "/*! MIT */",
+            " ",
+            "let a = 1; ",
+            " ",
+            " let b = \"/* no */\";",
+            "const c = `",
+            "// no",
+            "${  a}`; ",
+            "const d = /[`/*]/; return d;",
+            "//# sourceMappingURL=a.map",
+        ];
+        let [script, kept] = [script, kept].map(|lines| format!("(() => {{{}\n}})", lines.join("\n")));
+        assert_eq!(code(&script), kept);
+    }
+
+    #[test]
+    fn what_is_no_module_is_served_as_it_is() {
+        assert_eq!(code("let /* a */ = ;"), "let /* a */ = ;");
     }
 }

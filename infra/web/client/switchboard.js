@@ -6,7 +6,7 @@
 //     const room = await chat.conversation(await chat.find("bob"));
 //     await room.send("Hello, Bob!");
 //
-// This puts the parts together, and hands each frame that comes to the parts that it changes:
+// This module puts the parts together, and hands each frame that comes to the parts that it changes:
 //
 // - link.js is one connection after the other, each brought up to date before it counts; connection.js pairs frames with answers
 // - api.js is the HTTP API, and the token for both APIs

@@ -4,10 +4,10 @@
 //! writes the new item if nobody has written it meanwhile; else it reads the item and decides again.
 //! `rules/model.rs` explores every order in which that can happen.
 //!
-//! `$connect` stores the user in Postgres and then the connection here: a `$connect` that fails gets no
-//! `$disconnect`. Time passing writes nothing, and a `$disconnect` may be lost. So presence and pushes ignore
-//! expired leases (but for joined connections), and the sweep looks each minute for users who are marked
-//! online without a valid lease, and for overdue announcements.
+//! `$connect` stores the user in Postgres and then the connection in DynamoDB: a `$connect` that fails gets
+//! no `$disconnect`, so it must not leave a lease behind. Time passing writes nothing, and a `$disconnect`
+//! may be lost. So presence and pushes ignore expired leases (but for joined connections), and the sweep
+//! looks each minute for users who are marked online without a valid lease, and for overdue announcements.
 //!
 //! A *transition* changes the online mark. The write that makes it also stores what is to be announced, under
 //! a token of its own, until it is announced. So:

@@ -3,8 +3,9 @@
 //! Every change in a conversation, of a message, the title or the participants, takes the next number of
 //! `conversations.last_change` under the lock of that row, as a message takes `seq`. `change_message.sql`
 //! runs after that lock in the same transaction, so it sees the message as it is when its turn comes. It
-//! writes the message only if something is different. The lock statement takes the row of the sender's minute
-//! first, as a send does, so that the two do not wait for each other in a circle.
+//! writes the message only if something is different. The lock statement first takes the row of `rates` that
+//! counts the messages and changes of the user in this minute, as a send does, so that the two do not wait
+//! for each other in a circle.
 //!
 //! The table `reactions` says who has reacted. What clients get of it is kept with the message as JSON, made
 //! anew by each change, so that reading a message reads one row. A deletion empties the message and its

@@ -1,9 +1,10 @@
 //! Erasing and exporting users.
 //!
 //! An erasure is many small transactions, each of which leaves less to do. It finds what is left by looking
-//! for it, so that it goes on wherever it was interrupted. The table `departures` says where somebody has
-//! left messages whom a group has removed; a trigger writes it. A statement that adds a user to a
-//! conversation locks their row for a moment, so that it and an erasure see each other.
+//! for it, so that it goes on wherever it was interrupted. The table `departures` lists the conversations
+//! that a user has left or was removed from, where their messages may still be; a trigger fills it. A
+//! statement that adds a user to a conversation locks the row of that user for a moment, so that it and an
+//! erasure see each other.
 
 use std::fmt;
 use std::str::FromStr;

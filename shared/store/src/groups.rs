@@ -11,10 +11,11 @@
 //! conversation of two, a move of a position past messages of the other is kept with its time (`read_marks`),
 //! which gives `readAt`.
 //!
-//! A removal commits, then empties the room in DynamoDB, then answers. A join asks Postgres, enters the room,
-//! and asks again: a removal that committed between the two is seen by the second question, and a later one
-//! finds the connection in the room. A room says for each connection from which message on its user sees the
-//! conversation, so that a message committed before somebody was added is not pushed to them.
+//! A removal commits, then takes the connections of the user out of the room in DynamoDB, then answers. A
+//! join asks Postgres, enters the room, and asks again: a removal that committed between the two is seen by
+//! the second question, and a later one finds the connection in the room. A room says for each connection
+//! from which message on its user sees the conversation, so that a message committed before somebody was
+//! added is not pushed to them.
 
 use std::time::Duration;
 

@@ -1,8 +1,8 @@
 //! Users and their contacts.
 //!
-//! The tokens of a user are revoked in Postgres and in DynamoDB. Every statement of an HTTP function looks
-//! whether the token of its caller is revoked, and aborts if so (`token_revoked`). In DynamoDB the item of
-//! the user refuses the lease of a connection whose token is revoked.
+//! The tokens of a user are revoked in Postgres and in DynamoDB. The statements that read or change something
+//! for a caller look whether the caller's token is revoked, and abort if so (`token_revoked`). In DynamoDB
+//! the item of the user refuses the lease of a connection whose token is revoked.
 
 use domain::{Contacts, Failure, Identity, MAX_NOTIFIED, Profile, UserId};
 use tokio_postgres::Row;
