@@ -47,8 +47,6 @@ pub(crate) struct Billed {
     pub(crate) function: &'static str,
     /// MB.
     pub(crate) memory: u64,
-    /// Whether it is what the template says.
-    pub(crate) is_templates: bool,
     /// Whether it had the processor share of its memory.
     pub(crate) has_share: bool,
     /// How long a process takes to ask for its first event.
@@ -73,10 +71,14 @@ struct World {
     http: reqwest::Client,
 }
 
-/// Measures with the memory of the template, and then with each size; `starts` processes and `events` warm
-/// events of each function.
+/// Measures with the memory of the template: `starts` processes and `events` warm events of each function.
 pub(crate) async fn measure(starts: u32, events: u64) -> Vec<Billed> {
-    let mut all = with(None, starts, events).await;
+    with(None, starts, events).await
+}
+
+/// Measures with each size of memory.
+pub(crate) async fn sizes(starts: u32, events: u64) -> Vec<Billed> {
+    let mut all = Vec::new();
     for size in SIZES {
         all.extend(with(Some(size), starts, events).await);
     }
@@ -102,16 +104,15 @@ async fn with(memory: Option<u32>, starts: u32, events: u64) -> Vec<Billed> {
     }
     let rounds = starts as usize + events as usize;
     is_reported(&world.stack, "disconnect", rounds).await;
-    let is_own = memory.is_none();
     let lines = world.stack.lines();
     let mut all: Vec<_> = FUNCTIONS
-        .map(|function| billed(function, is_own, &metrics(&world.stack, function), calls(&lines, function)))
+        .map(|function| billed(function, &metrics(&world.stack, function), calls(&lines, function)))
         .into();
     let before = metrics(&world.stack, "send_message").len();
     world.sends_to_many(events).await;
     is_reported(&world.stack, "send_message", before + events as usize).await;
     let to_many = metrics(&world.stack, "send_message").split_off(before);
-    all.push(billed(TO_MANY, is_own, &to_many, calls(&world.stack.lines(), "send_message")));
+    all.push(billed(TO_MANY, &to_many, calls(&world.stack.lines(), "send_message")));
     // The stack says so when it cannot give shares.
     let has_share = !world.stack.log().contains("all processors");
     all.iter_mut().for_each(|one| one.has_share = has_share);
@@ -138,7 +139,7 @@ fn calls(lines: &[(String, Value)], function: &str) -> [u64; 3] {
     ["postgres_calls", "dynamodb_calls", "pushes"].map(count)
 }
 
-fn billed(function: &'static str, is_templates: bool, metrics: &[Value], calls: [u64; 3]) -> Billed {
+fn billed(function: &'static str, metrics: &[Value], calls: [u64; 3]) -> Billed {
     let durations = |key: &str, cold: bool| -> Vec<f64> {
         let some = metrics.iter().filter(|metrics| metrics["initDurationMs"].is_number() == cold);
         some.filter_map(|metrics| metrics[key].as_f64()).collect()
@@ -150,7 +151,6 @@ fn billed(function: &'static str, is_templates: bool, metrics: &[Value], calls: 
     Billed {
         function,
         memory,
-        is_templates,
         has_share: true,
         start: times(&durations("initDurationMs", true)),
         first: times(&durations("durationMs", true)),
@@ -225,7 +225,7 @@ impl World {
 /// The functions in order, each with its figures by memory.
 pub(crate) fn by_memory(all: &[Billed]) -> BTreeMap<&'static str, Vec<&Billed>> {
     let mut sorted: BTreeMap<_, Vec<_>> = BTreeMap::new();
-    for one in all.iter().filter(|one| !one.is_templates) {
+    for one in all {
         sorted.entry(one.function).or_default().push(one);
     }
     sorted

@@ -36,7 +36,7 @@ struct Args {
     seconds: u64,
     /// The measures to take
     #[arg(long, value_enum, num_args = 1.., default_values = ["compare", "floor", "chat", "rest", "functions",
-        "participants", "growth", "aws"])]
+        "participants", "growth", "aws", "memory"])]
     only: Vec<Part>,
     /// How many rounds the comparisons take
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
@@ -64,6 +64,8 @@ enum Part {
     Growth,
     /// What Lambda would bill
     Aws,
+    /// What it would bill with other sizes of memory
+    Memory,
 }
 
 #[tokio::main]
@@ -87,6 +89,7 @@ async fn main() -> ExitCode {
         Part::Participants,
         Part::Growth,
         Part::Aws,
+        Part::Memory,
     ] {
         if !args.only.contains(&part) {
             continue;
@@ -107,6 +110,7 @@ async fn main() -> ExitCode {
                 (report.growth, report.open) = (growth, Some(open));
             }
             Part::Aws => report.aws = aws::measure(args.rounds, 8 * args.seconds).await,
+            Part::Memory => report.memory = aws::sizes(args.rounds, 8 * args.seconds).await,
         }
     }
     drop(stack);

@@ -25,6 +25,7 @@ pub(crate) struct Report {
     pub(crate) growth: Vec<Growth>,
     pub(crate) open: Option<Open>,
     pub(crate) aws: Vec<Billed>,
+    pub(crate) memory: Vec<Billed>,
 }
 
 impl Report {
@@ -117,12 +118,18 @@ impl Report {
         if !self.aws.is_empty() {
             self.print_bills();
         }
+        if !self.memory.is_empty() {
+            self.print_memory();
+        }
+        if self.aws.iter().chain(&self.memory).any(|one| !one.has_share) {
+            println!("WITHOUT THE PROCESSOR SHARES OF AWS: no control group can be made here");
+        }
     }
 
     fn print_bills(&self) {
         let head = ["MB", "start ms", "first event", "warm p50", "p99", "billed", "$ a million", "calls"];
         let mut own = table("as on AWS, with the memory of the template", &head);
-        for one in self.aws.iter().filter(|one| one.is_templates) {
+        for one in &self.aws {
             let [postgres, dynamodb, pushes] = one.calls;
             own.add_row([
                 one.function.to_owned(),
@@ -137,11 +144,11 @@ impl Report {
             ]);
         }
         show(&own);
-        if self.aws.iter().any(|one| !one.has_share) {
-            println!("WITHOUT THE PROCESSOR SHARES OF AWS: no control group can be made here");
-        }
         println!("calls: to Postgres (a round trip of 1 ms), to DynamoDB (4 ms), and pushes (15 ms)");
-        let by_memory = by_memory(&self.aws);
+    }
+
+    fn print_memory(&self) {
+        let by_memory = by_memory(&self.memory);
         let sizes = by_memory.values().next().map(Vec::as_slice).unwrap_or_default();
         let head: Vec<_> = sizes.iter().map(|one| format!("{} MB", one.memory)).collect();
         let mut compared = table(
