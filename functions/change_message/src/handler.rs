@@ -1,6 +1,6 @@
-//! The change is committed before it is pushed. `message_changed` goes to those to whom `new_message` would go. If
-//! the message is the latest, the participants who have not joined get `conversation_updated`. Whatever becomes
-//! of the pushes, the change has happened: a client that misses one sees a gap in `change`.
+//! The change is committed before it is pushed. `message_changed` goes to those to whom `new_message` would
+//! go. If the message is the latest, the participants who have not joined get `conversation_updated`.
+//! Whatever becomes of the pushes, the change has happened: a client that misses one sees a gap in `change`.
 
 use aws::Deliveries;
 use domain::{MAX_REACTIONS, MessageChange};

@@ -1,8 +1,8 @@
-//! A change is committed before it is pushed. Whatever becomes of the pushes, it has happened: who misses one
-//! sees a higher `lastChange`.
+//! A change is committed before it is pushed. Whatever becomes of the pushes, the change has happened: a
+//! client that misses one sees a higher `lastChange`.
 //!
-//! A removal commits, then empties the room of the user, then answers. If it dies before that, a repeat finds
-//! nothing to remove, and empties the room all the same.
+//! A removal commits, then takes the connections of the user out of the room, then answers. If it dies before
+//! that, a repeat finds nothing to remove, and takes them out all the same.
 
 use aws::Deliveries;
 use domain::{

@@ -1,6 +1,7 @@
 //! The files of a page: compressed as a CDN would, and read anew for each request, so that a changed file is
 //! seen at the next load.
 
+use std::io;
 use std::path::PathBuf;
 
 use axum::body::{Body, to_bytes};
@@ -10,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use oxc_allocator::Allocator;
 use oxc_parser::Parser;
 use oxc_span::SourceType;
+use tokio::task::spawn_blocking;
 use tower_http::CompressionLevel;
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::Predicate;
@@ -20,6 +22,9 @@ const COMPRESSION: CompressionLevel = CompressionLevel::Precise(6);
 
 /// What a browser loads a file for: `script` if it is to run.
 const SEC_FETCH_DEST: &str = "sec-fetch-dest";
+
+/// What ends a line in JavaScript.
+const LINE_TERMINATORS: [char; 4] = ['\n', '\r', '\u{2028}', '\u{2029}'];
 
 /// A folder with pages.
 #[derive(Clone)]
@@ -49,7 +54,13 @@ impl Pages {
         headers.insert(header::VARY, HeaderValue::from_static(SEC_FETCH_DEST));
         let is_script = headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind == "text/javascript");
         if is_script && runs && page.status() == StatusCode::OK {
-            page = without_comments(page).await;
+            page = match without_comments(page).await {
+                Ok(page) => page,
+                Err(error) => {
+                    eprintln!("a page cannot be read: {error}");
+                    return Some(StatusCode::INTERNAL_SERVER_ERROR.into_response());
+                }
+            };
         }
         page.extensions_mut().insert(IsPage);
         Some(page)
@@ -68,24 +79,23 @@ pub(crate) fn compression() -> CompressionLayer<impl Predicate> {
 #[derive(Clone, Copy)]
 struct IsPage;
 
-async fn without_comments(page: Response) -> Response {
+async fn without_comments(page: Response) -> io::Result<Response> {
     let (mut parts, body) = page.into_parts();
-    let Ok(script) = to_bytes(body, usize::MAX).await else {
-        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
-    };
+    let script = to_bytes(body, usize::MAX).await.map_err(io::Error::other)?;
+    // To parse a large script takes longer than other requests may wait.
+    let script = spawn_blocking(move || match str::from_utf8(&script) {
+        Ok(text) => Body::from(code(text)),
+        Err(_) => Body::from(script),
+    })
+    .await?;
     for header in [header::CONTENT_LENGTH, header::ACCEPT_RANGES] {
         parts.headers.remove(header);
     }
-    let script = match str::from_utf8(&script) {
-        Ok(script) => Body::from(code(script)),
-        Err(_) => Body::from(script),
-    };
-    Response::from_parts(parts, script)
+    Ok(Response::from_parts(parts, script))
 }
 
-/// A module without its comments. It keeps their line breaks, so that errors name the lines of the source. It
-/// keeps comments with a licence, and those that a browser reads, such as `//# sourceMappingURL=`. What cannot be
-/// parsed stays as it is: the browser says what is wrong with it.
+/// A module without its comments. It keeps their line breaks, so that errors name the lines of the source and
+/// no statement ends elsewhere. What cannot be parsed stays as it is: the browser says what is wrong with it.
 fn code(script: &str) -> String {
     let allocator = Allocator::default();
     let parsed = Parser::new(&allocator, script, SourceType::mjs()).parse();
@@ -94,19 +104,26 @@ fn code(script: &str) -> String {
     }
     let mut code = String::with_capacity(script.len());
     let mut end = 0;
-    for comment in parsed.program.comments.iter().filter(|comment| !comment.is_legal()) {
+    for comment in &parsed.program.comments {
         let (from, to) = (comment.span.start as usize, comment.span.end as usize);
-        if ["//#", "//@"].iter().any(|beginning| script[from..].starts_with(beginning)) {
+        let text = &script[from..to];
+        if is_kept(text) {
             continue;
         }
         code.push_str(script[end..from].trim_end_matches(' '));
         // What it stands between stays apart.
         code.push(' ');
-        code.extend(script[from..to].chars().filter(|&character| character == '\n'));
+        code.extend(text.chars().filter(|character| LINE_TERMINATORS.contains(character)));
         end = to;
     }
     code.push_str(&script[end..]);
     code
+}
+
+/// Licences stay, and what a browser or a bundler reads, such as `//# sourceMappingURL=`.
+fn is_kept(comment: &str) -> bool {
+    let text = &comment[2..];
+    text.starts_with(['!', '#', '@']) || text.contains("@license") || text.contains("@preserve")
 }
 
 #[cfg(test)]
@@ -125,6 +142,8 @@ mod tests {
             "// no",
             "${/* four */ a}`; // five",
             "const d = /[`/*]/; return/**/d;",
+            "return /*\u{2028}*/ d; /*! MIT */ // six",
+            "/* @license MIT */ /*# sourceURL=a.js */",
             "//# sourceMappingURL=a.map",
         ];
         let kept = [
@@ -137,6 +156,8 @@ mod tests {
             "// no",
             "${  a}`; ",
             "const d = /[`/*]/; return d;",
+            "return \u{2028} d; /*! MIT */ ",
+            "/* @license MIT */ /*# sourceURL=a.js */",
             "//# sourceMappingURL=a.map",
         ];
         let [script, kept] = [script, kept].map(|lines| format!("(() => {{{}\n}})", lines.join("\n")));

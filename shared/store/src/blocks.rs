@@ -1,9 +1,9 @@
 //! Users who block each other.
 //!
 //! A block is a row of `blocks`, and a mark on the row of the conversation of two, which sends, edits and
-//! joins read or lock anyway. The room of a group in DynamoDB holds which of its users block each other, so
-//! that typing still takes one read. A join reads the blocks before and after it enters the room, as it does
-//! for removals ([`crate::groups`]).
+//! joins read or lock anyway. The room of a group of up to 80 participants in DynamoDB holds which of the
+//! joined users block each other, so that typing still takes one read. A join reads the blocks before and
+//! after it enters the room, as it does for removals ([`crate::groups`]).
 
 use domain::{ConversationId, Failure, Identity, UserId};
 use tokio_postgres::types::Type;

@@ -1,19 +1,22 @@
 //! The events that are posted to the backend of the application: an outbox.
 //!
-//! If `EVENTS_URL` is set, a statement that changes something calls `record_event`: no event without its
-//! change, no change without its event. The table `events` holds ids, and details that cannot be read later;
-//! what the ids refer to is read when an event is sent. Events of a conversation are sent in the order of
-//! their numbers: only the first is due. `deliver_events` claims it for half a minute, posts it, and in one
-//! statement deletes it and claims the next. A claim ends by itself, so nothing is locked while a backend
-//! answers, and what a killed invocation has left is sent again.
+//! If `EVENTS_URL` is set, a statement that makes or changes a conversation, its participants or a message
+//! calls `record_event`: no event without its change, no such change without its event. The table `events`
+//! holds ids, and details that cannot be read later; what the ids refer to is read when an event is sent.
+//! Events of a conversation are sent in the order of their numbers: only the first is due. `deliver_events`
+//! claims it for half a minute, posts it, and in one statement deletes it and claims the next. A claim ends
+//! by itself, so nothing is locked while a backend answers, and what a killed invocation has left is sent
+//! again.
 //!
 //! After its commit a function starts `deliver_events` asynchronously. If that fails, the schedule finds the
 //! event. An event that the backend does not accept is tried again with growing pauses, and set aside after
-//! three days; later events of its conversation then come before it.
+//! three days. Then the later events of its conversation are sent, and the event itself only if an operator
+//! asks for it.
 //!
 //! Unread messages are found by the schedule alone, so a send pays nothing for them. It looks at the messages
-//! since it last looked, in the order of their ids, for an hour at most, and notes for each participant the
-//! position up to which there is an event. Conversations of more than 80 participants have no such events.
+//! since it last looked, in the order of their ids, but not further back than an hour. It notes for each
+//! participant the read position for which there is an event, so that there is one until they read on.
+//! Conversations of more than 80 participants have no such events.
 
 use std::time::Duration;
 

@@ -5,11 +5,11 @@
 //! compares it, since its snapshot is older than the change.
 //!
 //! A participant's row says from which message on they see the conversation (`first_seq`), how far they have
-//! read (`read_up_to`), and how many messages they have sent, in all and up to there. What is unread is a
-//! subtraction, so a message writes one participant's row, however many there are. Only the first message of
-//! a day writes all of them: the index of a user's list holds days, and a page sorts within them. In a
-//! conversation of two, a move of a position past messages of the other is kept with its time (`read_marks`),
-//! which gives `readAt`.
+//! read (`read_up_to`), and how many messages they have sent, in all and up to there. The number of unread
+//! messages is a subtraction, so a message writes one participant's row, however many there are. Only the
+//! first message of a day writes all of them: the index of a user's list holds days, and a page sorts within
+//! them. In a conversation of two, a move of a position past messages of the other is kept with its time
+//! (`read_marks`), which gives `readAt`.
 //!
 //! A removal commits, then takes the connections of the user out of the room in DynamoDB, then answers. A
 //! join asks Postgres, enters the room, and asks again: a removal that committed between the two is seen by

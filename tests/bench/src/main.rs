@@ -64,7 +64,7 @@ enum Part {
     Growth,
     /// What Lambda would bill
     Aws,
-    /// What it would bill with other sizes of memory
+    /// What Lambda would bill with other sizes of memory
     Memory,
 }
 

@@ -154,6 +154,27 @@ async fn pages_come_after_what_an_api_serves() {
     }
     let long_id = get(&stack, &format!("/api/conversations/{}/messages", "x".repeat(300))).await;
     assert_eq!(long_id.status(), 401);
+    // A script that runs has no comments. What else a browser does with it is about the whole file.
+    let script = async |method: Method, header: (&str, &str)| {
+        let request = Client::new().request(method, stack.http("/page/main.js"));
+        request.header("sec-fetch-dest", "script").header(header.0, header.1).send().await.unwrap()
+    };
+    let runs = script(Method::GET, ("accept", "*/*")).await;
+    assert_eq!(runs.headers()["vary"], "sec-fetch-dest");
+    assert!(!runs.headers().contains_key("accept-ranges"));
+    let modified = runs.headers()["last-modified"].to_str().unwrap().to_owned();
+    let sent = runs.content_length();
+    assert_eq!(sent, Some(runs.text().await.unwrap().len() as u64));
+    let unchanged = script(Method::GET, ("if-modified-since", &modified)).await;
+    assert_eq!(
+        (unchanged.status().as_u16(), &unchanged.headers()["vary"]),
+        (304, &"sec-fetch-dest".parse().unwrap())
+    );
+    let part = script(Method::GET, ("range", "bytes=0-1")).await;
+    assert_eq!((part.status().as_u16(), part.text().await.unwrap().as_str()), (206, "//"));
+    let head = script(Method::HEAD, ("accept", "*/*")).await;
+    let whole = include_str!("../../../infra/web/page/main.js").len().to_string();
+    assert_eq!(head.headers()["content-length"], *whole);
     // A WebSocket is not a page, wherever it asks for one.
     for path in ["", "docs/", "nowhere", "api/conversations"] {
         let refused = harness::Socket::open(&stack, path).await.expect_err("there is no such stage");
