@@ -39,18 +39,6 @@ async fn the_page_and_the_documents_are_served_beside_the_api() {
     let page = compressed("/page/main.js").await;
     assert_eq!(page["cache-control"], "no-cache", "a change is seen at once");
     assert_eq!(page["content-encoding"], "br", "as a CDN would compress it");
-    let script = async |destination: &str| {
-        let request =
-            reqwest::Client::new().get(stack.http("/page/main.js")).header("sec-fetch-dest", destination);
-        let answer = request.send().await.unwrap();
-        assert_eq!(answer.headers()["vary"], "sec-fetch-dest");
-        answer.text().await.unwrap()
-    };
-    let (runs, read) = (script("script").await, script("document").await);
-    let source = include_str!("../../infra/web/page/main.js");
-    assert_eq!(read, source, "who reads a script gets all of it");
-    assert!(!runs.contains("/**") && read.contains("/**"), "who runs it gets no comments");
-    assert_eq!(runs.lines().count(), source.lines().count(), "errors name the lines of the source");
     let answer = compressed("/dev/connections").await;
     assert!(!answer.contains_key("content-encoding"), "what is no page is as API Gateway would send it");
     let (status, _, body) = get("/no/such/page").await;

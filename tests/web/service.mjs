@@ -59,7 +59,7 @@ export function optionsOf(user) {
   return { ...options, WebSocket: documenting(options.WebSocket), fetch: documentingFetch(options.fetch) };
 }
 
-/** A client that is connected. It is stopped at the end of the test. */
+/** A client that is connected. It is stopped at the end of the test, or of the file if no test runs. */
 export async function connected(user) {
   const chat = createSwitchboard(optionsOf(user));
   after(() => chat.stop());

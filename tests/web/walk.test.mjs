@@ -158,7 +158,6 @@ async function walk(seed) {
 
   for (const id of [direct, group]) {
     const fresh = await connected(users[0]);
-    chats.add(fresh);
     const room = await fresh.conversation(id);
     while (room.snapshot.hasOlder) await room.older();
     const truth = shown(room);

@@ -1,9 +1,9 @@
 //! Users and their contacts.
 //!
-//! The tokens of a user are revoked in Postgres and in DynamoDB. The statements of `$connect` and of HTTP
-//! requests look whether the caller's token is revoked, and abort if so (`token_revoked`). Those of frames do
-//! not: a revocation closes the connections of the user, and in DynamoDB the item of the user refuses the
-//! lease of a connection whose token is revoked.
+//! The tokens of a user are revoked in Postgres and in DynamoDB. Every `$connect` and every HTTP request of a
+//! user executes a statement that looks whether the token is revoked, and aborts if so (`token_revoked`).
+//! Frames do not: a revocation closes the connections of the user, and in DynamoDB the item of the user
+//! refuses the lease of a connection whose token is revoked.
 
 use domain::{Contacts, Failure, Identity, MAX_NOTIFIED, Profile, UserId};
 use tokio_postgres::Row;

@@ -154,32 +154,42 @@ async fn pages_come_after_what_an_api_serves() {
     }
     let long_id = get(&stack, &format!("/api/conversations/{}/messages", "x".repeat(300))).await;
     assert_eq!(long_id.status(), 401);
-    // A script that runs has no comments. What else a browser does with it is about the whole file.
-    let script = async |method: Method, header: (&str, &str)| {
-        let request = Client::new().request(method, stack.http("/page/main.js"));
-        request.header("sec-fetch-dest", "script").header(header.0, header.1).send().await.unwrap()
-    };
-    let runs = script(Method::GET, ("accept", "*/*")).await;
-    assert_eq!(runs.headers()["vary"], "sec-fetch-dest");
-    assert!(!runs.headers().contains_key("accept-ranges"));
-    let modified = runs.headers()["last-modified"].to_str().unwrap().to_owned();
-    let sent = runs.content_length();
-    assert_eq!(sent, Some(runs.text().await.unwrap().len() as u64));
-    let unchanged = script(Method::GET, ("if-modified-since", &modified)).await;
-    assert_eq!(
-        (unchanged.status().as_u16(), &unchanged.headers()["vary"]),
-        (304, &"sec-fetch-dest".parse().unwrap())
-    );
-    let part = script(Method::GET, ("range", "bytes=0-1")).await;
-    assert_eq!((part.status().as_u16(), part.text().await.unwrap().as_str()), (206, "//"));
-    let head = script(Method::HEAD, ("accept", "*/*")).await;
-    let whole = include_str!("../../../infra/web/page/main.js").len().to_string();
-    assert_eq!(head.headers()["content-length"], *whole);
     // A WebSocket is not a page, wherever it asks for one.
     for path in ["", "docs/", "nowhere", "api/conversations"] {
         let refused = harness::Socket::open(&stack, path).await.expect_err("there is no such stage");
         assert_eq!(refused.status, 403, "{path}");
     }
+}
+
+#[tokio::test]
+async fn a_script_is_run_without_its_comments_and_read_with_them() {
+    let stack = Stack::shared();
+    let script = async |method: Method, loaded_for: &str, name: &str, value: &str| {
+        let request = Client::new().request(method, stack.http("/page/main.js"));
+        let answer = request.header("sec-fetch-dest", loaded_for).header(name, value).send().await.unwrap();
+        assert_eq!(answer.headers()["vary"], "sec-fetch-dest");
+        answer
+    };
+    let source = include_str!("../../../infra/web/page/main.js");
+    let read = script(Method::GET, "document", "accept", "*/*").await;
+    assert_eq!(read.text().await.unwrap(), source);
+
+    let run = script(Method::GET, "script", "accept", "*/*").await;
+    assert!(!run.headers().contains_key("accept-ranges"), "ranges are those of the file");
+    let modified = run.headers()["last-modified"].to_str().unwrap().to_owned();
+    let length = run.content_length();
+    let code = run.text().await.unwrap();
+    assert_eq!(length, Some(code.len() as u64));
+    assert!(!code.contains("/**") && source.contains("/**"), "{code}");
+    assert_eq!(code.lines().count(), source.lines().count(), "errors name the lines of the source");
+
+    // Everything else is about the file.
+    let unchanged = script(Method::GET, "script", "if-modified-since", &modified).await;
+    assert_eq!(unchanged.status(), 304);
+    let part = script(Method::GET, "script", "range", "bytes=0-1").await;
+    assert_eq!((part.status().as_u16(), part.text().await.unwrap().as_str()), (206, "//"));
+    let head = script(Method::HEAD, "script", "accept", "*/*").await;
+    assert_eq!(head.headers()["content-length"], *source.len().to_string());
 }
 
 #[tokio::test]
