@@ -21,7 +21,7 @@ use crate::pages::Pages;
 use crate::services::dynamodb::{self, DynamoDbError};
 use crate::services::postgres::{self, Postgres, PostgresError};
 use crate::steps::step;
-use crate::template::{self, Template, TemplateError, Values};
+use crate::template::{self, Function, Template, TemplateError, Values};
 use crate::token::{self, TokenError};
 use crate::variables::{self, DATABASE_URL, JWT_SECRET};
 use crate::watch::{self, Changes, Generations, WatchError};
@@ -36,6 +36,9 @@ const SECRETS_MANAGER_URL: &str = "AWS_ENDPOINT_URL_SECRETS_MANAGER";
 
 /// The variable with the file of the certificates that the SDKs trust.
 const CA_BUNDLE: &str = "AWS_CA_BUNDLE";
+
+/// The most connections that a Postgres server is started for. It sets memory aside for each.
+const MOST_CONNECTIONS: usize = 2_000;
 
 /// Why the stack does not run.
 #[derive(Debug, thiserror::Error)]
@@ -132,8 +135,8 @@ async fn start_and_serve(args: &StackArgs, started: &mut Started) -> Result<(), 
     let values = variables::values(args, gateway_url.clone(), &secret);
     let mut template = template::load(&args.template, &values)
         .map_err(|reason| StackError::Template { path: args.template.clone(), reason })?;
-    let needs_postgres =
-        template.functions.iter().any(|function| function.environment.contains_key(DATABASE_URL));
+    let uses_postgres = |function: &&Function| function.environment.contains_key(DATABASE_URL);
+    let use_postgres = template.functions.iter().filter(uses_postgres).count();
     if let Some(memory) = args.memory {
         template.functions.iter_mut().for_each(|function| function.memory_mb = memory);
     }
@@ -145,18 +148,18 @@ async fn start_and_serve(args: &StackArgs, started: &mut Started) -> Result<(), 
         return Err(StackError::FarFromUrl);
     }
     // The functions fetch a secret themselves.
-    if let (true, Some(url)) = (needs_postgres, given_url.filter(|url| !url.starts_with("arn:"))) {
+    if let (true, Some(url)) = (use_postgres > 0, given_url.filter(|url| !url.starts_with("arn:"))) {
         postgres::check(url).await?;
     }
 
     let keeper = Keeper::start().map_err(StackError::NoKeeper)?;
     let mut addresses = Vec::new();
-    if needs_postgres {
+    if use_postgres > 0 {
         let url = match given_url {
             // It may hold a password, so it is not shown.
             Some(url) => url.to_owned(),
             None => {
-                let starting = start_postgres(args, &data_dir, &keeper);
+                let starting = start_postgres(args, use_postgres, &data_dir, &keeper);
                 let postgres = started.postgres.insert(step("starting Postgres", starting).await?);
                 addresses.push(("Postgres", postgres.url.clone()));
                 match &distances {
@@ -247,15 +250,20 @@ async fn start_and_serve(args: &StackArgs, started: &mut Started) -> Result<(), 
     Ok(serving::serve(listener, router).await?)
 }
 
+/// Starts a server with room for the connections of so many functions.
 async fn start_postgres(
     args: &StackArgs,
+    functions: usize,
     data_dir: &Path,
     keeper: &Keeper,
 ) -> Result<Postgres, PostgresError> {
     let installation = postgres::find(data_dir).await?;
     eprintln!("    with the server in {}", installation.binaries.display());
     let cluster = if args.ephemeral { installation.scratch() } else { "data".to_owned() };
-    installation.start(&cluster, &args.postgres_setting, keeper).await
+    // Each process opens two at most. The rest is for people, and what is given comes last and counts.
+    let connections = (2 * functions * usize::from(args.max_instances) + 100).min(MOST_CONNECTIONS);
+    let settings = [&[format!("max_connections={connections}")], &args.postgres_setting[..]].concat();
+    installation.start(&cluster, &settings, keeper).await
 }
 
 /// Builds the functions and runs them.
