@@ -8,6 +8,7 @@ mod queue;
 mod stand_ins;
 
 mod as_on_aws;
+mod authorizing;
 mod backends;
 mod blocking;
 mod by_hand;
@@ -41,5 +42,4 @@ mod rooms;
 mod sending;
 mod starting;
 mod telling;
-mod tokens;
 mod typing;

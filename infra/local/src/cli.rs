@@ -43,6 +43,9 @@ pub(crate) struct StackArgs {
     /// Build the functions optimised, as for AWS
     #[arg(long)]
     pub(crate) release: bool,
+    /// Run the functions as they are: whoever starts us has built them
+    #[arg(long, hide = true, conflicts_with = "watch")]
+    pub(crate) built: bool,
     /// The most processes of one function
     #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) max_instances: u16,

@@ -283,8 +283,13 @@ async fn start_functions(
             Some(Changes::watch(&built, data_dir, &args.template)?)
         }
     };
-    let building = compile::build(functions, args.release);
-    let built = step(&format!("building {} functions", functions.len()), building).await?;
+    let built = match args.built {
+        true => compile::locate(functions, args.release).await?,
+        false => {
+            let building = compile::build(functions, args.release);
+            step(&format!("building {} functions", functions.len()), building).await?
+        }
+    };
     let (binaries, generations) = match args.watch {
         false => (built.binaries.clone(), None),
         true => {

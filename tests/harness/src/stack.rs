@@ -1,5 +1,6 @@
 //! The real stack, started by the command that a person types.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -117,14 +118,36 @@ impl Stack {
     }
 
     /// Starts a stack, and waits until it is ready.
+    ///
+    /// The first with a template is started by `cargo dev`, which builds what it needs. The others are started
+    /// without cargo, which would take half a second to see that all is built.
     pub fn start(options: &StackOptions<'_>) -> Self {
+        static BUILT: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+        if options.args.contains(&"--watch") {
+            return Self::start_by(cargo_dev(options.optimised), options);
+        }
+        let template = options.args.iter().skip_while(|arg| **arg != "--template").nth(1).copied();
+        let template = template.unwrap_or_default();
+        let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
+        if built.contains(template) {
+            drop(built);
+            return Self::start_by(built_stack(options.optimised), options);
+        }
+        // Who starts a second one meanwhile waits, as cargo would let them wait.
+        let stack = Self::start_by(cargo_dev(options.optimised), options);
+        built.insert(template.to_owned());
+        stack
+    }
+
+    fn start_by(mut command: Command, options: &StackOptions<'_>) -> Self {
         let folder = options.data_dir.is_none().then(folder);
         let data_dir =
             options.data_dir.unwrap_or_else(|| folder.as_ref().expect("made if none is given").path());
         let log = data_dir.join("stack.log");
         let secret = format!("{}{}", Uuid::new_v4(), Uuid::new_v4());
         let hasty = ["--postgres-setting", "fsync=off", "--postgres-setting", "full_page_writes=off"];
-        let mut child = command(options.args, options.optimised)
+        let mut child = command
+            .args(options.args)
             .args(["--port", "0", "--stop-with-stdin", "--data-dir"])
             .arg(data_dir)
             .args(if options.durable { &[][..] } else { &hasty })
@@ -287,7 +310,8 @@ pub fn run_to_end(args: &[&str]) -> Output {
 /// The same with variables set.
 pub fn run_to_end_with(args: &[&str], env: &[(&str, &str)]) -> Output {
     let folder = folder();
-    let child = command(args, false)
+    let child = cargo_dev(false)
+        .args(args)
         .envs(env.iter().copied())
         .arg("--data-dir")
         .arg(folder.path())
@@ -324,13 +348,29 @@ pub fn folder() -> TempDir {
         .expect("there is a temporary folder")
 }
 
-fn command(args: &[&str], optimised: bool) -> Command {
-    let mut command = Command::new(env!("CARGO"));
-    // What `cargo dev` stands for has no options of cargo's own.
-    let dev: &[_] =
-        if optimised { &["run", "--release", "--bin", "local", "--", "--release"] } else { &["dev"] };
-    command.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../..")).arg("--quiet").args(dev).args(args);
-    // Variables of the user who runs the tests must not affect the stacks.
+/// `cargo dev`. With options of cargo's own it is spelled out.
+fn cargo_dev(optimised: bool) -> Command {
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.arg("--quiet");
+    match optimised {
+        true => cargo.args(["run", "--release", "--bin", "local", "--", "--release"]),
+        false => cargo.arg("dev"),
+    };
+    at_home(cargo)
+}
+
+/// What `cargo dev` runs once all is built. It stands in the folder of this program, or above it.
+fn built_stack(optimised: bool) -> Command {
+    let this = std::env::current_exe().expect("it is running");
+    let local = this.ancestors().map(|folder| folder.join("local")).find(|file| file.is_file());
+    let mut command = Command::new(local.expect("the first stack was of that program"));
+    command.arg("--built").args(if optimised { &["--release"][..] } else { &[] });
+    at_home(command)
+}
+
+/// Runs in the checkout, with nothing of the environment of who runs the tests that would change a stack.
+fn at_home(mut command: Command) -> Command {
+    command.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
     for variable in [
         "AWS_ENDPOINT_URL_DYNAMODB",
         "AWS_ENDPOINT_URL_SECRETS_MANAGER",
