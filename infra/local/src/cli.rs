@@ -41,8 +41,11 @@ pub(crate) struct StackArgs {
     #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
     pub(crate) database_url: Option<String>,
     /// Build the functions optimised, as for AWS
-    #[arg(long)]
-    pub(crate) release: bool,
+    #[arg(long, conflicts_with = "profile")]
+    release: bool,
+    /// Build the functions with this profile of cargo
+    #[arg(long, default_value = "dev", value_name = "NAME")]
+    profile: String,
     /// Run the functions as they are: whoever starts us has built them
     #[arg(long, hide = true, conflicts_with = "watch")]
     pub(crate) built: bool,
@@ -87,6 +90,13 @@ pub(crate) struct StackArgs {
     /// Stop when standard input ends: whoever holds its other end need not stop us
     #[arg(long, hide = true)]
     pub(crate) stop_with_stdin: bool,
+}
+
+impl StackArgs {
+    /// The profile of cargo that the functions are built with.
+    pub(crate) fn profile(&self) -> &str {
+        if self.release { "release" } else { &self.profile }
+    }
 }
 
 /// Relative to the current folder.

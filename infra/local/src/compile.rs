@@ -33,24 +33,24 @@ pub(crate) enum CompileError {
 }
 
 /// Builds the binaries of `functions`. Cargo's own messages go to the terminal.
-pub(crate) async fn build(functions: &[Function], release: bool) -> Result<Built, CompileError> {
-    let built = locate(functions, release).await?;
+pub(crate) async fn build(functions: &[Function], profile: &str) -> Result<Built, CompileError> {
+    let built = locate(functions, profile).await?;
     let mut folders: BTreeMap<&Path, BTreeSet<&str>> = BTreeMap::new();
     for function in functions {
         folders.entry(&function.code).or_default().insert(&function.binary);
     }
     for (folder, binaries) in folders {
-        cargo_build(folder, &binaries, release).await?;
+        cargo_build(folder, &binaries, profile).await?;
     }
     Ok(built)
 }
 
 /// The folders of the binaries of `functions`, built or not.
-pub(crate) async fn locate(functions: &[Function], release: bool) -> Result<Built, CompileError> {
+pub(crate) async fn locate(functions: &[Function], profile: &str) -> Result<Built, CompileError> {
     let mut built = BTreeMap::new();
     for function in functions {
         if !built.contains_key(&function.code) {
-            built.insert(&function.code, ask_cargo(&function.code, release).await?);
+            built.insert(&function.code, ask_cargo(&function.code, profile).await?);
         }
         if built.values().any(|other| *other != built[&function.code]) {
             return Err(CompileError::OtherWorkspace(function.name.clone()));
@@ -59,14 +59,12 @@ pub(crate) async fn locate(functions: &[Function], release: bool) -> Result<Buil
     Ok(built.into_values().next().unwrap_or_default())
 }
 
-async fn cargo_build(folder: &Path, binaries: &BTreeSet<&str>, release: bool) -> Result<(), CompileError> {
+async fn cargo_build(folder: &Path, binaries: &BTreeSet<&str>, profile: &str) -> Result<(), CompileError> {
     let mut cargo = cargo(folder);
     // Packages are not named, so that features are resolved over the whole workspace, as in every other
     // build.
-    cargo.arg("build").args(binaries.iter().flat_map(|binary| ["--bin", binary]));
-    if release {
-        cargo.arg("--release");
-    }
+    cargo.args(["build", "--profile", profile]);
+    cargo.args(binaries.iter().flat_map(|binary| ["--bin", binary]));
     let status = cargo.status().await.map_err(CompileError::NoCargo)?;
     match status.success() {
         true => Ok(()),
@@ -74,7 +72,7 @@ async fn cargo_build(folder: &Path, binaries: &BTreeSet<&str>, release: bool) ->
     }
 }
 
-async fn ask_cargo(folder: &Path, release: bool) -> Result<Built, CompileError> {
+async fn ask_cargo(folder: &Path, profile: &str) -> Result<Built, CompileError> {
     #[derive(Deserialize)]
     struct Metadata {
         target_directory: PathBuf,
@@ -88,10 +86,9 @@ async fn ask_cargo(folder: &Path, release: bool) -> Result<Built, CompileError> 
         .map_err(CompileError::NoCargo)?;
     let metadata: Metadata = serde_json::from_slice(&output.stdout)
         .map_err(|reason| CompileError::NoMetadata { folder: folder.to_owned(), reason })?;
-    Ok(Built {
-        binaries: metadata.target_directory.join(if release { "release" } else { "debug" }),
-        workspace: metadata.workspace_root,
-    })
+    // The only profile whose folder has another name.
+    let folder = if profile == "dev" { "debug" } else { profile };
+    Ok(Built { binaries: metadata.target_directory.join(folder), workspace: metadata.workspace_root })
 }
 
 fn cargo(folder: &Path) -> Command {

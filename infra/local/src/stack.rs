@@ -279,14 +279,14 @@ async fn start_functions(
     let changes = match args.watch {
         false => None,
         true => {
-            let built = compile::locate(functions, args.release).await?;
+            let built = compile::locate(functions, args.profile()).await?;
             Some(Changes::watch(&built, data_dir, &args.template)?)
         }
     };
     let built = match args.built {
-        true => compile::locate(functions, args.release).await?,
+        true => compile::locate(functions, args.profile()).await?,
         false => {
-            let building = compile::build(functions, args.release);
+            let building = compile::build(functions, args.profile());
             step(&format!("building {} functions", functions.len()), building).await?
         }
     };
@@ -309,7 +309,7 @@ async fn start_functions(
     };
     let host = Host::start(functions.clone(), config, keeper).await?;
     if let (Some(changes), Some(generations)) = (changes, generations) {
-        tokio::spawn(watch::run(changes, generations, args.release, host.clone()));
+        tokio::spawn(watch::run(changes, generations, args.profile().to_owned(), host.clone()));
     }
     Ok(host)
 }

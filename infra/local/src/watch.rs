@@ -183,10 +183,10 @@ fn link(from: &Path, to: &Path) -> std::io::Result<()> {
 }
 
 /// Rebuilds and swaps until the stack stops.
-pub(crate) async fn run(mut changes: Changes, mut generations: Generations, release: bool, host: Host) {
+pub(crate) async fn run(mut changes: Changes, mut generations: Generations, profile: String, host: Host) {
     let functions: Vec<_> = generations.seen.iter().map(|(function, ..)| function.clone()).collect();
     while let Some(()) = changes.next().await {
-        let built = match compile::build(&functions, release).await {
+        let built = match compile::build(&functions, &profile).await {
             Ok(built) => built,
             Err(reason) => {
                 eprintln!("{reason}; the functions go on as they were");

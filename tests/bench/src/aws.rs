@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::measure::Times;
-use crate::stack::{ENV, ask, connect, conversation, join, send, token};
+use crate::stack::{ENV, ask, connect, conversation, join, profile, send, token};
 
 /// The memory sizes that are compared, in MB. The last one buys a whole processor.
 const SIZES: [u32; 5] = [128, 256, 512, 1024, 1769];
@@ -165,9 +165,10 @@ impl World {
     async fn new(memory: Option<u32>) -> Self {
         let memory = memory.map(|size| format!("--memory={size}"));
         let args: Vec<&str> = ["--ephemeral", "--as-on-aws"].into_iter().chain(memory.as_deref()).collect();
-        let optimised = cfg!(not(debug_assertions));
+        let profile = profile();
+        let profile = profile.as_deref();
         let options =
-            StackOptions { args: &args, env: &ENV, durable: true, optimised, ..StackOptions::default() };
+            StackOptions { args: &args, env: &ENV, durable: true, profile, ..StackOptions::default() };
         let stack = Stack::start(&options);
         let (mut alice, mut bob) = (connect(&stack, "alice").await, connect(&stack, "bob").await);
         let conversation = conversation(&stack, "alice", "bob").await;

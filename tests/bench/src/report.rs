@@ -14,6 +14,7 @@ use crate::floor::Floor;
 use crate::functions::Function;
 use crate::growth::{Growth, Open};
 use crate::rest::Requests;
+use crate::stack::profile;
 
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct Report {
@@ -30,9 +31,12 @@ pub(crate) struct Report {
 
 impl Report {
     pub(crate) fn print(&self) {
-        if cfg!(debug_assertions) {
-            println!("\nTHESE FUNCTIONS ARE NOT OPTIMISED: run it with --release to measure anything.");
-        }
+        let built = match profile().as_deref() {
+            None => "THE FUNCTIONS ARE NOT OPTIMISED: ignore the figures, or add --profile no-lto".to_owned(),
+            Some("release") => "the functions are built as they are deployed".to_owned(),
+            Some(profile) => format!("the functions are built with the profile {profile}"),
+        };
+        println!("\n{built}");
         if !self.compare.is_empty() {
             self.print_comparison();
         }

@@ -1,8 +1,10 @@
 //! The stack that is measured, and its users.
 
 use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
 
-use harness::{Socket, Stack, StackOptions, raise_open_files, seconds_from_now};
+use harness::{Refused, Socket, Stack, StackOptions, raise_open_files, seconds_from_now};
 use serde_json::{Value, json};
 
 /// The limits that would limit the load.
@@ -12,7 +14,14 @@ pub(crate) const ENV: [(&str, &str); 3] = [
     ("MAX_CONNECTIONS_PER_USER", "2000"),
 ];
 
-/// Builds the stack, optimised if this is, and starts it.
+/// The profile of cargo that this program is built with, if it is not `dev`: the name of the folder it is in.
+pub(crate) fn profile() -> Option<String> {
+    let this = std::env::current_exe().unwrap();
+    let folder = this.parent().and_then(Path::file_name).unwrap().to_str().unwrap();
+    (folder != "debug").then(|| folder.to_owned())
+}
+
+/// Builds the stack as this program is built, and starts it.
 pub(crate) fn start() -> Stack {
     raise_open_files();
     Stack::start(&StackOptions {
@@ -20,7 +29,7 @@ pub(crate) fn start() -> Stack {
         args: &["--ephemeral", "--parameter-overrides", "FrameRate=100000", "RequestRate=100000"],
         env: &ENV,
         durable: true,
-        optimised: cfg!(not(debug_assertions)),
+        profile: profile().as_deref(),
         ..StackOptions::default()
     })
 }
@@ -46,9 +55,15 @@ pub(crate) async fn conversation(stack: &Stack, from: &str, with: &str) -> Strin
     found["conversationId"].as_str().unwrap().to_owned()
 }
 
-/// Opens a connection.
+/// Opens a connection. The gateway accepts 500 new ones a second, as on AWS, so it may have to wait for its turn.
 pub(crate) async fn connect(stack: &Stack, user: &str) -> Socket {
-    Socket::open(stack, &format!("v1?token={}", token(stack, user))).await.unwrap()
+    let path = format!("v1?token={}", token(stack, user));
+    loop {
+        match Socket::open(stack, &path).await {
+            Err(Refused { status: 429, .. }) => tokio::time::sleep(Duration::from_millis(100)).await,
+            opened => return opened.unwrap(),
+        }
+    }
 }
 
 /// Sends a frame and waits for its answer.

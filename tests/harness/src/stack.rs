@@ -51,8 +51,8 @@ pub struct StackOptions<'a> {
     pub data_dir: Option<&'a Path>,
     /// Whether Postgres waits for the disk. Stories do without, which is quicker.
     pub durable: bool,
-    /// Whether the stack and its functions are optimised.
-    pub optimised: bool,
+    /// The profile of cargo that the stack and its functions are built with. Without one it is `dev`.
+    pub profile: Option<&'a str>,
 }
 
 impl Stack {
@@ -124,17 +124,17 @@ impl Stack {
     pub fn start(options: &StackOptions<'_>) -> Self {
         static BUILT: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
         if options.args.contains(&"--watch") {
-            return Self::start_by(cargo_dev(options.optimised), options);
+            return Self::start_by(cargo_dev(options.profile), options);
         }
         let template = options.args.iter().skip_while(|arg| **arg != "--template").nth(1).copied();
         let template = template.unwrap_or_default();
         let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
         if built.contains(template) {
             drop(built);
-            return Self::start_by(built_stack(options.optimised), options);
+            return Self::start_by(built_stack(options.profile), options);
         }
         // Who starts a second one meanwhile waits, as cargo would let them wait.
-        let stack = Self::start_by(cargo_dev(options.optimised), options);
+        let stack = Self::start_by(cargo_dev(options.profile), options);
         built.insert(template.to_owned());
         stack
     }
@@ -310,7 +310,7 @@ pub fn run_to_end(args: &[&str]) -> Output {
 /// The same with variables set.
 pub fn run_to_end_with(args: &[&str], env: &[(&str, &str)]) -> Output {
     let folder = folder();
-    let child = cargo_dev(false)
+    let child = cargo_dev(None)
         .args(args)
         .envs(env.iter().copied())
         .arg("--data-dir")
@@ -349,22 +349,24 @@ pub fn folder() -> TempDir {
 }
 
 /// `cargo dev`. With options of cargo's own it is spelled out.
-fn cargo_dev(optimised: bool) -> Command {
+fn cargo_dev(profile: Option<&str>) -> Command {
     let mut cargo = Command::new(env!("CARGO"));
     cargo.arg("--quiet");
-    match optimised {
-        true => cargo.args(["run", "--release", "--bin", "local", "--", "--release"]),
-        false => cargo.arg("dev"),
+    match profile {
+        Some(profile) => {
+            cargo.args(["run", "--profile", profile, "--bin", "local", "--", "--profile", profile])
+        }
+        None => cargo.arg("dev"),
     };
     at_home(cargo)
 }
 
 /// What `cargo dev` runs once all is built. It stands in the folder of this program, or above it.
-fn built_stack(optimised: bool) -> Command {
+fn built_stack(profile: Option<&str>) -> Command {
     let this = std::env::current_exe().expect("it is running");
     let local = this.ancestors().map(|folder| folder.join("local")).find(|file| file.is_file());
     let mut command = Command::new(local.expect("the first stack was of that program"));
-    command.arg("--built").args(if optimised { &["--release"][..] } else { &[] });
+    command.arg("--built").args(profile.iter().flat_map(|profile| ["--profile", profile]));
     at_home(command)
 }
 
