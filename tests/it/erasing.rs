@@ -50,7 +50,8 @@ async fn exports(backend: &Backend, user: &User) -> Exported {
 /// Every row of every table as text, each with the table.
 async fn everything(database: &Postgres) -> Vec<(String, String)> {
     let tables = "select table_name from information_schema.tables \
-        where table_schema = 'public' and table_type = 'BASE TABLE' and table_name <> 'refinery_schema_history'";
+        where table_schema = 'public' and table_type = 'BASE TABLE' \
+            and table_name <> 'refinery_schema_history'";
     let mut rows = Vec::new();
     for table in database.query(tables, &[]).await.unwrap() {
         let table: String = table.get(0);

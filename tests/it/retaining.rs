@@ -28,7 +28,8 @@ async fn ages(stack: &Stack, conversation: &str, up_to: i64, days: i32) {
         where id = $1::text::uuid and last_seq <= $2";
     database.execute(latest, &[&conversation, &up_to, &days]).await.unwrap();
     let listed = "update participants
-        set active_on = (select (last_message_at at time zone 'UTC')::date from conversations where id = $1::text::uuid)
+        set active_on =
+            (select (last_message_at at time zone 'UTC')::date from conversations where id = $1::text::uuid)
         where conversation_id = $1::text::uuid";
     database.execute(listed, &[&conversation]).await.unwrap();
 }

@@ -92,10 +92,8 @@ async fn a_variable_that_a_function_refuses_is_named() {
         assert!(said.starts_with("the environment variable EVENTS_SECRET "), "{said}");
     }
     let said = refused(&[("JWT_AUDIENCE", "switchboard"), ("SERVICE_AUDIENCE", "switchboard")]);
-    assert_eq!(
-        said,
-        "the environment variable SERVICE_AUDIENCE is that of JWT_AUDIENCE: every token of a user would have it"
-    );
+    let why = "is that of JWT_AUDIENCE: every token of a user would have it";
+    assert_eq!(said, format!("the environment variable SERVICE_AUDIENCE {why}"));
     let said = refused(&[("RETENTION_DAYS", "a while")]);
     assert!(said.starts_with("the environment variable RETENTION_DAYS cannot be read: "), "{said}");
     assert!(refused(&[("PRESENCE_AUDIENCE", "nobody")]).contains("PRESENCE_AUDIENCE"));

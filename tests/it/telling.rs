@@ -181,8 +181,8 @@ async fn what_the_receiver_does_not_take_is_tried_again() {
     phone.says(&conversation, "still there?").await;
     let mut longest = 0.0;
     for _ in 0..4 {
-        let sql = "select coalesce(max(extract(epoch from due_at - clock_timestamp())), 0)::float8 from events \
-            where claim is null";
+        let sql = "select coalesce(max(extract(epoch from due_at - clock_timestamp())), 0)::float8 \
+            from events where claim is null";
         let paused =
             async || -> f64 { connect(&database.url).await.query_one(sql, &[]).await.unwrap().get(0) };
         eventually("it is put off for longer", async || paused().await > longest).await;

@@ -227,16 +227,18 @@ pub fn document() -> Value {
         "operationId": "listBlocks",
         "summary": "The users whom the caller blocks",
         "responses": respond(
-            json!({ "200": { "description": "All of them.", "content": content(&schemas.of_answer::<Blocks>()) } }),
+            json!({
+                "200": { "description": "All of them.", "content": content(&schemas.of_answer::<Blocks>()) },
+            }),
             &ALWAYS,
         ),
     });
     let block = json!({
         "operationId": "block",
         "summary": "Block a user",
-        "description": "Their conversation of two is closed to both: no messages, edits, reactions or joins. Neither \
-            sees the presence, the typing or the receipts of the other anywhere. They cannot add the caller to a \
-            group.",
+        "description": "Their conversation of two is closed to both: no messages, edits, reactions or joins. \
+            Neither sees the presence, the typing or the receipts of the other anywhere. They cannot add the \
+            caller to a group.",
         "parameters": [user_id("The user.", &mut schemas)],
         "responses": respond(
             json!({ "204": { "description": "They are blocked, or were before." } }),

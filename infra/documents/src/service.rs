@@ -57,8 +57,8 @@ pub fn document() -> Value {
     let export_user = json!({
         "operationId": "exportUser",
         "summary": "What a user did and is",
-        "description": "Their profile, participations, blocks, messages and reactions, in pages. It holds no text \
-            of others.",
+        "description": "Their profile, participations, blocks, messages and reactions, in pages. It holds no \
+            text of others.",
         "parameters": [user_id, cursor()],
         "responses": respond_or_404(json!({
             "200": answer("One page of it.", schemas.of_answer::<Exported>()),
@@ -67,10 +67,10 @@ pub fn document() -> Value {
     let erase_user = json!({
         "operationId": "eraseUser",
         "summary": "Erase a user",
-        "description": "Refuses their tokens and closes their connections first. Then their profile, what they \
-            have said, their reactions, blocks, participations and undelivered events are gone. Their messages \
-            keep their places, without content; a conversation of two stays readable for the other one, and \
-            takes no more messages. Works for 10 s at most: repeat it until the answer is 200.",
+        "description": "Refuses their tokens and closes their connections first. Then their profile, what \
+            they have said, their reactions, blocks, participations and undelivered events are gone. Their \
+            messages keep their places, without content; a conversation of two stays readable for the other \
+            one, and takes no more messages. Works for 10 s at most: repeat it until the answer is 200.",
         "parameters": [user_id],
         "responses": respond(json!({
             "200": answer("Nothing of them is left, or nobody was there.", schemas.of_answer::<Done>()),
@@ -80,8 +80,8 @@ pub fn document() -> Value {
     let close_connections = json!({
         "operationId": "closeConnections",
         "summary": "Refuse the tokens of a user, and close their connections",
-        "description": "Refused from then on is every token whose `iat` is missing or not after this second: at \
-            the handshake and over HTTP. The user need not be known.",
+        "description": "Refused from then on is every token whose `iat` is missing or not after this second: \
+            at the handshake and over HTTP. The user need not be known.",
         "parameters": [user_id],
         "responses": respond(json!({
             "200": answer("How many connections were closed.", schemas.of_answer::<Closed>()),
@@ -90,8 +90,8 @@ pub fn document() -> Value {
     let make_conversation = json!({
         "operationId": "makeConversation",
         "summary": "Make a conversation",
-        "description": "With a title: a group. Without one: the conversation of two participants, of which there \
-            is one. Users who are not there yet are made.",
+        "description": "With a title: a group. Without one: the conversation of two participants, of which \
+            there is one. Users who are not there yet are made.",
         "requestBody": body(schemas.of_request::<MakeConversation>()),
         "responses": respond(json!({
             "200": answer("It was there.", conversation.clone()),
@@ -186,9 +186,10 @@ pub fn document() -> Value {
                 "post": {
                     "operationId": "event",
                     "summary": "An event",
-                    "description": "To `EVENTS_URL`: a CloudEvent, signed as Standard Webhooks says. At least \
-                        once, in order within a conversation. Any 2xx takes it; everything else is tried again \
-                        for three days. The body of the answer is ignored, and redirects are not followed.",
+                    "description": "To `EVENTS_URL`: a CloudEvent, signed as Standard Webhooks says. At \
+                        least once, in order within a conversation. Any 2xx takes it; everything else is \
+                        tried again for three days. The body of the answer is ignored, and redirects are not \
+                        followed.",
                     "security": [],
                     "parameters": [
                         header("webhook-id", "The id of the event: the same when it is sent again."),
@@ -209,7 +210,8 @@ pub fn document() -> Value {
                     "type": "http",
                     "scheme": "bearer",
                     "bearerFormat": "JWT",
-                    "description": "`scope` holds `switchboard:service`, and `aud` the audience of the service.",
+                    "description": "`scope` holds `switchboard:service`, and `aud` the audience of the \
+                        service.",
                 },
             },
             "schemas": schemas.into_definitions(),

@@ -45,8 +45,8 @@ pub(crate) fn values(args: &StackArgs, base_url: String, secret: &str) -> Values
     }
 }
 
-/// Whether a person has given a variable of a function besides the database and the secret, or a parameter that a
-/// variable may refer to.
+/// Whether a person has given a variable of a function besides the database and the secret, or a parameter
+/// that a variable may refer to.
 pub(crate) fn are_given(function: &Function, args: &StackArgs, values: &Values) -> bool {
     let is_given = |name: &String| {
         name != DATABASE_URL && name != JWT_SECRET && values.overrides.contains_key(name.as_str())

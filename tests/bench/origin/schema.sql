@@ -1,4 +1,4 @@
--- The tables of schema.prisma. Written by hand, because Prisma's own migrations need a program that npm does not have.
+-- The tables of schema.prisma, by hand: Prisma's own migrations need a program that npm does not have.
 create table users (
     id text primary key,
     name text,

@@ -55,7 +55,8 @@ pub(crate) async fn conversation(stack: &Stack, from: &str, with: &str) -> Strin
     found["conversationId"].as_str().unwrap().to_owned()
 }
 
-/// Opens a connection. The gateway accepts 500 new ones a second, as on AWS, so it may have to wait for its turn.
+/// Opens a connection. The gateway accepts 500 new ones a second, as on AWS, so it may have to wait for its
+/// turn.
 pub(crate) async fn connect(stack: &Stack, user: &str) -> Socket {
     let path = format!("v1?token={}", token(stack, user));
     loop {

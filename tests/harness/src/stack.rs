@@ -119,8 +119,8 @@ impl Stack {
 
     /// Starts a stack, and waits until it is ready.
     ///
-    /// The first with a template is started by `cargo dev`, which builds what it needs. The others are started
-    /// without cargo, which would take half a second to see that all is built.
+    /// The first with a template is started by `cargo dev`, which builds what it needs. The others are
+    /// started without cargo, which would take half a second to see that all is built.
     pub fn start(options: &StackOptions<'_>) -> Self {
         static BUILT: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
         if options.args.contains(&"--watch") {

@@ -19,7 +19,8 @@ const PRESENCE_PATIENCE: Duration = Duration::from_secs(4 * LEASE.as_secs());
 /// A process may hold two connections, of which one replaces the other.
 const CONNECTIONS_PER_PROCESS: usize = 2;
 
-/// How long it takes at most until all events are sent: a claim of somebody who was killed lasts half a minute.
+/// How long it takes at most until all events are sent: a claim of somebody who was killed lasts half a
+/// minute.
 const EVENTS_PATIENCE: Duration = Duration::from_secs(60);
 
 /// Checks that the backend was told of every message and of the last change of each, in order within a

@@ -315,8 +315,8 @@ impl fmt::Display for Strikes {
                 stopped {}, killed {}, a \
              backend killed {}, DynamoDB throttling {}, failing {}, losing answers {}, \
              callbacks troubled {} ({} pushes), \
-             $disconnect lost {} ({} calls), the receiver of events troubled {} ({} posts), gateway restarted {}; \
-             DynamoDB refused {} calls and lost {} answers",
+             $disconnect lost {} ({} calls), the receiver of events troubled {} ({} posts), \
+             gateway restarted {}; DynamoDB refused {} calls and lost {} answers",
             count(Fault::KilledFunctions),
             sum(&self.killed_processes),
             sum(&self.killed_events),

@@ -14,8 +14,8 @@ use crate::listener::listen;
 /// The time limit until a process asks for its first event. One that takes longer is not held against it.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Starts a process, and ends it once it asks for an event. Returns what it has written to its standard error if it
-/// ends by itself. `environment` makes its variables for a Runtime API at an address.
+/// Starts a process, and ends it once it asks for an event. Returns what it has written to its standard error
+/// if it ends by itself. `environment` makes its variables for a Runtime API at an address.
 pub(super) async fn start(
     binary: &Path,
     environment: impl FnOnce(SocketAddr) -> BTreeMap<String, String>,

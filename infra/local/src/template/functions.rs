@@ -156,8 +156,8 @@ impl<'a> Reader<'a> {
             let properties: Properties = self.properties(
                 id,
                 &event.properties,
-                // A schedule that is disabled runs here all the same: whether it is may depend on parameters for
-                // which the environment of this process has variables.
+                // A schedule that is disabled runs here all the same: whether it is may depend on parameters
+                // for which the environment of this process has variables.
                 &["DeadLetterConfig", "Description", "Name", "RetryPolicy", "State"],
             )?;
             let every = rate(&properties.schedule).ok_or_else(|| {

@@ -15,7 +15,7 @@
 //! |---|---|
 //! | `exp` | required: a number of seconds up to the year 9999, with 30 s of leeway |
 //! | `nbf` | optional: a number of seconds, with the same leeway |
-//! | `iat` | optional: a number of seconds; compared with the revocation of the user's tokens, not with the clock |
+//! | `iat` | optional: a number of seconds; compared with the revocation of the user's tokens only |
 //! | `sub` | required: a string of 1 to 128 characters without U+0000 |
 //! | `iss` | optional: a string; required and compared if `JWT_ISSUER` is set |
 //! | `aud` | ignored, or required and compared if `JWT_AUDIENCE` is set: a string or a list of strings |
