@@ -1,5 +1,4 @@
-//! The local server has room for all functions. Databases on other machines: their certificates are verified,
-//! and their passwords may change.
+//! Databases on other machines: their certificates are verified, and their passwords may change.
 
 use std::fs::Permissions;
 use std::os::unix::fs::{PermissionsExt, chown};
@@ -35,14 +34,6 @@ fn certificates(folder: &Path) -> (PathBuf, PathBuf, PathBuf) {
         chown(&key, Some(server.uid.as_raw()), Some(server.gid.as_raw())).unwrap();
     }
     (write("authority.pem", authority.pem()), write("server.pem", server.pem()), key)
-}
-
-#[tokio::test]
-async fn there_is_room_for_the_connections_of_every_process() {
-    let database = connect(Stack::shared().postgres_url()).await;
-    let room: String = database.query_one("show max_connections", &[]).await.unwrap().get(0);
-    // Sixteen functions use the database, each has eight processes at most, and a process two connections.
-    assert!(room.parse::<u32>().unwrap() >= 16 * 8 * 2, "{room}");
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! The stories: people who chat through real sockets, real Lambda binaries, real Postgres and a real DynamoDB
 //! protocol server.
+//!
+//! They start in the order of their names. So those that wait for a minute should not be among the last.
 
 #![expect(clippy::unwrap_used, reason = "a story that cannot go on fails")]
 

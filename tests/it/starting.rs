@@ -1,6 +1,6 @@
-//! What `cargo dev` prints when something is wrong: one clear line, and exit status 1.
+//! What `cargo dev` prints when something is wrong: one clear line, and exit status 1. What it starts.
 
-use harness::{Database, Stack, folder, run_to_end, run_to_end_with};
+use harness::{Database, Stack, StackOptions, connect, folder, run_to_end, run_to_end_with};
 use std::net::TcpListener;
 use std::process::Output;
 
@@ -124,4 +124,14 @@ async fn a_token_from_the_command_line_opens_a_connection() {
         reqwest::get(stack.http("/dev/token?user=alice")).await.unwrap().json().await.unwrap();
     Client::connect(&stack, offered["token"].as_str().unwrap()).await.expect("so is this one").closes().await;
     assert_eq!(token(&[""]).status.code(), Some(1), "nobody has no name");
+}
+
+#[tokio::test]
+async fn postgres_has_room_for_the_connections_of_every_process() {
+    let args = &["--ephemeral", "--max-instances", "20"];
+    let stack = Stack::start(&StackOptions { args, ..StackOptions::default() });
+    let database = connect(stack.postgres_url()).await;
+    let room: String = database.query_one("show max_connections", &[]).await.unwrap().get(0);
+    // Sixteen functions use the database. Each has twenty processes at most, and a process two connections.
+    assert!(room.parse::<u32>().unwrap() >= 16 * 20 * 2, "{room}");
 }

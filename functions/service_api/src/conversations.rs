@@ -7,7 +7,8 @@ use protocol::rest::{Done, ParticipantCount};
 use realtime::{after_commit, tell_roster_change};
 use store::{Actor, NewConversation, Refusal, Removal};
 
-use crate::handler::{Answer, State};
+use crate::answer::Answer;
+use crate::state::State;
 
 pub(crate) async fn make(state: &State, new: &NewConversation) -> Result<(StatusCode, Answer), Error> {
     if i32::try_from(new.participants.len()).is_ok_and(|count| count > state.max_participants) {

@@ -9,8 +9,9 @@ use edge::http::StatusCode;
 use protocol::rest::Done;
 use store::{Actor, Pace, Whereabouts};
 
+use crate::answer::Answer;
 use crate::conversations::remove;
-use crate::handler::{Answer, State};
+use crate::state::State;
 use crate::users;
 
 /// No step is begun with after this.

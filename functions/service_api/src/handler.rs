@@ -1,38 +1,12 @@
-//! Which module does what is asked for.
+//! Hands each request to the module that answers it.
 
-use aws::Deliveries;
 use edge::Error;
 use edge::http::StatusCode;
-use protocol::rest::{Done, ParticipantCount};
-use protocol::service::{Closed, Conversation, Exported};
-use protocol::{Message, User};
-use realtime::Announcer;
-use serde::Serialize;
-use store::Store;
 
+use crate::answer::Answer;
 use crate::request::Asked;
+use crate::state::State;
 use crate::{conversations, erasure, messages, users};
-
-pub(crate) struct State {
-    pub(crate) store: Store,
-    pub(crate) announcer: Announcer,
-    pub(crate) deliveries: Deliveries,
-    /// How many participants a group may have.
-    pub(crate) max_participants: i32,
-}
-
-/// The body of an answer.
-#[derive(Serialize)]
-#[serde(untagged)]
-pub(crate) enum Answer {
-    User(User),
-    Closed(Closed),
-    Exported(Box<Exported>),
-    Conversation(Box<Conversation>),
-    ParticipantCount(ParticipantCount),
-    Message(Box<Message>),
-    Done(Done),
-}
 
 pub(crate) async fn handle(state: &State, asked: Asked) -> Result<(StatusCode, Answer), Error> {
     match asked {

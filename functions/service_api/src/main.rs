@@ -1,16 +1,18 @@
 //! The service API: what backends do, `/service/...`.
 
+mod answer;
 mod conversations;
 mod erasure;
 mod handler;
 mod messages;
 mod request;
+mod state;
 mod users;
 
 use aws::Deliveries;
 use edge::token::ServiceVerifier;
-use handler::State;
 use realtime::Announcer;
+use state::State;
 use store::{Store, Use};
 
 #[tokio::main(flavor = "current_thread")]

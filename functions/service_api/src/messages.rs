@@ -9,8 +9,9 @@ use protocol::{Event, Message};
 use realtime::{Latest, after_commit, deliver, message_frames};
 use store::{ChangeRefusal, Sending, Sent};
 
+use crate::answer::Answer;
 use crate::conversations::no_such_conversation;
-use crate::handler::{Answer, State};
+use crate::state::State;
 
 pub(crate) async fn send(state: &State, new: &NewMessage) -> Result<(StatusCode, Answer), Error> {
     let sent = match state.store.send_message(new, 0).await? {

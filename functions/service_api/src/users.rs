@@ -8,7 +8,8 @@ use protocol::service::{Closed, Exported, OwnReaction, Participation};
 use realtime::shut_out;
 use store::{ExportPlace, Participated, ProfileChange};
 
-use crate::handler::{Answer, State};
+use crate::answer::Answer;
+use crate::state::State;
 
 pub(crate) async fn set(
     state: &State,

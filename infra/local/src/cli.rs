@@ -46,9 +46,9 @@ pub(crate) struct StackArgs {
     /// Build the functions with this profile of cargo
     #[arg(long, default_value = "dev", value_name = "NAME")]
     profile: String,
-    /// Run the functions as they are: whoever starts us has built them
-    #[arg(long, hide = true, conflicts_with = "watch")]
-    pub(crate) built: bool,
+    /// Run the functions in this folder instead of building them
+    #[arg(long, hide = true, conflicts_with = "watch", value_name = "FOLDER")]
+    pub(crate) binaries: Option<PathBuf>,
     /// The most processes of one function
     #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) max_instances: u16,

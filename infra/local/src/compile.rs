@@ -86,8 +86,12 @@ async fn ask_cargo(folder: &Path, profile: &str) -> Result<Built, CompileError> 
         .map_err(CompileError::NoCargo)?;
     let metadata: Metadata = serde_json::from_slice(&output.stdout)
         .map_err(|reason| CompileError::NoMetadata { folder: folder.to_owned(), reason })?;
-    // The only profile whose folder has another name.
-    let folder = if profile == "dev" { "debug" } else { profile };
+    // Cargo's own profiles share two folders. Any other profile has a folder of its name.
+    let folder = match profile {
+        "dev" | "test" => "debug",
+        "bench" => "release",
+        own => own,
+    };
     Ok(Built { binaries: metadata.target_directory.join(folder), workspace: metadata.workspace_root })
 }
 

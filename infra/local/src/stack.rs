@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 
 use crate::as_on_aws::{Distances, Shares, TlsError};
 use crate::cli::{DEFAULT_DATA_DIR, StackArgs};
-use crate::compile::{self, CompileError};
+use crate::compile::{self, Built, CompileError};
 use crate::file_error::FileError;
 use crate::keeper::Keeper;
 use crate::lambda::{Host, HostConfig, Lambda, NotAnEndpoint, NotStarted, Remote, invoke_api_routes};
@@ -36,9 +36,6 @@ const SECRETS_MANAGER_URL: &str = "AWS_ENDPOINT_URL_SECRETS_MANAGER";
 
 /// The variable with the file of the certificates that the SDKs trust.
 const CA_BUNDLE: &str = "AWS_CA_BUNDLE";
-
-/// The most connections that a Postgres server is started for. It sets memory aside for each.
-const MOST_CONNECTIONS: usize = 2_000;
 
 /// Why the stack does not run.
 #[derive(Debug, thiserror::Error)]
@@ -135,8 +132,8 @@ async fn start_and_serve(args: &StackArgs, started: &mut Started) -> Result<(), 
     let values = variables::values(args, gateway_url.clone(), &secret);
     let mut template = template::load(&args.template, &values)
         .map_err(|reason| StackError::Template { path: args.template.clone(), reason })?;
-    let uses_postgres = |function: &&Function| function.environment.contains_key(DATABASE_URL);
-    let use_postgres = template.functions.iter().filter(uses_postgres).count();
+    let needs_postgres = |function: &&Function| function.environment.contains_key(DATABASE_URL);
+    let with_postgres = template.functions.iter().filter(needs_postgres).count();
     if let Some(memory) = args.memory {
         template.functions.iter_mut().for_each(|function| function.memory_mb = memory);
     }
@@ -148,18 +145,18 @@ async fn start_and_serve(args: &StackArgs, started: &mut Started) -> Result<(), 
         return Err(StackError::FarFromUrl);
     }
     // The functions fetch a secret themselves.
-    if let (true, Some(url)) = (use_postgres > 0, given_url.filter(|url| !url.starts_with("arn:"))) {
+    if let (true, Some(url)) = (with_postgres > 0, given_url.filter(|url| !url.starts_with("arn:"))) {
         postgres::check(url).await?;
     }
 
     let keeper = Keeper::start().map_err(StackError::NoKeeper)?;
     let mut addresses = Vec::new();
-    if use_postgres > 0 {
+    if with_postgres > 0 {
         let url = match given_url {
             // It may hold a password, so it is not shown.
             Some(url) => url.to_owned(),
             None => {
-                let starting = start_postgres(args, use_postgres, &data_dir, &keeper);
+                let starting = start_postgres(args, with_postgres, &data_dir, &keeper);
                 let postgres = started.postgres.insert(step("starting Postgres", starting).await?);
                 addresses.push(("Postgres", postgres.url.clone()));
                 match &distances {
@@ -204,7 +201,8 @@ async fn start_and_serve(args: &StackArgs, started: &mut Started) -> Result<(), 
         }
     };
     if let Some(host) = &started.host {
-        // What comes from the template is as it was tried before; what a person has given may be wrong.
+        // Only functions with values from the command line or the environment are tried: those of the
+        // template are known to work.
         let given =
             template.functions.iter().filter(|function| variables::are_given(function, args, &values));
         try_join_all(given.map(|function| host.try_start(function))).await?;
@@ -250,7 +248,7 @@ async fn start_and_serve(args: &StackArgs, started: &mut Started) -> Result<(), 
     Ok(serving::serve(listener, router).await?)
 }
 
-/// Starts a server with room for the connections of so many functions.
+/// Starts a server for so many functions.
 async fn start_postgres(
     args: &StackArgs,
     functions: usize,
@@ -260,10 +258,8 @@ async fn start_postgres(
     let installation = postgres::find(data_dir).await?;
     eprintln!("    with the server in {}", installation.binaries.display());
     let cluster = if args.ephemeral { installation.scratch() } else { "data".to_owned() };
-    // Each process opens two at most. The rest is for people, and what is given comes last and counts.
-    let connections = (2 * functions * usize::from(args.max_instances) + 100).min(MOST_CONNECTIONS);
-    let settings = [&[format!("max_connections={connections}")], &args.postgres_setting[..]].concat();
-    installation.start(&cluster, &settings, keeper).await
+    let processes = functions * usize::from(args.max_instances);
+    installation.start(&cluster, processes, &args.postgres_setting, keeper).await
 }
 
 /// Builds the functions and runs them.
@@ -283,9 +279,9 @@ async fn start_functions(
             Some(Changes::watch(&built, data_dir, &args.template)?)
         }
     };
-    let built = match args.built {
-        true => compile::locate(functions, args.profile()).await?,
-        false => {
+    let built = match &args.binaries {
+        Some(folder) => Built { binaries: folder.clone(), ..Built::default() },
+        None => {
             let building = compile::build(functions, args.profile());
             step(&format!("building {} functions", functions.len()), building).await?
         }

@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 
 use crate::Error;
 use crate::telemetry::{Invocation, observe};
-use crate::token::Verify;
+use crate::token::{Verify, bearer};
 
 /// Serves HTTP routes: verifies the token, reads the request with `read`, and answers with the status and the
 /// body that `handle` returns.
@@ -123,19 +123,6 @@ fn read<T: FromStr<Err: Display>>(name: &str, value: &str) -> Result<T, Error> {
 
 fn authorization(request: &Request) -> Option<&str> {
     request.headers().get(header::AUTHORIZATION)?.to_str().ok()
-}
-
-/// The token in the value of an `Authorization` header.
-///
-/// # Errors
-///
-/// There is no header, or it has another scheme.
-pub fn bearer(authorization: Option<&str>) -> Result<&str, Error> {
-    authorization
-        .and_then(|value| value.split_once(' '))
-        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("Bearer"))
-        .map(|(_, token)| token.trim())
-        .ok_or_else(Error::token_missing)
 }
 
 pub(crate) fn status(code: Code) -> StatusCode {

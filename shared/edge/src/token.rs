@@ -13,7 +13,6 @@ use domain::{Identity, Profile};
 
 use crate::Error;
 
-pub use crate::http::bearer;
 pub use verifier::{ServiceVerifier, Verifier};
 
 /// The claims of a valid token.
@@ -25,6 +24,19 @@ pub struct Claims {
     pub profile: Profile,
     /// When the token expires, in seconds since 1970.
     pub expires_at: u64,
+}
+
+/// The token in the value of an `Authorization` header.
+///
+/// # Errors
+///
+/// There is no header, or it has another scheme.
+pub fn bearer(authorization: Option<&str>) -> Result<&str, Error> {
+    authorization
+        .and_then(|value| value.split_once(' '))
+        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("Bearer"))
+        .map(|(_, token)| token.trim())
+        .ok_or_else(Error::token_missing)
 }
 
 /// Decides who may call an HTTP route.

@@ -165,11 +165,13 @@ impl World {
     async fn new(memory: Option<u32>) -> Self {
         let memory = memory.map(|size| format!("--memory={size}"));
         let args: Vec<&str> = ["--ephemeral", "--as-on-aws"].into_iter().chain(memory.as_deref()).collect();
-        let profile = profile();
-        let profile = profile.as_deref();
-        let options =
-            StackOptions { args: &args, env: &ENV, durable: true, profile, ..StackOptions::default() };
-        let stack = Stack::start(&options);
+        let stack = Stack::start(&StackOptions {
+            args: &args,
+            env: &ENV,
+            durable: true,
+            profile: profile().as_deref(),
+            ..StackOptions::default()
+        });
         let (mut alice, mut bob) = (connect(&stack, "alice").await, connect(&stack, "bob").await);
         let conversation = conversation(&stack, "alice", "bob").await;
         join(&mut alice, &conversation).await;

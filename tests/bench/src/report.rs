@@ -33,10 +33,10 @@ impl Report {
     pub(crate) fn print(&self) {
         let built = match profile().as_deref() {
             None => "THE FUNCTIONS ARE NOT OPTIMISED: ignore the figures, or add --profile no-lto".to_owned(),
-            Some("release") => "the functions are built as they are deployed".to_owned(),
-            Some(profile) => format!("the functions are built with the profile {profile}"),
+            Some("release") => "The functions are built as they are deployed".to_owned(),
+            Some(profile) => format!("The functions are built with the profile {profile}"),
         };
-        println!("\n{built}");
+        println!("\n{built}.");
         if !self.compare.is_empty() {
             self.print_comparison();
         }

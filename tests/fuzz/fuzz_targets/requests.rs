@@ -4,7 +4,8 @@
 use std::sync::LazyLock;
 
 use domain::{ActivityCursor, ConversationId, MessageId};
-use edge::http::{bearer, json_body, limit, path, query};
+use edge::http::{json_body, limit, path, query};
+use edge::token::bearer;
 use libfuzzer_sys::fuzz_target;
 use protocol::rest::FindOrCreateConversation;
 use protocol::service::{MakeConversation, SendMessage, SetUser};

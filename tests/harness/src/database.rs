@@ -1,4 +1,4 @@
-//! Databases on the server of a stack.
+//! Databases on the server of a stack, and stacks that use them.
 
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use tokio_postgres::{Client, NoTls};
 use uuid::Uuid;
 
-use crate::{PATIENCE, Stack, children, eventually, has_ended};
+use crate::{PATIENCE, Stack, StackOptions, children, eventually, has_ended};
 
 /// An empty database on the server of a stack. It lasts as long as the server.
 #[derive(Debug)]
@@ -37,6 +37,23 @@ impl Database {
         admin.batch_execute(&format!("create database {name}")).await.expect("we are the superuser");
         let (address, _) = server.postgres_url().rsplit_once('/').expect("it names a database");
         Self { url: format!("{address}/{name}"), _server: server }
+    }
+}
+
+impl Stack {
+    /// A new stack, with a new database on the shared server.
+    pub async fn own(args: &[&str]) -> (Self, Database) {
+        let database = Database::create().await;
+        let options = StackOptions { args, database_url: Some(&database.url), ..StackOptions::default() };
+        let stack = Self::start(&options);
+        (stack, database)
+    }
+
+    /// The same with variables set for its functions.
+    pub async fn own_with(env: &[(&str, &str)]) -> (Arc<Self>, Database) {
+        let database = Database::create().await;
+        let options = StackOptions { env, database_url: Some(&database.url), ..StackOptions::default() };
+        (Arc::new(Self::start(&options)), database)
     }
 }
 

@@ -1,4 +1,4 @@
-//! The real stack, started by the command that a person types.
+//! The real stack.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -15,9 +15,7 @@ use nix::unistd::Pid;
 use tempfile::TempDir;
 use uuid::Uuid;
 
-use crate::Database;
-
-/// A running `cargo dev`.
+/// A running stack.
 #[derive(Debug)]
 pub struct Stack {
     child: Mutex<Child>,
@@ -59,7 +57,8 @@ impl Stack {
     /// The stack of all stories that need no other one. Their users are their own, so they do not meet.
     pub fn shared() -> Arc<Self> {
         static SHARED: Mutex<Weak<Stack>> = Mutex::new(Weak::new());
-        Self::shared_in(&SHARED, &["--ephemeral"])
+        // Many other stacks have their databases on its server.
+        Self::shared_in(&SHARED, &["--ephemeral", "--postgres-setting", "max_connections=1000"])
     }
 
     /// The stack of all stories about the gateway.
@@ -84,21 +83,6 @@ impl Stack {
         stack
     }
 
-    /// A new stack, with a new database on the shared server.
-    pub async fn own(args: &[&str]) -> (Self, Database) {
-        let database = Database::create().await;
-        let options = StackOptions { args, database_url: Some(&database.url), ..StackOptions::default() };
-        let stack = Self::start(&options);
-        (stack, database)
-    }
-
-    /// The same with variables set for its functions.
-    pub async fn own_with(env: &[(&str, &str)]) -> (Arc<Self>, Database) {
-        let database = Database::create().await;
-        let options = StackOptions { env, database_url: Some(&database.url), ..StackOptions::default() };
-        (Arc::new(Self::start(&options)), database)
-    }
-
     /// Invokes a function by name, as EventBridge or an operator does.
     pub async fn invokes(&self, function: &str) -> serde_json::Value {
         self.tries_to_invoke(function).await.unwrap_or_else(|error| panic!("{function}: {error}"))
@@ -119,23 +103,26 @@ impl Stack {
 
     /// Starts a stack, and waits until it is ready.
     ///
-    /// The first with a template is started by `cargo dev`, which builds what it needs. The others are
-    /// started without cargo, which would take half a second to see that all is built.
+    /// `cargo dev` starts the first stack of each template, and builds what it needs. Later ones run what was
+    /// built, since cargo takes half a second to find that nothing has changed. So parameters must not decide
+    /// on the binaries of a template.
     pub fn start(options: &StackOptions<'_>) -> Self {
-        static BUILT: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
-        if options.args.contains(&"--watch") {
-            return Self::start_by(cargo_dev(options.profile), options);
-        }
-        let template = options.args.iter().skip_while(|arg| **arg != "--template").nth(1).copied();
-        let template = template.unwrap_or_default();
+        type Built = BTreeSet<(Option<String>, Option<String>)>;
+        static BUILT: Mutex<Built> = Mutex::new(Built::new());
+        let template = options.args.iter().skip_while(|arg| **arg != "--template").nth(1);
+        let key = (options.profile.map(str::to_owned), template.map(|path| (*path).to_owned()));
         let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
-        if built.contains(template) {
+        let local = local(options.profile).filter(|_| built.contains(&key));
+        if let Some(local) = local.filter(|_| !options.args.contains(&"--watch")) {
             drop(built);
-            return Self::start_by(built_stack(options.profile), options);
+            return Self::start_by(built_stack(&local), options);
         }
-        // Who starts a second one meanwhile waits, as cargo would let them wait.
+        // Other threads wait for the build.
         let stack = Self::start_by(cargo_dev(options.profile), options);
-        built.insert(template.to_owned());
+        // With this option nothing is built.
+        if !options.args.contains(&"--lambda-endpoint") {
+            built.insert(key);
+        }
         stack
     }
 
@@ -159,7 +146,7 @@ impl Stack {
             .stdout(Stdio::piped())
             .stderr(File::create(&log).expect("the folder was just made"))
             .spawn()
-            .expect("cargo runs this test too");
+            .expect("cargo and what it has built can be run");
         let mut postgres_url = options.database_url.map(str::to_owned);
         let (mut port, mut dynamodb_url) = (None, None);
         let mut ready = false;
@@ -348,7 +335,7 @@ pub fn folder() -> TempDir {
         .expect("there is a temporary folder")
 }
 
-/// `cargo dev`. With options of cargo's own it is spelled out.
+/// `cargo dev`. The alias takes no profile, so with one the command is written in full.
 fn cargo_dev(profile: Option<&str>) -> Command {
     let mut cargo = Command::new(env!("CARGO"));
     cargo.arg("--quiet");
@@ -358,20 +345,25 @@ fn cargo_dev(profile: Option<&str>) -> Command {
         }
         None => cargo.arg("dev"),
     };
-    at_home(cargo)
+    in_checkout(cargo)
 }
 
-/// What `cargo dev` runs once all is built. It stands in the folder of this program, or above it.
-fn built_stack(profile: Option<&str>) -> Command {
-    let this = std::env::current_exe().expect("it is running");
-    let local = this.ancestors().map(|folder| folder.join("local")).find(|file| file.is_file());
-    let mut command = Command::new(local.expect("the first stack was of that program"));
-    command.arg("--built").args(profile.iter().flat_map(|profile| ["--profile", profile]));
-    at_home(command)
+/// The program that `cargo dev` runs, if it is in the same target folder as this program.
+fn local(profile: Option<&str>) -> Option<PathBuf> {
+    let this = std::env::current_exe().ok()?;
+    let folder = profile.unwrap_or("debug");
+    this.ancestors().map(|above| above.join(folder).join("local")).find(|file| file.is_file())
 }
 
-/// Runs in the checkout, with nothing of the environment of who runs the tests that would change a stack.
-fn at_home(mut command: Command) -> Command {
+/// That program, and the functions beside it.
+fn built_stack(local: &Path) -> Command {
+    let mut command = Command::new(local);
+    command.arg("--binaries").arg(local.parent().expect("it is a file in a folder"));
+    in_checkout(command)
+}
+
+/// Sets the checkout as working directory, and removes variables that would change a stack.
+fn in_checkout(mut command: Command) -> Command {
     command.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
     for variable in [
         "AWS_ENDPOINT_URL_DYNAMODB",

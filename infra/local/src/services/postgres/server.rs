@@ -29,6 +29,15 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(20);
 
 const SUPERUSER: &str = "switchboard";
 
+/// A process of a function opens at most two connections (`CONNECTIONS` of `store/src/pool.rs`).
+const CONNECTIONS_OF_A_PROCESS: usize = 2;
+
+/// Connections for people, and for other stacks that have databases on this server.
+const MORE_CONNECTIONS: usize = 100;
+
+/// A server sets memory aside for each connection, so there is a limit.
+const MOST_CONNECTIONS: usize = 2_000;
+
 /// A server that this process runs.
 #[derive(Debug)]
 pub(crate) struct Postgres {
@@ -43,11 +52,13 @@ pub(crate) struct Postgres {
 }
 
 impl Installation {
-    /// Starts a server with the cluster `name`, which is created if it does not exist.
+    /// Starts a server with the cluster `name`, which is created if it does not exist. It lets in so many
+    /// processes of functions, unless a setting says otherwise.
     pub(crate) async fn start(
         &self,
         name: &str,
-        options: &[String],
+        processes: usize,
+        settings: &[String],
         keeper: &Keeper,
     ) -> Result<Postgres, PostgresError> {
         let data = self.home.join(name);
@@ -63,8 +74,11 @@ impl Installation {
         command.arg("-D").arg(&data).args(["-p", &port.to_string(), "-c", "listen_addresses=127.0.0.1"]);
         // No socket file: its default folder differs between builds, and nothing uses it here.
         command.args(["-c", "unix_socket_directories="]);
-        for option in options {
-            command.args(["-c", option]);
+        let connections = (processes * CONNECTIONS_OF_A_PROCESS + MORE_CONNECTIONS).min(MOST_CONNECTIONS);
+        command.args(["-c", &format!("max_connections={connections}")]);
+        // The last one of a name counts.
+        for setting in settings {
+            command.args(["-c", setting]);
         }
         let mut child = command
             .stdin(Stdio::null())
