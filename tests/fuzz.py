@@ -39,6 +39,9 @@ ENVIRONMENT = {
     "RUSTC_BOOTSTRAP": "1",
 }
 
+# Nothing here is unsafe, so there is nothing for a sanitizer to find.
+OPTIONS = ["--fuzz-dir", "tests/fuzz", "--target-dir", "target/fuzz", "--sanitizer", "none"]
+
 
 def fuzz(target, seconds):
     corpus, artifacts = ROOT / "target/fuzz-corpus" / target, ROOT / "target/fuzz-artifacts"
@@ -48,8 +51,7 @@ def fuzz(target, seconds):
     seeds.mkdir(exist_ok=True)
     for number, seed in enumerate(SEEDS[target]):
         (seeds / str(number)).write_text(seed)
-    # Nothing here is unsafe, so there is nothing for a sanitizer to find.
-    command = ["cargo", "fuzz", "run", "--fuzz-dir", "tests/fuzz", "--target-dir", "target/fuzz", "--sanitizer", "none", target, corpus, seeds, artifacts]
+    command = ["cargo", "fuzz", "run", *OPTIONS, target, corpus, seeds, artifacts]
     limits = [f"-max_total_time={seconds}", "-timeout=10", "-rss_limit_mb=2048", f"-artifact_prefix={artifacts}/{target}-", "-print_final_stats=1"]
     done = subprocess.run([*command, "--", *limits], cwd=ROOT, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     runs = next((line.split()[-1] for line in done.stdout.splitlines() if line.startswith("stat::number_of_executed_units")), None)
@@ -64,6 +66,8 @@ def main():
     seconds = int(asked.pop(0)) if asked and asked[0].isdigit() else 10
     install = ["cargo", "install", "--quiet", "--debug", "--locked", "--root", TOOLS, "--version", CARGO_FUZZ, "cargo-fuzz"]
     subprocess.run(install, cwd=ROOT, check=True)
+    # All in one call, which compiles several at once.
+    subprocess.run(["cargo", "fuzz", "build", *OPTIONS], cwd=ROOT, check=True, env=ENVIRONMENT)
     for target in asked or SEEDS:
         fuzz(target, seconds)
     print("ok: the fuzz targets")
