@@ -3,7 +3,7 @@
     python3 tests/cargo_lambda.py
 
 `cargo dev --lambda-endpoint` serves the APIs and the databases; `cargo lambda watch`, from PyPI's package, runs the functions with
-the variables that `cargo dev` has written down; `cargo lambda invoke` and a WebSocket client use them.
+the variables that `cargo dev` has written to a file; `cargo lambda invoke` and a WebSocket client use them.
 """
 
 import json

@@ -111,7 +111,7 @@ fn code(script: &str) -> String {
             continue;
         }
         code.push_str(script[end..from].trim_end_matches(' '));
-        // What it stands between stays apart.
+        // A space keeps the tokens on both sides apart.
         code.push(' ');
         code.extend(text.chars().filter(|character| LINE_TERMINATORS.contains(character)));
         end = to;

@@ -6,7 +6,7 @@ use reqwest::Url;
 ///
 /// # Errors
 ///
-/// It is none. The message follows the name of a variable.
+/// The text is not such a URL. The message follows the name of a variable.
 pub fn https_url(text: &str) -> Result<Url, String> {
     let url: Url = text.parse().map_err(|error| format!("is not a URL: {error}"))?;
     let is_loopback = match url.host_str() {

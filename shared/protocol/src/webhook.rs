@@ -91,7 +91,8 @@ pub enum EventData {
 }
 
 impl<'de> Deserialize<'de> for EventData {
-    /// From its text: what serde keeps to try several shapes has lost that of the metadata.
+    /// Parses the original text. An untagged enum would be parsed from a copy in which the text of the
+    /// metadata is lost.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let data = Box::<RawValue>::deserialize(deserializer)?;
         let text = data.get();

@@ -102,7 +102,7 @@ pub struct ChangedGroup {
 /// The result of a removal.
 #[derive(Clone, Debug)]
 pub struct Removal {
-    /// How often participants were added or removed until the user certainly was out.
+    /// A value of the conversation's `roster` at which the user is known to be removed.
     pub roster: i64,
     /// Whether nobody takes part any more.
     pub is_ended: bool,
@@ -452,7 +452,7 @@ async fn set_role(
         .await?;
     let Some(row) = row else { return Ok(Err(Refusal::NotAParticipant)) };
     let old_role: Option<&str> = row.try_get("old_role")?;
-    // Who is a member already may say so again: the answer to an owner who has become one may be lost.
+    // An owner who stepped down may repeat the request, since the first answer may have been lost.
     let steps_down_again =
         caller == Some(user.as_str()) && role == Role::Member && old_role == Some("member");
     let refusal = match (row.try_get("is_group")?, rows::role(&row, "role")?, old_role) {

@@ -90,7 +90,7 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    /// Whether what is changed is written down for backends, as a parameter of a statement.
+    /// Whether changes are stored as events for backends, as a parameter of a statement.
     pub(crate) fn records_events(&self) -> &bool {
         &self.records_events
     }

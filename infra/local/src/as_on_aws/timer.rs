@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-/// Somebody who sleeps.
+/// A waiting task: when it is due, and how it is woken.
 type Sleeper = (Instant, oneshot::Sender<()>);
 
 static SLEEPERS: LazyLock<Sender<Sleeper>> = LazyLock::new(|| {

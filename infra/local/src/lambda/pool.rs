@@ -414,8 +414,8 @@ impl Current {
 }
 
 impl Permit {
-    /// `None` if so many are taken. To look and to count is one step: of two events at once, one would
-    /// otherwise find the other counted although that one is refused too.
+    /// `None` if `most` are taken. Comparing and counting are one atomic step, so an event that is refused
+    /// never counts against another one.
     fn take(in_progress: &Arc<AtomicUsize>, most: usize) -> Option<Self> {
         let one_more = |count| (count < most).then_some(count + 1);
         in_progress.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_more).ok()?;

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use crate::listener::listen;
 
-/// The time limit until a process asks for its first event. One that takes longer is not held against it.
+/// The time limit until a process asks for its first event. A process that takes longer is accepted.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Starts a process, and ends it once it asks for an event. Returns what it has written to its standard error
