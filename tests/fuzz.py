@@ -66,8 +66,8 @@ def main():
     seconds = int(asked.pop(0)) if asked and asked[0].isdigit() else 10
     install = ["cargo", "install", "--quiet", "--debug", "--locked", "--root", TOOLS, "--version", CARGO_FUZZ, "cargo-fuzz"]
     subprocess.run(install, cwd=ROOT, check=True)
-    # All in one call, which compiles several at once.
-    subprocess.run(["cargo", "fuzz", "build", *OPTIONS], cwd=ROOT, check=True, env=ENVIRONMENT)
+    # In one call, which compiles several at once.
+    subprocess.run(["cargo", "fuzz", "build", *OPTIONS, *(asked if len(asked) == 1 else [])], cwd=ROOT, check=True, env=ENVIRONMENT)
     for target in asked or SEEDS:
         fuzz(target, seconds)
     print("ok: the fuzz targets")

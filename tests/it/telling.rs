@@ -270,7 +270,7 @@ async fn an_event_that_is_written_while_another_is_sent_follows_it() {
     let held = "select (select count(*) from pg_stat_activity
             where datname = current_database() and state = 'idle in transaction')
         + (select count(*) from pg_locks where locktype = 'advisory')";
-    // Whoever was started for the second one looks for its turn, which takes some milliseconds.
+    // The invocation for the second one locks for some milliseconds, until it finds that it is not next.
     eventually_within(Duration::from_secs(3), "nothing is locked", async || {
         watcher.query_one(held, &[]).await.unwrap().get::<_, i64>(0) == 0
     })

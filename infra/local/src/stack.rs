@@ -248,7 +248,7 @@ async fn start_and_serve(args: &StackArgs, started: &mut Started) -> Result<(), 
     Ok(serving::serve(listener, router).await?)
 }
 
-/// Starts a server for so many functions.
+/// Starts a server with room for the processes of so many functions.
 async fn start_postgres(
     args: &StackArgs,
     functions: usize,

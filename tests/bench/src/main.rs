@@ -1,9 +1,9 @@
 //! The benchmark: how many messages Switchboard handles per second on this machine, and what they cost.
 //!
 //! `cargo run --profile no-lto --bin bench` starts the stack with a durable Postgres and takes its measures
-//! one after another, so that none disturbs another. It prints tables and writes `target/bench/bench.json`
-//! and `bench.svg`. The stack is built with the same profile as this program: with `--release` the functions
-//! are as they are deployed, and without either they are not optimised, so ignore the figures.
+//! one after another, so that none disturbs another. It prints tables, and writes `bench.json` and two plots
+//! to `target/bench`. The stack is built with the same profile as this program: with `--release` the
+//! functions are as they are deployed, and without either they are not optimised, so ignore the figures.
 
 #![expect(clippy::unwrap_used, reason = "a measurement that cannot go on ends")]
 

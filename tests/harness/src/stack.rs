@@ -1,6 +1,6 @@
 //! The real stack.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -107,21 +107,24 @@ impl Stack {
     /// built, since cargo takes half a second to find that nothing has changed. So parameters must not decide
     /// on the binaries of a template.
     pub fn start(options: &StackOptions<'_>) -> Self {
-        type Built = BTreeSet<(Option<String>, Option<String>)>;
+        /// The program of the first stack, by profile and template.
+        type Built = BTreeMap<(Option<String>, Option<String>), PathBuf>;
         static BUILT: Mutex<Built> = Mutex::new(Built::new());
+        if options.args.contains(&"--watch") {
+            return Self::start_by(cargo_dev(options.profile), options);
+        }
         let template = options.args.iter().skip_while(|arg| **arg != "--template").nth(1);
         let key = (options.profile.map(str::to_owned), template.map(|path| (*path).to_owned()));
         let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
-        let local = local(options.profile).filter(|_| built.contains(&key));
-        if let Some(local) = local.filter(|_| !options.args.contains(&"--watch")) {
+        if let Some(local) = built.get(&key).cloned() {
             drop(built);
             return Self::start_by(built_stack(&local), options);
         }
         // Other threads wait for the build.
         let stack = Self::start_by(cargo_dev(options.profile), options);
-        // With this option nothing is built.
-        if !options.args.contains(&"--lambda-endpoint") {
-            built.insert(key);
+        // Cargo has become the program that it runs. Without /proc, cargo starts the later ones too.
+        if let Ok(local) = std::fs::read_link(format!("/proc/{}/exe", stack.pid)) {
+            built.insert(key, local);
         }
         stack
     }
@@ -348,14 +351,7 @@ fn cargo_dev(profile: Option<&str>) -> Command {
     in_checkout(cargo)
 }
 
-/// The program that `cargo dev` runs, if it is in the same target folder as this program.
-fn local(profile: Option<&str>) -> Option<PathBuf> {
-    let this = std::env::current_exe().ok()?;
-    let folder = profile.unwrap_or("debug");
-    this.ancestors().map(|above| above.join(folder).join("local")).find(|file| file.is_file())
-}
-
-/// That program, and the functions beside it.
+/// Runs the program `local` with the functions in its folder.
 fn built_stack(local: &Path) -> Command {
     let mut command = Command::new(local);
     command.arg("--binaries").arg(local.parent().expect("it is a file in a folder"));

@@ -29,7 +29,7 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(20);
 
 const SUPERUSER: &str = "switchboard";
 
-/// A process of a function opens at most two connections (`CONNECTIONS` of `store/src/pool.rs`).
+/// A process of a function opens at most two connections (`CONNECTIONS` in `shared/store/src/pool.rs`).
 const CONNECTIONS_OF_A_PROCESS: usize = 2;
 
 /// Connections for people, and for other stacks that have databases on this server.
@@ -52,8 +52,8 @@ pub(crate) struct Postgres {
 }
 
 impl Installation {
-    /// Starts a server with the cluster `name`, which is created if it does not exist. It lets in so many
-    /// processes of functions, unless a setting says otherwise.
+    /// Starts a server with the cluster `name`, which is created if it does not exist. `processes` is the
+    /// number of processes of functions that may connect to it.
     pub(crate) async fn start(
         &self,
         name: &str,
@@ -76,7 +76,7 @@ impl Installation {
         command.args(["-c", "unix_socket_directories="]);
         let connections = (processes * CONNECTIONS_OF_A_PROCESS + MORE_CONNECTIONS).min(MOST_CONNECTIONS);
         command.args(["-c", &format!("max_connections={connections}")]);
-        // The last one of a name counts.
+        // If a name is given twice, Postgres takes the last value.
         for setting in settings {
             command.args(["-c", setting]);
         }
