@@ -1,5 +1,5 @@
-//! What `cargo dev` prints when something is wrong: one clear line, and exit status 1. And
-//! the settings of the Postgres that it starts.
+//! What `cargo dev` prints when something is wrong: one clear line, and exit status 1. How it starts
+//! Postgres.
 
 use harness::{Database, Stack, StackOptions, connect, folder, run_to_end, run_to_end_with};
 use std::net::TcpListener;

@@ -55,7 +55,7 @@ pub(crate) async fn conversation(stack: &Stack, from: &str, with: &str) -> Strin
     found["conversationId"].as_str().unwrap().to_owned()
 }
 
-/// Opens a connection. The template limits new connections to 500 a second, so some are refused at first.
+/// Opens a connection. The template limits new ones to 500 a second, so one that is refused is tried again.
 pub(crate) async fn connect(stack: &Stack, user: &str) -> Socket {
     let path = format!("v1?token={}", token(stack, user));
     for _ in 0..100 {
