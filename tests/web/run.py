@@ -141,7 +141,7 @@ def main():
         paths = {"SCREENSHOTS": ROOT / "target/web/screenshots", "README": ROOT / "README.md", "APP": app}
         env = {**documents, "STACK": stack.url, **{name: str(path) for name, path in paths.items()}}
         tests = ["readme.test.mjs", "stack.test.mjs", "walk.test.mjs", "proxy.test.mjs", "browser.test.mjs", "docs.test.mjs", "page.test.mjs", "app.test.mjs"]
-        run("node", *TEST, "--test-concurrency=1", *tests, cwd=folder, env=env)
+        run("node", *TEST, "--test-concurrency=2", *tests, cwd=folder, env=env)
 
 
 main()
