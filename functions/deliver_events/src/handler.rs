@@ -7,6 +7,7 @@
 use std::time::{Duration, Instant, SystemTime};
 
 use domain::{ConversationId, Failure};
+use edge::with_causes;
 use futures_util::future::join_all;
 use protocol::Time;
 use protocol::webhook::{CloudEvent, EventType};
@@ -14,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use store::{Backlog, Claimant, Recorded, SetAside, Store};
 
 use crate::data;
-use crate::webhook::Webhook;
+use crate::webhook::{NotSent, Webhook};
 
 /// The number of conversations that are worked off concurrently.
 const CONCURRENCY: usize = 16;
@@ -170,9 +171,10 @@ impl Sending<'_> {
                     sent += 1;
                     true
                 }
-                Err(why) => {
+                Err(error) => {
                     failed += 1;
                     let Recorded { id, kind, attempts, .. } = &event;
+                    let why = with_causes(&error);
                     tracing::warn!(%id, kind, attempts, why, "an event was not sent");
                     false
                 }
@@ -195,16 +197,15 @@ impl Sending<'_> {
     }
 }
 
-/// Sends an event, if there is still something to tell. Returns why that failed.
-async fn send(state: &State, webhook: &Webhook, event: &Recorded) -> Result<(), String> {
-    let kind = EventType::of(&event.kind).ok_or("it is of an unknown type")?;
-    let read = data::read(&state.store, kind, event).await;
-    let Some(data) = read.map_err(|failure| failure.to_string())? else { return Ok(()) };
+/// Sends an event, if there is still something to tell.
+async fn send(state: &State, webhook: &Webhook, event: &Recorded) -> Result<(), NotSent> {
+    let kind = EventType::of(&event.kind).ok_or(NotSent::UnknownType)?;
+    let Some(data) = data::read(&state.store, kind, event).await? else { return Ok(()) };
     let id = event.id.to_string();
     let subject = match (event.conversation, &event.user) {
         (Some(conversation), _) => conversation.to_string(),
         (None, Some(user)) => user.to_string(),
-        (None, None) => return Err("it has no subject".to_owned()),
+        (None, None) => return Err(NotSent::NoSubject),
     };
     let event = CloudEvent {
         specversion: "1.0".to_owned(),

@@ -10,6 +10,7 @@ use protocol::webhook::CONTENT_TYPE;
 use reqwest::header::CONTENT_TYPE as CONTENT_TYPE_HEADER;
 use reqwest::redirect::Policy;
 use reqwest::{Client, Url};
+use thiserror::Error;
 
 /// The time limit of a post.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -46,11 +47,12 @@ impl Webhook {
         Ok(Some(Self { client, url, secret }))
     }
 
-    /// Posts an event. Returns what is wrong if the receiver has not taken it.
-    pub(crate) async fn post(&self, id: &str, body: String) -> Result<(), String> {
-        let value = self.secret.value().await.map_err(|failure: Failure| failure.to_string())?;
+    /// Posts an event.
+    pub(crate) async fn post(&self, id: &str, body: String) -> Result<(), NotSent> {
+        let value = self.secret.value().await?;
         let seconds = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
-        let signature = signature(&keys(&value)?, id, seconds.cast_signed(), body.as_bytes());
+        let signature =
+            signature(&keys(&value).map_err(NotSent::Secret)?, id, seconds.cast_signed(), body.as_bytes());
         let _waiting = tracing::trace_span!(target: "measured", "receiver");
         let posted = self
             .client
@@ -64,12 +66,31 @@ impl Webhook {
             .await;
         match posted {
             Ok(answer) if answer.status().is_success() => Ok(()),
-            Ok(answer) => Err(format!("the receiver answers {}", answer.status().as_u16())),
-            // Without the URL, which may hold a secret.
-            Err(error) if error.is_timeout() => Err("the receiver takes too long".to_owned()),
-            Err(error) => Err(format!("the receiver cannot be reached: {}", error.without_url())),
+            Ok(answer) => Err(NotSent::Refused(answer.status().as_u16())),
+            Err(error) if error.is_timeout() => Err(NotSent::TimedOut),
+            // The URL may hold a secret.
+            Err(error) => Err(NotSent::Unreachable(error.without_url())),
         }
     }
+}
+
+/// Why an event was not sent.
+#[derive(Debug, Error)]
+pub(crate) enum NotSent {
+    #[error("it is of an unknown type")]
+    UnknownType,
+    #[error("it has no subject")]
+    NoSubject,
+    #[error(transparent)]
+    Failed(#[from] Failure),
+    #[error("{EVENTS_SECRET} {0}")]
+    Secret(String),
+    #[error("the receiver answers {0}")]
+    Refused(u16),
+    #[error("the receiver takes too long")]
+    TimedOut,
+    #[error("the receiver cannot be reached")]
+    Unreachable(#[source] reqwest::Error),
 }
 
 /// The keys in a value of `EVENTS_SECRET`.

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::error::Error as StdError;
+use std::iter::successors;
 use std::time::Duration;
 
 use domain::{Failure, FailureKind};
@@ -145,13 +146,12 @@ impl Error {
     /// The cause with its own causes, if the service is at fault. The message is left out: it may repeat what
     /// the client sent.
     pub fn cause_chain(&self) -> Option<String> {
-        let cause = self.cause.as_ref()?;
-        let mut chain = cause.to_string();
-        let mut source = cause.source();
-        while let Some(error) = source {
-            chain.push_str(&format!(": {error}"));
-            source = error.source();
-        }
-        Some(chain)
+        self.cause.as_ref().map(|cause| with_causes(&**cause))
     }
+}
+
+/// An error with its causes, for the log.
+pub fn with_causes(error: &dyn StdError) -> String {
+    let chain = successors(Some(error), |&error| error.source());
+    chain.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }

@@ -13,7 +13,7 @@ pub mod websocket;
 
 use mimalloc::MiMalloc;
 
-pub use error::Error;
+pub use error::{Error, with_causes};
 pub use start::warm_up;
 
 /// An event is many small allocations, most of them the SDK's: with the default allocator they took a fifth

@@ -28,7 +28,7 @@ use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use self::line::Said;
-use crate::Error;
+use crate::{Error, with_causes};
 
 /// The target of `tracing` events that measure something.
 const MEASURED: &str = "measured";
@@ -88,7 +88,7 @@ impl Failed for Failure {
         }
     }
     fn cause(&self) -> Option<String> {
-        Some(format!("{self}: {}", self.cause))
+        Some(with_causes(self))
     }
 }
 

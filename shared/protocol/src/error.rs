@@ -31,7 +31,7 @@ pub enum Code {
 }
 
 impl Code {
-    /// The code as text.
+    /// The code as text, as serde writes it. `strum` would be one more macro, for two such methods.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::InvalidRequest => "invalid_request",

@@ -188,14 +188,9 @@ impl Store {
     /// Postgres did not answer, or not as it should.
     pub async fn end_erasure(&self, user: &UserId) -> Result<(), Failure> {
         self.run(|connection| async move {
-            // What a frame has written that was under way when the connection was closed goes as well.
-            let sql = "with uncounted as (delete from rates where user_id = $1), \
-                    untold as (delete from events where user_id = $1 and conversation_id is not null) \
-                update users set erasing_since = null where id = $1 and erasing_since is not null \
-                returning case when $2 then record_event('user.erased', null, null, id, null) end";
             let parameters =
                 [(&user.as_str() as _, Type::TEXT), (connection.records_events() as _, Type::BOOL)];
-            connection.rows(sql, &parameters).await.map(drop)
+            connection.rows(include_str!("end_erasure.sql"), &parameters).await.map(drop)
         })
         .await
     }

@@ -103,12 +103,7 @@ async fn set_user(
 }
 
 async fn revoke_tokens(connection: &Connection, user: &UserId) -> Result<i64, tokio_postgres::Error> {
-    let sql = "insert into revocations (user_id, revoked_at) \
-        values ($1, floor(extract(epoch from clock_timestamp()))::bigint) \
-        on conflict on constraint revocations_pkey do update set \
-            revoked_at = greatest(revocations.revoked_at, excluded.revoked_at) \
-        returning revoked_at";
-    let row = connection.row(sql, &[(&user.as_str(), Type::TEXT)]).await?;
+    let row = connection.row(include_str!("revoke_tokens.sql"), &[(&user.as_str(), Type::TEXT)]).await?;
     row.expect("it returns what it has written").try_get("revoked_at")
 }
 

@@ -13,7 +13,8 @@ use super::environment::environment;
 use super::invocation::{Invocation, InvokeError, Outcome};
 use super::log::LogFormat;
 use super::pool::{Event, FunctionPool, Instance, Instances};
-use super::{NotStarted, process, runtime_api, trial};
+use super::trial::{self, Trial};
+use super::{NotStarted, process, runtime_api};
 use crate::as_on_aws::Shares;
 use crate::keeper::Keeper;
 use crate::listener::listen;
@@ -124,12 +125,15 @@ impl Host {
     pub(crate) async fn try_start(&self, function: &Function) -> Result<(), NotStarted> {
         let HostConfig { binaries, environment: shared, values, .. } = &self.0.config;
         let variables = |address| environment(function, shared, &values.region, address, Uuid::new_v4());
-        let tried = trial::start(&binaries.join(&function.binary), variables).await;
-        let name = || function.name.clone();
-        tried.map_err(|error| NotStarted::NoProcess(name(), error))?.map_err(|said| {
-            // What `main` returns is written after this.
-            NotStarted::Refused(name(), said.trim_start_matches("Error: ").to_owned())
-        })
+        match trial::start(&binaries.join(&function.binary), variables).await {
+            Ok(Trial::Started) => Ok(()),
+            Ok(Trial::Ended { stderr }) => {
+                // The error that `main` returns is written after this prefix.
+                let error = stderr.trim_start_matches("Error: ").to_owned();
+                Err(NotStarted::Refused(function.name.clone(), error))
+            }
+            Err(error) => Err(NotStarted::NoProcess(function.name.clone(), error)),
+        }
     }
 
     /// Runs the binaries in `folder` from now on. Processes with an older binary finish their events.

@@ -14,12 +14,20 @@ use crate::listener::listen;
 /// The time limit until a process asks for its first event. A process that takes longer is accepted.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Starts a process, and ends it once it asks for an event. Returns what it has written to its standard error
-/// if it ends by itself. `environment` makes its variables for a Runtime API at an address.
+/// How a trial start went.
+pub(super) enum Trial {
+    /// The process asked for an event, or was still starting at the time limit.
+    Started,
+    /// The process ended by itself.
+    Ended { stderr: String },
+}
+
+/// Starts a process, and ends it once it asks for an event. `environment` makes its variables for a Runtime
+/// API at an address.
 pub(super) async fn start(
     binary: &Path,
     environment: impl FnOnce(SocketAddr) -> BTreeMap<String, String>,
-) -> std::io::Result<Result<(), String>> {
+) -> std::io::Result<Trial> {
     let listener = listen(0)?;
     let child = Command::new(binary)
         .env_clear()
@@ -30,10 +38,9 @@ pub(super) async fn start(
         .kill_on_drop(true)
         .spawn()?;
     tokio::select! {
-        // It asks for an event, or takes its time.
-        _ = timeout(PATIENCE, listener.accept()) => Ok(Ok(())),
+        _ = timeout(PATIENCE, listener.accept()) => Ok(Trial::Started),
         ended = child.wait_with_output() => {
-            Ok(Err(String::from_utf8_lossy(&ended?.stderr).trim().to_owned()))
+            Ok(Trial::Ended { stderr: String::from_utf8_lossy(&ended?.stderr).trim().to_owned() })
         }
     }
 }
