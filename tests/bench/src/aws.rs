@@ -93,7 +93,9 @@ async fn with(memory: Option<u32>, starts: u32, events: u64) -> Vec<Billed> {
     let mut world = World::new(memory).await;
     for _ in 0..starts {
         let before = children(world.stack.pid);
-        FUNCTIONS.iter().for_each(|function| world.stack.kills(function));
+        for function in FUNCTIONS {
+            world.stack.kills(function);
+        }
         let killed = |pid| before.iter().any(|(of, name)| *of == pid && FUNCTIONS.contains(&&**name));
         let noticed = async || !children(world.stack.pid).iter().any(|(pid, _)| killed(*pid));
         eventually("the gateway has noticed", noticed).await;

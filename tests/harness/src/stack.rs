@@ -243,13 +243,11 @@ impl Stack {
         kill(Pid::from_raw(self.pid.cast_signed()), signal).expect("it is running");
     }
 
-    /// Kills the processes of a function.
-    pub fn kills(&self, function: &str) {
-        for (pid, name) in crate::children(self.pid) {
-            if name == function {
-                kill(Pid::from_raw(pid.cast_signed()), Signal::SIGKILL).expect("it is running");
-            }
-        }
+    /// Kills the processes of a function. Returns how many were killed.
+    pub fn kills(&self, function: &str) -> usize {
+        let processes = crate::children(self.pid).into_iter().filter(|(_, name)| name == function);
+        // A process may have ended meanwhile.
+        processes.filter(|(pid, _)| kill(Pid::from_raw(pid.cast_signed()), Signal::SIGKILL).is_ok()).count()
     }
 
     /// Lets the gateway stand still until the guard is dropped.

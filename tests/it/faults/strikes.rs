@@ -158,10 +158,11 @@ impl Strikes {
         let missed = hits.into_iter().filter(|(_, hits)| *hits == 0);
         let mut wrong: Vec<_> = missed.map(|(what, _)| format!("{what} was hit by nothing")).collect();
         // A process handles one event at a time.
-        let (events, processes) = (&self.killed_events, &self.killed_processes);
-        if sum(events) > sum(processes) {
-            let told = "more events ended with their process than processes were killed";
-            wrong.push(format!("{told}: {events:?}, and killed were {processes:?}"));
+        for (function, events) in &self.killed_events {
+            let killed = self.killed_processes.get(function).copied().unwrap_or(0);
+            if *events > killed {
+                wrong.push(format!("{events} events ended with their {function}, and {killed} were killed"));
+            }
         }
         wrong.extend(self.mistakes.iter().cloned());
         wrong
@@ -202,18 +203,21 @@ impl Strikes {
             }
         }
         self.passes(200..600).await;
-        let running = children(self.world.stack().pid);
-        let running: Vec<_> = running.into_iter().filter(|(_, name)| name != "local").collect();
-        if let Some((_, other)) = running.choose(&mut self.whom) {
-            for (pid, name) in running.iter().filter(|(_, name)| name == other || name == "send_message") {
-                if kill(Pid::from_raw(pid.cast_signed()), Signal::SIGKILL).is_ok() {
-                    *self.killed_processes.entry(name.clone()).or_default() += 1;
-                }
-            }
+        let running = children(self.world.stack().pid).into_iter().map(|(_, name)| name);
+        let running: Vec<_> = running.filter(|name| name != "local").collect();
+        let other = running.choose(&mut self.whom).filter(|name| *name != "send_message");
+        for function in other.map(String::as_str).into_iter().chain(["send_message"]) {
+            self.kills(function);
         }
         drop(locking);
         self.world.dynamodb.is(Mood::Well);
         self.lets_pass(&stalled);
+    }
+
+    /// Kills the processes of a function.
+    fn kills(&mut self, function: &str) {
+        let killed = self.world.stack().kills(function);
+        *self.killed_processes.entry(function.to_owned()).or_default() += killed;
     }
 
     async fn ends_postgres(&mut self, server: &mut Server, signal: Signal) {
@@ -268,7 +272,7 @@ impl Strikes {
         let before = receiver.posted();
         receiver.is(*MANNERS.choose(&mut self.rng).expect("there are some"));
         self.passes(1000..2500).await;
-        self.world.stack().kills("deliver_events");
+        self.kills("deliver_events");
         self.passes(200..1000).await;
         self.troubled_posts += self.world.receiver.posted() - before;
         self.world.receiver.goes_on();
