@@ -19,6 +19,11 @@ use std::time::Duration;
 /// The time limit of everything that has to happen. Generous: only what never happens takes so long.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
+/// A client of HTTP for servers that may end while they answer: a request ends in any case.
+pub fn http_client() -> reqwest::Client {
+    reqwest::Client::builder().timeout(PATIENCE).build().expect("it needs nothing")
+}
+
 /// Waits until `done` is true.
 pub async fn eventually(what: &str, done: impl AsyncFn() -> bool) {
     eventually_within(PATIENCE, what, done).await;

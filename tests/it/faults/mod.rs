@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use harness::{Database, Server, Stack, StackOptions};
+use harness::{Database, Server, Stack, StackOptions, http_client};
 
 use crate::people::User;
 use crate::stand_ins::callbacks::Callbacks;
@@ -72,7 +72,7 @@ impl World {
         dynamodb.pass_on_to(&host.dynamodb_url);
         let receiver = Receiver::start().await;
         let stack = RwLock::new(starts(&database, &callbacks, &dynamodb, &receiver));
-        let (http, is_troubled) = (reqwest::Client::new(), AtomicBool::new(true));
+        let (http, is_troubled) = (http_client(), AtomicBool::new(true));
         let logged = Mutex::default();
         Arc::new(Self { stack, logged, host, database, callbacks, dynamodb, receiver, http, is_troubled })
     }

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use axum::body::{Body, to_bytes};
 use axum::extract::Request;
 use axum::http::{Method, Response, StatusCode};
+use harness::http_client;
 use percent_encoding::percent_decode_str;
 use tokio::sync::Notify;
 
@@ -69,7 +70,7 @@ impl Callbacks {
         let stand_in = StandIn::bind().await;
         let url = format!("{}/v1", stand_in.url());
         let inner = Arc::new(Inner { state: Mutex::default(), released: Notify::new() });
-        let callbacks = Self { url, inner, http: reqwest::Client::new() };
+        let callbacks = Self { url, inner, http: http_client() };
         let serving = callbacks.clone();
         let routes =
             axum::Router::new().fallback(async move |request: Request| serving.answer(request).await);

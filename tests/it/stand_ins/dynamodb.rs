@@ -7,6 +7,7 @@ use axum::body::{Body, to_bytes};
 use axum::extract::Request;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Response};
+use harness::http_client;
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
@@ -79,7 +80,7 @@ impl DynamoDb {
                 starting: BTreeSet::new(),
             })),
             changed: Arc::default(),
-            http: reqwest::Client::new(),
+            http: http_client(),
         };
         let serving = dynamodb.clone();
         let routes =
