@@ -1,6 +1,6 @@
 //! The SAM template, as the local stack reads it.
 #![no_main]
-#![allow(dead_code, reason = "the local stack uses the rest")]
+#![allow(dead_code, unused_imports, reason = "the local stack uses the rest")]
 
 // It is a part of a program, which nothing can depend on.
 #[path = "../../../infra/local/src"]
