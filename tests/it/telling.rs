@@ -305,19 +305,20 @@ async fn a_receiver_that_does_not_answer_is_given_ten_seconds() {
 }
 
 #[tokio::test]
-async fn the_log_says_why_a_receiver_cannot_be_reached_and_not_its_url() {
+async fn the_log_has_the_cause_of_an_unreachable_receiver_and_not_its_url() {
     let receiver = Receiver::start().await;
     // Port 1 of the loopback refuses connections.
     let unreachable = [("EVENTS_URL", "http://127.0.0.1:1/events?key=of-the-receiver")];
     let (stack, _database) = stack_that_tells(&receiver, &unreachable).await;
     let _pair = pair(&stack).await;
     eventually("the log says why", async || {
-        let log = stack.log();
-        log.contains("the receiver cannot be reached") && log.contains("Connection refused")
+        let says_why = |line: &str| {
+            line.contains("the receiver cannot be reached") && line.contains("Connection refused")
+        };
+        stack.log().lines().any(says_why)
     })
     .await;
     assert!(!stack.log().contains("of-the-receiver"));
-    assert_eq!(receiver.posted(), 0);
 }
 
 #[tokio::test]

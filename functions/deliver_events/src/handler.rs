@@ -15,7 +15,8 @@ use serde::{Deserialize, Serialize};
 use store::{Backlog, Claimant, Recorded, SetAside, Store};
 
 use crate::data;
-use crate::webhook::{NotSent, Webhook};
+use crate::not_sent::NotSent;
+use crate::webhook::Webhook;
 
 /// The number of conversations that are worked off concurrently.
 const CONCURRENCY: usize = 16;
@@ -174,8 +175,8 @@ impl Sending<'_> {
                 Err(error) => {
                     failed += 1;
                     let Recorded { id, kind, attempts, .. } = &event;
-                    let why = with_causes(&error);
-                    tracing::warn!(%id, kind, attempts, why, "an event was not sent");
+                    let cause = with_causes(&error);
+                    tracing::warn!(%id, kind, attempts, cause, "event {id} was not sent");
                     false
                 }
             };
@@ -197,7 +198,7 @@ impl Sending<'_> {
     }
 }
 
-/// Sends an event, if there is still something to tell.
+/// Sends an event, unless there is nothing left to report.
 async fn send(state: &State, webhook: &Webhook, event: &Recorded) -> Result<(), NotSent> {
     let kind = EventType::of(&event.kind).ok_or(NotSent::UnknownType)?;
     let Some(data) = data::read(&state.store, kind, event).await? else { return Ok(()) };

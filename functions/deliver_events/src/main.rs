@@ -3,6 +3,7 @@
 
 mod data;
 mod handler;
+mod not_sent;
 mod webhook;
 
 use std::time::Duration;

@@ -3,14 +3,14 @@
 use std::time::{Duration, SystemTime};
 
 use aws::{SdkConfig, Secret, secrets};
-use domain::Failure;
 use edge::url::https_url;
 use environment::{EVENTS_URL, Misconfigured};
 use protocol::webhook::CONTENT_TYPE;
 use reqwest::header::CONTENT_TYPE as CONTENT_TYPE_HEADER;
 use reqwest::redirect::Policy;
 use reqwest::{Client, Url};
-use thiserror::Error;
+
+use crate::not_sent::NotSent;
 
 /// The time limit of a post.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -36,8 +36,7 @@ impl Webhook {
         let Some(url) = environment::optional(EVENTS_URL) else { return Ok(None) };
         let url = https_url(&url).map_err(|error| Misconfigured::Invalid(EVENTS_URL, error))?;
         let secret = Secret::from_env(EVENTS_SECRET, sdk)?;
-        let given = secret.given().map_or(Ok(Vec::new()), keys);
-        given.map_err(|error| Misconfigured::Invalid(EVENTS_SECRET, error))?;
+        secret.given().map(keys).transpose()?;
         let client = Client::builder()
             .timeout(TIMEOUT)
             .redirect(Policy::none())
@@ -51,8 +50,7 @@ impl Webhook {
     pub(crate) async fn post(&self, id: &str, body: String) -> Result<(), NotSent> {
         let value = self.secret.value().await?;
         let seconds = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
-        let signature =
-            signature(&keys(&value).map_err(NotSent::Secret)?, id, seconds.cast_signed(), body.as_bytes());
+        let signature = signature(&keys(&value)?, id, seconds.cast_signed(), body.as_bytes());
         let _waiting = tracing::trace_span!(target: "measured", "receiver");
         let posted = self
             .client
@@ -74,32 +72,14 @@ impl Webhook {
     }
 }
 
-/// Why an event was not sent.
-#[derive(Debug, Error)]
-pub(crate) enum NotSent {
-    #[error("it is of an unknown type")]
-    UnknownType,
-    #[error("it has no subject")]
-    NoSubject,
-    #[error(transparent)]
-    Failed(#[from] Failure),
-    #[error("{EVENTS_SECRET} {0}")]
-    Secret(String),
-    #[error("the receiver answers {0}")]
-    Refused(u16),
-    #[error("the receiver takes too long")]
-    TimedOut,
-    #[error("the receiver cannot be reached")]
-    Unreachable(#[source] reqwest::Error),
-}
-
 /// The keys in a value of `EVENTS_SECRET`.
-fn keys(value: &str) -> Result<Vec<standardwebhooks::Webhook>, String> {
+fn keys(value: &str) -> Result<Vec<standardwebhooks::Webhook>, Misconfigured> {
+    let invalid = |reason: &str| Misconfigured::Invalid(EVENTS_SECRET, reason.to_owned());
     let key = |secret: String| match secret.starts_with("whsec_") {
-        true => standardwebhooks::Webhook::new(&secret).map_err(|_| "is not Base64 after whsec_".to_owned()),
-        false => Err("must begin with whsec_".to_owned()),
+        true => standardwebhooks::Webhook::new(&secret).map_err(|_| invalid("is not Base64 after whsec_")),
+        false => Err(invalid("must begin with whsec_")),
     };
-    secrets(value)?.into_iter().map(key).collect()
+    secrets(value).map_err(invalid)?.into_iter().map(key).collect()
 }
 
 /// A signature for each key, as the header has them.

@@ -1,8 +1,7 @@
 //! Applies the migrations that the database does not have yet. It may be invoked at any time.
 
-use std::error::Error;
-
 use aws::Secret;
+use edge::with_causes;
 use serde::Serialize;
 use store::Session;
 
@@ -17,8 +16,12 @@ pub(crate) struct Report {
     applied: Vec<String>,
 }
 
-/// Errors are returned in full, since an operator reads them.
+/// Errors are returned with their causes, since an operator reads them.
 pub(crate) async fn handle(url: &Secret) -> Result<Report, lambda_runtime::Error> {
+    migrate(url).await.map_err(|error| with_causes(&*error).into())
+}
+
+async fn migrate(url: &Secret) -> Result<Report, lambda_runtime::Error> {
     let _waiting = tracing::trace_span!(target: "measured", "Postgres");
     let Session { mut client, driver, is_pooled_by_transaction } = Session::open(url).await?;
     if !is_pooled_by_transaction {
@@ -26,15 +29,9 @@ pub(crate) async fn handle(url: &Secret) -> Result<Report, lambda_runtime::Error
         // ends. Without the lock, behind a transaction pooler, the later run fails and changes nothing.
         client.execute("select pg_advisory_lock($1)", &[&LOCK]).await?;
     }
-    let report = migrations::runner().run_async(&mut client).await.map_err(|error| with_causes(&error))?;
+    let report = migrations::runner().run_async(&mut client).await?;
     drop(client);
     driver.await??;
     let applied = report.applied_migrations().iter().map(ToString::to_string).collect();
     Ok(Report { applied })
-}
-
-/// An error with what caused it: that alone tells what Postgres refuses.
-fn with_causes(error: &dyn Error) -> String {
-    let cause = error.source().map(|cause| format!(": {}", with_causes(cause)));
-    format!("{error}{}", cause.unwrap_or_default())
 }

@@ -4,6 +4,7 @@
 //! silently differs from AWS.
 
 mod document;
+mod error;
 mod functions;
 mod http;
 mod intrinsics;
@@ -19,28 +20,12 @@ use std::path::Path;
 use document::{Document, FUNCTION, TABLE, refused};
 use reader::Reader;
 
+pub(crate) use error::TemplateError;
 pub(crate) use intrinsics::Values;
 pub(crate) use model::{
     Cors, Function, HttpApi, HttpAuthorizer, HttpRoute, IdentitySource, Schedule, Table, Template, Throttle,
     WebSocketApi,
 };
-
-/// Why a template cannot be run.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum TemplateError {
-    #[error("cannot be read: {0}")]
-    Unreadable(#[from] std::io::Error),
-    #[error("is not YAML: {0}")]
-    NotYaml(#[from] serde_norway::Error),
-    #[error("{logical_id}: {reason}")]
-    Resource { logical_id: String, reason: String },
-    #[error("{0}")]
-    Malformed(#[from] serde_json::Error),
-    #[error("Globals: the section {0} is not supported here")]
-    GlobalsSection(String),
-    #[error("there is no parameter {0} to give a value to")]
-    NoParameter(String),
-}
 
 /// Reads the template at `path`.
 pub(crate) fn load(path: &Path, values: &Values) -> Result<Template, TemplateError> {

@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 use std::error::Error as StdError;
-use std::iter::successors;
 use std::time::Duration;
 
 use domain::{Failure, FailureKind};
@@ -150,8 +149,37 @@ impl Error {
     }
 }
 
-/// An error with its causes, for the log.
+/// An error with its causes, for the log. A cause is left out if the text of the error before it contains it.
 pub fn with_causes(error: &dyn StdError) -> String {
-    let chain = successors(Some(error), |&error| error.source());
-    chain.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let said = error.to_string();
+        if !text.contains(&said) {
+            text.push_str(": ");
+            text.push_str(&said);
+        }
+        cause = error.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::with_causes;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("{text}")]
+    struct Failed {
+        text: &'static str,
+        source: Option<Box<Failed>>,
+    }
+
+    #[test]
+    fn each_cause_is_there_once() {
+        let caused_by = |text, source| Failed { text, source: Some(Box::new(source)) };
+        let refused = Failed { text: "refused", source: None };
+        let connecting = caused_by("connecting: refused", refused);
+        assert_eq!(with_causes(&caused_by("no answer", connecting)), "no answer: connecting: refused");
+    }
 }

@@ -27,14 +27,11 @@ use tracing_subscriber::layer::{Context, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 
-use self::line::Said;
+use self::line::{Measurements, Said};
 use crate::{Error, with_causes};
 
 /// The target of `tracing` events that measure something.
 const MEASURED: &str = "measured";
-
-/// The sum and the number of values of each field that was measured.
-type Measurements = BTreeMap<&'static str, (u64, u64)>;
 
 /// What was measured since the invocation began.
 static MEASUREMENTS: Mutex<Measurements> = Mutex::new(BTreeMap::new());
@@ -97,7 +94,7 @@ impl Failed for lambda_runtime::Error {
         Code::Internal.as_str()
     }
     fn cause(&self) -> Option<String> {
-        Some(self.to_string())
+        Some(with_causes(&**self))
     }
 }
 

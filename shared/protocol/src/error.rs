@@ -31,7 +31,8 @@ pub enum Code {
 }
 
 impl Code {
-    /// The code as text, as serde writes it. `strum` would be one more macro, for two such methods.
+    /// The code as text, as serde writes it.
+    // Without strum, which would be another derive macro for two methods: this and that of `Role`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::InvalidRequest => "invalid_request",

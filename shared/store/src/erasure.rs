@@ -227,13 +227,7 @@ async fn whereabouts_of(
     connection: &Connection,
     user: &UserId,
 ) -> Result<Vec<Whereabouts>, tokio_postgres::Error> {
-    let sql = "(select conversation_id, true as takes_part from participants \
-            where user_id collate \"POSIX\" = $1 limit 50) \
-        union all \
-        (select conversation_id, false from departures where user_id = $1 and not exists (\
-            select from participants \
-            where participants.conversation_id = departures.conversation_id and participants.user_id = $1\
-        ) limit 50)";
+    let sql = include_str!("whereabouts_of.sql");
     let rows = connection.rows(sql, &[(&user.as_str(), Type::TEXT)]).await?;
     let place = |row: &Row| {
         Ok(Whereabouts {
@@ -337,14 +331,9 @@ async fn export(
             });
         }
         ExportPlace::Reaction(after) => {
-            // All of a message on one page: there are few.
-            let sql = "select message_id, reaction from reactions where user_id = $1 and message_id in (\
-                    select distinct message_id from reactions where user_id = $1 and message_id > $2 \
-                    order by message_id limit $3\
-                ) order by message_id, reaction";
             let parameters: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 3] =
                 [(&id.as_str(), Type::TEXT), (&after.as_uuid(), Type::UUID), (&most, Type::INT8)];
-            for row in connection.rows(sql, &parameters).await? {
+            for row in connection.rows(include_str!("export_reactions.sql"), &parameters).await? {
                 let reaction = Reaction::stored(row.try_get("reaction")?);
                 page.reactions.push((row.try_get::<_, Uuid>("message_id")?.into(), reaction));
             }

@@ -1,4 +1,5 @@
--- Revokes the tokens of a user that were issued until now, in seconds since 1970 as tokens have it.
+-- Revokes all tokens that were issued to a user until now. Returns that time in seconds since 1970, the unit
+-- of a token's `iat`.
 --
 -- $1 user
 --

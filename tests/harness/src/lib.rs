@@ -19,7 +19,8 @@ use std::time::Duration;
 /// The time limit of everything that has to happen. Generous: only what never happens takes so long.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A client of HTTP for servers that may end while they answer: a request ends in any case.
+/// An HTTP client whose requests fail after [`PATIENCE`]. Without a time limit, a request to a server that is
+/// killed meanwhile may never end.
 pub fn http_client() -> reqwest::Client {
     reqwest::Client::builder().timeout(PATIENCE).build().expect("it needs nothing")
 }

@@ -11,7 +11,7 @@ use tokio_postgres::Client;
 
 use super::device::{Counts, Device, Seen, content, place};
 use super::guests::UNDER_WAY;
-use super::{LEASE, SECOND_DEVICE, World};
+use super::world::{LEASE, SECOND_DEVICE, World};
 
 /// The time limit for presence to be right: the last lease has to end first.
 const PRESENCE_PATIENCE: Duration = Duration::from_secs(4 * LEASE.as_secs());

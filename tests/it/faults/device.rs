@@ -19,7 +19,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_tungstenite::tungstenite;
 
 use super::guests::Group;
-use super::{LEASE, NEIGHBOURS, SECOND_DEVICE, USERS, World};
+use super::world::{LEASE, NEIGHBOURS, SECOND_DEVICE, USERS, World};
 use crate::people::{Client, Frame};
 
 /// After this a frame without an answer is sent again.

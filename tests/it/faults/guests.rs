@@ -16,7 +16,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::{USERS, World};
+use super::world::{USERS, World};
 use crate::people::{Client, Frame, User};
 
 /// The sizes of the groups without their guests.

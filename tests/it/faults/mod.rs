@@ -12,122 +12,21 @@ mod checker;
 mod device;
 mod guests;
 mod strikes;
+mod world;
 
 use std::ops::RangeInclusive;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::Duration;
+use std::sync::atomic::Ordering;
 
 use futures_util::future::join_all;
-use harness::{Database, Server, Stack, StackOptions, http_client};
+use harness::Server;
 
-use crate::people::User;
-use crate::stand_ins::callbacks::Callbacks;
-use crate::stand_ins::dynamodb::DynamoDb;
-use crate::stand_ins::receiver::Receiver;
 use device::Device;
 use guests::{Group, Guest};
 use strikes::Strikes;
-
-const USERS: usize = 24;
-
-/// Each user has a conversation with the next three, and so with the three before.
-const NEIGHBOURS: usize = 3;
-
-/// Every third user has a phone and a laptop.
-const SECOND_DEVICE: usize = 3;
-
-/// Short, so that the lease of a lost `$disconnect` ends during the test.
-pub(crate) const LEASE: Duration = Duration::from_secs(10);
-
-/// What all parts share.
-#[derive(Debug)]
-pub(crate) struct World {
-    /// The stack that runs now.
-    stack: RwLock<Arc<Stack>>,
-    /// What the functions of the stacks before have logged.
-    logged: Mutex<String>,
-    /// A stack that only provides Postgres and DynamoDB, which outlive the other stack.
-    host: Arc<Stack>,
-    database: Database,
-    callbacks: Callbacks,
-    dynamodb: DynamoDb,
-    /// A backend that is told of everything.
-    receiver: Receiver,
-    http: reqwest::Client,
-    /// Whether something may fail.
-    is_troubled: AtomicBool,
-}
-
-impl World {
-    async fn begins() -> Arc<Self> {
-        let (callbacks, dynamodb) = (Callbacks::start().await, DynamoDb::start().await);
-        let host = Arc::new(Stack::start(&StackOptions {
-            args: &["--ephemeral"],
-            // Its functions have no DynamoDB: its sweep would announce to users who are not in its database.
-            env: &[("AWS_ENDPOINT_URL_DYNAMODB", "http://127.0.0.1:9")],
-            ..StackOptions::default()
-        }));
-        let database = Database::on(host.clone()).await;
-        dynamodb.pass_on_to(&host.dynamodb_url);
-        let receiver = Receiver::start().await;
-        let stack = RwLock::new(starts(&database, &callbacks, &dynamodb, &receiver));
-        let (http, is_troubled) = (http_client(), AtomicBool::new(true));
-        let logged = Mutex::default();
-        Arc::new(Self { stack, logged, host, database, callbacks, dynamodb, receiver, http, is_troubled })
-    }
-
-    fn is_troubled(&self) -> bool {
-        self.is_troubled.load(Ordering::Relaxed)
-    }
-
-    fn stack(&self) -> Arc<Stack> {
-        self.stack.read().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Starts a stack in the place of one that has ended.
-    fn starts_again(&self) {
-        self.logged.lock().unwrap_or_else(PoisonError::into_inner).push_str(&self.stack().log());
-        let stack = starts(&self.database, &self.callbacks, &self.dynamodb, &self.receiver);
-        *self.stack.write().unwrap_or_else(PoisonError::into_inner) = stack;
-    }
-
-    /// What all functions have logged.
-    fn log(&self) -> String {
-        let before = self.logged.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        before + &self.stack().log()
-    }
-
-    fn user(&self, n: usize) -> User {
-        User { id: format!("user-{n:02}"), ..User::of(&self.stack(), &format!("User {n}")) }
-    }
-}
-
-fn starts(
-    database: &Database,
-    callbacks: &Callbacks,
-    dynamodb: &DynamoDb,
-    receiver: &Receiver,
-) -> Arc<Stack> {
-    let stack = Stack::start(&StackOptions {
-        env: &[
-            &[
-                ("AWS_ENDPOINT_URL_DYNAMODB", dynamodb.url.as_str()),
-                ("LEASE_SECONDS", &LEASE.as_secs().to_string()),
-                ("PUSH_ENDPOINT", &callbacks.url),
-            ],
-            &receiver.env()[..],
-        ]
-        .concat(),
-        database_url: Some(&database.url),
-        ..StackOptions::default()
-    });
-    callbacks.pass_on_to(stack.port);
-    Arc::new(stack)
-}
+use world::{USERS, World};
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "a minute of trouble on both processors would disturb the others"]
+#[ignore = "it takes a minute and a half, and has time limits that all other stories beside it would break"]
 async fn nothing_is_lost_whatever_fails() {
     let rounds = variable("FAULTS_ROUNDS").map_or(2, |text| text.parse().expect("FAULTS_ROUNDS is a number"));
     let seeds = variable("FAULTS_SEEDS").map_or(1..=1, |text| seeds(&text));

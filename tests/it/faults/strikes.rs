@@ -15,7 +15,7 @@ use serde_json::Value;
 use tokio::time::sleep;
 use tokio_postgres::NoTls;
 
-use super::World;
+use super::world::World;
 use crate::stand_ins::callbacks::Fate;
 use crate::stand_ins::dynamodb::Mood;
 use crate::stand_ins::receiver::Manner;
@@ -157,11 +157,13 @@ impl Strikes {
         ];
         let missed = hits.into_iter().filter(|(_, hits)| *hits == 0);
         let mut wrong: Vec<_> = missed.map(|(what, _)| format!("{what} was hit by nothing")).collect();
-        // A process handles one event at a time.
+        // A process handles one event at a time, so at most one event ends with each killed process.
         for (function, events) in &self.killed_events {
             let killed = self.killed_processes.get(function).copied().unwrap_or(0);
             if *events > killed {
-                wrong.push(format!("{events} events ended with their {function}, and {killed} were killed"));
+                wrong.push(format!(
+                    "{function}: {events} events ended with their process, and {killed} processes were killed"
+                ));
             }
         }
         wrong.extend(self.mistakes.iter().cloned());
@@ -184,8 +186,7 @@ impl Strikes {
         sleep(Duration::from_millis(self.rng.random_range(some))).await;
     }
 
-    /// Kills all processes of two functions while they work. One of them is always `send_message`, which has
-    /// most to lose.
+    /// Kills all processes of `send_message`, which has most to lose, and of a function chosen at random.
     async fn kills_functions(&mut self) {
         let held = *HELD.choose(&mut self.rng).expect("there are some");
         let (mut locking, mut stalled) = (None, Vec::new());
@@ -265,7 +266,7 @@ impl Strikes {
         self.lets_pass(&troubled);
     }
 
-    /// Makes the backend fail, hang or go away, and kills those who tell it of events meanwhile.
+    /// Makes the backend fail, hang or go away, and kills the processes of `deliver_events` meanwhile.
     async fn troubles_the_receiver(&mut self) {
         const MANNERS: [Manner; 3] = [Manner::Fails, Manner::Hesitates, Manner::IsDown];
         let receiver = &self.world.receiver;
@@ -315,15 +316,12 @@ impl fmt::Display for Strikes {
         let count = |fault| self.struck.get(&fault).copied().unwrap_or(0);
         write!(
             f,
-            "  struck: functions killed {} times ({} processes, in the middle of {} events), Postgres \
-                stopped {}, killed {}, a \
-             backend killed {}, DynamoDB throttling {}, failing {}, losing answers {}, \
-             callbacks troubled {} ({} pushes), \
-             $disconnect lost {} ({} calls), the receiver of events troubled {} ({} posts), \
-             gateway restarted {}; DynamoDB refused {} calls and lost {} answers",
+            "  struck: functions killed {} times, Postgres stopped {}, killed {}, a backend killed {}, \
+             DynamoDB throttling {}, failing {}, losing answers {}, callbacks troubled {} ({} pushes), \
+             $disconnect lost {} ({} calls), the receiver of events troubled {} ({} posts), gateway \
+             restarted {}; {} processes of functions were killed, in the middle of {} events; DynamoDB \
+             refused {} calls and lost {} answers",
             count(Fault::KilledFunctions),
-            sum(&self.killed_processes),
-            sum(&self.killed_events),
             count(Fault::StoppedPostgres),
             count(Fault::KilledPostgres),
             count(Fault::KilledBackend),
@@ -337,6 +335,8 @@ impl fmt::Display for Strikes {
             count(Fault::TroubledReceiver),
             self.troubled_posts,
             count(Fault::RestartedGateway),
+            sum(&self.killed_processes),
+            sum(&self.killed_events),
             self.world.dynamodb.has_refused(),
             self.world.dynamodb.has_lost(),
         )

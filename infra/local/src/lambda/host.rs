@@ -128,8 +128,8 @@ impl Host {
         match trial::start(&binaries.join(&function.binary), variables).await {
             Ok(Trial::Started) => Ok(()),
             Ok(Trial::Ended { stderr }) => {
-                // The error that `main` returns is written after this prefix.
-                let error = stderr.trim_start_matches("Error: ").to_owned();
+                // `main` prints the error that it returns after this prefix.
+                let error = stderr.strip_prefix("Error: ").unwrap_or(&stderr).to_owned();
                 Err(NotStarted::Refused(function.name.clone(), error))
             }
             Err(error) => Err(NotStarted::NoProcess(function.name.clone(), error)),

@@ -14,7 +14,7 @@ use crate::listener::listen;
 /// The time limit until a process asks for its first event. A process that takes longer is accepted.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// How a trial start went.
+/// The outcome of a trial start.
 pub(super) enum Trial {
     /// The process asked for an event, or was still starting at the time limit.
     Started,
@@ -22,8 +22,8 @@ pub(super) enum Trial {
     Ended { stderr: String },
 }
 
-/// Starts a process, and ends it once it asks for an event. `environment` makes its variables for a Runtime
-/// API at an address.
+/// Starts a process, and kills it once it asks for an event or the time limit is over. `environment` returns
+/// its variables, given the address of its Runtime API.
 pub(super) async fn start(
     binary: &Path,
     environment: impl FnOnce(SocketAddr) -> BTreeMap<String, String>,

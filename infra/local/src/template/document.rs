@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::{Map, Number, Value};
 
-use super::TemplateError;
+use super::error::TemplateError;
 use super::intrinsics::{plain, to_json};
 use super::model::Throttle;
 

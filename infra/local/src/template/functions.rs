@@ -7,8 +7,8 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::{Map, Value, json};
 
-use super::TemplateError;
 use super::document::{FUNCTION, Resource, refused};
+use super::error::TemplateError;
 use super::intrinsics::plain;
 use super::model::{Function, Schedule, Table};
 use super::reader::Reader;

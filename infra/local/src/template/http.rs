@@ -7,8 +7,8 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
-use super::TemplateError;
 use super::document::{HTTP_API, RouteSettings, integration_timeout, refused};
+use super::error::TemplateError;
 use super::functions::Event;
 use super::intrinsics::plain;
 use super::model::{Authorizer, Cors, HttpApi, HttpAuthorizer, HttpRoute, IdentitySource};

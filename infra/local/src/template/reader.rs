@@ -6,11 +6,11 @@ use std::path::Path;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use super::TemplateError;
 use super::document::{
     API, AUTHORIZER, Document, FUNCTION, HTTP_API, INTEGRATION, ROUTE, ROUTE_RESPONSE, Resource, STAGE,
     TABLE, WEBSOCKET_API, refused,
 };
+use super::error::TemplateError;
 use super::intrinsics::{Referent, Scope, Values, plain};
 use super::sam::{DEFAULT_STAGE, route_id, stage_id};
 

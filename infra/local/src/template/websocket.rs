@@ -7,11 +7,11 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
 
-use super::TemplateError;
 use super::document::{
     API, AUTHORIZER, INTEGRATION, ROUTE, ROUTE_RESPONSE, Resource, RouteSettings, STAGE, WEBSOCKET_API,
     integration_timeout, refused,
 };
+use super::error::TemplateError;
 use super::intrinsics::plain;
 use super::model::{Authorizer, IdentitySource, Route, WebSocketApi};
 use super::reader::Reader;

@@ -156,8 +156,9 @@ pub(crate) fn asks_for_websocket(headers: &HeaderMap) -> bool {
     has(headers, header::CONNECTION, "upgrade") && has(headers, header::UPGRADE, "websocket")
 }
 
-/// The `Sec-WebSocket-Accept` of a valid handshake. `hyper-tungstenite` has no more than this and the 101,
-/// and looks at neither the method nor the version of HTTP.
+/// The `Sec-WebSocket-Accept` of a valid handshake.
+// Without hyper-tungstenite, which would replace this function and the making of the 101 response, and checks
+// neither the method nor the version of HTTP.
 fn accept_key(request: &Request) -> Option<String> {
     let headers = request.headers();
     let wanted = request.method() == "GET"

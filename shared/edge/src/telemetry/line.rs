@@ -1,14 +1,13 @@
 //! The log line of an invocation, with its metrics in CloudWatch's embedded format. It is one line, since
 //! CloudWatch bills each byte, and each write wakes the process that reads the log.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::sync::LazyLock;
 
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use time::OffsetDateTime;
-
-use super::Measurements;
 
 /// The CloudWatch namespace of the metrics.
 const NAMESPACE: &str = "Switchboard";
@@ -34,6 +33,9 @@ const METRICS: [(&str, &str, &str, f64); 13] = [
     ("privacy_work_unfinished", "PrivacyWorkUnfinished", "Count", 1.0),
     ("oldest_event_s", "OldestEvent", "Seconds", 1.0),
 ];
+
+/// The sum and the number of values of each field that was measured.
+pub(super) type Measurements = BTreeMap<&'static str, (u64, u64)>;
 
 /// What the line says of the invocation.
 #[derive(Debug, Serialize)]
