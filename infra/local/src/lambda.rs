@@ -16,30 +16,13 @@ use std::time::Duration;
 use bytes::Bytes;
 
 pub(crate) use host::{Host, HostConfig};
-pub(crate) use invocation::{Invocation, InvokeError, Outcome};
+pub(crate) use invocation::{Invocation, InvokeError, MAX_PAYLOAD, NotStarted, Outcome};
 pub(crate) use invoke_api::routes as invoke_api_routes;
 pub(crate) use log::LogFormat;
 pub(crate) use remote::{NotAnEndpoint, Remote};
 
-/// The largest payload and result of a synchronous invocation: 6 MiB and 100 bytes (Lambda quota, as in its
-/// runtime interface emulator).
-pub(crate) const MAX_PAYLOAD: usize = 6 * 1024 * 1024 + 100;
-
 /// The pauses before an asynchronous event is repeated.
 const RETRY_DELAYS: [Duration; 2] = [Duration::from_secs(60), Duration::from_secs(120)];
-
-/// Why a function that is invoked at the start has failed.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum NotStarted {
-    #[error("{0} failed: {1}")]
-    Failed(String, String),
-    #[error("{0} does not start: {1}")]
-    Refused(String, String),
-    #[error("{0} cannot be started: {1}")]
-    NoProcess(String, std::io::Error),
-    #[error("{0} cannot be invoked: {1:?}")]
-    NotInvoked(String, InvokeError),
-}
 
 /// What runs functions: this machine's host, or another Invoke API.
 #[derive(Clone, Debug)]

@@ -10,11 +10,11 @@ use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use super::environment::environment;
-use super::invocation::{Invocation, InvokeError, Outcome};
+use super::invocation::{Invocation, InvokeError, NotStarted, Outcome};
 use super::log::LogFormat;
 use super::pool::{Event, FunctionPool, Instance, Instances};
 use super::trial::{self, Trial};
-use super::{NotStarted, process, runtime_api};
+use super::{process, runtime_api};
 use crate::as_on_aws::Shares;
 use crate::keeper::Keeper;
 use crate::listener::listen;

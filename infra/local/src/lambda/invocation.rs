@@ -9,6 +9,10 @@ use uuid::Uuid;
 
 use super::log::LogTail;
 
+/// The largest payload and result of a synchronous invocation: 6 MiB and 100 bytes (Lambda quota, as in its
+/// runtime interface emulator).
+pub(crate) const MAX_PAYLOAD: usize = 6 * 1024 * 1024 + 100;
+
 /// An event for a function.
 #[derive(Clone, Debug)]
 pub(crate) struct Invocation {
@@ -43,6 +47,19 @@ pub(crate) enum InvokeError {
     Function(Bytes),
     /// The remote endpoint cannot be reached.
     Unreachable(String),
+}
+
+/// Why a function that is invoked at the start has failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NotStarted {
+    #[error("{0} failed: {1}")]
+    Failed(String, String),
+    #[error("{0} does not start: {1}")]
+    Refused(String, String),
+    #[error("{0} cannot be started: {1}")]
+    NoProcess(String, std::io::Error),
+    #[error("{0} cannot be invoked: {1:?}")]
+    NotInvoked(String, InvokeError),
 }
 
 impl InvokeError {

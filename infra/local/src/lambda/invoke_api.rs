@@ -15,8 +15,9 @@ use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use super::Lambda;
+use super::invocation::{Invocation, InvokeError, MAX_PAYLOAD, Outcome};
 use super::log::MAX_TAIL;
-use super::{Invocation, InvokeError, Lambda, MAX_PAYLOAD, Outcome};
 use crate::request::Uploaded;
 
 /// The largest payload of an asynchronous invocation, in bytes (Lambda quota).

@@ -7,7 +7,7 @@ use base64::prelude::BASE64_STANDARD;
 use tokio::net::TcpStream;
 use uuid::Uuid;
 
-use super::{Invocation, InvokeError, Outcome};
+use super::invocation::{Invocation, InvokeError, Outcome};
 
 /// The pause between two attempts to connect.
 const PAUSE: Duration = Duration::from_millis(200);

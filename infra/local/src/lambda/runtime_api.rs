@@ -13,8 +13,7 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use uuid::Uuid;
 
-use super::MAX_PAYLOAD;
-use super::invocation::InvokeError;
+use super::invocation::{InvokeError, MAX_PAYLOAD};
 use super::pool::Instances;
 
 pub(super) async fn serve(listener: TcpListener, instances: Arc<Instances>) {
