@@ -149,7 +149,7 @@ impl Error {
     }
 }
 
-/// An error with its causes, for the log. A cause is left out if the text of the error before it contains it.
+/// An error with its causes, for the log. A cause is left out if the text before it contains its text.
 pub fn with_causes(error: &dyn StdError) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

@@ -32,7 +32,7 @@ pub enum Code {
 
 impl Code {
     /// The code as text, as serde writes it.
-    // Without strum, which would be another derive macro for two methods: this and that of `Role`.
+    // strum would be another derive macro for two methods: this one and `Role::as_str`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::InvalidRequest => "invalid_request",

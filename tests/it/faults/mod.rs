@@ -26,7 +26,7 @@ use strikes::Strikes;
 use world::{USERS, World};
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "it takes a minute and a half, and has time limits that all other stories beside it would break"]
+#[ignore = "it takes a minute and a half; CI runs it"]
 async fn nothing_is_lost_whatever_fails() {
     let rounds = variable("FAULTS_ROUNDS").map_or(2, |text| text.parse().expect("FAULTS_ROUNDS is a number"));
     let seeds = variable("FAULTS_SEEDS").map_or(1..=1, |text| seeds(&text));

@@ -19,7 +19,7 @@ fn resident(pid: u32) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "a minute of load on both processors would disturb the others"]
+#[ignore = "a minute of load on both processors would disturb the others; CI runs it"]
 async fn two_thousand_connections_lose_nothing_and_leak_nothing() {
     raise_open_files();
     let stack = Stack::own_gateway(&[]);

@@ -157,8 +157,8 @@ pub(crate) fn asks_for_websocket(headers: &HeaderMap) -> bool {
 }
 
 /// The `Sec-WebSocket-Accept` of a valid handshake.
-// Without hyper-tungstenite, which would replace this function and the making of the 101 response, and checks
-// neither the method nor the version of HTTP.
+// hyper-tungstenite would replace this function and the making of the 101 response, but it checks neither the
+// method nor the version of HTTP.
 fn accept_key(request: &Request) -> Option<String> {
     let headers = request.headers();
     let wanted = request.method() == "GET"
